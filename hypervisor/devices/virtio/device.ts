@@ -1,0 +1,67 @@
+/**
+ * What a virtio device is to its transport.
+ *
+ * Each vCPU worker and the I/O worker constructs the same device objects over the same arena. The
+ * vCPU workers call {@linkcode VirtioDevice.readConfig} and `writeConfig` under the bus lock; the
+ * I/O worker calls `activate`, `notify` and `reset`. What both must see lies in the arena.
+ *
+ * @module
+ */
+import type { GuestMemory } from "../../machine/memory.ts";
+import type { QueueSetup } from "./queue.ts";
+
+/** virtio 1.2, section 5 */
+export const VIRTIO_ID = { net: 1, block: 2, console: 3, rng: 4 } as const;
+
+/** virtio 1.2, section 6: bits as numbers of `2 ** bit` would not fit 32 bits, so bit numbers. */
+export const VIRTIO_F = {
+  INDIRECT_DESC: 28,
+  EVENT_IDX: 29,
+  VERSION_1: 32,
+  ACCESS_PLATFORM: 33,
+  RING_PACKED: 34,
+} as const;
+
+/** How the I/O worker gets at what surrounds a device. */
+export interface DeviceHost {
+  readonly memory: GuestMemory;
+  /** Calls `ready` from the I/O loop when `fd` is readable, level-triggered, until {@linkcode unwatch}. */
+  watch(fd: number, ready: () => void): void;
+  unwatch(fd: number): void;
+  /** Raises queue `index`'s interrupt (its MSI-X vector's eventfd). */
+  interruptQueue(index: number): void;
+  /** The eventfd that raises queue `index`'s interrupt, for vhost's CALL; -1 if it has no vector. */
+  queueInterruptFd(index: number): number;
+  /** The eventfd that the guest's notification of queue `index` signals, for vhost's KICK. */
+  queueNotifyFd(index: number): number;
+  /** virtio 1.2, section 2.1.2: the driver broke the protocol; DEVICE_NEEDS_RESET, nothing more is served. */
+  needsReset(reason: string): void;
+}
+
+export interface VirtioDevice {
+  /** Unique within the guest, such as "block0"; names its arena section. */
+  readonly name: string;
+  /** One of {@linkcode VIRTIO_ID}. */
+  readonly id: number;
+  /** Bit numbers that the device offers besides VERSION_1, which the transport adds. */
+  readonly features: readonly number[];
+  /** The largest size of each queue, a power of two, at most 32768; also how many queues there are. */
+  readonly queueSizes: readonly number[];
+  /** Device configuration (BAR + 0x4000); `size` is 1, 2 or 4. Out of range reads as 0. */
+  readConfig(offset: number, size: number): number;
+  writeConfig(offset: number, size: number, value: number): void;
+  /** True when a kernel back-end (vhost) takes the notifications: the I/O loop then leaves them alone. */
+  readonly offloaded?: boolean;
+  /**
+   * In the I/O worker, at DRIVER_OK: the configuration is frozen until `reset`.
+   * `queues[i]` is null for a queue that the driver did not enable.
+   */
+  activate(
+    host: DeviceHost,
+    setup: { queues: readonly (QueueSetup | null)[]; features: ReadonlySet<number> },
+  ): void;
+  /** In the I/O worker: the guest notified queue `index`; drain it. */
+  notify(index: number): void;
+  /** In the I/O worker: stop, let nothing in flight touch guest memory afterwards, forget. */
+  reset(): void;
+}

@@ -1,0 +1,74 @@
+/**
+ * errno and the errors made of it.
+ *
+ * @module
+ */
+
+const libc = Deno.dlopen("libc.so.6", {
+  __errno_location: { parameters: [], result: "pointer" },
+});
+
+// errno is per thread, and each Worker evaluates this module on its own thread.
+const location = new Int32Array(
+  Deno.UnsafePointerView.getArrayBuffer(libc.symbols.__errno_location()!, 4),
+);
+
+export const EPERM = 1;
+export const ENOENT = 2;
+export const EINTR = 4;
+export const EIO = 5;
+export const EBADF = 9;
+export const EAGAIN = 11;
+export const ENOMEM = 12;
+export const EACCES = 13;
+export const EFAULT = 14;
+export const EBUSY = 16;
+export const EEXIST = 17;
+export const ENODEV = 19;
+export const EINVAL = 22;
+export const ENOTTY = 25;
+export const ENOSPC = 28;
+export const ENOSYS = 38;
+export const EOPNOTSUPP = 95;
+
+const NAMES: Record<number, string> = {
+  [EPERM]: "EPERM",
+  [ENOENT]: "ENOENT",
+  [EINTR]: "EINTR",
+  [EIO]: "EIO",
+  [EBADF]: "EBADF",
+  [EAGAIN]: "EAGAIN",
+  [ENOMEM]: "ENOMEM",
+  [EACCES]: "EACCES",
+  [EFAULT]: "EFAULT",
+  [EBUSY]: "EBUSY",
+  [EEXIST]: "EEXIST",
+  [ENODEV]: "ENODEV",
+  [EINVAL]: "EINVAL",
+  [ENOTTY]: "ENOTTY",
+  [ENOSPC]: "ENOSPC",
+  [ENOSYS]: "ENOSYS",
+  [EOPNOTSUPP]: "EOPNOTSUPP",
+};
+
+/** errno as the last FFI call of this thread left it; read it before any other call. */
+export function errno(): number {
+  return location[0];
+}
+
+/** A failed system call. */
+export class SysError extends Error {
+  override readonly name = "SysError";
+  readonly errno: number;
+
+  constructor(action: string, code: number) {
+    super(`Cannot ${action}: ${NAMES[code] ?? `errno ${code}`}`);
+    this.errno = code;
+  }
+}
+
+/** Passes on a call's result; throws a {@linkcode SysError} where it is negative. */
+export function check(result: number, action: string): number {
+  if (result < 0) throw new SysError(action, errno());
+  return result;
+}
