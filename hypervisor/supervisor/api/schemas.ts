@@ -27,6 +27,10 @@ export const MacAddress = z.string().regex(
   "must be a unicast MAC address",
 );
 
+/** The kernel's command line: one line that the boot protocol can carry. */
+export const Cmdline = z.string().max(2047)
+  .regex(/^[\t\x20-\x7e]*$/, "must be one line of printable ASCII");
+
 export const GuestCreate = z.strictObject({
   name: GuestName,
   cpus: z.int().min(1).max(8).default(1),
@@ -34,11 +38,13 @@ export const GuestCreate = z.strictObject({
   /** Names of images of the kinds kernel and initrd. */
   kernel: ImageName,
   initrd: ImageName.nullable().default(null),
-  cmdline: z.string().max(2047).default("console=ttyS0 root=/dev/vda rw"),
+  cmdline: Cmdline.default("console=ttyS0 root=/dev/vda rw"),
   /** The guest's own disk: a copy (reflink) of a disk image, or an empty one; grown to sizeMiB. */
   disk: z.strictObject({
     image: ImageName.nullable().default(null),
     sizeMiB: z.int().min(1).max(64 * 1024 * 1024).nullable().default(null),
+  }).refine((disk) => disk.image !== null || disk.sizeMiB !== null, {
+    message: "must name an image, or give sizeMiB for an empty disk",
   }).nullable().default(null),
   /** Whether it has a NIC on the host's bridge. */
   network: z.boolean().default(true),
@@ -52,7 +58,7 @@ export const GuestUpdate = z.strictObject({
   memoryMiB: z.int().min(128).max(1024 * 1024).optional(),
   kernel: ImageName.optional(),
   initrd: ImageName.nullable().optional(),
-  cmdline: z.string().max(2047).optional(),
+  cmdline: Cmdline.optional(),
   network: z.boolean().optional(),
   autostart: z.boolean().optional(),
 });
@@ -111,6 +117,34 @@ export const Host = z.strictObject({
   startedAt: z.string(),
 });
 
+/** Asks every guest to stop; for the host's power-off, so only over the local socket. */
+export const HostShutdown = z.strictObject({
+  /** How long guests may take after their power buttons were pressed; then they are ended. */
+  limitSeconds: z.int().min(0).max(3600).default(60),
+});
+/** One line of the answer to a `HostShutdown`, sent on every change; `done` on the last. */
+export const HostShutdownProgress = z.strictObject({
+  done: z.boolean(),
+  /** Names of guests that still run. */
+  running: z.array(z.string()),
+  /** Names of guests that had to be ended. */
+  forced: z.array(z.string()),
+});
+
+/**
+ * `guest.json` of a folder that the supervisor imports at its start: a guest and the files, beside
+ * it, from which the images that it names are made.
+ */
+export const SeedGuest = GuestCreate.extend({
+  /** What the kernel's image is to be called; else it takes the file's name. */
+  kernel: ImageName.optional(),
+  files: z.strictObject({
+    kernel: ImageName,
+    initrd: ImageName.nullable().default(null),
+    disk: ImageName.nullable().default(null),
+  }),
+});
+
 export const Setup = z.strictObject({
   /** The one-time code on the host's screen; case and dashes do not matter. */
   code: z.string().min(1).max(64),
@@ -147,6 +181,7 @@ export type GuestUpdate = z.input<typeof GuestUpdate>;
 export type Guest = z.output<typeof Guest>;
 export type Image = z.output<typeof Image>;
 export type ImageKind = z.output<typeof ImageKind>;
+export type HostShutdownProgress = z.output<typeof HostShutdownProgress>;
 export type Host = z.output<typeof Host>;
 export type SessionInfo = z.output<typeof SessionInfo>;
 export type Problem = z.output<typeof Problem>;
