@@ -1,0 +1,49 @@
+/**
+ * Moves a lock file's pins to the newest versions that the mirror serves, or adds pins to it.
+ *
+ * Usage: ./scripts/pins LOCK-FILE [bookworm|trixie NAME...]
+ *
+ * @module
+ */
+import { candidate, refresh } from "./setup/apt.ts";
+import { exists } from "./setup/built_once.ts";
+import { CHECKOUT } from "./setup/checkout.ts";
+import { readLock } from "./setup/debs.ts";
+import { formatLock, type Lock } from "./setup/lock_file.ts";
+
+/** Writes the lock file anew and returns a line for every pin that moved. */
+export async function movePins(
+  lockFile: string,
+  added: { [suite in keyof Lock]?: readonly string[] } = {},
+): Promise<string[]> {
+  const path = `${CHECKOUT}/${lockFile}`;
+  const lock = await exists(path) ? await readLock(lockFile) : {};
+  const moved: string[] = [];
+  for (const suite of ["bookworm", "trixie"] as const) {
+    const names = new Set([...Object.keys(lock[suite] ?? {}), ...(added[suite] ?? [])]);
+    if (names.size === 0) continue;
+    await refresh(suite);
+    const pins = lock[suite] ??= {};
+    for (const name of names) {
+      const newest = await candidate(suite, name);
+      const before = pins[name]?.version ?? "new";
+      if (before !== newest.version) {
+        moved.push(`${suite} ${newest.package}: ${before} -> ${newest.version}`);
+      }
+      pins[name] = newest;
+    }
+  }
+  await Deno.writeTextFile(`${path}.new`, formatLock(lock));
+  await Deno.rename(`${path}.new`, path);
+  return moved;
+}
+
+if (import.meta.main) {
+  const [lockFile, suite, ...names] = Deno.args;
+  if (!lockFile || (suite !== undefined && suite !== "bookworm" && suite !== "trixie")) {
+    console.error("Usage: ./scripts/pins LOCK-FILE [bookworm|trixie NAME...]");
+    Deno.exit(2);
+  }
+  const moved = await movePins(lockFile, suite ? { [suite]: names } : {});
+  console.log(moved.length > 0 ? moved.join("\n") : `${lockFile} is up to date`);
+}
