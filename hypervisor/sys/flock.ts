@@ -1,0 +1,34 @@
+/**
+ * flock(2): who holds a file, across processes; released by the kernel when its holder ends.
+ *
+ * @module
+ */
+import { check, EAGAIN, errno } from "./errno.ts";
+import { close, O_RDONLY, open } from "./files.ts";
+
+const libc = Deno.dlopen("libc.so.6", {
+  flock: { parameters: ["i32", "i32"], result: "i32" },
+});
+
+const LOCK_SH = 1;
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+/** Locks the open file `fd`, alone or shared; false where another holds it. */
+export function tryLock(fd: number, options: { shared?: boolean } = {}): boolean {
+  const how = (options.shared ? LOCK_SH : LOCK_EX) | LOCK_NB;
+  if (libc.symbols.flock(fd, how) === 0) return true;
+  if (errno() === EAGAIN) return false;
+  check(-1, `lock descriptor ${fd}`);
+  return false;
+}
+
+/** Whether some process holds a lock on `path` right now. */
+export function isLocked(path: string): boolean {
+  const fd = open(path, O_RDONLY);
+  try {
+    return !tryLock(fd);
+  } finally {
+    close(fd);
+  }
+}

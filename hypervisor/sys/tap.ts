@@ -1,0 +1,132 @@
+/**
+ * Taps: the host's end of a guest's NIC, as a device that stays until it is removed, in a bridge.
+ *
+ * @module
+ */
+import { check, EBUSY, EEXIST, ENODEV, errno, SysError } from "./errno.ts";
+import { close, O_RDWR, open } from "./files.ts";
+import { ioctl, ioctlBuffer, iow } from "./ioctl.ts";
+import { struct } from "./struct.ts";
+
+const libc = Deno.dlopen("libc.so.6", {
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  if_nametoindex: { parameters: ["buffer"], result: "u32" },
+});
+
+const AF_INET = 2;
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0o2000000;
+
+const TUNSETIFF = iow(0x54, 202, 4);
+const TUNSETPERSIST = iow(0x54, 203, 4);
+const SIOCGIFFLAGS = 0x8913;
+const SIOCSIFFLAGS = 0x8914;
+const SIOCBRADDIF = 0x89a2;
+
+const IFF_TAP = 0x0002;
+const IFF_NO_PI = 0x1000;
+const IFF_VNET_HDR = 0x4000;
+const IFF_UP = 0x1;
+
+/** `struct ifreq` with the members of its union that are used here. */
+const FlagsRequest = struct("ifreq", { name: ["u8", 16], flags: "u16", rest: ["u8", 22] });
+const IndexRequest = struct("ifreq", { name: ["u8", 16], index: "i32", rest: ["u8", 20] });
+
+/** The longest name of a network interface, in bytes. */
+export const MAX_INTERFACE_NAME = 15;
+
+function nameBytes(name: string): Uint8Array<ArrayBuffer> {
+  const bytes = new TextEncoder().encode(name + "\0");
+  if (bytes.length > MAX_INTERFACE_NAME + 1 || !/^[A-Za-z0-9_.-]+$/.test(name)) {
+    throw new RangeError(
+      `Cannot name an interface "${name}": it must be 1 to ${MAX_INTERFACE_NAME} of A-Z, a-z, 0-9, '_', '.' and '-'`,
+    );
+  }
+  return bytes;
+}
+
+/** Whether there is a network interface of this name. */
+export function interfaceExists(name: string): boolean {
+  return libc.symbols.if_nametoindex(nameBytes(name)) !== 0;
+}
+
+/** Opens a tap by name, creating it where it is missing. */
+function attach(name: string): number {
+  const fd = open("/dev/net/tun", O_RDWR);
+  const request = FlagsRequest.create({ flags: IFF_TAP | IFF_NO_PI | IFF_VNET_HDR });
+  request.name.set(nameBytes(name));
+  if (ioctlBuffer(fd, TUNSETIFF, request.$bytes) < 0) {
+    const code = errno();
+    close(fd);
+    throw new SysError(`open the tap "${name}"`, code);
+  }
+  return fd;
+}
+
+/** Creates a tap that stays, brings it up and, where one is given, puts it into a bridge. */
+export function createTap(name: string, options: { bridge?: string } = {}): void {
+  if (interfaceExists(name)) throw new SysError(`create the tap "${name}"`, EEXIST);
+  const fd = attach(name);
+  try {
+    check(ioctl(fd, TUNSETPERSIST, 1), `keep the tap "${name}"`);
+  } finally {
+    close(fd);
+  }
+  try {
+    if (options.bridge !== undefined) addToBridge(name, options.bridge);
+    bringUp(name);
+  } catch (error) {
+    removeTap(name);
+    throw error;
+  }
+}
+
+function withSocket<T>(use: (fd: number) => T): T {
+  const fd = check(libc.symbols.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "open a socket");
+  try {
+    return use(fd);
+  } finally {
+    close(fd);
+  }
+}
+
+function addToBridge(name: string, bridge: string) {
+  const index = libc.symbols.if_nametoindex(nameBytes(name));
+  const request = IndexRequest.create({ index });
+  request.name.set(nameBytes(bridge));
+  withSocket((fd) =>
+    check(
+      ioctlBuffer(fd, SIOCBRADDIF, request.$bytes),
+      `put the tap "${name}" into the bridge "${bridge}"`,
+    )
+  );
+}
+
+function bringUp(name: string) {
+  const request = FlagsRequest.create();
+  request.name.set(nameBytes(name));
+  withSocket((fd) => {
+    check(ioctlBuffer(fd, SIOCGIFFLAGS, request.$bytes), `read the flags of "${name}"`);
+    request.flags |= IFF_UP;
+    check(ioctlBuffer(fd, SIOCSIFFLAGS, request.$bytes), `bring "${name}" up`);
+  });
+}
+
+/** Removes a tap; false while a process holds it open. One that is missing counts as removed. */
+export function removeTap(name: string): boolean {
+  if (!interfaceExists(name)) return true;
+  let fd: number;
+  try {
+    fd = attach(name);
+  } catch (error) {
+    if (error instanceof SysError && error.errno === EBUSY) return false;
+    if (error instanceof SysError && error.errno === ENODEV) return true;
+    throw error;
+  }
+  try {
+    check(ioctl(fd, TUNSETPERSIST, 0), `remove the tap "${name}"`);
+  } finally {
+    close(fd);
+  }
+  return true;
+}
