@@ -1,0 +1,112 @@
+/**
+ * A vCPU's descriptor and its `kvm_run` page. Everything here is for the
+ * thread that runs it.
+ *
+ * @module
+ */
+import { check } from "../sys/errno.ts";
+import { ioctl, ioctlBuffer } from "../sys/ioctl.ts";
+import { map } from "../sys/mapping.ts";
+import type { View } from "../sys/struct.ts";
+import { KVM } from "./ioctls.ts";
+import type { CpuidEntry } from "./kvm.ts";
+import {
+  Cpuid2,
+  CpuidEntry2,
+  Fpu,
+  LapicState,
+  MsrEntry,
+  Msrs,
+  Regs,
+  SignalMask,
+  Sregs,
+} from "./structs.ts";
+
+export class Vcpu {
+  readonly fd: number;
+  /** `kvm_run`, whole. */
+  readonly run: Uint8Array<ArrayBuffer>;
+  readonly view: DataView<ArrayBuffer>;
+
+  constructor(fd: number, runSize: number) {
+    this.fd = fd;
+    const buffer = map(runSize, { fd }).buffer;
+    this.run = new Uint8Array(buffer);
+    this.view = new DataView(buffer);
+  }
+
+  /** KVM_RUN: 0 on an exit, negative with errno else (EINTR when kicked). */
+  enter(): number {
+    return ioctl(this.fd, KVM.RUN, 0);
+  }
+
+  /** With an empty mask every signal, blocked by the thread or not, ends KVM_RUN with EINTR. */
+  unmaskSignalsInGuest(): void {
+    // struct kvm_signal_mask: u32 len, then the kernel's 8-byte sigset_t, unaligned.
+    const bytes = new Uint8Array(SignalMask.size + 8);
+    SignalMask.at(bytes.buffer).len = 8;
+    check(ioctlBuffer(this.fd, KVM.SET_SIGNAL_MASK, bytes), "set a vCPU's signal mask");
+  }
+
+  setCpuid(entries: readonly CpuidEntry[]): void {
+    const bytes = new Uint8Array(Cpuid2.size + entries.length * CpuidEntry2.size);
+    Cpuid2.at(bytes.buffer).nent = entries.length;
+    entries.forEach((entry, i) =>
+      Object.assign(CpuidEntry2.at(bytes.buffer, Cpuid2.size + i * CpuidEntry2.size), entry)
+    );
+    check(ioctlBuffer(this.fd, KVM.SET_CPUID2, bytes), "set a vCPU's CPUID");
+  }
+
+  /** Sets every MSR or throws, naming the first that KVM refused. */
+  setMsrs(msrs: readonly (readonly [index: number, data: bigint])[]): void {
+    const bytes = new Uint8Array(Msrs.size + msrs.length * MsrEntry.size);
+    Msrs.at(bytes.buffer).nmsrs = msrs.length;
+    msrs.forEach(([index, data], i) =>
+      Object.assign(MsrEntry.at(bytes.buffer, Msrs.size + i * MsrEntry.size), { index, data })
+    );
+    // The result counts those that were set: it stops, without an error, at the first it refuses.
+    const set = check(ioctlBuffer(this.fd, KVM.SET_MSRS, bytes), "set a vCPU's MSRs");
+    if (set < msrs.length) {
+      throw new Error(`Cannot set MSR 0x${msrs[set][0].toString(16)}: KVM refuses it`);
+    }
+  }
+
+  regs(): View<typeof Regs.fields> {
+    const regs = Regs.create();
+    check(ioctlBuffer(this.fd, KVM.GET_REGS, regs.$bytes), "get a vCPU's registers");
+    return regs;
+  }
+
+  setRegs(regs: View<typeof Regs.fields>): void {
+    check(ioctlBuffer(this.fd, KVM.SET_REGS, regs.$bytes), "set a vCPU's registers");
+  }
+
+  sregs(): View<typeof Sregs.fields> {
+    const sregs = Sregs.create();
+    check(ioctlBuffer(this.fd, KVM.GET_SREGS, sregs.$bytes), "get a vCPU's special registers");
+    return sregs;
+  }
+
+  setSregs(sregs: View<typeof Sregs.fields>): void {
+    check(ioctlBuffer(this.fd, KVM.SET_SREGS, sregs.$bytes), "set a vCPU's special registers");
+  }
+
+  setFpu(fpu: View<typeof Fpu.fields>): void {
+    check(ioctlBuffer(this.fd, KVM.SET_FPU, fpu.$bytes), "set a vCPU's FPU");
+  }
+
+  lapic(): View<typeof LapicState.fields> {
+    const lapic = LapicState.create();
+    check(ioctlBuffer(this.fd, KVM.GET_LAPIC, lapic.$bytes), "get a vCPU's local APIC");
+    return lapic;
+  }
+
+  setLapic(lapic: View<typeof LapicState.fields>): void {
+    check(ioctlBuffer(this.fd, KVM.SET_LAPIC, lapic.$bytes), "set a vCPU's local APIC");
+  }
+
+  /** The guest's TSC frequency in kHz; 0 where this KVM does not tell. */
+  tscKhz(): number {
+    return Math.max(0, ioctl(this.fd, KVM.GET_TSC_KHZ, 0));
+  }
+}

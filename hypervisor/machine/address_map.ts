@@ -1,0 +1,48 @@
+/**
+ * The PC's address map: where everything that is not RAM lies. RAM's own map is in memory.ts.
+ *
+ * @module
+ */
+import { HOLE_END } from "./memory.ts";
+
+const MiB = 2 ** 20;
+const GiB = 2 ** 30;
+
+/** Window for 32-bit BARs; begins where RAM below 4 GiB must have ended. */
+export const MMIO32 = { start: 3 * GiB, length: 512 * MiB } as const;
+
+/** PCIe configuration space (ECAM) of bus 0: 32 devices, 8 functions, 4 KiB each. */
+export const ECAM = { start: 0xE000_0000, length: MiB } as const;
+
+export const IOAPIC = { start: 0xFEC0_0000, length: 0x1000 } as const;
+export const LAPIC = { start: 0xFEE0_0000, length: 0x1000 } as const;
+
+/** Three pages for VT-x's real mode, in the part of the hole where a PC has its firmware. */
+export const TSS_ADDRESS = 0xFFFB_D000;
+
+/**
+ * Window for 64-bit BARs: the upper half of what the CPU can address, so that BARs do not move when
+ * RAM grows; no higher than 256 GiB, so that a guest may move to a CPU with 39 bits.
+ */
+export function mmio64(physicalBits: number): { start: number; length: number } {
+  const start = 2 ** (Math.min(physicalBits, 39) - 1);
+  return { start, length: start };
+}
+
+/** The most RAM that fits below the 64-bit window, in bytes. */
+export function maxRam(physicalBits: number): number {
+  return mmio64(physicalBits).start - (HOLE_END - MMIO32.start);
+}
+
+/** I/O ports. */
+export const PORT = {
+  RTC: 0x70,
+  COM1: 0x3F8,
+  /** ACPI's reset and sleep registers (FADT), in a range that PCs leave free. */
+  ACPI: 0x600,
+  PCI_CONFIG_ADDRESS: 0xCF8,
+  PCI_CONFIG_DATA: 0xCFC,
+} as const;
+
+/** Global system interrupts of the devices that are not on PCI. */
+export const GSI = { COM1: 4, ACPI: 9, RTC: 8, PCI_INTX: 16, FIRST_MSI: 24 } as const;

@@ -1,0 +1,71 @@
+/**
+ * One shared block of memory that holds every register of every device, in declared layouts.
+ *
+ * All workers of a VMM place the same layouts in the same order over the same bytes, so they see the
+ * same registers. The block describes itself: it begins with a directory of what lies where, so a
+ * copy of it is a snapshot of all devices.
+ *
+ * @module
+ */
+import { type Fields, type Struct, struct, type View } from "../sys/struct.ts";
+
+const Entry = struct("arena_entry", {
+  name: ["u8", 48],
+  version: "u32",
+  offset: "u32",
+  size: "u32",
+  reserved: "u32",
+});
+const Header = struct("arena_header", { magic: "u32", count: "u32", end: "u32", reserved: "u32" });
+
+const MAGIC = 0x564e4544; // "DENV"
+const MAX_ENTRIES = 128;
+const FIRST = Header.size + MAX_ENTRIES * Entry.size;
+/** Every section has its own cache lines, so that threads do not share one by accident. */
+const ALIGN = 64;
+
+export const ARENA_BYTES = 512 * 1024;
+
+export class Arena {
+  readonly buffer: SharedArrayBuffer;
+  #next = FIRST;
+  #count = 0;
+
+  constructor(buffer = new SharedArrayBuffer(ARENA_BYTES)) {
+    this.buffer = buffer;
+  }
+
+  /**
+   * The section `name`, laid out as `layout`. The first worker to come enters it in the directory;
+   * those that follow must agree with it.
+   */
+  place<F extends Fields>(name: string, layout: Struct<F>, version = 1): View<F> {
+    const offset = this.#next;
+    const size = layout.size;
+    if (this.#count === MAX_ENTRIES || offset + size > this.buffer.byteLength) {
+      throw new RangeError(`Cannot place "${name}" in the arena: ${size} bytes do not fit`);
+    }
+    const entry = Entry.at(this.buffer, Header.size + this.#count * Entry.size);
+    const header = Header.at(this.buffer);
+    const label = new Uint8Array(entry.name.length);
+    if (new TextEncoder().encodeInto(name, label).read !== name.length) {
+      throw new RangeError(`Cannot place "${name}" in the arena: its name is too long`);
+    }
+    this.#count++;
+    this.#next = Math.ceil((offset + size) / ALIGN) * ALIGN;
+    if (header.count < this.#count) {
+      entry.name.set(label);
+      Object.assign(entry, { version, offset, size });
+      Object.assign(header, { magic: MAGIC, count: this.#count, end: this.#next });
+    } else if (
+      entry.version !== version || entry.size !== size ||
+      !label.every((b, i) => entry.name[i] === b)
+    ) {
+      throw new Error(
+        `Cannot place "${name}" (version ${version}, ${size} bytes) in the arena: ` +
+          `another layout lies there`,
+      );
+    }
+    return layout.at(this.buffer, offset);
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * Puts a kernel, its initrd, its command line and what it asks of firmware into guest RAM.
+ *
+ * @module
+ */
+import { acpiTables, RSDP_ADDRESS } from "../acpi/tables.ts";
+import { ECAM } from "../address_map.ts";
+import type { GuestMemory } from "../memory.ts";
+import {
+  BZIMAGE_HEADER_BYTES,
+  type E820Entry,
+  KERNEL_ADDRESS,
+  parseBzImage,
+  zeroPage,
+} from "./bzimage.ts";
+
+/** Guest physical addresses of what the boot needs below 640 KiB. */
+export const BOOT = {
+  GDT: 0x500,
+  IDT: 0x520,
+  ZERO_PAGE: 0x7000,
+  STACK: 0x8FF0,
+  PML4: 0x9000,
+  PDPT: 0xA000,
+  PAGE_DIRECTORY: 0xB000,
+  CMDLINE: 0x2_0000,
+} as const;
+
+const LOW_RAM_END = 0x9_FC00;
+const HIGH_RAM_START = 0x10_0000;
+const PAGE = 4096;
+
+export interface BootFiles {
+  kernel: string;
+  initrd?: string;
+  cmdline: string;
+}
+
+export interface BootEntry {
+  /** First instruction, in 64-bit mode with RSI at the zero page. */
+  entry: number;
+}
+
+/** A file opened for reading; the name is for errors. */
+function openFile(path: string, what: string): { file: Deno.FsFile; length: number } {
+  try {
+    const file = Deno.openSync(path, { read: true });
+    const info = file.statSync();
+    if (!info.isFile) {
+      file.close();
+      throw new TypeError("it is not a file");
+    }
+    return { file, length: info.size };
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`Cannot read the ${what} "${path}": ${why}`, { cause });
+  }
+}
+
+function readInto(file: Deno.FsFile, target: Uint8Array): void {
+  let at = 0;
+  while (at < target.length) {
+    const n = file.readSync(target.subarray(at));
+    if (n === null) throw new Error("it became shorter while it was read");
+    at += n;
+  }
+}
+
+/** Loads everything or throws with what was wrong; nothing runs before it returns. */
+export function loadLinux(
+  memory: GuestMemory,
+  options: BootFiles & { cpus: number; physicalBits: number },
+): BootEntry {
+  const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+  const low = memory.regions[0].length;
+  const { file, length } = openFile(options.kernel, "kernel");
+  using _kernel = { [Symbol.dispose]: () => file.close() };
+  const refuse = (why: string) => new RangeError(`Cannot boot "${options.kernel}": ${why}`);
+
+  const head = new Uint8Array(Math.min(BZIMAGE_HEADER_BYTES, length));
+  readInto(file, head);
+  let image;
+  try {
+    image = parseBzImage(head, length);
+  } catch (cause) {
+    throw new SyntaxError(`Cannot boot "${options.kernel}": ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+  if (image.end > low) {
+    throw refuse(
+      `it needs ${mib(image.end)} of memory to unpack and the guest has ${mib(memory.length)}`,
+    );
+  }
+  const cmdline = new TextEncoder().encode(options.cmdline);
+  if (cmdline.length > image.cmdlineSize) {
+    throw refuse(
+      `the command line is ${cmdline.length} bytes long and it takes ${image.cmdlineSize}`,
+    );
+  }
+
+  let initrd: { address: number; length: number } | null = null;
+  if (options.initrd !== undefined) {
+    const { file, length } = openFile(options.initrd, "initrd");
+    using _initrd = { [Symbol.dispose]: () => file.close() };
+    if (length === 0) {
+      throw new RangeError(`Cannot boot with the initrd "${options.initrd}": it is empty`);
+    }
+    const top = Math.min(low, image.initrdAddressMax + 1);
+    const address = Math.floor((top - length) / PAGE) * PAGE;
+    if (address < image.end) {
+      throw refuse(
+        `its initrd "${options.initrd}" would overlap it: they need ${
+          mib(image.end + length + PAGE)
+        } of memory and the guest has ${mib(memory.length)}`,
+      );
+    }
+    readInto(file, memory.bytes.subarray(address, address + length));
+    initrd = { address, length };
+  }
+
+  file.seekSync(image.payload.offset, Deno.SeekMode.Start);
+  readInto(
+    file,
+    memory.bytes.subarray(KERNEL_ADDRESS, KERNEL_ADDRESS + image.payload.length),
+  );
+  memory.bytes.set(cmdline, BOOT.CMDLINE);
+  memory.bytes[BOOT.CMDLINE + cmdline.length] = 0;
+  memory.bytes.set(acpiTables(options), RSDP_ADDRESS);
+  memory.bytes.set(
+    zeroPage(image, {
+      cmdline: BOOT.CMDLINE,
+      initrd,
+      rsdp: RSDP_ADDRESS,
+      e820: e820(memory),
+    }),
+    BOOT.ZERO_PAGE,
+  );
+  writePageTables(memory);
+  return { entry: image.entry };
+}
+
+/** The memory map that firmware would report. */
+export function e820(memory: GuestMemory): E820Entry[] {
+  const [low, high] = memory.regions;
+  const entries: E820Entry[] = [
+    { address: 0, length: LOW_RAM_END, type: "ram" },
+    { address: HIGH_RAM_START, length: low.length - HIGH_RAM_START, type: "ram" },
+    { address: ECAM.start, length: ECAM.length, type: "reserved" },
+  ];
+  if (high !== undefined) {
+    entries.push({ address: high.guest, length: high.length, type: "ram" });
+  }
+  return entries;
+}
+
+/** The first GiB, mapped to itself in pages of 2 MiB. */
+function writePageTables(memory: GuestMemory): void {
+  const PRESENT_WRITABLE = 0x3;
+  const LARGE = 0x80;
+  const put = (at: number, value: number) => memory.view.setBigUint64(at, BigInt(value), true);
+  put(BOOT.PML4, BOOT.PDPT | PRESENT_WRITABLE);
+  put(BOOT.PDPT, BOOT.PAGE_DIRECTORY | PRESENT_WRITABLE);
+  for (let i = 0; i < 512; i++) {
+    put(BOOT.PAGE_DIRECTORY + i * 8, i * 0x20_0000 + (PRESENT_WRITABLE | LARGE));
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * How devices interrupt: an eventfd per line or MSI vector, which KVM turns into an interrupt
+ * (irqfd), and the table that says into which (GSI routing).
+ *
+ * @module
+ */
+import {
+  KVM_IRQ_ROUTING_IRQCHIP,
+  KVM_IRQ_ROUTING_MSI,
+  KVM_IRQCHIP_IOAPIC,
+  KVM_IRQCHIP_PIC_MASTER,
+  KVM_IRQCHIP_PIC_SLAVE,
+} from "../kvm/ioctls.ts";
+import { IrqRouting, IrqRoutingEntry } from "../kvm/structs.ts";
+import type { Vm } from "../kvm/vm.ts";
+import { eventfd, signal } from "../sys/eventfd.ts";
+import { struct } from "../sys/struct.ts";
+import { GSI } from "./address_map.ts";
+import type { Arena } from "./arena.ts";
+
+const IOAPIC_PINS = 24;
+export const MAX_MSI = 512;
+
+const MsiRoutesV1 = struct("msi_routes", {
+  /** 1 where a route is set; then a message for the vector's address and data. */
+  active: ["u8", MAX_MSI],
+  address_lo: ["u32", MAX_MSI],
+  address_hi: ["u32", MAX_MSI],
+  data: ["u32", MAX_MSI],
+});
+
+/** Descriptor numbers; they mean something in this process only. */
+const Descriptors = struct("interrupt_descriptors", {
+  line: ["i32", IOAPIC_PINS],
+  msi: ["i32", MAX_MSI],
+});
+
+export class Interrupts {
+  readonly #vm: Vm;
+  readonly #routes;
+  readonly #fds;
+  #next = 0;
+  // KVM wants the whole table at each change, so it is built in place.
+  readonly #table = new Uint8Array(
+    IrqRouting.size + (IOAPIC_PINS + 16 + MAX_MSI) * IrqRoutingEntry.size,
+  );
+  readonly #header = IrqRouting.at(this.#table.buffer);
+
+  constructor(arena: Arena, vm: Vm) {
+    this.#vm = vm;
+    this.#routes = arena.place("interrupts.routes", MsiRoutesV1);
+    this.#fds = arena.place("interrupts.descriptors", Descriptors);
+  }
+
+  /** Once, by the thread that sets the machine up: makes the eventfds and the legacy routes. */
+  create(lines: readonly number[], vectors: number): void {
+    for (const line of lines) {
+      this.#fds.line[line] = eventfd();
+      this.#vm.assignIrqfd(this.#fds.line[line], line);
+    }
+    for (let i = 0; i < vectors; i++) this.#fds.msi[i] = eventfd();
+    this.#commit();
+  }
+
+  /** Reserves `count` MSI vectors for a device: in every worker, in the same order. */
+  reserve(count: number): MsiVectors {
+    const first = this.#next;
+    this.#next += count;
+    if (this.#next > MAX_MSI) throw new RangeError(`Cannot reserve ${count} interrupt vectors`);
+    return new MsiVectors(this, first, count);
+  }
+
+  /** How many vectors have been reserved. */
+  get reserved(): number {
+    return this.#next;
+  }
+
+  /** An edge on an interrupt line of the IOAPIC. */
+  pulse(line: number): void {
+    signal(this.#fds.line[line]);
+  }
+
+  /** The eventfd of vector `index`. */
+  fd(index: number): number {
+    return this.#fds.msi[index];
+  }
+
+  route(index: number, addressLo: number, addressHi: number, data: number): void {
+    const r = this.#routes;
+    r.active[index] = 1;
+    r.address_lo[index] = addressLo;
+    r.address_hi[index] = addressHi;
+    r.data[index] = data;
+    this.#commit();
+    this.#vm.assignIrqfd(this.#fds.msi[index], GSI.FIRST_MSI + index);
+  }
+
+  unroute(index: number): void {
+    if (this.#routes.active[index] === 0) return;
+    // The irqfd first: a route must never change under an irqfd that may fire.
+    this.#vm.deassignIrqfd(this.#fds.msi[index], GSI.FIRST_MSI + index);
+    this.#routes.active[index] = 0;
+    this.#commit();
+  }
+
+  isRouted(index: number): boolean {
+    return this.#routes.active[index] === 1;
+  }
+
+  #entry(n: number) {
+    return IrqRoutingEntry.at(this.#table.buffer, IrqRouting.size + n * IrqRoutingEntry.size);
+  }
+
+  #commit(): void {
+    this.#table.fill(0);
+    let n = 0;
+    for (let pin = 0; pin < IOAPIC_PINS; pin++) {
+      // Words 4 and 5 of a routing entry are irqchip and pin for the kernel's own chips.
+      const set = (chip: number, of: number) =>
+        Object.assign(this.#entry(n++), {
+          gsi: pin,
+          type: KVM_IRQ_ROUTING_IRQCHIP,
+          address_lo: chip,
+          address_hi: of,
+        });
+      // The timer's interrupt 0 is on pin 2 of every PC's IOAPIC.
+      if (pin !== 2) set(KVM_IRQCHIP_IOAPIC, pin === 0 ? 2 : pin);
+      if (pin < 8) set(KVM_IRQCHIP_PIC_MASTER, pin);
+      else if (pin < 16) set(KVM_IRQCHIP_PIC_SLAVE, pin - 8);
+    }
+    const r = this.#routes;
+    for (let i = 0; i < MAX_MSI; i++) {
+      if (r.active[i] === 0) continue;
+      const entry = this.#entry(n++);
+      entry.gsi = GSI.FIRST_MSI + i;
+      entry.type = KVM_IRQ_ROUTING_MSI;
+      entry.address_lo = r.address_lo[i];
+      entry.address_hi = r.address_hi[i];
+      entry.data = r.data[i];
+    }
+    this.#header.nr = n;
+    this.#vm.setGsiRouting(this.#table);
+  }
+}
+
+/** The MSI vectors of one device. */
+export class MsiVectors {
+  readonly #interrupts: Interrupts;
+  readonly #first: number;
+  readonly count: number;
+
+  constructor(interrupts: Interrupts, first: number, count: number) {
+    this.#interrupts = interrupts;
+    this.#first = first;
+    this.count = count;
+  }
+
+  fd(vector: number): number {
+    return this.#interrupts.fd(this.#first + vector);
+  }
+
+  signal(vector: number): void {
+    signal(this.fd(vector));
+  }
+
+  /** Unmasks: what was signalled while there was no route is delivered. */
+  route(vector: number, addressLo: number, addressHi: number, data: number): void {
+    this.#interrupts.route(this.#first + vector, addressLo, addressHi, data);
+  }
+
+  unroute(vector: number): void {
+    this.#interrupts.unroute(this.#first + vector);
+  }
+
+  isRouted(vector: number): boolean {
+    return this.#interrupts.isRouted(this.#first + vector);
+  }
+}

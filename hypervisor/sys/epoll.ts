@@ -1,0 +1,57 @@
+/**
+ * epoll(7), level-triggered: what an I/O thread waits on.
+ *
+ * @module
+ */
+import { check, EINTR, errno } from "./errno.ts";
+
+const libc = Deno.dlopen("libc.so.6", {
+  epoll_create1: { parameters: ["i32"], result: "i32" },
+  epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
+});
+
+const EPOLL_CLOEXEC = 0o2000000;
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+const EPOLLIN = 1;
+
+// struct epoll_event is packed on x86-64: u32 events, then u64 data at 4.
+const EVENT_BYTES = 12;
+const MAX_EVENTS = 64;
+
+export class Epoll {
+  readonly #fd = check(libc.symbols.epoll_create1(EPOLL_CLOEXEC), "create an epoll instance");
+  readonly #events = new Uint8Array(EVENT_BYTES * MAX_EVENTS);
+  readonly #view = new DataView(this.#events.buffer);
+
+  add(fd: number): void {
+    const event = new DataView(new ArrayBuffer(EVENT_BYTES));
+    event.setUint32(0, EPOLLIN, true);
+    event.setInt32(4, fd, true);
+    const bytes = new Uint8Array(event.buffer);
+    check(
+      libc.symbols.epoll_ctl(this.#fd, EPOLL_CTL_ADD, fd, bytes),
+      `watch descriptor ${fd}`,
+    );
+  }
+
+  remove(fd: number): void {
+    check(
+      libc.symbols.epoll_ctl(this.#fd, EPOLL_CTL_DEL, fd, this.#events),
+      `stop watching descriptor ${fd}`,
+    );
+  }
+
+  /** Blocks this thread until something is ready; how many of {@linkcode ready} are. */
+  wait(timeoutMs = -1): number {
+    const n = libc.symbols.epoll_wait(this.#fd, this.#events, MAX_EVENTS, timeoutMs);
+    if (n < 0 && errno() === EINTR) return 0;
+    return check(n, "wait for events");
+  }
+
+  /** The descriptor of the `index`th event of the last {@linkcode wait}. */
+  ready(index: number): number {
+    return this.#view.getInt32(index * EVENT_BYTES + 4, true);
+  }
+}
