@@ -19,6 +19,7 @@ const PACKAGES = [
   // Images.
   "dosfstools",
   "e2fsprogs",
+  "erofs-utils",
   "fdisk",
   "mtools",
   "squashfs-tools",
@@ -31,11 +32,14 @@ const PACKAGES = [
   // The lab's own user space, and what tests measure with.
   "busybox-static",
   "ca-certificates",
+  "curl",
+  "dnsmasq-base",
   "fio",
   "iperf3",
   "iproute2",
   "iputils-ping",
   "kmod",
+  "mount",
   "nftables",
   "procps",
   "socat",

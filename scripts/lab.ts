@@ -1,0 +1,85 @@
+/**
+ * Runs a command in the lab.
+ *
+ * @module
+ */
+import { labFiles } from "./lab_pc/files.ts";
+import { LabPc } from "./lab_pc/machine.ts";
+import { type LabOptions, parseLabOptions, USAGE } from "./lab_pc/options.ts";
+import { warmState } from "./lab_pc/warm.ts";
+import { CHECKOUT, progress } from "./setup/checkout.ts";
+
+/** What the command sees of this machine's environment. */
+const PASSED_ON = /^(CI|NO_COLOR|FORCE_COLOR|TERM|LAB_[A-Z_]+)$/;
+
+/** Where the output of a run in the lab goes. */
+export interface LabOutput {
+  onOutput(bytes: Uint8Array): void;
+  onErrors(bytes: Uint8Array): void;
+}
+
+/** Boots the emulated PC, runs the command in it and returns the command's exit code. */
+export async function runInLab(options: LabOptions, output: LabOutput): Promise<number> {
+  await using pc = await startLab(options);
+  using _ = endOnSignal(pc);
+  const env: Record<string, string> = {};
+  for (const [name, value] of Object.entries(Deno.env.toObject())) {
+    if (PASSED_ON.test(name)) env[name] = value;
+  }
+  return await pc.run({ command: options.command, cwd: CHECKOUT, env, ...output });
+}
+
+/** Starts the PC, trying again if it does not come to life: nothing under test has run by then. */
+async function startLab(options: LabOptions): Promise<LabPc> {
+  const files = await labFiles();
+  const shape = {
+    cpus: options.cpus,
+    memoryMiB: options.memoryMiB,
+    disks: options.disks.length,
+  };
+  for (let attempt = 1;; attempt++) {
+    // The last attempt boots, should the saved state itself be the trouble.
+    const warm = attempt < 3 ? await warmState(files, shape) : undefined;
+    const pc = await LabPc.start({ ...shape, files, diskSizes: options.disks, warm });
+    try {
+      await pc.wake({ warm: warm !== undefined });
+      return pc;
+    } catch (error) {
+      await pc[Symbol.asyncDispose]();
+      if (attempt === 3) throw error;
+      progress(`the lab's PC did not start, trying again: ${(error as Error).message}`);
+    }
+  }
+}
+
+/** Has a signal end the PC and then this process, as the shell expects of one that was signalled. */
+function endOnSignal(pc: LabPc): Disposable {
+  const listeners = Object.entries({ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }).map(
+    ([signal, code]) => {
+      const listener = () => void pc[Symbol.asyncDispose]().then(() => Deno.exit(code));
+      Deno.addSignalListener(signal as Deno.Signal, listener);
+      return () => Deno.removeSignalListener(signal as Deno.Signal, listener);
+    },
+  );
+  return { [Symbol.dispose]: () => listeners.forEach((remove) => remove()) };
+}
+
+async function main(): Promise<number> {
+  let options: LabOptions;
+  try {
+    options = parseLabOptions(Deno.args);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    return 2;
+  }
+  return await runInLab(options, {
+    onOutput: (bytes) => writeFully(Deno.stdout, bytes),
+    onErrors: (bytes) => writeFully(Deno.stderr, bytes),
+  });
+}
+
+function writeFully(to: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
+}
+
+if (import.meta.main) Deno.exit(await main());
