@@ -143,7 +143,7 @@ export function struct<const F extends Fields>(name: string, fields: F): Struct<
       this.$view = new DataView(buffer, byteOffset, size);
       this.$bytes = new Uint8Array(buffer, byteOffset, size);
       for (const { key, type, offset, length } of arrays) {
-        const array = new ARRAYS[type](buffer, byteOffset + offset, length);
+        const array = new ARRAYS[type](buffer as ArrayBuffer, byteOffset + offset, length);
         Object.defineProperty(this, key, { value: array, enumerable: true });
       }
     }

@@ -36,7 +36,7 @@ export interface TransportOptions {
   /** Tells the I/O worker to look at {@linkcode VirtioPci.pending}. */
   wakeIo: () => void;
   /** An eventfd per queue that the driver's notifications signal. */
-  notifyFds: readonly number[];
+  notifyFds: Int32Array;
 }
 
 export class VirtioPci {
@@ -45,7 +45,7 @@ export class VirtioPci {
   readonly #common: CommonConfig;
   readonly #msix: Msix;
   readonly #vm: Vm;
-  readonly #notifyFds: readonly number[];
+  readonly #notifyFds: Int32Array;
 
   constructor(options: TransportOptions) {
     const { arena, device, vm } = options;

@@ -1,0 +1,234 @@
+/**
+ * One guest: from a configuration to running vCPUs to its end. Runs on the main thread, which never
+ * enters the guest itself.
+ *
+ * @module
+ */
+import { KVM_PIT_SPEAKER_DUMMY } from "../kvm/ioctls.ts";
+import { Kvm } from "../kvm/kvm.ts";
+import { maxRam, TSS_ADDRESS } from "../machine/address_map.ts";
+import { ARENA_BYTES } from "../machine/arena.ts";
+import { loadLinux } from "../machine/boot/load.ts";
+import { guestCpuid, physicalBits } from "../machine/cpu/cpuid.ts";
+import { writeDescriptorTables } from "../machine/cpu/setup.ts";
+import { eventfd, signal } from "../sys/eventfd.ts";
+import { map, memfd } from "../sys/mapping.ts";
+import { checkHostMemory, ConfigError } from "./config.ts";
+import type { ExitReason, GuestConfig } from "./control.ts";
+import { openDevices } from "./device_specs.ts";
+import type { IoMessage } from "./io_worker.ts";
+import { Pc, type PcSpec } from "./pc.ts";
+import type { VcpuMessage, VcpuSpec } from "./vcpu_worker.ts";
+
+/** Workers are files beside this one: `.ts` in the sources, `.js` in the appliance's bundle. */
+const EXTENSION = import.meta.url.endsWith(".js") ? ".js" : ".ts";
+
+/** How long vCPUs and I/O may take to stop before the process ends under them, in milliseconds. */
+const STOP_TIMEOUT_MS = 10_000;
+/** A guest can break the protocol as often as it likes; it cannot fill a disk with that. */
+const MAX_VIOLATIONS_LOGGED = 16;
+
+export interface GuestEnd {
+  reason: ExitReason;
+  message: string;
+}
+
+export interface GuestHost {
+  /** The serial port sent something. */
+  serial(bytes: Uint8Array<ArrayBuffer>): void;
+  /** The serial port takes input again. */
+  serialRoom(): void;
+  /** Something a person should know. */
+  log(line: string): void;
+}
+
+export class Guest {
+  readonly config: GuestConfig;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  /** Settles when the guest has ended and nothing of it runs any more. */
+  readonly ended: Promise<GuestEnd>;
+  readonly #pc: Pc;
+  readonly #host: GuestHost;
+  readonly #wakeIoFd: number;
+  #settle!: (end: GuestEnd) => void;
+  #message = "";
+  #running = 0;
+  #violations = 0;
+
+  /** Sets the guest up and starts it; throws, with nothing left running, where it cannot. */
+  constructor(config: GuestConfig, host: GuestHost) {
+    this.config = config;
+    this.#host = host;
+    checkHostMemory(config, Deno.readTextFileSync("/proc/meminfo"));
+    const kvm = Kvm.open();
+    const supported = kvm.supportedCpuid();
+    const bits = physicalBits(supported);
+    const length = config.memoryMiB * 2 ** 20;
+    if (length > maxRam(bits)) {
+      throw new ConfigError(
+        `Cannot give "${config.name}" ${config.memoryMiB} MiB of memory: this CPU has ${bits} ` +
+          `address bits, with room for ${Math.floor(maxRam(bits) / 2 ** 20)} MiB`,
+      );
+    }
+    const ram = map(length, { fd: memfd("guest-ram", length) });
+    ram.dontDump();
+
+    // The order matters: the interrupt chips come before vCPUs, whose local APICs come with them, and
+    // before irqfds and routes, which are theirs.
+    const vm = kvm.createVm();
+    vm.setTssAddress(TSS_ADDRESS);
+    this.#wakeIoFd = eventfd();
+    const spec: PcSpec = {
+      arena: new SharedArrayBuffer(ARENA_BYTES),
+      memory: { address: ram.address, length },
+      vmFd: vm.fd,
+      wakeIoFd: this.#wakeIoFd,
+      physicalBits: bits,
+      devices: openDevices(config),
+    };
+    this.#pc = new Pc(spec, {
+      ended: (reason) => this.#end(reason, ""),
+      serialReady: () => queueMicrotask(() => this.#serial()),
+    });
+    const entry = loadLinux(this.#pc.memory, { ...config, physicalBits: bits }).entry;
+    writeDescriptorTables(this.#pc.memory);
+    this.#pc.memory.regions.forEach((region, slot) =>
+      vm.setMemoryRegion(slot, {
+        guest: region.guest,
+        size: region.length,
+        host: ram.address + region.offset,
+      })
+    );
+    vm.createIrqchip();
+    vm.createPit(KVM_PIT_SPEAKER_DUMMY);
+    this.#pc.powerOn();
+
+    const runSize = kvm.runSize();
+    this.ended = new Promise((resolve) => this.#settle = resolve);
+    this.#startIo(spec);
+    for (let id = 0; id < config.cpus; id++) {
+      const cpuid = guestCpuid(supported, { id, cpus: config.cpus, tscKhz: 0 });
+      this.#startVcpu({
+        pc: spec,
+        id,
+        fd: vm.createVcpu(id),
+        runSize,
+        cpuid,
+        entry: id === 0 ? entry : null,
+      });
+    }
+    this.startedAt = Date.now();
+    this.#pc.life.start();
+  }
+
+  #startIo(spec: PcSpec): void {
+    const worker = new Worker(new URL(`./io_worker${EXTENSION}`, import.meta.url), {
+      type: "module",
+      name: "io",
+    });
+    this.#running++;
+    worker.onmessage = ({ data }: MessageEvent<IoMessage>) => {
+      switch (data.kind) {
+        case "serial":
+          return this.#serial();
+        case "ready":
+          return;
+        case "violation":
+          if (this.#violations++ < MAX_VIOLATIONS_LOGGED) {
+            this.#host.log(`The guest's driver broke ${data.device}: ${data.reason}`);
+          }
+          return;
+        case "failed":
+          this.#end("host", `The I/O thread failed: ${data.message}`);
+          return this.#stopped();
+        case "stopped":
+          return this.#stopped();
+      }
+    };
+    this.#onError(worker, "I/O");
+    worker.postMessage(spec);
+  }
+
+  #startVcpu(spec: VcpuSpec): void {
+    const worker = new Worker(new URL(`./vcpu_worker${EXTENSION}`, import.meta.url), {
+      type: "module",
+      name: `vcpu${spec.id}`,
+    });
+    this.#running++;
+    worker.onmessage = ({ data }: MessageEvent<VcpuMessage>) => {
+      switch (data.kind) {
+        case "serial":
+          return this.#serial();
+        case "failed":
+          this.#end("crash", data.message);
+          return this.#stopped();
+        case "stopped":
+          this.#wakeIo();
+          return this.#stopped();
+      }
+    };
+    this.#onError(worker, `vCPU ${spec.id}`);
+    worker.postMessage(spec);
+  }
+
+  #onError(worker: Worker, what: string): void {
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.#end("host", `The ${what} thread failed: ${event.message}`);
+      this.#stopped();
+    };
+  }
+
+  #wakeIo(): void {
+    signal(this.#wakeIoFd);
+  }
+
+  #serial(): void {
+    const bytes = this.#pc.serial.transmit();
+    if (bytes.length > 0) this.#host.serial(bytes);
+    this.#host.serialRoom();
+  }
+
+  #end(reason: ExitReason, message: string): void {
+    if (this.#pc.life.end(reason)) this.#message = message;
+    this.#pc.life.kickAll();
+    this.#wakeIo();
+    // Should a thread hang in the kernel, the process ends without it.
+    setTimeout(() => this.#settleNow(), STOP_TIMEOUT_MS);
+  }
+
+  #stopped(): void {
+    if (--this.#running === 0) {
+      this.#serial();
+      this.#settleNow();
+    }
+  }
+
+  #settleNow(): void {
+    const reason = this.#pc.life.reason ?? "host";
+    this.#settle({ reason, message: this.#message || DEFAULT_MESSAGES[reason] });
+  }
+
+  /** Types at the serial port; how many of the bytes there was room for. */
+  type(bytes: Uint8Array): number {
+    return this.#pc.serial.receive(bytes);
+  }
+
+  pressPowerButton(): void {
+    this.#pc.pressPowerButton();
+  }
+
+  /** Ends the guest at once, as pulling the plug would. */
+  kill(): void {
+    this.#end("poweroff", "It was told to end");
+  }
+}
+
+const DEFAULT_MESSAGES: Record<ExitReason, string> = {
+  poweroff: "The guest powered off",
+  reboot: "The guest asked for a reset",
+  crash: "The guest crashed",
+  host: "The VMM failed",
+  refused: "The configuration was refused",
+};

@@ -1,0 +1,113 @@
+/**
+ * The VMM's process: `deno task vmm --help`.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli";
+import { ConfigError, parseConfig } from "./config.ts";
+import { EXIT_CODES } from "./control.ts";
+import { runInForeground } from "./foreground.ts";
+import { runUnderControl } from "./control_server.ts";
+
+const USAGE = `Runs one guest.
+
+In the foreground, its serial port on this terminal (Ctrl-] ends it):
+  deno task vmm --kernel FILE [--initrd FILE] [--disk FILE[,readonly][,serial=TEXT]]...
+                [--net TAP[,mac=MAC]]... [--cmdline TEXT] [--memory 512M] [--cpus 1] [--name NAME]
+
+For a supervisor, which speaks over a unix socket (hypervisor/vmm/control.ts):
+  deno run ... main.ts --config FILE.json --control SOCKET
+
+Exit code: ${Object.entries(EXIT_CODES).map(([k, v]) => `${v} ${k}`).join(", ")}`;
+
+const STRINGS = ["kernel", "initrd", "cmdline", "memory", "cpus", "name", "config", "control"];
+const LISTS = ["disk", "net"];
+
+function main(args: string[]): Promise<number> {
+  const unknown: string[] = [];
+  const flags = parseArgs(args, {
+    string: [...STRINGS, ...LISTS],
+    collect: LISTS,
+    boolean: ["help"],
+    unknown: (arg: string) => {
+      unknown.push(arg);
+      return false;
+    },
+  });
+  if (flags.help) {
+    console.log(USAGE);
+    return Promise.resolve(0);
+  }
+  if (unknown.length > 0) throw new ConfigError(`Cannot use "${unknown[0]}": see --help`);
+  if (flags.config !== undefined) {
+    if (!flags.control) throw new ConfigError("Cannot use --config without --control SOCKET");
+    return runUnderControl(readConfig(flags.config), flags.control);
+  }
+  return runInForeground(parseConfig({
+    name: flags.name || "guest",
+    kernel: flags.kernel,
+    initrd: flags.initrd,
+    cmdline: flags.cmdline ?? "console=ttyS0",
+    memoryMiB: memory(flags.memory ?? "512M"),
+    cpus: Number(flags.cpus ?? "1"),
+    disks: flags.disk.map(disk),
+    nets: flags.net.map(net),
+  }));
+}
+
+function readConfig(path: string) {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    throw new ConfigError(`Cannot read the configuration "${path}": ${(error as Error).message}`);
+  }
+  try {
+    return parseConfig(JSON.parse(text));
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new ConfigError(`Cannot read the configuration "${path}": ${error.message}`);
+  }
+}
+
+/** "512", "512M" or "2G" in MiB. */
+function memory(text: string): number {
+  const [, digits, unit] = /^(\d{1,9})([MG]?)$/.exec(text) ?? [];
+  if (digits === undefined) {
+    throw new ConfigError(`Cannot use --memory "${text}": it must be such as 512M or 2G`);
+  }
+  return Number(digits) * (unit === "G" ? 1024 : 1);
+}
+
+function disk(text: string) {
+  const [path, ...options] = text.split(",");
+  const disk: { path: string; readonly?: boolean; serial?: string } = { path };
+  for (const option of options) {
+    if (option === "readonly") disk.readonly = true;
+    else if (option.startsWith("serial=")) disk.serial = option.slice(7);
+    else throw new ConfigError(`Cannot use --disk option "${option}": readonly or serial=TEXT`);
+  }
+  return disk;
+}
+
+function net(text: string, index: number) {
+  const [tap, ...options] = text.split(",");
+  // 52:54:00 is where virtual machines' addresses commonly are.
+  let mac = `52:54:00:00:00:${(index + 1).toString(16).padStart(2, "0")}`;
+  for (const option of options) {
+    if (option.startsWith("mac=")) mac = option.slice(4);
+    else throw new ConfigError(`Cannot use --net option "${option}": mac=MAC`);
+  }
+  return { tap, mac };
+}
+
+if (import.meta.main) {
+  let code: number;
+  try {
+    code = await main(Deno.args);
+  } catch (error) {
+    console.error((error as Error).message);
+    code = error instanceof ConfigError ? EXIT_CODES.refused : EXIT_CODES.host;
+  }
+  Deno.exit(code);
+}

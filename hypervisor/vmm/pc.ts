@@ -1,0 +1,131 @@
+/**
+ * The PC: machine and devices wired together. Every thread of a VMM builds the same one over the same
+ * arena; what a thread does with it depends on the thread.
+ *
+ * @module
+ */
+import { AcpiRegisters } from "../devices/acpi_registers.ts";
+import { RtcMc146818 } from "../devices/rtc_mc146818.ts";
+import { Uart16550 } from "../devices/uart16550.ts";
+import type { VirtioDevice } from "../devices/virtio/device.ts";
+import { BAR } from "../devices/virtio/pci_capabilities.ts";
+import { VirtioPci } from "../devices/virtio/pci_transport.ts";
+import { Vm } from "../kvm/vm.ts";
+import { ACPI_PORT, POWER_BUTTON_GSI } from "../machine/acpi/tables.ts";
+import { GSI, mmio64, PORT } from "../machine/address_map.ts";
+import { Arena } from "../machine/arena.ts";
+import { Bus } from "../machine/bus.ts";
+import { Interrupts } from "../machine/interrupts.ts";
+import { Lock } from "../machine/lock.ts";
+import { GuestMemory } from "../machine/memory.ts";
+import { PciRoot } from "../machine/pci/root.ts";
+import { eventfd, signal } from "../sys/eventfd.ts";
+import { struct } from "../sys/struct.ts";
+import type { ExitReason } from "./control.ts";
+import { createDevice, type DeviceSpec } from "./device_specs.ts";
+import { GuestLife } from "./lifecycle.ts";
+
+/** What a thread needs to build the PC; passes by structured clone. */
+export interface PcSpec {
+  arena: SharedArrayBuffer;
+  memory: { address: number; length: number };
+  vmFd: number;
+  /** An eventfd on which the I/O worker waits. */
+  wakeIoFd: number;
+  physicalBits: number;
+  devices: DeviceSpec[];
+}
+
+/** How the PC reaches the rest of its VMM from this thread. */
+export interface PcHost {
+  /** The guest ended itself. */
+  ended(reason: ExitReason): void;
+  /** The serial port has something for the host, or room for more. */
+  serialReady(): void;
+}
+
+const NotifyDescriptors = struct("notify_descriptors", { fds: ["i32", 16] });
+
+export class Pc {
+  readonly arena: Arena;
+  readonly lock: Lock;
+  readonly life: GuestLife;
+  readonly memoryBus = new Bus();
+  readonly portBus = new Bus();
+  readonly serial: Uart16550;
+  readonly virtio: VirtioPci[] = [];
+  readonly memory: GuestMemory;
+  readonly #interrupts: Interrupts;
+  readonly #pci: PciRoot;
+  readonly #rtc: RtcMc146818;
+  readonly #notify: { fds: Int32Array; queues: number }[] = [];
+
+  constructor(spec: PcSpec, host: PcHost) {
+    const arena = this.arena = new Arena(spec.arena);
+    const vm = new Vm(spec.vmFd);
+    this.lock = new Lock(arena, "vmm.lock");
+    this.life = new GuestLife(arena);
+    this.memory = new GuestMemory(spec.memory.address, spec.memory.length);
+    this.#interrupts = new Interrupts(arena, vm);
+    this.#pci = new PciRoot(arena);
+    this.serial = new Uart16550(arena, {
+      name: "serial0",
+      interrupt: () => this.#interrupts.pulse(GSI.COM1),
+      wakeHost: () => host.serialReady(),
+    });
+    this.#rtc = new RtcMc146818(arena);
+    const acpi = new AcpiRegisters({
+      powerOff: () => host.ended("poweroff"),
+      reset: () => host.ended("reboot"),
+    });
+    this.portBus.attach(PORT.COM1, 8, this.serial);
+    this.portBus.attach(PORT.RTC, 2, this.#rtc);
+    this.portBus.attach(PORT.ACPI, ACPI_PORT.LENGTH, acpi);
+    const window = mmio64(spec.physicalBits);
+    this.#pci.attach(this.memoryBus, this.portBus, window);
+    const wakeIo = () => signal(spec.wakeIoFd);
+    spec.devices.forEach((device, i) => {
+      const transport = this.#plugIn(createDevice(device, arena), {
+        vm,
+        wakeIo,
+        base: window.start + i * BAR.SIZE,
+      });
+      this.#pci.plug(i + 1, transport.function);
+    });
+  }
+
+  #plugIn(
+    device: VirtioDevice,
+    options: { vm: Vm; wakeIo: () => void; base: number },
+  ): VirtioPci {
+    const queues = device.queueSizes.length;
+    const fds = this.arena.place(`${device.name}.notify`, NotifyDescriptors).fds;
+    this.#notify.push({ fds, queues });
+    const transport = new VirtioPci({
+      ...options,
+      arena: this.arena,
+      device,
+      // One for each queue and one for changes of the configuration.
+      vectors: this.#interrupts.reserve(queues + 1),
+      notifyFds: fds.subarray(0, queues),
+    });
+    this.virtio.push(transport);
+    return transport;
+  }
+
+  /** Once, by the thread that sets the machine up, before any other builds it. */
+  powerOn(): void {
+    for (const { fds, queues } of this.#notify) {
+      for (let i = 0; i < queues; i++) fds[i] = eventfd();
+    }
+    this.#interrupts.create([GSI.COM1, POWER_BUTTON_GSI], this.#interrupts.reserved);
+    this.#pci.powerOn();
+    this.serial.powerOn();
+    this.#rtc.powerOn();
+    for (const device of this.virtio) device.powerOn();
+  }
+
+  pressPowerButton(): void {
+    this.#interrupts.pulse(POWER_BUTTON_GSI);
+  }
+}

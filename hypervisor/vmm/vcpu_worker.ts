@@ -1,0 +1,145 @@
+/**
+ * A vCPU's thread: it runs the guest, and answers its register accesses.
+ *
+ * @module
+ */
+/// <reference lib="deno.worker" />
+import { KVM_EXIT, KVM_EXIT_IO_OUT, RUN } from "../kvm/ioctls.ts";
+import type { CpuidEntry } from "../kvm/kvm.ts";
+import { Vcpu } from "../kvm/vcpu.ts";
+import type { Bus } from "../machine/bus.ts";
+import { setUpBootVcpu, setUpVcpu } from "../machine/cpu/setup.ts";
+import { EAGAIN, EINTR, errno, SysError } from "../sys/errno.ts";
+import { blockKick, drainKick, nameThread, threadId } from "../sys/threads.ts";
+import { Pc, type PcSpec } from "./pc.ts";
+
+export interface VcpuSpec {
+  pc: PcSpec;
+  id: number;
+  fd: number;
+  runSize: number;
+  cpuid: CpuidEntry[];
+  /** The first instruction's address, for the boot processor. */
+  entry: number | null;
+}
+
+export type VcpuMessage =
+  | { kind: "serial" }
+  | { kind: "stopped"; id: number }
+  | { kind: "failed"; id: number; message: string };
+
+const post = (message: VcpuMessage) => self.postMessage(message);
+
+self.onmessage = ({ data }: MessageEvent<VcpuSpec>) => {
+  try {
+    runVcpu(data);
+    post({ kind: "stopped", id: data.id });
+  } catch (error) {
+    post({ kind: "failed", id: data.id, message: String((error as Error)?.stack ?? error) });
+  }
+  self.close();
+};
+
+function runVcpu(spec: VcpuSpec): void {
+  nameThread(`vcpu${spec.id}`);
+  const pc = new Pc(spec.pc, {
+    ended: (reason) => {
+      pc.life.end(reason);
+      pc.life.kickAll();
+    },
+    serialReady: () => post({ kind: "serial" }),
+  });
+  const vcpu = new Vcpu(spec.fd, spec.runSize);
+  // A kick must be pending, not lost, when it comes between two entries into the guest.
+  blockKick();
+  vcpu.unmaskSignalsInGuest();
+  setUpVcpu(vcpu, spec.cpuid);
+  if (spec.entry !== null) setUpBootVcpu(vcpu, spec.entry);
+  pc.life.setThread(spec.id, threadId());
+  pc.life.waitForStart();
+  try {
+    while (!pc.life.hasEnded) enter(pc, vcpu, spec.id);
+  } finally {
+    pc.life.setThread(spec.id, 0);
+  }
+}
+
+function enter(pc: Pc, vcpu: Vcpu, id: number): void {
+  if (vcpu.enter() < 0) {
+    const code = errno();
+    if (code === EINTR) drainKick();
+    else if (code !== EAGAIN) throw new SysError(`run vCPU ${id}`, code);
+    return;
+  }
+  switch (vcpu.view.getUint32(RUN.exit_reason, true)) {
+    case KVM_EXIT.IO:
+      pc.lock.acquire();
+      accessPorts(pc.portBus, vcpu);
+      pc.lock.release();
+      return;
+    case KVM_EXIT.MMIO:
+      pc.lock.acquire();
+      accessMemory(pc.memoryBus, vcpu.view);
+      pc.lock.release();
+      return;
+    case KVM_EXIT.INTR:
+      return;
+    case KVM_EXIT.SHUTDOWN:
+      throw new Error(`vCPU ${id} shut down after a triple fault`);
+    default:
+      throw new Error(`vCPU ${id} ${describeExit(vcpu.view)}`);
+  }
+}
+
+function accessPorts(bus: Bus, vcpu: Vcpu): void {
+  const view = vcpu.view;
+  const size = view.getUint8(RUN.io_size);
+  const port = view.getUint16(RUN.io_port, true);
+  const out = view.getUint8(RUN.io_direction) === KVM_EXIT_IO_OUT;
+  let at = view.getUint32(RUN.io_data_offset, true);
+  // A string instruction (REP OUTS) accesses the same port many times in one exit.
+  for (let n = view.getUint32(RUN.io_count, true); n > 0; n--, at += size) {
+    if (out) bus.write(port, size, load(view, at, size));
+    else store(view, at, size, bus.read(port, size));
+  }
+}
+
+function accessMemory(bus: Bus, view: DataView): void {
+  const address = view.getUint32(RUN.mmio_phys_addr, true) +
+    view.getUint32(RUN.mmio_phys_addr + 4, true) * 0x1_0000_0000;
+  const length = view.getUint32(RUN.mmio_len, true);
+  const write = view.getUint8(RUN.mmio_is_write) !== 0;
+  // Registers are at most 4 bytes wide: wider accesses are two, odd ones are bytes.
+  const size = length === 8 ? 4 : length === 1 || length === 2 || length === 4 ? length : 1;
+  for (let i = 0; i < length; i += size) {
+    const at = RUN.mmio_data + i;
+    if (write) bus.write(address + i, size, load(view, at, size));
+    else store(view, at, size, bus.read(address + i, size));
+  }
+}
+
+function load(view: DataView, at: number, size: number): number {
+  if (size === 1) return view.getUint8(at);
+  return size === 2 ? view.getUint16(at, true) : view.getUint32(at, true);
+}
+
+function store(view: DataView, at: number, size: number, value: number): void {
+  if (size === 1) view.setUint8(at, value);
+  else if (size === 2) view.setUint16(at, value, true);
+  else view.setUint32(at, value, true);
+}
+
+function describeExit(view: DataView): string {
+  const reason = view.getUint32(RUN.exit_reason, true);
+  const detail = (at: number) => view.getBigUint64(at, true).toString(16);
+  switch (reason) {
+    case KVM_EXIT.FAIL_ENTRY:
+      return `could not enter the guest: hardware reason 0x${detail(RUN.fail_entry_reason)}`;
+    case KVM_EXIT.INTERNAL_ERROR:
+      return `hit a KVM internal error, suberror ${
+        view.getUint32(RUN.internal_suberror, true)
+      }: an instruction that KVM cannot emulate`;
+    default:
+      return `left the guest for a reason that is not known: ${reason}`;
+  }
+}

@@ -1,0 +1,1 @@
+export { parseArgs } from "npm:deno-std@1.4.0/cli/parse_args.js";
