@@ -1,0 +1,59 @@
+/**
+ * Files written so that a power cut leaves the old or the new, never a half.
+ *
+ * @module
+ */
+import { dirname } from "@std/path";
+
+/** Returns once the names in the directory `path` are on the disk. */
+export function syncDirectory(path: string): void {
+  const directory = Deno.openSync(path);
+  try {
+    directory.syncSync();
+  } finally {
+    directory.close();
+  }
+}
+
+/** Returns once the bytes of the file `path` are on the disk. */
+export async function syncFile(path: string): Promise<void> {
+  using file = await Deno.open(path, { read: true, write: true });
+  await file.sync();
+}
+
+/** Gives `from` the name `to`, both in the same file system, and returns once that is on the disk. */
+export function renameDurably(from: string, to: string): void {
+  Deno.renameSync(from, to);
+  syncDirectory(dirname(to));
+  if (dirname(from) !== dirname(to)) syncDirectory(dirname(from));
+}
+
+/** Writes a small file whole. */
+export function writeFileDurably(
+  path: string,
+  text: string,
+  options: { mode?: number } = {},
+): void {
+  const temporary = `${path}.new`;
+  {
+    using file = Deno.openSync(temporary, {
+      write: true,
+      create: true,
+      truncate: true,
+      mode: options.mode ?? 0o600,
+    });
+    const bytes = new TextEncoder().encode(text);
+    for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+    file.syncSync();
+  }
+  renameDurably(temporary, path);
+}
+
+/** Removes a file or a whole directory; one that is missing counts as removed. */
+export function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The host's facts.
+ *
+ * @module
+ */
+import { statfs } from "node:fs/promises";
+import { SysError } from "../sys/errno.ts";
+import { close, O_RDWR, open } from "../sys/files.ts";
+import { readPseudoFile } from "../sys/pseudo_files.ts";
+import type { Host } from "./api/schemas.ts";
+import { VERSION } from "./version.ts";
+
+const MIB = 1024 * 1024;
+
+/** The processor's name out of /proc/cpuinfo. */
+export function parseCpuModel(cpuinfo: string): string {
+  return /^model name\s*:\s*(.*\S)\s*$/m.exec(cpuinfo)?.[1] ?? "unknown";
+}
+
+/** Why no guest can run here; null where they can. */
+export function findKvmProblem(path = "/dev/kvm"): string | null {
+  try {
+    close(open(path, O_RDWR));
+    return null;
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    return `${error.message}. Turn on virtualization (AMD-V or VT-x) in the firmware's settings, ` +
+      "and load the kernel module kvm_amd or kvm_intel";
+  }
+}
+
+/** Memory of the whole host, in MiB. */
+export function hostMemoryMiB(): number {
+  return Math.floor(Deno.systemMemoryInfo().total / MIB);
+}
+
+/** Bytes that an upload or a disk may still take. */
+export async function freeBytes(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize;
+}
+
+/** Reads the facts as they are now. */
+export async function readHost(
+  options: { data: string; startedAt: string },
+): Promise<Host> {
+  const memory = Deno.systemMemoryInfo();
+  const { blocks, bavail, bsize } = await statfs(options.data);
+  const addresses = Deno.networkInterfaces()
+    .map(({ address }) => address)
+    .filter((address) => !/^(127\.|::1$|fe80:)/i.test(address));
+  return {
+    name: Deno.hostname(),
+    version: VERSION,
+    kernel: Deno.osRelease(),
+    cpuModel: parseCpuModel(readPseudoFile("/proc/cpuinfo")),
+    cpus: navigator.hardwareConcurrency,
+    memoryMiB: Math.floor(memory.total / MIB),
+    memoryFreeMiB: Math.floor(memory.available / MIB),
+    diskMiB: Math.floor(blocks * bsize / MIB),
+    diskFreeMiB: Math.floor(bavail * bsize / MIB),
+    kvmProblem: findKvmProblem(),
+    addresses: [...new Set(addresses)],
+    startedAt: options.startedAt,
+  };
+}

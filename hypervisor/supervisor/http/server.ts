@@ -1,0 +1,108 @@
+/**
+ * Requests in, answers out: routing, the door's checks, the body, the handler, and every error as a
+ * problem.
+ *
+ * @module
+ */
+import { type Operation, type Route, ROUTES } from "../api/routes.ts";
+import { messageOf } from "../log.ts";
+import { ApiProblem, problem } from "../problem.ts";
+import type { Supervisor } from "../supervisor.ts";
+import { readBody } from "./body.ts";
+import { type Door, enter } from "./door.ts";
+import { createHandlers, type Handlers } from "./handlers.ts";
+import { match } from "./router.ts";
+
+const SECURITY_HEADERS = {
+  "cache-control": "no-store",
+  "x-content-type-options": "nosniff",
+};
+
+/** Makes the function that answers the requests that come through `door`. */
+export function createHandler(
+  supervisor: Supervisor,
+  door: Door,
+): (request: Request) => Promise<Response> {
+  const handlers = createHandlers(supervisor);
+  return async (request) => {
+    try {
+      return await answer(request, { supervisor, door, handlers });
+    } catch (error) {
+      const known = error instanceof ApiProblem;
+      if (!known) {
+        supervisor.log("error", "a request failed", {
+          method: request.method,
+          path: new URL(request.url).pathname,
+          error: messageOf(error),
+          stack: error instanceof Error ? error.stack : undefined,
+        });
+      }
+      const told = known
+        ? error
+        : problem("internal", "Cannot do this: the supervisor failed. Its log tells why");
+      // What the client still sends is not wanted: without this it would wait for it to be read.
+      await request.body?.cancel().catch(() => {});
+      return Response.json(told, {
+        status: told.status,
+        headers: { ...SECURITY_HEADERS, ...told.headers },
+      });
+    }
+  };
+}
+
+async function answer(
+  request: Request,
+  { supervisor, door, handlers }: { supervisor: Supervisor; door: Door; handlers: Handlers },
+): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  const found = match(request.method, pathname);
+  if (found === null) {
+    throw problem(
+      "not_found",
+      `Cannot find "${pathname}". See /api/v1/openapi.json for what there is`,
+    );
+  }
+  if ("allow" in found) {
+    const allow = found.allow.join(", ");
+    throw problem(
+      "method_not_allowed",
+      `Cannot ${request.method} "${pathname}": it takes ${allow}`,
+      {
+        headers: { allow },
+      },
+    );
+  }
+  const route: Route = ROUTES[found.operation];
+  const caller = await enter(request, { door, route, access: supervisor.access });
+  const params = checkParams(route, found.params);
+  const body = route.body === undefined || route.body === "bytes"
+    ? undefined
+    : await readBody(request, route.body, { optional: route.bodyOptional });
+  // The table of routes gives operation, parameters and body their types together; it is only here,
+  // where the operation is not known before it runs, that TypeScript cannot follow.
+  const handler = handlers[found.operation as Operation] as (call: unknown) => unknown;
+  const result = await handler({ request, params, body, caller });
+  if (result instanceof Response) {
+    if (result.status === 101) return result;
+    for (const [name, value] of Object.entries(SECURITY_HEADERS)) {
+      if (!result.headers.has(name)) result.headers.set(name, value);
+    }
+    return result;
+  }
+  if (route.answer === null) {
+    return new Response(null, { status: route.status, headers: SECURITY_HEADERS });
+  }
+  return Response.json(result, { status: route.status, headers: SECURITY_HEADERS });
+}
+
+function checkParams(route: Route, params: Record<string, string>): Record<string, string> {
+  for (const [name, schema] of Object.entries(route.params ?? {})) {
+    const result = schema.safeParse(params[name]);
+    if (result.success) continue;
+    const { message } = result.error.issues[0];
+    throw name === "id"
+      ? problem("not_found", `Cannot find a guest with the id "${params[name]}"`)
+      : problem("invalid_path", `Cannot use "${params[name]}" as ${name}: ${message}`);
+  }
+  return params;
+}

@@ -1,0 +1,240 @@
+/**
+ * One VMM process: started in a session of its own with a directory of its own, or found again by a
+ * supervisor that was started after it, and followed to its end.
+ *
+ * The directory holds `config.json` (what to run), `process.json` (which process runs it), `log`
+ * (its stderr), `control.sock` and, at the end, `exit.json`.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { delay } from "@std/async";
+import { createCgroup, hasCgroups, moveToCgroup, removeCgroup } from "../../sys/cgroup.ts";
+import {
+  type ChildEnd,
+  identify,
+  isAlive,
+  killProcess,
+  type ProcessId,
+  reapChild,
+  spawnDetached,
+} from "../../sys/processes.ts";
+import { EXIT_CODES, type ExitReason, type GuestConfig, type Status } from "../../vmm/control.ts";
+import { removeIfThere, writeFileDurably } from "../durable.ts";
+import { messageOf } from "../log.ts";
+import { askVmm, openControl, readEvents } from "./control_client.ts";
+import { ExitFile, ProcessFile, readMessage } from "./wire.ts";
+
+/** How to run the VMM's program; the control options are added to its arguments. */
+export interface VmmCommand {
+  program: string;
+  args: (files: { control: string; directory: string }) => string[];
+  env: Record<string, string>;
+}
+
+/** Why a VMM is no more; `killed` where it could not say so itself. */
+export interface VmmEnd {
+  reason: ExitReason | "killed";
+  message: string;
+}
+
+/** What {@linkcode VmmProcess.follow} tells while the process runs. */
+export interface VmmListener {
+  /** It answers on its socket: now, or again after the connection broke. */
+  ready(status: Status): void;
+  state(state: "running" | "stopping"): void;
+}
+
+const POLL_MS = 20;
+const SLOW_POLL_MS = 250;
+const QUICK_POLLS = 250;
+/** A VMM that is not ready by then never will be; generous, for emulated hosts. */
+const READY_MS = 120_000;
+const LOG_LIMIT_BYTES = 1024 * 1024;
+const LOG_TAIL_BYTES = 8 * 1024;
+
+const REASON_BY_CODE = new Map(
+  Object.entries(EXIT_CODES).map(([reason, code]) => [code as number, reason as ExitReason]),
+);
+
+/** A VMM that runs, or did. */
+export class VmmProcess {
+  readonly #directory: string;
+  readonly #process: ProcessId;
+  readonly #cgroup: string;
+  /** The tap that was made for it, to be removed after it. */
+  readonly tap: string | null;
+  /** What the VMM said of its end, before it was over. */
+  #said: VmmEnd | null = null;
+  #end: VmmEnd | null = null;
+
+  constructor(
+    directory: string,
+    process: ProcessId,
+    { tap, cgroup }: { tap: string | null; cgroup: string },
+  ) {
+    this.#directory = directory;
+    this.#process = process;
+    this.tap = tap;
+    this.#cgroup = cgroup;
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  get controlSocket(): string {
+    return join(this.#directory, "control.sock");
+  }
+
+  /** Starts a VMM in `directory`, which must not exist. */
+  static start(
+    directory: string,
+    config: GuestConfig,
+    options: { command: VmmCommand; tap: string | null; cgroup: string },
+  ): VmmProcess {
+    Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const configFile = join(directory, "config.json");
+    writeFileDurably(configFile, JSON.stringify(config));
+    const { program, args, env } = options.command;
+    const control = join(directory, "control.sock");
+    const id = spawnDetached(
+      program,
+      [...args({ control, directory }), "--control", control, "--config", configFile],
+      { env, log: join(directory, "log") },
+    );
+    const file: ProcessFile = { ...id, tap: options.tap };
+    writeFileDurably(join(directory, "process.json"), JSON.stringify(file));
+    if (hasCgroups()) {
+      createCgroup(options.cgroup);
+      moveToCgroup(options.cgroup, id.pid);
+    }
+    return new VmmProcess(directory, id, options);
+  }
+
+  /** Finds what an earlier supervisor started in `directory`; it may have ended since. */
+  static async adopt(
+    directory: string,
+    options: { cgroup: string },
+  ): Promise<VmmProcess | null> {
+    const file = readMessage(ProcessFile, join(directory, "process.json"));
+    if (file !== null) return new VmmProcess(directory, file, { tap: file.tap, ...options });
+    // The supervisor ended between starting the VMM and writing down which process it is.
+    try {
+      const { pid } = await askVmm(join(directory, "control.sock"), { op: "status" });
+      const id = identify(pid);
+      return id && new VmmProcess(directory, id, { tap: null, ...options });
+    } catch {
+      return null;
+    }
+  }
+
+  /** Ends the process, asking it first where `gently`. */
+  async kill(options: { gently?: boolean } = {}): Promise<void> {
+    if (options.gently) {
+      try {
+        await askVmm(this.controlSocket, { op: "kill" });
+        for (let polls = 0; polls < QUICK_POLLS; polls++) {
+          if (this.#checkEnd() !== null) return;
+          await delay(POLL_MS);
+        }
+      } catch {
+        // It does not listen (any more): there is nothing to be gentle about.
+      }
+    }
+    killProcess(this.#process);
+  }
+
+  /** Resolves with the reason once the process is no more. */
+  async follow(listener: VmmListener): Promise<VmmEnd> {
+    const deadline = Date.now() + READY_MS;
+    let wasReady = false;
+    let polls = 0;
+    while (true) {
+      const end = this.#checkEnd();
+      if (end !== null) return end;
+      try {
+        using control = await openControl(this.controlSocket, { op: "events" });
+        listener.ready(control.status);
+        wasReady = true;
+        polls = 0;
+        for await (const event of readEvents(control)) {
+          if (event.event === "state") listener.state(event.state);
+          else this.#said = { reason: event.reason, message: event.message };
+        }
+      } catch (error) {
+        // What this process may not do, it will not be able to do later either.
+        const hopeless = error instanceof Deno.errors.NotCapable;
+        if (!wasReady && (hopeless || Date.now() > deadline)) {
+          this.#said = {
+            reason: "host",
+            message: `Cannot reach its VMM on its control socket: ${messageOf(error)}`,
+          };
+          killProcess(this.#process);
+        }
+      }
+      await delay(polls++ < QUICK_POLLS ? POLL_MS : SLOW_POLL_MS);
+    }
+  }
+
+  // A child's end is told once only, so it is kept.
+  #checkEnd(): VmmEnd | null {
+    if (this.#end !== null) return this.#end;
+    const child = reapChild(this.pid);
+    if (child === null || (child === undefined && isAlive(this.#process))) return null;
+    return this.#end = this.#said ?? readMessage(ExitFile, join(this.#directory, "exit.json")) ??
+      this.#explain(child);
+  }
+
+  /** What is known of an end that the VMM did not tell of. */
+  #explain(child: ChildEnd | undefined): VmmEnd {
+    if (child === undefined) {
+      return { reason: "killed", message: "Its VMM ended without saying why" };
+    }
+    if ("signal" in child) {
+      return { reason: "killed", message: `Its VMM was ended by signal ${child.signal}` };
+    }
+    const reason = REASON_BY_CODE.get(child.code);
+    return reason === undefined
+      ? { reason: "killed", message: `Its VMM exited with the unknown code ${child.code}` }
+      : { reason, message: lastLine(this.logTail()) };
+  }
+
+  /** The last of what the VMM printed. */
+  logTail(): string {
+    try {
+      using file = Deno.openSync(join(this.#directory, "log"));
+      const size = file.statSync().size;
+      file.seekSync(Math.max(0, size - LOG_TAIL_BYTES), Deno.SeekMode.Start);
+      const bytes = new Uint8Array(LOG_TAIL_BYTES);
+      const count = file.readSync(bytes) ?? 0;
+      return new TextDecoder().decode(bytes.subarray(0, count));
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return "";
+      throw error;
+    }
+  }
+
+  /** Empties a log that has grown too long; the VMM appends, so it goes on at the start. */
+  boundLog(): void {
+    const path = join(this.#directory, "log");
+    try {
+      if (Deno.statSync(path).size > LOG_LIMIT_BYTES) Deno.truncateSync(path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+
+  /** Removes what is left of an ended process, except for its tap. */
+  async cleanUp(): Promise<void> {
+    // The kernel takes a moment to take a killed process out of its group.
+    for (let polls = 0; hasCgroups() && !removeCgroup(this.#cgroup) && polls < 50; polls++) {
+      await delay(POLL_MS);
+    }
+    removeIfThere(this.#directory);
+  }
+}
+
+function lastLine(text: string): string {
+  return text.trimEnd().split("\n").at(-1)!.trim();
+}

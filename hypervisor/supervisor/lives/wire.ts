@@ -1,0 +1,73 @@
+/**
+ * What a VMM says, checked: its answers and events on the control socket, and the files beside it
+ * that tell a restarted supervisor what an earlier one began.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { EXIT_CODES, type ExitReason } from "../../vmm/control.ts";
+
+const REASONS = Object.keys(EXIT_CODES) as [ExitReason, ...ExitReason[]];
+const STATES = ["running", "stopping"] as const;
+
+/** Longer messages are cut: they end up in errors for people. */
+const Message = z.string().transform((text) => text.slice(0, 4096));
+
+// Not strict: a VMM that runs on while the supervisor is updated may be the older or the newer one.
+const StatusMessage = z.object({
+  version: z.int(),
+  pid: z.int().min(1),
+  name: z.string(),
+  state: z.enum(STATES),
+  startedAt: z.number(),
+  cpus: z.int(),
+  memoryMiB: z.int(),
+});
+
+export const ResponseMessage = z.union([
+  z.object({ ok: z.literal(true), status: StatusMessage }),
+  z.object({ ok: z.literal(false), error: Message }),
+]);
+
+export const EventMessage = z.discriminatedUnion("event", [
+  z.object({ event: z.literal("state"), state: z.enum(STATES) }),
+  z.object({ event: z.literal("exit"), reason: z.enum(REASONS), message: Message }),
+]);
+
+/** `exit.json`: what the VMM wrote just before it exited. */
+export const ExitFile = z.object({ reason: z.enum(REASONS), message: Message });
+export type ExitFile = z.output<typeof ExitFile>;
+
+/** `process.json`: what the supervisor wrote right after it started the VMM. */
+export const ProcessFile = z.strictObject({
+  pid: z.int().min(1),
+  startTime: z.int().min(0),
+  tap: z.string().nullable(),
+});
+export type ProcessFile = z.output<typeof ProcessFile>;
+
+/** A value out of JSON text; throws a SyntaxError that names `what` where it is not one. */
+export function parseMessage<T>(schema: z.ZodType<T>, text: string, what: string): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new SyntaxError(`Cannot read ${what}: it is not JSON`);
+  }
+  const result = schema.safeParse(value);
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    throw new SyntaxError(`Cannot read ${what}: ${issue.path.join(".") || "it"}: ${issue.message}`);
+  }
+  return result.data;
+}
+
+/** Like {@linkcode parseMessage} for a file; null where it is missing or not whole. */
+export function readMessage<T>(schema: z.ZodType<T>, path: string): T | null {
+  try {
+    return parseMessage(schema, Deno.readTextFileSync(path), path);
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}

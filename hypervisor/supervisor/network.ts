@@ -1,0 +1,54 @@
+/**
+ * The hosts' ends of guests' NICs.
+ *
+ * @module
+ */
+import { delay } from "@std/async";
+import { createTap, interfaceExists, removeTap } from "../sys/tap.ts";
+
+/** Makes and removes taps; tests have one that touches no real network. */
+export interface Network {
+  /** Makes the tap of a guest and returns its name. */
+  attach(guestId: string): string;
+  detach(tap: string): Promise<void>;
+}
+
+const REMOVE_TRIES = 50;
+const REMOVE_DELAY_MS = 20;
+
+/** The name of a guest's tap: the end of its id, the part of it that is random. */
+export function tapName(guestId: string): string {
+  return `dv${guestId.slice(-10).toLowerCase()}`;
+}
+
+/** Taps in a bridge. */
+export class BridgedTaps implements Network {
+  readonly #bridge: string | null;
+
+  constructor(options: { bridge: string | null }) {
+    this.#bridge = options.bridge;
+  }
+
+  attach(guestId: string): string {
+    const tap = tapName(guestId);
+    if (this.#bridge !== null && !interfaceExists(this.#bridge)) {
+      throw new Error(`the host has no bridge "${this.#bridge}" for its NIC`);
+    }
+    // One that an earlier run left is not trusted to be set up as this one should be.
+    if (interfaceExists(tap) && !removeTap(tap)) {
+      throw new Error(`its tap "${tap}" is held by another process`);
+    }
+    createTap(tap, this.#bridge === null ? {} : { bridge: this.#bridge });
+    return tap;
+  }
+
+  async detach(tap: string): Promise<void> {
+    // A killed VMM's descriptors are closed a moment after it is gone from sight.
+    for (let tries = 0; !removeTap(tap); tries++) {
+      if (tries === REMOVE_TRIES) {
+        throw new Error(`Cannot remove the tap "${tap}": it is held open`);
+      }
+      await delay(REMOVE_DELAY_MS);
+    }
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * The supervisor's command line.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli";
+import { resolve } from "@std/path";
+
+export interface Options {
+  data: string;
+  run: string;
+  vmm: string;
+  bridge: string | null;
+  import: string | null;
+  consoleUid: number | null;
+}
+
+export const USAGE =
+  `Usage: supervisor --data DIR --run DIR --vmm FILE [--bridge NAME] [--import DIR] [--console-uid N]
+
+  --data DIR        what is kept: the database, images and guests' disks
+  --run DIR         what is gone after a power cut: sockets, running guests
+  --vmm FILE        the VMM's program, run with Deno
+  --bridge NAME     the bridge that guests' NICs are put into
+  --import DIR      folders with a guest.json, imported where no guest has its name
+  --console-uid N   the user whom the console's socket is given to
+`;
+
+/** The value of an option that needs one. */
+function path(value: unknown, name: string): string {
+  if (typeof value !== "string" || value === "") {
+    throw new TypeError(`Cannot start the supervisor: --${name} is missing`);
+  }
+  return resolve(value);
+}
+
+export function parseOptions(args: string[]): Options {
+  const parsed = parseArgs(args, {
+    string: ["data", "run", "vmm", "bridge", "import", "console-uid"],
+    unknown(arg) {
+      throw new TypeError(`Cannot start the supervisor: it has no option "${arg}"`);
+    },
+  });
+  const uid = parsed["console-uid"];
+  if (uid !== undefined && !/^[0-9]{1,9}$/.test(uid)) {
+    throw new TypeError(`Cannot start the supervisor: --console-uid "${uid}" is not a number`);
+  }
+  return {
+    data: path(parsed.data, "data"),
+    run: path(parsed.run, "run"),
+    vmm: path(parsed.vmm, "vmm"),
+    bridge: parsed.bridge || null,
+    import: parsed.import ? resolve(parsed.import) : null,
+    consoleUid: uid === undefined ? null : Number(uid),
+  };
+}

@@ -1,0 +1,61 @@
+/**
+ * Guests that come with the host: folders with a `guest.json` and the files that it names.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { GuestCreate, type ImageKind, SeedGuest } from "./api/schemas.ts";
+import { parseBody } from "./http/body.ts";
+import { messageOf } from "./log.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+/** Imports every folder below `directory`; what is wrong with one is logged and stops no other. */
+export async function importSeeds(supervisor: Supervisor, directory: string): Promise<void> {
+  let names: string[];
+  try {
+    names = [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
+  } catch (error) {
+    supervisor.log("warn", "cannot import guests", { directory, error: messageOf(error) });
+    return;
+  }
+  for (const name of names) {
+    try {
+      await importSeed(supervisor, join(directory, name));
+    } catch (error) {
+      supervisor.log("error", "cannot import a guest", { seed: name, error: messageOf(error) });
+    }
+  }
+}
+
+async function importSeed(supervisor: Supervisor, directory: string) {
+  const text = await Deno.readTextFile(join(directory, "guest.json"));
+  const { files, ...guest } = parseBody(SeedGuest, text);
+  if (supervisor.guests.list().some(({ name }) => name === guest.name)) return;
+  const kernel = guest.kernel ?? files.kernel;
+  await importImage(supervisor, join(directory, files.kernel), { kind: "kernel", name: kernel });
+  let initrd = guest.initrd;
+  if (files.initrd !== null) {
+    initrd ??= files.initrd;
+    await importImage(supervisor, join(directory, files.initrd), { kind: "initrd", name: initrd });
+  }
+  let disk = guest.disk;
+  if (files.disk !== null) {
+    const image = disk?.image ?? files.disk;
+    disk = { image, sizeMiB: disk?.sizeMiB ?? null };
+    await importImage(supervisor, join(directory, files.disk), { kind: "disk", name: image });
+  }
+  await supervisor.guests.create(GuestCreate.parse({ ...guest, kernel, initrd, disk }));
+  supervisor.log("info", "imported a guest", { guest: guest.name });
+}
+
+async function importImage(
+  { images }: Supervisor,
+  path: string,
+  image: { kind: ImageKind; name: string },
+) {
+  // An import that a power cut broke off between image and guest is taken up again.
+  if (images.get(image.kind, image.name) !== null) return;
+  using file = await Deno.open(path);
+  const { size } = await file.stat();
+  await images.put(image, file.readable, { size });
+}

@@ -1,0 +1,67 @@
+/**
+ * The database on the data partition: opened, brought to the present schema, and closed.
+ *
+ * @module
+ */
+import { DatabaseSync } from "node:sqlite";
+import { MIGRATIONS } from "./migrations.ts";
+
+export type Database = DatabaseSync;
+
+/** Opens `path`, creating and migrating it as needed. Refuses one that a newer version wrote. */
+export function openDatabase(
+  path: string,
+  migrations: readonly string[] = MIGRATIONS,
+): Database {
+  const database = new DatabaseSync(path);
+  try {
+    database.exec("PRAGMA journal_mode = WAL");
+    // An acknowledged change survives a power cut.
+    database.exec("PRAGMA synchronous = FULL");
+    database.exec("PRAGMA foreign_keys = ON");
+    database.exec("PRAGMA trusted_schema = OFF");
+    database.exec("PRAGMA busy_timeout = 5000");
+    migrate(database, { path, migrations });
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** The number of the schema that the database has. */
+export function schemaVersion(database: Database): number {
+  return Number(database.prepare("PRAGMA user_version").get()!.user_version);
+}
+
+function migrate(
+  database: Database,
+  { path, migrations }: { path: string; migrations: readonly string[] },
+) {
+  const found = schemaVersion(database);
+  if (found > migrations.length) {
+    throw new RangeError(
+      `Cannot open the database "${path}": its schema is version ${found} and this supervisor knows ` +
+        `versions up to ${migrations.length}. Start the newer release that wrote it`,
+    );
+  }
+  for (let version = found; version < migrations.length; version++) {
+    transaction(database, () => {
+      database.exec(migrations[version]);
+      database.exec(`PRAGMA user_version = ${version + 1}`);
+    });
+  }
+}
+
+/** Runs `change` so that all of it happens or none. */
+export function transaction<T>(database: Database, change: () => T): T {
+  database.exec("BEGIN IMMEDIATE");
+  try {
+    const result = change();
+    database.exec("COMMIT");
+    return result;
+  } catch (error) {
+    database.exec("ROLLBACK");
+    throw error;
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * The supervisor's parts, put together.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { tryLock } from "../sys/flock.ts";
+import { close, O_CREAT, O_RDWR, open } from "../sys/files.ts";
+import { Access, type AccessOptions } from "./access/access.ts";
+import type { Host } from "./api/schemas.ts";
+import { EventHub } from "./events.ts";
+import { readHost } from "./host.ts";
+import { Images } from "./images/images.ts";
+import { GuestDisks } from "./lives/disks.ts";
+import { Guests } from "./lives/guests.ts";
+import type { VmmCommand } from "./lives/vmm_process.ts";
+import type { Log } from "./log.ts";
+import type { Network } from "./network.ts";
+import { openDatabase } from "./store/database.ts";
+import { GuestStore } from "./store/guests.ts";
+
+export interface SupervisorOptions {
+  /** The directory that is kept. */
+  data: string;
+  /** The directory that is gone after a power cut. */
+  run: string;
+  command: VmmCommand;
+  network: Network;
+  log: Log;
+  /** For tests: cheaper hashes, other clocks and hosts. */
+  access?: Partial<AccessOptions>;
+  memoryMiB?: () => number;
+}
+
+const HOST_EVENT_MS = 10_000;
+
+export class Supervisor {
+  readonly events: EventHub;
+  readonly images: Images;
+  readonly guests: Guests;
+  readonly access: Access;
+  readonly log: Log;
+  /** Aborts when the supervisor goes: streams end then. */
+  readonly closing: AbortSignal;
+  readonly #closing = new AbortController();
+  readonly #data: string;
+  readonly #startedAt = new Date().toISOString();
+  readonly #release: () => void;
+  #told = "";
+
+  constructor(options: SupervisorOptions) {
+    const { data, run, log } = options;
+    Deno.mkdirSync(data, { recursive: true, mode: 0o700 });
+    Deno.mkdirSync(run, { recursive: true, mode: 0o711 });
+    const lock = lockData(data);
+    this.closing = this.#closing.signal;
+    this.log = log;
+    this.#data = data;
+    try {
+      const database = openDatabase(join(data, "denovisor.db"));
+      this.events = new EventHub();
+      const store = new GuestStore(database);
+      const usersOf = (kind: string, name: string) =>
+        kind === "disk" ? [] : store.list()
+          .filter((guest) => (kind === "kernel" ? guest.kernel : guest.initrd) === name)
+          .map((guest) => guest.name);
+      this.images = new Images({ directory: join(data, "images"), usersOf });
+      this.guests = new Guests({
+        store,
+        images: this.images,
+        disks: new GuestDisks(join(data, "guests")),
+        network: options.network,
+        events: this.events,
+        log,
+        command: options.command,
+        runDirectory: join(run, "guests"),
+        memoryMiB: options.memoryMiB,
+      });
+      this.access = new Access(database, {
+        codeFile: join(run, "setup_code"),
+        ...options.access,
+      });
+      const hostTimer = setInterval(() => this.#tellHost(), HOST_EVENT_MS);
+      this.#release = () => {
+        clearInterval(hostTimer);
+        this.guests.close();
+        database.close();
+        close(lock);
+      };
+    } catch (error) {
+      close(lock);
+      throw error;
+    }
+  }
+
+  /** Finds guests that run, and opens the doors' locks. */
+  async prepare(): Promise<void> {
+    await this.access.prepare();
+    await this.guests.adopt();
+  }
+
+  host(): Promise<Host> {
+    return readHost({ data: this.#data, startedAt: this.#startedAt });
+  }
+
+  #tellHost() {
+    if (this.events.listeners === 0) return;
+    this.host().then((data) => {
+      const text = JSON.stringify(data);
+      if (text === this.#told) return;
+      this.#told = text;
+      this.events.publish({ name: "host", data });
+    }).catch((error) => this.log("warn", "cannot read the host's facts", { error: String(error) }));
+  }
+
+  /** Ends streams and lets go of the data; guests run on. */
+  close(): void {
+    if (this.closing.aborted) return;
+    this.#closing.abort();
+    this.#release();
+  }
+}
+
+/** Two supervisors on the same data would each undo what the other does. */
+function lockData(data: string): number {
+  const path = join(data, "lock");
+  const lock = open(path, O_RDWR | O_CREAT);
+  if (tryLock(lock)) return lock;
+  close(lock);
+  throw new Error(`Cannot open "${data}": another supervisor runs on it`);
+}

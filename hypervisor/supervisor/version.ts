@@ -1,0 +1,4 @@
+/** The release that runs. */
+import config from "../../deno.json" with { type: "json" };
+
+export const VERSION: string = config.version;

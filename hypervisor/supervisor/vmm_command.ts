@@ -1,0 +1,37 @@
+/**
+ * How a VMM is run: this same Deno, with the permissions that a VMM needs and no others.
+ *
+ * @module
+ */
+import type { VmmCommand } from "./lives/vmm_process.ts";
+
+/** The command for the VMM's program at `file`, a source file or a bundle. */
+export function vmmCommand(file: string): VmmCommand {
+  return {
+    program: Deno.execPath(),
+    args: ({ control }) => [
+      "run",
+      "--quiet",
+      "--no-prompt",
+      "--no-check",
+      "--cached-only",
+      "--no-code-cache",
+      "--allow-ffi",
+      "--allow-read",
+      "--allow-write",
+      "--allow-sys",
+      `--allow-net=unix:${control}`,
+      file,
+    ],
+    env: inherited(["PATH", "HOME", "DENO_DIR", "LD_LIBRARY_PATH"]),
+  };
+}
+
+function inherited(names: string[]): Record<string, string> {
+  const env: Record<string, string> = { DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" };
+  for (const name of names) {
+    const value = Deno.env.get(name);
+    if (value !== undefined) env[name] = value;
+  }
+  return env;
+}
