@@ -67,6 +67,8 @@ export async function trixieRoot(): Promise<string> {
 export interface RootRecipe {
   suite: "bookworm" | "trixie";
   packages: readonly string[];
+  /** What comes without being named: essential packages alone, or apt too, which is the default. */
+  variant?: "essential" | "apt";
   /** More options for mmdebstrap, such as hooks. */
   options?: readonly string[];
 }
@@ -81,7 +83,7 @@ export async function debianRoot(target: string, recipe: RootRecipe): Promise<vo
       "mmdebstrap",
       "--quiet",
       "--mode=root",
-      "--variant=apt",
+      `--variant=${recipe.variant ?? "apt"}`,
       "--format=directory",
       ...settings.map((line) => `--aptopt=${line}`),
       ...docs.map((path) => `--dpkgopt=path-exclude=${path}`),
