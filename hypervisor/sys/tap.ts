@@ -4,7 +4,7 @@
  * @module
  */
 import { check, EBUSY, EEXIST, ENODEV, errno, SysError } from "./errno.ts";
-import { close, O_RDWR, open } from "./files.ts";
+import { close, O_NONBLOCK, O_RDWR, open } from "./files.ts";
 import { ioctl, ioctlBuffer, iow } from "./ioctl.ts";
 import { struct } from "./struct.ts";
 
@@ -51,8 +51,8 @@ export function interfaceExists(name: string): boolean {
 }
 
 /** Opens a tap by name, creating it where it is missing. */
-function attach(name: string): number {
-  const fd = open("/dev/net/tun", O_RDWR);
+export function attach(name: string, options: { nonblocking?: boolean } = {}): number {
+  const fd = open("/dev/net/tun", O_RDWR | (options.nonblocking ? O_NONBLOCK : 0));
   const request = FlagsRequest.create({ flags: IFF_TAP | IFF_NO_PI | IFF_VNET_HDR });
   request.name.set(nameBytes(name));
   if (ioctlBuffer(fd, TUNSETIFF, request.$bytes) < 0) {

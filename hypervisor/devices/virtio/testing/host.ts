@@ -1,0 +1,88 @@
+/**
+ * An I/O worker for tests: a {@linkcode DeviceHost} that counts what the device does and runs its loop
+ * by hand.
+ *
+ * @module
+ */
+import type { GuestMemory } from "../../../machine/memory.ts";
+import { Epoll } from "../../../sys/epoll.ts";
+import { drain, eventfd } from "../../../sys/eventfd.ts";
+import { close } from "../../../sys/files.ts";
+import type { DeviceHost, VirtioDevice } from "../device.ts";
+
+export class TestHost implements DeviceHost, Disposable {
+  readonly memory: GuestMemory;
+  /** How often each queue's interrupt was raised. */
+  readonly interrupts: number[] = [];
+  /** Why the device stopped, if it did. */
+  readonly failures: string[] = [];
+  readonly #epoll = new Epoll();
+  readonly #watches = new Map<number, () => void>();
+  readonly #notifyFds: number[] = [];
+  readonly #interruptFds: number[] = [];
+
+  constructor(memory: GuestMemory, options: { queues: number }) {
+    this.memory = memory;
+    for (let i = 0; i < options.queues; i++) {
+      this.interrupts.push(0);
+      this.#notifyFds.push(eventfd());
+      this.#interruptFds.push(eventfd());
+    }
+  }
+
+  watch(fd: number, ready: () => void): void {
+    if (this.#watches.has(fd)) throw new Error(`Cannot watch descriptor ${fd} twice`);
+    this.#watches.set(fd, ready);
+    this.#epoll.add(fd);
+  }
+
+  unwatch(fd: number): void {
+    if (!this.#watches.delete(fd)) throw new Error(`Cannot unwatch ${fd}: it is not watched`);
+    this.#epoll.remove(fd);
+  }
+
+  get watched(): number {
+    return this.#watches.size;
+  }
+
+  interruptQueue(index: number): void {
+    this.interrupts[index]++;
+  }
+
+  queueInterruptFd(index: number): number {
+    return this.#interruptFds[index];
+  }
+
+  queueNotifyFd(index: number): number {
+    return this.#notifyFds[index];
+  }
+
+  needsReset(reason: string): void {
+    this.failures.push(reason);
+  }
+
+  /** One turn of the loop: false if nothing was ready within `timeoutMs`. */
+  turn(timeoutMs: number): boolean {
+    const n = this.#epoll.wait(timeoutMs);
+    for (let i = 0; i < n; i++) this.#watches.get(this.#epoll.ready(i))?.();
+    return n > 0;
+  }
+
+  /** Turns until `done`; throws if nothing happens for ten seconds. */
+  until(done: () => boolean): void {
+    while (!done()) {
+      if (!this.turn(10_000) && !done()) throw new Error("Cannot go on: nothing happens any more");
+    }
+  }
+
+  /** Serves notifications that the device sent itself to be called again. */
+  serveSelfNotifications(device: VirtioDevice): void {
+    for (const [index, fd] of this.#notifyFds.entries()) {
+      while (drain(fd)) device.notify(index);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of [...this.#notifyFds, ...this.#interruptFds]) close(fd);
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * getrandom(2).
+ *
+ * @module
+ */
+import { errno } from "./errno.ts";
+
+const libc = Deno.dlopen("libc.so.6", {
+  getrandom: { parameters: ["usize", "usize", "u32"], result: "i32" },
+});
+
+const GRND_NONBLOCK = 1;
+
+/**
+ * Fills `length` bytes of this process's memory at `address` from the kernel's generator; how many it
+ * filled, or a negative errno (EAGAIN while the generator is not seeded yet). Never blocks.
+ */
+export function fillRandom(address: number, length: number): number {
+  const n = libc.symbols.getrandom(BigInt(address), BigInt(length), GRND_NONBLOCK);
+  return n < 0 ? -errno() : n;
+}

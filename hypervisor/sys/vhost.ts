@@ -1,0 +1,156 @@
+/**
+ * vhost-net: a kernel thread that serves a network device's queues.
+ *
+ * @module
+ */
+import { check } from "./errno.ts";
+import { O_RDWR, open } from "./files.ts";
+import { io, ioctl, ioctlBuffer, ior, iow, iowr } from "./ioctl.ts";
+import { struct } from "./struct.ts";
+
+const VHOST = 0xaf;
+
+export const VringState = struct("vhost_vring_state", { index: "u32", num: "u32" });
+export const VringFile = struct("vhost_vring_file", { index: "u32", fd: "i32" });
+export const VringAddr = struct("vhost_vring_addr", {
+  index: "u32",
+  flags: "u32",
+  desc_user_addr: "n64",
+  used_user_addr: "n64",
+  avail_user_addr: "n64",
+  log_guest_addr: "n64",
+});
+export const MemoryHeader = struct("vhost_memory", { nregions: "u32", padding: "u32" });
+export const MemoryRegion = struct("vhost_memory_region", {
+  guest_phys_addr: "n64",
+  memory_size: "n64",
+  userspace_addr: "n64",
+  flags_padding: "u64",
+});
+
+const GET_FEATURES = ior(VHOST, 0x00, 8);
+const SET_FEATURES = iow(VHOST, 0x00, 8);
+const SET_OWNER = io(VHOST, 0x01);
+const SET_MEM_TABLE = iow(VHOST, 0x03, MemoryHeader.size);
+const SET_VRING_NUM = iow(VHOST, 0x10, VringState.size);
+const SET_VRING_ADDR = iow(VHOST, 0x11, VringAddr.size);
+const SET_VRING_BASE = iow(VHOST, 0x12, VringState.size);
+const GET_VRING_BASE = iowr(VHOST, 0x12, VringState.size);
+const SET_VRING_KICK = iow(VHOST, 0x20, VringFile.size);
+const SET_VRING_CALL = iow(VHOST, 0x21, VringFile.size);
+const SET_VRING_ERR = iow(VHOST, 0x22, VringFile.size);
+const NET_SET_BACKEND = iow(VHOST, 0x30, VringFile.size);
+
+export interface VhostMemory {
+  /** Guest physical. */
+  guest: number;
+  length: number;
+  /** In this process. */
+  address: number;
+}
+
+/** Addresses in this process. */
+export interface VhostRings {
+  desc: number;
+  avail: number;
+  used: number;
+}
+
+/** A descriptor of /dev/vhost-net; -1 if the host has none or this process may not use it. */
+export function openVhostNet(): number {
+  try {
+    return open("/dev/vhost-net", O_RDWR);
+  } catch {
+    return -1;
+  }
+}
+
+/** The feature bits that this kernel's vhost-net knows, as bit numbers. */
+export function vhostFeatures(fd: number): Set<number> {
+  const bits = new BigUint64Array(1);
+  check(ioctlBuffer(fd, GET_FEATURES, new Uint8Array(bits.buffer)), "read vhost's features");
+  const features = new Set<number>();
+  for (let bit = 0; bit < 64; bit++) {
+    if ((bits[0] >> BigInt(bit)) & 1n) features.add(bit);
+  }
+  return features;
+}
+
+/** Makes this process the owner, whose memory the kernel thread uses; once per descriptor. */
+export function setOwner(fd: number): void {
+  check(ioctl(fd, SET_OWNER, 0), "own vhost");
+}
+
+export function setFeatures(fd: number, features: Iterable<number>): void {
+  let bits = 0n;
+  for (const bit of features) bits |= 1n << BigInt(bit);
+  const bytes = new Uint8Array(new BigUint64Array([bits]).buffer);
+  check(ioctlBuffer(fd, SET_FEATURES, bytes), "set vhost's features");
+}
+
+export function setMemory(fd: number, regions: readonly VhostMemory[]): void {
+  const bytes = new Uint8Array(MemoryHeader.size + regions.length * MemoryRegion.size);
+  MemoryHeader.at(bytes.buffer).nregions = regions.length;
+  regions.forEach(({ guest, length, address }, i) => {
+    const region = MemoryRegion.at(bytes.buffer, MemoryHeader.size + i * MemoryRegion.size);
+    region.guest_phys_addr = guest;
+    region.memory_size = length;
+    region.userspace_addr = address;
+  });
+  check(ioctlBuffer(fd, SET_MEM_TABLE, bytes), "set vhost's memory");
+}
+
+function ringState(fd: number, request: number, index: number, num: number): number {
+  const state = VringState.create({ index, num });
+  check(ioctlBuffer(fd, request, state.$bytes), `configure vhost's queue ${index}`);
+  return state.num;
+}
+
+function ringFile(fd: number, request: number, index: number, file: number): void {
+  const bytes = VringFile.create({ index, fd: file }).$bytes;
+  check(ioctlBuffer(fd, request, bytes), `set a descriptor of vhost's queue ${index}`);
+}
+
+/** One queue of a vhost device. */
+export class VhostQueue {
+  readonly #fd: number;
+  readonly #index: number;
+
+  constructor(fd: number, index: number) {
+    this.#fd = fd;
+    this.#index = index;
+  }
+
+  /** `next`: the avail.idx at which it goes on. */
+  setRings(size: number, rings: VhostRings, next: number): void {
+    ringState(this.#fd, SET_VRING_NUM, this.#index, size);
+    ringState(this.#fd, SET_VRING_BASE, this.#index, next);
+    const address = VringAddr.create({
+      index: this.#index,
+      desc_user_addr: rings.desc,
+      avail_user_addr: rings.avail,
+      used_user_addr: rings.used,
+    });
+    check(
+      ioctlBuffer(this.#fd, SET_VRING_ADDR, address.$bytes),
+      `place vhost's queue ${this.#index}`,
+    );
+  }
+
+  /** Eventfds: signalled by vhost for an interrupt, by the guest as notification, by vhost on a broken ring. */
+  setEvents(events: { call: number; kick: number; error: number }): void {
+    ringFile(this.#fd, SET_VRING_CALL, this.#index, events.call);
+    ringFile(this.#fd, SET_VRING_KICK, this.#index, events.kick);
+    ringFile(this.#fd, SET_VRING_ERR, this.#index, events.error);
+  }
+
+  /** Starts with the tap `tap`; stops with -1, after which nothing touches the rings. */
+  setBackend(tap: number): void {
+    ringFile(this.#fd, NET_SET_BACKEND, this.#index, tap);
+  }
+
+  /** The avail.idx that it has got to; only meaningful while stopped. */
+  next(): number {
+    return ringState(this.#fd, GET_VRING_BASE, this.#index, 0);
+  }
+}
