@@ -21,10 +21,14 @@ export function tapName(guestId: string): string {
   return `dv${guestId.slice(-10).toLowerCase()}`;
 }
 
+/** The bridge that is used, where there is one, without being asked for. */
+export const DEFAULT_BRIDGE = "br0";
+
 /** Taps in a bridge. */
 export class BridgedTaps implements Network {
   readonly #bridge: string | null;
 
+  /** Null for the default bridge on hosts that have it, and for none on others. */
   constructor(options: { bridge: string | null }) {
     this.#bridge = options.bridge;
   }
@@ -34,11 +38,12 @@ export class BridgedTaps implements Network {
     if (this.#bridge !== null && !interfaceExists(this.#bridge)) {
       throw new Error(`the host has no bridge "${this.#bridge}" for its NIC`);
     }
+    const bridge = this.#bridge ?? (interfaceExists(DEFAULT_BRIDGE) ? DEFAULT_BRIDGE : undefined);
     // One that an earlier run left is not trusted to be set up as this one should be.
     if (interfaceExists(tap) && !removeTap(tap)) {
       throw new Error(`its tap "${tap}" is held by another process`);
     }
-    createTap(tap, this.#bridge === null ? {} : { bridge: this.#bridge });
+    createTap(tap, { bridge });
     return tap;
   }
 

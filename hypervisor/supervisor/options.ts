@@ -21,9 +21,9 @@ export const USAGE =
   --data DIR        what is kept: the database, images and guests' disks
   --run DIR         what is gone after a power cut: sockets, running guests
   --vmm FILE        the VMM's program, run with Deno
-  --bridge NAME     the bridge that guests' NICs are put into
+  --bridge NAME     the bridge that guests' NICs are put into; br0 by default, where there is one
   --import DIR      folders with a guest.json, imported where no guest has its name
-  --console-uid N   the user whom the console's socket is given to
+  --console-uid N   the user whom the console's socket is given to; by default the owner of RUN/console
 `;
 
 /** The value of an option that needs one. */

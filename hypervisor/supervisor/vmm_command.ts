@@ -5,12 +5,16 @@
  */
 import type { VmmCommand } from "./lives/vmm_process.ts";
 
+/** A bundle needs nothing that it does not hold. */
+const BUNDLE_FLAGS = ["--no-config", "--no-remote", "--no-npm", "--no-lock"];
+
 /** The command for the VMM's program at `file`, a source file or a bundle. */
 export function vmmCommand(file: string): VmmCommand {
   return {
     program: Deno.execPath(),
     args: ({ control }) => [
       "run",
+      ...(file.endsWith(".js") ? BUNDLE_FLAGS : []),
       "--quiet",
       "--no-prompt",
       "--no-check",

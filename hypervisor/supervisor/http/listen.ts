@@ -41,9 +41,11 @@ export function serveSocket(
     },
   }, createHandler(supervisor, door));
   Deno.chmodSync(path, 0o600);
-  if (uid !== undefined) {
-    Deno.chownSync(path, uid, null);
-    Deno.chownSync(dirname(path), uid, null);
+  // Where the directory was made for its user beforehand, the socket is that user's too.
+  const owner = uid ?? Deno.statSync(dirname(path)).uid;
+  if (owner !== null && owner !== Deno.uid()) {
+    Deno.chownSync(path, owner, null);
+    Deno.chownSync(dirname(path), owner, null);
   }
   return server;
 }
