@@ -28,6 +28,8 @@ const Uart16550V1 = struct("uart16550", {
   rx_tail: ["u32", 1],
   tx_head: ["u32", 1],
   tx_tail: ["u32", 1],
+  /** 1 while the host looks at the transmitter by itself and need not be woken. */
+  host_awake: ["i32", 1],
   rx: ["u8", RX_BYTES],
   tx: ["u8", TX_BYTES],
 });
@@ -185,8 +187,7 @@ export class Uart16550 implements BusDevice {
       const head = Atomics.load(s.tx_head, 0);
       s.tx[head % TX_BYTES] = byte;
       Atomics.store(s.tx_head, 0, head + 1);
-      // The host drains all there is; only the first byte need wake it.
-      if (this.#txCount === 1) this.#wakeHost();
+      if (Atomics.compareExchange(s.host_awake, 0, 0, 1) === 0) this.#wakeHost();
     }
     s.thre = 1;
     if ((s.ier & IER_THRI) !== 0) this.#interrupt();
@@ -205,6 +206,17 @@ export class Uart16550 implements BusDevice {
     return n;
   }
 
+  /**
+   * By the host, which was woken and now finds nothing: from here on it must be woken again. False if
+   * something came meanwhile, and it must go on looking.
+   */
+  sleep(): boolean {
+    Atomics.store(this.#s.host_awake, 0, 0);
+    if (this.#txCount === 0) return true;
+    // Either we take the job back or the guest has just woken the host.
+    return Atomics.compareExchange(this.#s.host_awake, 0, 0, 1) !== 0;
+  }
+
   /** Everything that the guest has sent since, as a copy. */
   transmit(): Uint8Array<ArrayBuffer> {
     const s = this.#s;
@@ -213,8 +225,6 @@ export class Uart16550 implements BusDevice {
     const out = new Uint8Array(n);
     for (let i = 0; i < n; i++) out[i] = s.tx[(tail + i) % TX_BYTES];
     Atomics.store(s.tx_tail, 0, tail + n);
-    // A byte that came between the count and the store woke nobody, as the ring was not empty.
-    if (this.#txCount > 0) this.#wakeHost();
     if (n === TX_BYTES && (s.ier & IER_THRI) !== 0) this.#interrupt();
     return out;
   }

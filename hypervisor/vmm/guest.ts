@@ -25,6 +25,8 @@ const EXTENSION = import.meta.url.endsWith(".js") ? ".js" : ".ts";
 
 /** How long vCPUs and I/O may take to stop before the process ends under them, in milliseconds. */
 const STOP_TIMEOUT_MS = 10_000;
+/** How often a busy serial port is looked at, in milliseconds: what a person does not notice. */
+const SERIAL_PERIOD_MS = 10;
 /** A guest can break the protocol as often as it likes; it cannot fill a disk with that. */
 const MAX_VIOLATIONS_LOGGED = 16;
 
@@ -55,6 +57,7 @@ export class Guest {
   #message = "";
   #running = 0;
   #violations = 0;
+  #serialTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** Sets the guest up and starts it; throws, with nothing left running, where it cannot. */
   constructor(config: GuestConfig, host: GuestHost) {
@@ -184,10 +187,23 @@ export class Guest {
     signal(this.#wakeIoFd);
   }
 
+  // A guest writes a byte at a time and each costs an exit: it must not also wake this thread for
+  // each. So once woken, this looks by itself for as long as there is something.
   #serial(): void {
+    this.#host.serialRoom();
+    if (this.#drainSerial() === 0 && this.#pc.serial.sleep()) return;
+    if (this.#serialTimer === undefined) {
+      this.#serialTimer = setTimeout(() => {
+        this.#serialTimer = undefined;
+        this.#serial();
+      }, SERIAL_PERIOD_MS);
+    }
+  }
+
+  #drainSerial(): number {
     const bytes = this.#pc.serial.transmit();
     if (bytes.length > 0) this.#host.serial(bytes);
-    this.#host.serialRoom();
+    return bytes.length;
   }
 
   #end(reason: ExitReason, message: string): void {
@@ -200,7 +216,7 @@ export class Guest {
 
   #stopped(): void {
     if (--this.#running === 0) {
-      this.#serial();
+      this.#drainSerial();
       this.#settleNow();
     }
   }
