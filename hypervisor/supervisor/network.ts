@@ -10,7 +10,8 @@ import { createTap, interfaceExists, removeTap } from "../sys/tap.ts";
 export interface Network {
   /** Makes the tap of a guest and returns its name. */
   attach(guestId: string): string;
-  detach(tap: string): Promise<void>;
+  /** Removes it, where it is. */
+  detach(guestId: string): Promise<void>;
 }
 
 const REMOVE_TRIES = 50;
@@ -47,7 +48,8 @@ export class BridgedTaps implements Network {
     return tap;
   }
 
-  async detach(tap: string): Promise<void> {
+  async detach(guestId: string): Promise<void> {
+    const tap = tapName(guestId);
     // A killed VMM's descriptors are closed a moment after it is gone from sight.
     for (let tries = 0; !removeTap(tap); tries++) {
       if (tries === REMOVE_TRIES) {

@@ -21,10 +21,12 @@ export interface LifeSurroundings {
   /** Starts the guest's VMM; on an error nothing is left of it. */
   launch(record: GuestRecord): Promise<VmmProcess>;
   /** Removes what is left of a VMM that has ended. */
-  cleanUp(process: VmmProcess): Promise<void>;
+  cleanUp(record: GuestRecord, process: VmmProcess): Promise<void>;
   /** Keeps the error across restarts; null takes it back. */
   keepError(id: string, error: string | null): void;
   changed(life: GuestLife): void;
+  /** Aborts when nobody is to look after the guest's VMM any more, which runs on. */
+  released: AbortSignal;
   /** Whether a guest that wants to reboot may. */
   mayRestart(): boolean;
 }
@@ -173,13 +175,14 @@ export class GuestLife {
     while (process !== null) {
       this.#process = process;
       const began = Date.now();
-      const end: VmmEnd = await process.follow({
+      const end: VmmEnd | null = await process.follow({
         ready: (status) => {
           this.#ready(status);
           ready();
         },
         state: (state) => this.#setState(state),
-      });
+      }, this.#around.released);
+      if (end === null) return;
       const { name } = this.record;
       this.#around.log(isGood(end) ? "info" : "warn", "a guest's VMM ended", {
         guest: name,
@@ -187,10 +190,16 @@ export class GuestLife {
         detail: end.message,
         output: isGood(end) ? undefined : process.logTail(),
       });
+      const reboots = this.#intent === "run" && end.reason === "reboot";
+      if (reboots && Date.now() - began < SHORT_RUN_MS) {
+        // Before what is left of the run is removed: it tells the next supervisor to go on from here.
+        await delay(RESTART_DELAY_MS);
+        if (this.#around.released.aborted) return;
+      }
       await this.#cleanUp(process);
       this.#process = null;
-      const again = this.#intent === "reset" || this.#intent === "run" && end.reason === "reboot";
-      process = again && this.#around.mayRestart() ? await this.#restart(end, began) : null;
+      const again: boolean = (reboots || this.#intent === "reset") && this.#around.mayRestart();
+      process = again ? await this.#restart() : null;
       if (process === null && this.isUp) this.#finish(end);
     }
   }
@@ -210,7 +219,7 @@ export class GuestLife {
 
   async #cleanUp(process: VmmProcess) {
     try {
-      await this.#around.cleanUp(process);
+      await this.#around.cleanUp(this.record, process);
     } catch (error) {
       this.#around.log("error", "cannot clean up after a guest", {
         guest: this.record.name,
@@ -219,11 +228,8 @@ export class GuestLife {
     }
   }
 
-  async #restart(end: VmmEnd, began: number): Promise<VmmProcess | null> {
+  async #restart(): Promise<VmmProcess | null> {
     this.#setState("starting");
-    if (end.reason === "reboot" && Date.now() - began < SHORT_RUN_MS) {
-      await delay(RESTART_DELAY_MS);
-    }
     this.#intent = "run";
     this.#startedAt = null;
     try {

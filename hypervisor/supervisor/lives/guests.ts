@@ -12,7 +12,7 @@ import type { EventHub } from "../events.ts";
 import { hostMemoryMiB } from "../host.ts";
 import type { Images } from "../images/images.ts";
 import { type Log, messageOf } from "../log.ts";
-import { type Network, tapName } from "../network.ts";
+import type { Network } from "../network.ts";
 import { problem } from "../problem.ts";
 import type { GuestRecord, GuestStore } from "../store/guests.ts";
 import type { GuestConfig } from "../../vmm/control.ts";
@@ -43,6 +43,7 @@ export class Guests {
   readonly #lives = new Map<string, GuestLife>();
   readonly #boundLogs: ReturnType<typeof setInterval>;
   readonly #memoryMiB: () => number;
+  readonly #released = new AbortController();
   #shuttingDown = false;
 
   constructor(options: GuestsOptions) {
@@ -58,6 +59,12 @@ export class Guests {
   /** Stops looking after the guests; they run on. */
   close(): void {
     clearInterval(this.#boundLogs);
+    this.#released.abort();
+  }
+
+  /** Resolves once every run that is going on now is over. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.#lives.values()].map((life) => life.over));
   }
 
   #forEachProcess(act: (process: VmmProcess) => void) {
@@ -70,10 +77,11 @@ export class Guests {
       log,
       check: (record) => this.#check(record),
       launch: (record) => this.#launch(record),
-      cleanUp: async (process) => {
+      cleanUp: async ({ id, network }, process) => {
         await process.cleanUp();
-        if (process.tap !== null) await this.#options.network.detach(process.tap);
+        if (network) await this.#options.network.detach(id);
       },
+      released: this.#released.signal,
       keepError: (id, error) => store.setError(id, error),
       changed: (life) => events.publish({ name: "guest", data: life.view() }),
       mayRestart: () => !this.#shuttingDown,
@@ -245,10 +253,10 @@ export class Guests {
         disks: record.diskMiB === null ? [] : [{ path: disks.path(id), serial: id.slice(-20) }],
         nets: tap === null ? [] : [{ tap, mac: record.mac }],
       };
-      return VmmProcess.start(directory, config, { command, tap, cgroup: cgroupOf(id) });
+      return VmmProcess.start(directory, config, { command, cgroup: cgroupOf(id) });
     } catch (error) {
       removeIfThere(directory);
-      if (tap !== null) await network.detach(tap);
+      if (tap !== null) await network.detach(id);
       throw error;
     }
   }
@@ -272,7 +280,7 @@ export class Guests {
     }
     for (const [id, life] of this.#lives) {
       if (life.isUp || !life.record.network) continue;
-      await network.detach(tapName(id)).catch((error) =>
+      await network.detach(id).catch((error) =>
         log("warn", "cannot remove a tap", { guest: life.record.name, error: messageOf(error) })
       );
     }

@@ -62,8 +62,6 @@ export class VmmProcess {
   readonly #directory: string;
   readonly #process: ProcessId;
   readonly #cgroup: string;
-  /** The tap that was made for it, to be removed after it. */
-  readonly tap: string | null;
   /** What the VMM said of its end, before it was over. */
   #said: VmmEnd | null = null;
   #end: VmmEnd | null = null;
@@ -71,11 +69,10 @@ export class VmmProcess {
   constructor(
     directory: string,
     process: ProcessId,
-    { tap, cgroup }: { tap: string | null; cgroup: string },
+    { cgroup }: { cgroup: string },
   ) {
     this.#directory = directory;
     this.#process = process;
-    this.tap = tap;
     this.#cgroup = cgroup;
   }
 
@@ -91,7 +88,7 @@ export class VmmProcess {
   static start(
     directory: string,
     config: GuestConfig,
-    options: { command: VmmCommand; tap: string | null; cgroup: string },
+    options: { command: VmmCommand; cgroup: string },
   ): VmmProcess {
     Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
     const configFile = join(directory, "config.json");
@@ -103,8 +100,7 @@ export class VmmProcess {
       [...args({ control, directory }), "--control", control, "--config", configFile],
       { env, log: join(directory, "log") },
     );
-    const file: ProcessFile = { ...id, tap: options.tap };
-    writeFileDurably(join(directory, "process.json"), JSON.stringify(file));
+    writeFileDurably(join(directory, "process.json"), JSON.stringify(id));
     if (hasCgroups()) {
       createCgroup(options.cgroup);
       moveToCgroup(options.cgroup, id.pid);
@@ -118,12 +114,12 @@ export class VmmProcess {
     options: { cgroup: string },
   ): Promise<VmmProcess | null> {
     const file = readMessage(ProcessFile, join(directory, "process.json"));
-    if (file !== null) return new VmmProcess(directory, file, { tap: file.tap, ...options });
+    if (file !== null) return new VmmProcess(directory, file, options);
     // The supervisor ended between starting the VMM and writing down which process it is.
     try {
       const { pid } = await askVmm(join(directory, "control.sock"), { op: "status" });
       const id = identify(pid);
-      return id && new VmmProcess(directory, id, { tap: null, ...options });
+      return id && new VmmProcess(directory, id, options);
     } catch {
       return null;
     }
@@ -145,16 +141,19 @@ export class VmmProcess {
     killProcess(this.#process);
   }
 
-  /** Resolves with the reason once the process is no more. */
-  async follow(listener: VmmListener): Promise<VmmEnd> {
+  /** Resolves with the reason once the process is no more; with null once `released` aborts. */
+  async follow(listener: VmmListener, released: AbortSignal): Promise<VmmEnd | null> {
     const deadline = Date.now() + READY_MS;
     let wasReady = false;
     let polls = 0;
-    while (true) {
+    while (!released.aborted) {
       const end = this.#checkEnd();
       if (end !== null) return end;
+      let hangUp = () => {};
       try {
         using control = await openControl(this.controlSocket, { op: "events" });
+        released.addEventListener("abort", hangUp = control.close);
+        if (released.aborted) return null;
         listener.ready(control.status);
         wasReady = true;
         polls = 0;
@@ -172,9 +171,12 @@ export class VmmProcess {
           };
           killProcess(this.#process);
         }
+      } finally {
+        released.removeEventListener("abort", hangUp);
       }
       await delay(polls++ < QUICK_POLLS ? POLL_MS : SLOW_POLL_MS);
     }
+    return null;
   }
 
   // A child's end is told once only, so it is kept.
@@ -225,7 +227,7 @@ export class VmmProcess {
     }
   }
 
-  /** Removes what is left of an ended process, except for its tap. */
+  /** Removes what is left of an ended process. */
   async cleanUp(): Promise<void> {
     // The kernel takes a moment to take a killed process out of its group.
     for (let polls = 0; hasCgroups() && !removeCgroup(this.#cgroup) && polls < 50; polls++) {

@@ -42,7 +42,6 @@ export type ExitFile = z.output<typeof ExitFile>;
 export const ProcessFile = z.strictObject({
   pid: z.int().min(1),
   startTime: z.int().min(0),
-  tap: z.string().nullable(),
 });
 export type ProcessFile = z.output<typeof ProcessFile>;
 
