@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { crc32 } from "node:zlib";
+import { crc32 } from "./crc32.ts";
 
 /** The only sector size that the image is made for. */
 export const SECTOR_BYTES = 512;

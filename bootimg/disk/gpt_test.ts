@@ -1,4 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { crc32 as zlibCrc32 } from "node:zlib";
+import { crc32 } from "./crc32.ts";
 import fc from "fast-check";
 import {
   ALIGNMENT_SECTORS,
@@ -126,4 +128,10 @@ Deno.test("partitions that overlap or leave the disk are refused", () => {
   const twice = { ...oneBoot, partitions: [boot, { ...boot, number: 2, firstSector: 4095 }] };
   assertThrows(() => encodeTable(twice, 8192), RangeError, "overlaps");
   assertThrows(() => encodeTable(oneBoot, 4000), RangeError, "the last usable one is 3966");
+});
+
+Deno.test("the checksum is the one that zlib computes", () => {
+  fc.assert(fc.property(fc.uint8Array(), (bytes) => {
+    assertEquals(crc32(bytes), zlibCrc32(bytes));
+  }));
 });

@@ -1,0 +1,140 @@
+/**
+ * The data partition: found, or made in the free room behind the boot partition on first boot.
+ *
+ * @module
+ */
+import { mount, MS_NOATIME, MS_NODEV, MS_NOSUID, syncAll } from "../../hypervisor/sys/mounts.ts";
+import { rereadPartitions } from "../../hypervisor/sys/partitions.ts";
+import { readTable, writeTable } from "../disk/disk_table.ts";
+import {
+  ALIGNMENT_SECTORS,
+  freeNumber,
+  freeTail,
+  PARTITION_TYPES,
+  type PartitionTable,
+  SECTOR_BYTES,
+} from "../disk/gpt.ts";
+import { BOOT_NAME, DATA_NAME, UNFINISHED_NAME } from "../disk/names.ts";
+import { runTool } from "./children.ts";
+import type { Coldplug } from "./coldplug.ts";
+import { log, reason } from "./log.ts";
+import { type BlockDevice, blockDevices } from "./sysfs.ts";
+
+/** The least that XFS and one small guest need. */
+export const MIN_DATA_SECTORS = 512 * 1024 * 1024 / SECTOR_BYTES;
+
+/** How long the boot disk may take to appear: a USB stick on a slow hub. */
+const BOOT_DISK_LIMIT_MS = 15_000;
+/** How long another disk, with data from before, may take once the boot disk is there. */
+const OTHER_DISKS_LIMIT_MS = 2000;
+
+interface Disk {
+  device: BlockDevice;
+  table: PartitionTable;
+}
+
+/** Mounts the data partition on `target`, making it first if there is none. */
+export async function mountData(
+  coldplug: Coldplug,
+  options: { target: string; bootId: string | null },
+): Promise<void> {
+  const device = await findData(coldplug, options.bootId);
+  mount("xfs", options.target, { source: device, flags: MS_NOSUID | MS_NODEV | MS_NOATIME });
+  log(`the data partition is ${device}`);
+}
+
+async function findData(coldplug: Coldplug, bootId: string | null): Promise<string> {
+  const boot = await coldplug.until(
+    "block",
+    async () => findBoot(await partitionedDisks(), bootId),
+    BOOT_DISK_LIMIT_MS,
+  );
+  const own = boot && dataOf(boot);
+  if (own) return own;
+  const other = await coldplug.until(
+    "block",
+    async () => (await partitionedDisks()).map(dataOf).find((it) => it !== undefined),
+    OTHER_DISKS_LIMIT_MS,
+  );
+  if (other) return other;
+  if (!boot) {
+    throw new Error(
+      `Cannot make the data partition: no disk has a partition "${BOOT_NAME}"; boot from a disk that the image was written to`,
+    );
+  }
+  return await makeData(boot, coldplug);
+}
+
+/** The disk that this system was booted from: by the partition's id that the firmware's loader told. */
+export function findBoot<T extends { table: PartitionTable }>(
+  disks: readonly T[],
+  bootId: string | null,
+): T | undefined {
+  const boots = disks.filter((it) => it.table.partitions.some((part) => part.name === BOOT_NAME));
+  return boots.find((it) => it.table.partitions.some((part) => part.id === bootId)) ?? boots[0];
+}
+
+async function makeData(boot: Disk, coldplug: Coldplug): Promise<string> {
+  const { device: disk } = boot;
+  const table = planData(boot.table, disk.sectors);
+  const part = table.partitions.find((it) => it.name === UNFINISHED_NAME)!;
+  log(`making the data partition on ${disk.path}`);
+  await writeTable(disk.path, table, disk.sectors);
+  rereadPartitions(disk.path);
+  const device = await coldplug.until(
+    "block",
+    () => blockDevices().find((it) => it.disk === disk.name && it.partition === part.number),
+    5000,
+  );
+  if (!device) throw new Error(`Cannot make the data partition: ${disk.path} does not show it`);
+  await runTool("/sbin/mkfs.xfs", ["-f", "-q", "-m", "reflink=1", "-L", "denovisor", device.path]);
+  syncAll();
+  // Only now does it count: a cut before this line leaves a partition that the next boot makes anew.
+  const finished = table.partitions.map((it) => it === part ? { ...it, name: DATA_NAME } : it);
+  await writeTable(disk.path, { ...table, partitions: finished }, disk.sectors);
+  return device.path;
+}
+
+/** The table with the unfinished data partition in it, whose room is what is left behind all others. */
+export function planData(table: PartitionTable, diskSectors: number): PartitionTable {
+  const others = table.partitions.filter((it) => it.name !== UNFINISHED_NAME);
+  const rest = { ...table, partitions: others };
+  const room = freeTail(rest, diskSectors);
+  const size = room ? room.lastSector - room.firstSector + 1 : 0;
+  if (!room || size < MIN_DATA_SECTORS) {
+    const mib = (sectors: number) => Math.floor(sectors / ALIGNMENT_SECTORS);
+    throw new RangeError(
+      `Cannot make the data partition: ${mib(size)} MiB are free behind the last partition, but ${
+        mib(MIN_DATA_SECTORS)
+      } are needed; use a larger disk`,
+    );
+  }
+  const added = {
+    number: freeNumber(rest),
+    type: PARTITION_TYPES.linuxData,
+    id: crypto.randomUUID(),
+    name: UNFINISHED_NAME,
+    ...room,
+  };
+  return { ...rest, partitions: [...others, added] };
+}
+
+function dataOf({ device, table }: Disk): string | undefined {
+  const part = table.partitions.find((it) => it.name === DATA_NAME);
+  return part &&
+    blockDevices().find((it) => it.disk === device.name && it.partition === part.number)?.path;
+}
+
+async function partitionedDisks(): Promise<Disk[]> {
+  const disks: Disk[] = [];
+  for (const device of blockDevices()) {
+    if (device.partition !== 0 || device.sectorBytes !== SECTOR_BYTES) continue;
+    try {
+      const table = await readTable(device.path, device.sectors);
+      if (table) disks.push({ device, table });
+    } catch (error) {
+      log(`${device.path}: ${reason(error)}`, "warning");
+    }
+  }
+  return disks;
+}

@@ -1,0 +1,54 @@
+/**
+ * The file systems that Linux itself provides, and settings of the kernel.
+ *
+ * @module
+ */
+import { mount, MS_NODEV, MS_NOEXEC, MS_NOSUID } from "../../hypervisor/sys/mounts.ts";
+import { reason } from "./log.ts";
+
+const NOTHING_RISKY = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+const MOUNTS: [type: string, target: string, flags: number, data?: string][] = [
+  ["proc", "/proc", NOTHING_RISKY],
+  ["sysfs", "/sys", NOTHING_RISKY],
+  ["devtmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "mode=755"],
+  ["tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755"],
+  ["tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777"],
+  ["devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=620,ptmxmode=666"],
+  ["tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777"],
+  // favordynmods: starting a guest moves its process to a group, which is slow otherwise.
+  ["cgroup2", "/sys/fs/cgroup", NOTHING_RISKY, "favordynmods"],
+];
+
+/** Files under /proc/sys. */
+const SETTINGS: Record<string, string> = {
+  "kernel/hostname": "denovisor",
+  // All modules are loaded by PID 1: there is no program that the kernel could ask for one.
+  "kernel/modprobe": "\n",
+  // The log takes what services write, without dropping lines.
+  "kernel/printk_devkmsg": "on\n",
+  // The screen is PID 1's: only emergencies may write on it.
+  "kernel/printk": "1 4 1 1",
+  // The console listens on 80 and 443 as a user without privileges.
+  "net/ipv4/ip_unprivileged_port_start": "80",
+};
+
+/** Mounts them; returns what went wrong, since there is no log to write to yet. */
+export function mountFirst(): string[] {
+  const problems: string[] = [];
+  const attempt = (step: () => void) => {
+    try {
+      step();
+    } catch (error) {
+      problems.push(reason(error));
+    }
+  };
+  for (const [type, target, flags, data] of MOUNTS) {
+    attempt(() => Deno.mkdirSync(target, { recursive: true }));
+    attempt(() => mount(type, target, { flags, data }));
+  }
+  for (const [name, value] of Object.entries(SETTINGS)) {
+    attempt(() => Deno.writeTextFileSync(`/proc/sys/${name}`, value));
+  }
+  return problems;
+}

@@ -1,0 +1,167 @@
+/**
+ * PID 1 of the appliance. An uncaught error here is a kernel panic, so every step is tried by itself
+ * and what fails is shown on the screen while the rest goes on.
+ *
+ * @module
+ */
+import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
+import { commandOf, CONSOLE_UID, parseServices } from "../services.ts";
+import { reapOrphans } from "./children.ts";
+import { Coldplug, kvmModule } from "./coldplug.ts";
+import { dhcpService } from "./dhcp.ts";
+import { bootPartitionId } from "./efi.ts";
+import { mountData } from "./data.ts";
+import { mountFirst } from "./first_mounts.ts";
+import { attempt, log, logTo, reason } from "./log.ts";
+import { bringUpNetwork } from "./network.ts";
+import { watchPower } from "./power_button.ts";
+import { mountSeed } from "./seed.ts";
+import { Service } from "./service.ts";
+import { shutDown } from "./shutdown.ts";
+import { StatusBoard } from "./status.ts";
+import { read } from "./sysfs.ts";
+
+const RUN = "/run/denovisor";
+const DATA = "/data";
+const SEED = `${RUN}/seed`;
+const TLS = `${DATA}/console`;
+
+/** What must be there before any device asks for it. */
+const FIRST_MODULES = ["bridge", "tun", "vhost_net", "vfat", "nls_cp437", "nls_ascii", "nls_utf8"];
+const DATA_MODULES = ["crc32c_intel", "crc32c_generic", "xfs", "efivarfs"];
+
+const services: Service[] = [];
+
+function boot(): void {
+  const mountProblems = mountFirst();
+  logTo("/dev/kmsg");
+  if (read("/proc/cmdline")?.split(/\s+/).includes("denovisor.debug")) logTo("/dev/ttyS0");
+  log(`PID 1 runs ${uptime()}`);
+  mountProblems.forEach((it) => log(it, "error"));
+
+  for (const folder of [RUN, SEED, `${RUN}/cache`, DATA]) {
+    Deno.mkdirSync(folder, { recursive: true });
+  }
+  const board = new StatusBoard({
+    version: read("/app/version") ?? "of unknown version",
+    setupCode: `${RUN}/setup_code`,
+    certificate: `${TLS}/cert.pem`,
+  });
+  board.stage("starting");
+  reapOrphans();
+  start(board).catch((error) => {
+    log(reason(error), "error");
+    board.problem("start", reason(error));
+  });
+}
+
+async function start(board: StatusBoard): Promise<void> {
+  const coldplug = await Coldplug.open("/lib/modules");
+  for (const name of [...FIRST_MODULES, ...DATA_MODULES]) coldplug.load(name);
+  coldplug.start();
+  watchPower(coldplug, (command) => end(command, board));
+
+  attempt("Cannot bring the network up", async () => {
+    await bringUpNetwork(coldplug);
+    startService(dhcpService(), board);
+    board.refresh();
+  }, (why) => board.problem("network", why));
+
+  loadKvm(coldplug, board);
+  board.stage("looking for the data partition");
+  await attempt(
+    "No data partition",
+    () => mountData(coldplug, { target: DATA, bootId: bootPartitionId() }),
+    (why) => board.problem("data", `${why}. Guests are kept in memory and lost at power-off`),
+  );
+  const importFolder = await attempt("Cannot look for guests to import", () => mountSeed(SEED));
+  makeConsoleFolders();
+
+  const specs = parseServices(await Deno.readTextFile("/app/services.json"));
+  for (const spec of specs) {
+    const cache = `${RUN}/cache/${spec.name}`;
+    Deno.mkdirSync(cache, { recursive: true });
+    if (spec.uid !== undefined) Deno.chownSync(cache, spec.uid, spec.uid);
+    startService({
+      name: spec.name,
+      command: commandOf(spec, { importFolder: importFolder ?? null }),
+      uid: spec.uid,
+      env: {
+        PATH: "/bin:/sbin",
+        HOME: cache,
+        DENO_DIR: cache,
+        DENO_NO_UPDATE_CHECK: "1",
+        NO_COLOR: "1",
+        ...spec.env,
+      },
+    }, board);
+  }
+  board.watch();
+  board.stage(null);
+  log(`all services are started ${uptime()}`);
+}
+
+function startService(config: Service["config"], board: StatusBoard): void {
+  const service = new Service(config, (trouble) => board.problem(config.name, trouble));
+  services.push(service);
+  service.start();
+}
+
+function loadKvm(coldplug: Coldplug, board: StatusBoard): void {
+  const module = kvmModule(read("/proc/cpuinfo") ?? "");
+  if (module === null) {
+    board.problem(
+      "kvm",
+      "this processor shows no virtualization (Intel VT-x or AMD-V): no guest can run; switch it on in the firmware's set-up",
+    );
+  } else if (!coldplug.load(module)) {
+    board.problem(
+      "kvm",
+      `${module} cannot be loaded: no guest can run; the firmware may forbid it`,
+    );
+  }
+}
+
+/** The console's folders belong to its user; the socket in the first is the supervisor's to make. */
+function makeConsoleFolders(): void {
+  for (const folder of [`${RUN}/console`, TLS]) {
+    attempt(`Cannot make "${folder}"`, () => {
+      Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
+      Deno.chownSync(folder, CONSOLE_UID, CONSOLE_UID);
+    });
+  }
+}
+
+let hurry: AbortController | null = null;
+
+function end(command: PowerCommand, board: StatusBoard): void {
+  if (hurry !== null) return hurry.abort();
+  hurry = new AbortController();
+  attempt("Cannot end the host", () =>
+    shutDown({
+      command,
+      socket: `${RUN}/supervisor.sock`,
+      services: [...services].reverse(),
+      mounts: [SEED, DATA],
+      hurry: hurry!.signal,
+      onStage: (stage) => board.stage(stage),
+      drawn: () => board.drawn,
+    }));
+}
+
+function uptime(): string {
+  return `${read("/proc/uptime")?.split(" ")[0]} s after the kernel's start`;
+}
+
+// What nobody awaited must not end PID 1 either.
+globalThis.addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  log(`unhandled: ${reason(event.reason)}`, "error");
+});
+globalThis.addEventListener("error", (event) => {
+  event.preventDefault();
+  log(`uncaught: ${reason(event.error)}`, "error");
+});
+// Pending timers are what keeps the runtime alive.
+setInterval(() => {}, 1 << 30);
+boot();

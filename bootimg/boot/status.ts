@@ -1,0 +1,84 @@
+/**
+ * Gathers what the screen shows and has it drawn when it changes.
+ *
+ * @module
+ */
+import { fingerprint } from "./certificate.ts";
+import { attempt, log } from "./log.ts";
+import { BRIDGE } from "./network.ts";
+import { rankAddresses, Screen } from "./screen.ts";
+import { read } from "./sysfs.ts";
+
+/** Addresses change without a file's changing: a cable, a lease, a router's announcement. */
+const REFRESH_MS = 3000;
+
+export interface StatusSources {
+  version: string;
+  /** Paths of files that others write and remove. */
+  setupCode: string;
+  certificate: string;
+}
+
+/** What there is to show of the host. */
+export class StatusBoard {
+  readonly #sources: StatusSources;
+  readonly #screen = new Screen("/dev/tty1", "/dev/ttyS0");
+  readonly #problems = new Map<string, string>();
+  #stage: string | null = null;
+  #certificate: { pem: string; fingerprint: string } | null = null;
+
+  constructor(sources: StatusSources) {
+    this.#sources = sources;
+    setInterval(() => this.refresh(), REFRESH_MS);
+  }
+
+  /** When all that there was to draw is on the terminals. */
+  get drawn(): Promise<unknown> {
+    return this.#screen.settled;
+  }
+
+  /** Says what is going on; null when all is up. */
+  stage(stage: string | null): void {
+    this.#stage = stage;
+    this.refresh();
+  }
+
+  /** Says what does not work, by topic; null once it works. */
+  problem(topic: string, text: string | null): void {
+    if (text === null ? !this.#problems.delete(topic) : this.#problems.get(topic) === text) return;
+    if (text !== null) {
+      this.#problems.set(topic, text);
+      log(text, "error");
+    }
+    this.refresh();
+  }
+
+  /** Redraws as soon as one of the files changes, too. */
+  watch(): void {
+    for (const path of [this.#sources.setupCode, this.#sources.certificate]) {
+      attempt(`Cannot watch "${path}"`, async () => {
+        for await (const _ of Deno.watchFs(path.replace(/\/[^/]*$/, ""), { recursive: false })) {
+          this.refresh();
+        }
+      });
+    }
+  }
+
+  refresh(): void {
+    attempt("Cannot gather what the screen shows", async () => {
+      const pem = read(this.#sources.certificate);
+      if (pem === null) this.#certificate = null;
+      else if (pem !== this.#certificate?.pem) {
+        this.#certificate = { pem, fingerprint: await fingerprint(pem) };
+      }
+      this.#screen.draw({
+        version: this.#sources.version,
+        stage: this.#stage,
+        addresses: rankAddresses(Deno.networkInterfaces(), BRIDGE),
+        fingerprint: this.#certificate?.fingerprint ?? null,
+        setupCode: read(this.#sources.setupCode) || null,
+        problems: [...this.#problems.values()],
+      });
+    });
+  }
+}

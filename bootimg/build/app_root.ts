@@ -1,0 +1,104 @@
+/**
+ * The part of the appliance's root that is ours: the bundled sources and what they are given.
+ *
+ * @module
+ */
+import { denoPlugin } from "@deno/esbuild-plugin";
+import * as esbuild from "esbuild";
+import { CHECKOUT } from "../../scripts/setup/checkout.ts";
+import { SERVICES, type ServiceSpec } from "../services.ts";
+import type { Tree } from "./cpio.ts";
+
+/** What runs on the appliance: the name below /app, and the module relative to the checkout. */
+export const ENTRIES: Readonly<Record<string, string>> = {
+  boot: "bootimg/boot/main.ts",
+  supervisor: "hypervisor/supervisor/main.ts",
+  console: "mgmt/main.ts",
+  vmm: "hypervisor/vmm/main.ts",
+};
+
+/** Where modules lie that are started as Workers beside their process's main module. */
+const WORKER_FOLDERS = ["hypervisor/vmm", "hypervisor/supervisor", "mgmt"];
+
+export interface AppRecipe {
+  version: string;
+  /** By name, as {@linkcode ENTRIES}. */
+  entries?: Readonly<Record<string, string>>;
+  services?: readonly ServiceSpec[];
+  /** Folders of files to take along: the name below /app, and the folder. */
+  folders?: Readonly<Record<string, string>>;
+}
+
+/** The tree below /app. */
+export async function appTree(recipe: AppRecipe): Promise<Tree> {
+  const { version, entries = ENTRIES, services = SERVICES, folders = {} } = recipe;
+  const tree: Tree = new Map();
+  const text = (name: string, content: string, mode = 0o644) =>
+    tree.set(`app/${name}`, { kind: "file", mode, bytes: new TextEncoder().encode(content) });
+  text("version", version + "\n");
+  text("services.json", JSON.stringify(services));
+  text("dhcp.sh", await Deno.readTextFile(`${CHECKOUT}/bootimg/boot/dhcp.sh`), 0o755);
+  for (const [name, bytes] of await bundle({ ...entries, ...await workers() })) {
+    tree.set(`app/${name}`, { kind: "file", bytes });
+  }
+  for (const [name, folder] of Object.entries(folders)) {
+    await addFolder(tree, `app/${name}`, folder);
+  }
+  return tree;
+}
+
+async function workers(): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const folder of WORKER_FOLDERS) {
+    try {
+      for await (const { name } of Deno.readDir(`${CHECKOUT}/${folder}`)) {
+        if (name.endsWith("_worker.ts")) {
+          found[name.replace(/\.ts$/, "")] = `${folder}/${name}`;
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return found;
+}
+
+async function bundle(entries: Record<string, string>): Promise<[string, Uint8Array][]> {
+  try {
+    const { outputFiles } = await esbuild.build({
+      absWorkingDir: CHECKOUT,
+      entryPoints: Object.entries(entries).map(([out, path]) => ({ out, in: `./${path}` })),
+      outdir: "app",
+      bundle: true,
+      write: false,
+      format: "esm",
+      platform: "node",
+      target: "esnext",
+      jsx: "automatic",
+      jsxImportSource: "preact",
+      minifyWhitespace: true,
+      legalComments: "none",
+      keepNames: true,
+      logLevel: "error",
+      plugins: [denoPlugin()],
+    });
+    return outputFiles
+      .map((it): [string, Uint8Array] => [it.path.slice(`${CHECKOUT}/app/`.length), it.contents])
+      .sort(([a], [b]) => a < b ? -1 : 1);
+  } finally {
+    await esbuild.stop();
+  }
+}
+
+async function addFolder(tree: Tree, path: string, folder: string): Promise<void> {
+  tree.set(path, { kind: "folder" });
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (isDirectory) await addFolder(tree, `${path}/${name}`, `${folder}/${name}`);
+    else {
+      tree.set(`${path}/${name}`, {
+        kind: "file",
+        bytes: await Deno.readFile(`${folder}/${name}`),
+      });
+    }
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The part of the appliance's root that changes seldom: Linux's modules, the C library, Deno and the
+ * three programs that are not ours.
+ *
+ * @module
+ */
+import { builtOnce, removeTree } from "../../scripts/setup/built_once.ts";
+import { CACHE } from "../../scripts/setup/checkout.ts";
+import { fetchDebs, readLock, unpackDeb } from "../../scripts/setup/debs.ts";
+import { chooseModules } from "../modules/module_index.ts";
+import { parseModule } from "../modules/modinfo.ts";
+import { WANTED_MODULES } from "../modules/wanted.ts";
+import { pack } from "./compress.ts";
+import type { Tree } from "./cpio.ts";
+
+const LOCK = "bootimg/packages.lock";
+const KERNEL = "linux-image-amd64";
+const PACKAGES = [
+  "busybox-static",
+  "libblkid1",
+  "libc6",
+  "libgcc-s1",
+  "libinih1",
+  "liburcu8t64",
+  "libuuid1",
+  "xfsprogs",
+] as const;
+
+/** What Deno and mkfs.xfs are linked with, and what names and addresses are looked up with. */
+const LIBRARIES = [
+  "ld-linux-x86-64.so.2",
+  "libblkid.so.1",
+  "libc.so.6",
+  "libdl.so.2",
+  "libgcc_s.so.1",
+  "libinih.so.1",
+  "libm.so.6",
+  "libpthread.so.0",
+  "libresolv.so.2",
+  "librt.so.1",
+  "liburcu.so.8",
+  "libuuid.so.1",
+];
+const LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu";
+
+/** Bumped when the code below would make another root from the same packages. */
+const RECIPE = 1;
+
+export interface BaseRoot {
+  /** As `uname -r` gives it. */
+  release: string;
+  /** Path of the bzImage. */
+  kernel: string;
+  /** Path of the packed root. */
+  archive: string;
+}
+
+/** The base root, built on the first call. */
+export async function baseRoot(): Promise<BaseRoot> {
+  const lock = await readLock(LOCK);
+  const deno = Deno.execPath();
+  const folder = await builtOnce({
+    name: "bootimg-base",
+    madeFrom: JSON.stringify([RECIPE, lock, Deno.version.deno, WANTED_MODULES, LIBRARIES]),
+    step: "packing the appliance's Linux and Deno (one to two minutes)",
+    build: (target) => build(target, deno),
+  });
+  const release = (await Deno.readTextFile(`${folder}/release`)).trim();
+  return { release, kernel: `${folder}/vmlinuz`, archive: `${folder}/base.cpio.zst` };
+}
+
+async function build(target: string, deno: string): Promise<void> {
+  const staging = `${CACHE}/.bootimg-staging`;
+  await removeTree(staging);
+  try {
+    const debs = await fetchDebs(LOCK, "trixie", [KERNEL, ...PACKAGES]);
+    await unpackDeb(debs[KERNEL], `${staging}/kernel`);
+    for (const name of PACKAGES) await unpackDeb(debs[name], `${staging}/root`);
+    const [kernel] = Array.from(Deno.readDirSync(`${staging}/kernel/boot`))
+      .filter((it) => it.name.startsWith("vmlinuz-"));
+    const release = kernel.name.slice("vmlinuz-".length);
+    const tree: Tree = new Map();
+    addSkeleton(tree);
+    await addFile(tree, "usr/bin/deno", deno);
+    await addFile(tree, "usr/bin/busybox", `${staging}/root/usr/bin/busybox`);
+    await addFile(tree, "usr/sbin/mkfs.xfs", `${staging}/root/usr/sbin/mkfs.xfs`);
+    for (const name of LIBRARIES) {
+      await addFile(tree, `${LIBRARY_FOLDER}/${name}`, `${staging}/root/${LIBRARY_FOLDER}/${name}`);
+    }
+    await addModules(tree, `${staging}/kernel/usr/lib/modules/${release}`);
+    await Deno.mkdir(target);
+    await pack(tree, { path: `${target}/base.cpio.zst`, level: 19 });
+    await Deno.copyFile(`${staging}/kernel/boot/${kernel.name}`, `${target}/vmlinuz`);
+    await Deno.writeTextFile(`${target}/release`, release + "\n");
+  } finally {
+    await removeTree(staging);
+  }
+}
+
+function addSkeleton(tree: Tree): void {
+  for (const name of ["app", "data", "dev", "proc", "run", "sys", "tmp", "usr", "etc"]) {
+    tree.set(name, { kind: "folder" });
+  }
+  for (const name of ["bin", "sbin", "lib", "lib64"]) {
+    tree.set(name, { kind: "link", target: `usr/${name}` });
+  }
+  // The loader's path is fixed in every program.
+  tree.set("usr/lib64/ld-linux-x86-64.so.2", {
+    kind: "link",
+    target: "../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+  });
+  const text = (path: string, lines: string[]) =>
+    tree.set(path, { kind: "file", bytes: new TextEncoder().encode(lines.join("\n") + "\n") });
+  text("etc/passwd", [
+    "root:x:0:0::/:/bin/false",
+    "console:x:990:990::/run/denovisor/console:/bin/false",
+  ]);
+  text("etc/group", ["root:x:0:", "console:x:990:"]);
+  text("etc/hosts", ["127.0.0.1 localhost", "::1 localhost", "127.0.1.1 denovisor"]);
+  text("etc/nsswitch.conf", ["hosts: files dns"]);
+  tree.set("etc/resolv.conf", { kind: "link", target: "/run/denovisor/resolv.conf" });
+}
+
+async function addFile(tree: Tree, path: string, source: string): Promise<void> {
+  const { mode } = await Deno.stat(source);
+  const bytes = await Deno.readFile(source);
+  tree.set(path, { kind: "file", mode: (mode ?? 0) & 0o111 ? 0o755 : 0o644, bytes });
+}
+
+async function addModules(tree: Tree, folder: string): Promise<void> {
+  const files = (await filesBelow(folder)).filter((it) => /\.ko(\.xz)?$/.test(it));
+  const index = await chooseModules(
+    WANTED_MODULES,
+    files,
+    async (file) => parseModule(await readModule(`${folder}/${file}`)),
+  );
+  for (const { file } of Object.values(index.modules)) {
+    await addFile(tree, `usr/lib/modules/${file}`, `${folder}/${file}`);
+  }
+  tree.set("usr/lib/modules/index.json", {
+    kind: "file",
+    bytes: new TextEncoder().encode(JSON.stringify(index)),
+  });
+}
+
+async function readModule(path: string): Promise<Uint8Array> {
+  if (path.endsWith(".ko")) return await Deno.readFile(path);
+  const { success, stdout } = await new Deno.Command("xz", { args: ["-dc", path] }).output();
+  if (!success) throw new Error(`Cannot unpack the kernel module "${path}": xz failed`);
+  return stdout;
+}
+
+async function filesBelow(folder: string, prefix = ""): Promise<string[]> {
+  const files: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(`${folder}/${prefix}`)) {
+    if (isDirectory) files.push(...await filesBelow(folder, `${prefix}${name}/`));
+    else files.push(prefix + name);
+  }
+  return files.sort();
+}

@@ -1,0 +1,99 @@
+/**
+ * The processes that PID 1 runs beside itself, each with the permissions that it needs and no more.
+ *
+ * The build writes them to `/app/services.json`, which PID 1 reads.
+ *
+ * @module
+ */
+
+/** The console's user and group: it is the one process that speaks to the network. */
+export const CONSOLE_UID = 990;
+
+/** Stands, in an argument, for the folder of guests to import; without one the argument is left out. */
+export const IMPORT_PLACEHOLDER = "{import}";
+
+export interface ServiceSpec {
+  name: string;
+  /** Below /app. */
+  entry: string;
+  /** Deno's own flags, above all permissions. */
+  flags: string[];
+  args: string[];
+  uid?: number;
+  env?: Record<string, string>;
+}
+
+export const SERVICES: readonly ServiceSpec[] = [
+  {
+    name: "supervisor",
+    entry: "supervisor.js",
+    flags: ["--allow-all"],
+    args: [
+      "--data=/data",
+      "--run=/run/denovisor",
+      "--vmm=/app/vmm.js",
+      `--import=${IMPORT_PLACEHOLDER}`,
+    ],
+  },
+  {
+    name: "console",
+    entry: "console.js",
+    uid: CONSOLE_UID,
+    flags: [
+      "--allow-net",
+      "--allow-read=/app,/data/console,/run/denovisor/console",
+      "--allow-write=/data/console,/run/denovisor/console",
+      "--allow-env",
+      "--allow-sys",
+    ],
+    args: [
+      "--api=/run/denovisor/console/api.sock",
+      "--tls-dir=/data/console",
+      "--assets=/app/mgmt",
+    ],
+  },
+];
+
+/** The command line of a service. */
+export function commandOf(
+  spec: ServiceSpec,
+  options: { importFolder: string | null },
+): string[] {
+  const args = spec.args
+    .filter((it) => options.importFolder !== null || !it.includes(IMPORT_PLACEHOLDER))
+    .map((it) => it.replaceAll(IMPORT_PLACEHOLDER, options.importFolder ?? ""));
+  return [
+    "/bin/deno",
+    "run",
+    "--quiet",
+    "--no-config",
+    "--no-remote",
+    "--no-npm",
+    "--no-lock",
+    "--no-prompt",
+    "--no-check",
+    ...spec.flags,
+    `/app/${spec.entry}`,
+    ...args,
+  ];
+}
+
+/** Reads `/app/services.json`. */
+export function parseServices(text: string): ServiceSpec[] {
+  const bad = (why: string) => new TypeError(`Cannot read the list of services: ${why}`);
+  const list: unknown = JSON.parse(text);
+  if (!Array.isArray(list)) throw bad("it is not an array");
+  const isTexts = (it: unknown) => Array.isArray(it) && it.every((x) => typeof x === "string");
+  for (const it of list) {
+    if (typeof it?.name !== "string" || typeof it.entry !== "string") {
+      throw bad("a service must have a name and an entry");
+    }
+    if (!isTexts(it.flags) || !isTexts(it.args)) {
+      throw bad(`"${it.name}" must have flags and args, each an array of texts`);
+    }
+    if (it.uid !== undefined && !Number.isInteger(it.uid)) {
+      throw bad(`the uid of "${it.name}" must be an integer`);
+    }
+  }
+  return list as ServiceSpec[];
+}

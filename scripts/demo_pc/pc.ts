@@ -1,0 +1,166 @@
+/**
+ * A PC for the appliance: QEMU with UEFI firmware, a disk, a network card, a display and a serial
+ * port. The lab's PC is another: it boots our tools, this one boots our product.
+ *
+ * @module
+ */
+import { Qmp } from "../lab_pc/qmp.ts";
+import { trixieCommand, trixieRoot } from "../setup/trixie.ts";
+import type { Acceleration } from "./acceleration.ts";
+import { SerialScreen } from "./serial_screen.ts";
+
+export interface PcOptions {
+  /** The raw image that is the PC's disk. */
+  disk: string;
+  acceleration: Acceleration;
+  memoryMiB?: number;
+  cpus?: number;
+  /** A port on this machine's loopback for each of the PC's. */
+  forwards: readonly { from: number; to: number }[];
+  /** Words added to the kernel's command line. */
+  kernelWords?: string;
+}
+
+const FIRMWARE = "/usr/share/OVMF";
+
+/** One running PC. It ends with {@linkcode Symbol.asyncDispose}, or with this process. */
+export class Pc implements AsyncDisposable {
+  /** What it writes to its serial port. */
+  readonly screen: SerialScreen;
+  /** `performance.now()` when the power went on. */
+  readonly poweredOn: number;
+  readonly #child: Deno.ChildProcess;
+  readonly #qmp: Qmp;
+  readonly #folder: string;
+
+  private constructor(
+    parts: { child: Deno.ChildProcess; qmp: Qmp; folder: string; screen: SerialScreen },
+    poweredOn: number,
+  ) {
+    this.#child = parts.child;
+    this.#qmp = parts.qmp;
+    this.#folder = parts.folder;
+    this.screen = parts.screen;
+    this.poweredOn = poweredOn;
+  }
+
+  /** Switches a new PC on. */
+  static async start(options: PcOptions): Promise<Pc> {
+    const root = await trixieRoot();
+    const folder = await Deno.makeTempDir({ prefix: "denovisor-pc-" });
+    await Deno.copyFile(`${root}${FIRMWARE}/OVMF_VARS_4M.fd`, `${folder}/vars.fd`);
+    const [program, ...args] = trixieCommand(
+      root,
+      ["qemu-system-x86_64", ...pcArguments(options, folder)],
+      { bind: [options.disk.replace(/\/[^/]*$/, "")] },
+    );
+    const poweredOn = performance.now();
+    const child = new Deno.Command(program, {
+      args,
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const screen = new SerialScreen(child.stdout, child.stderr, poweredOn);
+    try {
+      const qmp = await connect(`${folder}/qmp`, screen);
+      return new Pc({ child, qmp, folder, screen }, poweredOn);
+    } catch (error) {
+      await end(child, folder);
+      throw error;
+    }
+  }
+
+  /** Seconds since the power went on. */
+  get seconds(): number {
+    return (performance.now() - this.poweredOn) / 1000;
+  }
+
+  /** Presses the ACPI power button. */
+  async powerButton(): Promise<void> {
+    await this.#qmp.execute("system_powerdown");
+  }
+
+  /** Saves a picture of the display as PNG. */
+  async picture(path: string): Promise<void> {
+    const own = `${this.#folder}/display.png`;
+    await this.#qmp.execute("screendump", { filename: own, format: "png" });
+    await Deno.copyFile(own, path);
+  }
+
+  /** Whether the PC has switched itself off within the time. */
+  async isOff(limitSeconds: number): Promise<boolean> {
+    let timer: number | undefined;
+    const limit = new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), limitSeconds * 1000);
+    });
+    const off = this.#child.status.then(({ code }) => code === 0);
+    return await Promise.race([off, limit]).finally(() => clearTimeout(timer));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#qmp[Symbol.dispose]();
+    } catch {
+      // QEMU has closed it.
+    }
+    await end(this.#child, this.#folder);
+  }
+}
+
+/** QEMU's arguments; `folder` holds the firmware's variables and the monitor's socket. */
+export function pcArguments(options: PcOptions, folder: string): string[] {
+  const { disk, acceleration, memoryMiB = 3072, cpus = 2, forwards, kernelWords } = options;
+  const ports = forwards.map(({ from, to }) => `hostfwd=tcp:127.0.0.1:${from}-:${to}`);
+  const args = [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "std", "-no-reboot"],
+    ...["-machine", "q35", ...acceleration.arguments],
+    ...["-smp", String(cpus), "-m", String(memoryMiB)],
+    ...["-drive", `if=pflash,format=raw,unit=0,readonly=on,file=${FIRMWARE}/OVMF_CODE_4M.fd`],
+    ...["-drive", `if=pflash,format=raw,unit=1,file=${folder}/vars.fd`],
+    ...["-drive", `if=none,id=disk,format=raw,cache=writeback,discard=unmap,file=${disk}`],
+    ...["-device", "nvme,drive=disk,serial=denovisor,bootindex=0"],
+    ...["-netdev", ["user", "id=net", ...ports].join(",")],
+    ...["-device", "e1000e,netdev=net,romfile="],
+    ...["-serial", "stdio", "-qmp", `unix:${folder}/qmp,server=on,wait=off`],
+  ];
+  if (kernelWords) {
+    args.push(
+      "-smbios",
+      `type=11,value=io.systemd.stub.kernel-cmdline-extra=${kernelWords.replaceAll(",", ",,")}`,
+    );
+  }
+  return args;
+}
+
+/** A port of this machine's loopback that was free a moment ago. */
+export function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+async function connect(path: string, screen: SerialScreen): Promise<Qmp> {
+  const until = performance.now() + 20_000;
+  while (true) {
+    try {
+      return await Qmp.connect(path);
+    } catch (error) {
+      if (screen.hasEnded || performance.now() > until) {
+        throw new Error(`Cannot start the PC: QEMU does not answer\n${screen.lastWords}`, {
+          cause: error,
+        });
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
+async function end(child: Deno.ChildProcess, folder: string): Promise<void> {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // It has ended already.
+  }
+  await child.status;
+  await Deno.remove(folder, { recursive: true });
+}
