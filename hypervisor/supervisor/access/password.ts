@@ -51,13 +51,13 @@ export function hashPassword(
 }
 
 /** Whether `password` is the one of which `kept` was made. */
-export function checkPassword(password: string, kept: string): Promise<boolean> {
+export async function checkPassword(password: string, kept: string): Promise<boolean> {
   const match = FORMAT.exec(kept);
   if (match === null) {
     throw new SyntaxError("Cannot check a password: what was kept of it is not an Argon2id hash");
   }
   const [, memory, passes, salt, hash] = match;
-  return inTurn(async () => {
+  return await inTurn(async () => {
     const costs = { memory: Number(memory), passes: Number(passes) };
     return sameSecret(await argon2id(password, decodeBase64Url(salt), costs), hash);
   });

@@ -190,7 +190,7 @@ export class GuestLife {
         detail: end.message,
         output: isGood(end) ? undefined : process.logTail(),
       });
-      const reboots = this.#intent === "run" && end.reason === "reboot";
+      const reboots: boolean = this.#intent === "run" && end.reason === "reboot";
       if (reboots && Date.now() - began < SHORT_RUN_MS) {
         // Before what is left of the run is removed: it tells the next supervisor to go on from here.
         await delay(RESTART_DELAY_MS);
