@@ -1,0 +1,63 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { close } from "../../sys/files.ts";
+import { diskSectors, openDisk } from "./disk.ts";
+
+function withFile(bytes: number, run: (path: string) => void): void {
+  const path = Deno.makeTempFileSync();
+  try {
+    Deno.truncateSync(path, bytes);
+    run(path);
+  } finally {
+    Deno.removeSync(path);
+  }
+}
+
+const lengths = fc.maxSafeNat();
+const sectors = fc.integer({ min: 0, max: 2 ** 44 }).map((n) => n * 512);
+
+Deno.test("a disk's length is a positive multiple of 512", () => {
+  fc.assert(fc.property(fc.oneof(lengths, sectors), (bytes) => {
+    if (bytes > 0 && bytes % 512 === 0 && bytes <= 2 ** 52) {
+      assertEquals(diskSectors("d", bytes) * 512, bytes);
+    } else {
+      assertThrows(() => diskSectors("d", bytes), RangeError, 'Cannot use disk "d": ');
+    }
+  }));
+});
+
+Deno.test("an empty image, and one that is not whole sectors, are refused", () => {
+  withFile(0, (path) => assertThrows(() => openDisk(path), RangeError, "it is empty"));
+  withFile(513, (path) => assertThrows(() => openDisk(path), RangeError, "not a multiple of 512"));
+});
+
+Deno.test("a disk that is missing, or no disk, is refused", () => {
+  assertThrows(() => openDisk("/nonexistent/disk"), Error, "there is no such file");
+  assertThrows(() => openDisk("/tmp"), Error, "it is neither a file nor a block device");
+  assertThrows(() => openDisk("/dev/null"), Error, "it is neither a file nor a block device");
+});
+
+Deno.test("a disk has one writer or many readers", () => {
+  withFile(1024, (path) => {
+    const writer = openDisk(path);
+    assertEquals(writer.sectors, 2);
+    assertThrows(() => openDisk(path), Error, "another guest uses it");
+    assertThrows(() => openDisk(path, { readonly: true }), Error, "another guest uses it");
+    close(writer.fd);
+    const readers = [openDisk(path, { readonly: true }), openDisk(path, { readonly: true })];
+    assertThrows(() => openDisk(path), Error, "another guest uses it");
+    for (const { fd } of readers) close(fd);
+    close(openDisk(path).fd);
+  });
+});
+
+Deno.test("a refused disk leaves no descriptor open", () => {
+  const open = () => [...Deno.readDirSync("/proc/self/fd")].length;
+  withFile(512, (path) => {
+    const holder = openDisk(path);
+    const before = open();
+    for (let i = 0; i < 10; i++) assertThrows(() => openDisk(path));
+    assert(open() <= before);
+    close(holder.fd);
+  });
+});
