@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { dirname, join } from "@std/path";
 import {
   CONTROL_VERSION,
   type Event,
@@ -28,7 +27,7 @@ const READ_BYTES = 4096;
 /** Runs the guest until its end; the process's exit code. */
 export async function runUnderControl(config: GuestConfig, socket: string): Promise<number> {
   const end = await run(config, socket);
-  writeAtomically(join(dirname(socket), "exit.json"), JSON.stringify(end));
+  writeAtomically(`${socket.slice(0, socket.lastIndexOf("/"))}/exit.json`, JSON.stringify(end));
   return EXIT_CODES[end.reason];
 }
 

@@ -3,17 +3,47 @@
  *
  * @module
  */
-import type { Arena } from "../machine/arena.ts";
+import { BlockDevice, type BlockOptions } from "../devices/virtio/block.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
+import { openDisk } from "../devices/virtio/disk.ts";
+import { NetDevice, type NetOptions } from "../devices/virtio/net.ts";
+import { RngDevice } from "../devices/virtio/rng.ts";
+import { openTap } from "../sys/tap_offloads.ts";
+import { openVhostNet } from "../sys/vhost.ts";
+import { ConfigError } from "./config.ts";
 import type { GuestConfig } from "./control.ts";
 
-export type DeviceSpec = { kind: "none" };
+export type DeviceSpec =
+  | { kind: "block"; options: BlockOptions }
+  | { kind: "net"; options: NetOptions }
+  | { kind: "rng"; options: { name: string } };
 
-/** Opens what the devices stand on; throws with what could not be had. */
-export function openDevices(_config: GuestConfig): DeviceSpec[] {
-  return [];
+/** Opens what the devices stand on; throws a {@linkcode ConfigError} with what could not be had. */
+export function openDevices(config: GuestConfig): DeviceSpec[] {
+  try {
+    return [
+      ...config.disks.map(({ path, readonly, serial }, i): DeviceSpec => {
+        const disk = openDisk(path, { readonly });
+        return { kind: "block", options: { name: `block${i}`, ...disk, serial } };
+      }),
+      ...config.nets.map(({ tap, mac }, i): DeviceSpec => ({
+        kind: "net",
+        options: { name: `net${i}`, tap: openTap(tap), vhost: openVhostNet(), mac },
+      })),
+      { kind: "rng", options: { name: "rng0" } },
+    ];
+  } catch (cause) {
+    throw new ConfigError((cause as Error).message, { cause });
+  }
 }
 
-export function createDevice(_spec: DeviceSpec, _arena: Arena): VirtioDevice {
-  throw new Error("no devices yet");
+export function createDevice(spec: DeviceSpec): VirtioDevice {
+  switch (spec.kind) {
+    case "block":
+      return new BlockDevice(spec.options);
+    case "net":
+      return new NetDevice(spec.options);
+    case "rng":
+      return new RngDevice(spec.options);
+  }
 }

@@ -85,7 +85,7 @@ export class Pc {
     this.#pci.attach(this.memoryBus, this.portBus, window);
     const wakeIo = () => signal(spec.wakeIoFd);
     spec.devices.forEach((device, i) => {
-      const transport = this.#plugIn(createDevice(device, arena), {
+      const transport = this.#plugIn(createDevice(device), {
         vm,
         wakeIo,
         base: window.start + i * BAR.SIZE,
