@@ -1,0 +1,54 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { EventMessage, ExitFile, parseMessage, readMessage, ResponseMessage } from "./wire.ts";
+
+Deno.test("whatever a VMM says is a message or a SyntaxError", () => {
+  for (const schema of [ResponseMessage, EventMessage, ExitFile]) {
+    fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
+      try {
+        parseMessage<unknown>(schema, text, "a message");
+      } catch (error) {
+        assert(error instanceof SyntaxError);
+      }
+    }));
+  }
+});
+
+Deno.test("messages of the protocol are understood, with fields that a newer VMM may add", () => {
+  const status = {
+    version: 1,
+    pid: 7,
+    name: "web",
+    state: "running",
+    startedAt: 5,
+    cpus: 1,
+    memoryMiB: 128,
+  };
+  const answer = JSON.stringify({ ok: true, status: { ...status, later: 1 } });
+  assertEquals(parseMessage(ResponseMessage, answer, "it"), { ok: true, status } as never);
+  assertEquals(
+    parseMessage(EventMessage, '{"event":"exit","reason":"crash","message":"m"}', "it"),
+    { event: "exit", reason: "crash", message: "m" },
+  );
+  assertThrows(
+    () => parseMessage(EventMessage, '{"event":"exit","reason":"bored","message":"m"}', "an event"),
+    SyntaxError,
+    "Cannot read an event: reason:",
+  );
+});
+
+Deno.test("a file that is missing or half written is none", () => {
+  const path = Deno.makeTempFileSync();
+  assertEquals(readMessage(ExitFile, path), null);
+  Deno.writeTextFileSync(path, '{"reason":"crash","mess');
+  assertEquals(readMessage(ExitFile, path), null);
+  Deno.writeTextFileSync(path, '{"reason":"crash","message":"m"}');
+  assertEquals(readMessage(ExitFile, path), { reason: "crash", message: "m" });
+  Deno.removeSync(path);
+  assertEquals(readMessage(ExitFile, path), null);
+});
+
+Deno.test("a message is no longer than a person reads", () => {
+  const text = JSON.stringify({ reason: "crash", message: "x".repeat(100_000) });
+  assertEquals(parseMessage(ExitFile, text, "it").message.length, 4096);
+});

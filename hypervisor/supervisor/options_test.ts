@@ -1,0 +1,35 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { parseOptions } from "./options.ts";
+
+const NEEDED = ["--data=/data", "--run", "/run/dv", "--vmm=/app/vmm.js"];
+
+Deno.test("options are read with their defaults", () => {
+  assertEquals(parseOptions(NEEDED), {
+    data: "/data",
+    run: "/run/dv",
+    vmm: "/app/vmm.js",
+    bridge: null,
+    import: null,
+    consoleUid: null,
+  });
+  const all = parseOptions([...NEEDED, "--bridge=br0", "--import=/seeds", "--console-uid=990"]);
+  assertEquals([all.bridge, all.import, all.consoleUid], ["br0", "/seeds", 990]);
+});
+
+Deno.test("what is missing, unknown or no number is told", () => {
+  assertThrows(() => parseOptions(NEEDED.slice(1)), TypeError, "--data is missing");
+  assertThrows(() => parseOptions([...NEEDED, "--dance"]), TypeError, '"--dance"');
+  assertThrows(() => parseOptions([...NEEDED, "word"]), TypeError, '"word"');
+  assertThrows(() => parseOptions([...NEEDED, "--console-uid=root"]), TypeError, "not a number");
+});
+
+Deno.test("any arguments are options or a TypeError", () => {
+  fc.assert(fc.property(fc.array(fc.string()), (args) => {
+    try {
+      assert(parseOptions(args).data.startsWith("/"));
+    } catch (error) {
+      assert(error instanceof TypeError);
+    }
+  }));
+});
