@@ -6,6 +6,7 @@
 import { labFiles } from "./lab_pc/files.ts";
 import { LabPc } from "./lab_pc/machine.ts";
 import { type LabOptions, parseLabOptions, USAGE } from "./lab_pc/options.ts";
+import { probeKvm } from "./lab_pc/probe_kvm.ts";
 import { warmState } from "./lab_pc/warm.ts";
 import { CHECKOUT, progress } from "./setup/checkout.ts";
 
@@ -72,10 +73,28 @@ async function main(): Promise<number> {
     console.error(`${(error as Error).message}\n\n${USAGE}`);
     return 2;
   }
+  if (options.native) return await runNative(options);
   return await runInLab(options, {
     onOutput: (bytes) => writeFully(Deno.stdout, bytes),
     onErrors: (bytes) => writeFully(Deno.stderr, bytes),
   });
+}
+
+/** Runs the command here and now; scratch disks and a network of its own it has none. */
+async function runNative(options: LabOptions): Promise<number> {
+  const { works, reason } = await probeKvm();
+  if (!works) {
+    console.error(
+      `Cannot run "${
+        options.command.join(" ")
+      }" natively: this machine's KVM cannot be used, ${reason}; leave out --native`,
+    );
+    return 1;
+  }
+  const [program, ...args] = options.command;
+  const child = new Deno.Command(program, { args, cwd: CHECKOUT, env: { LAB_NATIVE: "1" } })
+    .spawn();
+  return (await child.status).code;
 }
 
 function writeFully(to: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
