@@ -239,15 +239,14 @@ export class IoUring {
     }
   }
 
-  /** Blocks until at least one completion can be reaped. */
+  /** Blocks until at least one completion of what was submitted can be reaped. */
   wait(): void {
-    this.submit();
     if (this.inFlight === 0) return;
     const n = libc.symbols.enter(SYS_IO_URING_ENTER, this.#fd, 0, 1, ENTER_GETEVENTS, null);
     if (n < 0 && errno() !== EINTR) throw new SysError("wait for an io_uring", errno());
   }
 
-  /** Frees the ring, which must have nothing in flight. */
+  /** Frees the ring, which must have nothing in flight; what is only queued is forgotten. */
   close(): void {
     this.#rings.unmap();
     this.#sqeMapping.unmap();

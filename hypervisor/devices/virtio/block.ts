@@ -198,6 +198,7 @@ class Activation {
   readonly #positions: Float64Array;
   readonly #first: Int32Array;
   readonly #counts: Int32Array;
+  #failed = false;
 
   constructor(
     host: DeviceHost,
@@ -211,7 +212,7 @@ class Activation {
       maxSize: QUEUE_SIZE,
       eventIdx: features.has(VIRTIO_F.EVENT_IDX),
       indirect: features.has(VIRTIO_F.INDIRECT_DESC),
-      onViolation: (reason) => host.needsReset(reason),
+      onViolation: (reason) => this.#fail(reason),
     });
     // Section 5.2.6.2: a driver that will not flush has its writes made stable one by one.
     this.#stableWrites = !features.has(VIRTIO_BLK_F.FLUSH);
@@ -239,13 +240,16 @@ class Activation {
 
   /** Serves what the queue holds and what has completed. */
   run(): void {
+    if (this.#failed) return;
     const queue = this.#queue;
-    if (queue.broken) return;
     queue.disableNotifications();
     let rounds = 0;
     do {
       for (let head = queue.pop(); head >= 0; head = queue.pop()) this.#start(head);
+      // A violation stops the device in the middle of this.
+      if (this.#failed) return;
       this.#drive();
+      if (this.#failed) return;
       if (++rounds > ROUNDS) {
         // Notifications stay off; this one is ours.
         signal(this.#host.queueNotifyFd(queue.rings.index));
@@ -257,6 +261,7 @@ class Activation {
 
   /** Waits for what is in flight, so that nothing touches guest memory afterwards. */
   stop(): void {
+    this.#failed = true;
     if (this.engine.eventFd >= 0) this.#host.unwatch(this.engine.eventFd);
     while (this.engine.inFlight > 0) {
       this.engine.wait();
@@ -272,8 +277,14 @@ class Activation {
       do this.engine.submit(); while (this.engine.reap(this.#done) > 0);
     } catch (error) {
       if (!(error instanceof SysError)) throw error;
-      this.#host.needsReset(error.message);
+      this.#fail(error.message);
     }
+  }
+
+  #fail(reason: string): void {
+    this.#failed = true;
+    // The host may stop this device before it returns.
+    this.#host.needsReset(reason);
   }
 
   /** Checks the request that was just popped, whole, before any of it is carried out. */

@@ -57,6 +57,7 @@ function withDisk(options: RigOptions, run: (rig: Rig) => void): void {
     return { status: memory.bytes[statusAt], written: used.written };
   };
   try {
+    host.device = device;
     device.activate(host, { queues: [driver.setup], features: new Set(features) });
     run({ memory, host, driver, device, path, header, request });
   } finally {
@@ -281,6 +282,41 @@ Deno.test("writes to a read-only disk give IOERR, reads work", () => {
     header(VIRTIO_BLK_T.IN, 0);
     const into = { ...data, writable: true };
     assertEquals(request([head16, into, statusByte], STATUS).status, VIRTIO_BLK_S.OK);
+  });
+});
+
+for (const engine of ["io_uring", "sync"] as const) {
+  Deno.test(`${engine}: a violation in the middle of a batch stops the device at once`, () => {
+    withDisk({ engine }, ({ driver, device, host, header, memory }) => {
+      header(VIRTIO_BLK_T.IN, 0);
+      memory.bytes.fill(0xaa, DATA, DATA + 512);
+      const data = { address: DATA, length: 512, writable: true };
+      const head = driver.add([head16, data, statusByte]);
+      driver.offer(head);
+      device.notify();
+      assertEquals(host.failures, ["queue 0: head 0 was made available again while it is in use"]);
+      assertEquals(host.watched, 0);
+      assertEquals(driver.take(), undefined);
+      device.notify();
+      assertEquals(host.failures.length, 1);
+    });
+  });
+}
+
+Deno.test("a disk whose queue is set up wrongly can be activated after a reset", () => {
+  withDisk({}, ({ driver, device, host, header, request }) => {
+    device.reset();
+    const activate = (size: number) =>
+      device.activate(host, {
+        queues: [{ ...driver.setup, size }],
+        features: new Set([VIRTIO_BLK_F.FLUSH]),
+      });
+    assertThrows(() => activate(3), RangeError, "not a power of two");
+    assertThrows(() => activate(512), RangeError, "not a power of two up to 256");
+    assertThrows(() => device.activate(host, { queues: [null], features: new Set() }), RangeError);
+    activate(driver.setup.size);
+    header(VIRTIO_BLK_T.FLUSH, 0);
+    assertEquals(request([head16, statusByte], STATUS).status, VIRTIO_BLK_S.OK);
   });
 });
 

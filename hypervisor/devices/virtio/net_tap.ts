@@ -35,15 +35,15 @@ export class TapBackend implements NetBackend {
   readonly #rx: VirtQueue;
   readonly #tx: VirtQueue;
   readonly #mergeable: boolean;
-  readonly #txIovecs = new Iovecs(MAX_SEGMENTS);
+  readonly #txIovecs: Iovecs;
   readonly #writer: VectoredStream;
-  readonly #rxIovecs = new Iovecs(MAX_IOVECS);
+  readonly #rxIovecs: Iovecs;
   readonly #reader: VectoredStream;
   /**
    * Comes after the driver's buffers in each read: what ends up in here did not fit, and the frame is
    * dropped instead of being passed on cut short.
    */
-  readonly #overflow: Mapping = map(MAX_FRAME_BYTES, { private: true });
+  readonly #overflow: Mapping;
   readonly #readable = () => this.#receive();
 
   // Receive buffers that were taken off the queue and wait for a frame, in order; their segments are the
@@ -76,6 +76,10 @@ export class TapBackend implements NetBackend {
     this.#rx = queue(options.queues[RX]);
     this.#tx = queue(options.queues[TX]);
     this.#mergeable = features.has(VIRTIO_NET_F.MRG_RXBUF);
+    // Only now: what the driver configured wrongly throws above, and would leave these behind.
+    this.#txIovecs = new Iovecs(MAX_SEGMENTS);
+    this.#rxIovecs = new Iovecs(MAX_IOVECS);
+    this.#overflow = map(MAX_FRAME_BYTES, { private: true });
     this.#writer = new VectoredStream(options.tap, this.#txIovecs);
     this.#reader = new VectoredStream(options.tap, this.#rxIovecs);
   }
@@ -115,7 +119,7 @@ export class TapBackend implements NetBackend {
         }
       }
     } while (queue.enableNotifications());
-    if (queue.publish()) this.#host.interruptQueue(TX);
+    if (!queue.broken && queue.publish()) this.#host.interruptQueue(TX);
   }
 
   /** Reads what the tap has, as long as there are buffers for it. */
@@ -132,9 +136,11 @@ export class TapBackend implements NetBackend {
       }
       if (n >= VNET_HEADER_BYTES && n <= this.#bufferBytes) this.#deliver(n);
     }
+    // After a violation, the host may have stopped this back-end already.
+    if (queue.broken) return;
     if (queue.publish()) this.#host.interruptQueue(RX);
     // Without buffers the tap would stay readable and wake us for nothing.
-    this.#watch(this.#buffers > 0 && !queue.broken && !this.#gone);
+    this.#watch(this.#buffers > 0 && !this.#gone);
   }
 
   #watch(on: boolean): void {

@@ -99,6 +99,7 @@ function withTap(features: number[], run: (rig: Rig) => void): void {
     return memory.bytes.slice(address, address + used.written);
   };
   try {
+    host.device = device;
     device.activate(host, { queues: [rx.setup, tx.setup], features: new Set(features) });
     run({ name, memory, host, rx, tx, device, socket, offer, receive });
   } finally {

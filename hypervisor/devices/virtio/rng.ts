@@ -68,7 +68,7 @@ export class RngDevice implements VirtioDevice {
         }
       }
     } while (queue.enableNotifications());
-    if (queue.publish()) host.interruptQueue(index);
+    if (!queue.broken && queue.publish()) host.interruptQueue(index);
   }
 
   #fill(queue: VirtQueue, base: number): number {

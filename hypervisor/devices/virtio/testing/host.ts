@@ -16,6 +16,8 @@ export class TestHost implements DeviceHost, Disposable {
   readonly interrupts: number[] = [];
   /** Why the device stopped, if it did. */
   readonly failures: string[] = [];
+  /** What is stopped when it needs a reset. */
+  device: VirtioDevice | undefined;
   readonly #epoll = new Epoll();
   readonly #watches = new Map<number, () => void>();
   readonly #notifyFds: number[] = [];
@@ -57,8 +59,10 @@ export class TestHost implements DeviceHost, Disposable {
     return this.#notifyFds[index];
   }
 
+  /** As the I/O worker does: the device is stopped before this returns. */
   needsReset(reason: string): void {
     this.failures.push(reason);
+    this.device?.reset();
   }
 
   /** One turn of the loop; it may end early, as io_uring interrupts whoever waits. */
