@@ -16,7 +16,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export class Coldplug {
   readonly #index: ModuleIndex;
   readonly #folder: string;
-  readonly #tried = new Set<string>();
+  /** By file: each is tried once, and whoever needs it waits for the same try. */
+  readonly #loading = new Map<string, Promise<boolean>>();
   readonly #listeners = new Set<(event: Uevent) => void>();
 
   /** `folder` holds the modules and their index, `index.json`. */
@@ -31,29 +32,25 @@ export class Coldplug {
   }
 
   /** Loads the module `name` and what it needs; a failure is logged and told by the answer. */
-  load(name: string): boolean {
+  async load(name: string): Promise<boolean> {
     let loaded = true;
     for (const file of this.#index.filesFor(name)) {
-      if (this.#tried.has(file)) continue;
-      this.#tried.add(file);
-      try {
-        const t = performance.now();
-        loadModule(`${this.#folder}/${file}`);
-        log(`load ${file} ${(performance.now() - t) | 0}`);
-      } catch (error) {
-        // Not fatal in itself: kvm-amd on an Intel machine, crc32c-intel on an old one.
-        log(reason(error), "warning");
-        loaded = false;
-      }
+      if (!this.#loading.has(file)) this.#loading.set(file, this.#loadFile(file));
+      loaded = await this.#loading.get(file)! && loaded;
     }
     return loaded;
+  }
+
+  /** Loads several modules, at the same time where they do not need each other. */
+  async loadAll(names: Iterable<string>): Promise<void> {
+    await Promise.all(Array.from(names, (name) => this.load(name)));
   }
 
   /** Listens for devices from now on, and loads the drivers of all that are there. */
   start(): void {
     attempt("Cannot listen for devices", async () => {
       const events = uevents();
-      queueMicrotask(() => this.#loadAll());
+      this.#loadForAll();
       for await (const event of events) this.#heard(event);
     });
   }
@@ -105,32 +102,34 @@ export class Coldplug {
     }
   }
 
-  #loadFor(modalias: string): void {
-    for (const module of this.#index.forDevice(modalias)) this.load(module);
+  async #loadFile(file: string): Promise<boolean> {
+    try {
+      await loadModule(`${this.#folder}/${file}`);
+      return true;
+    } catch (error) {
+      // Not fatal in itself: kvm-amd on an Intel machine, crc32c-intel on an old one.
+      log(reason(error), "warning");
+      return false;
+    }
   }
 
-  #loadAll(): void {
-    let t = performance.now();
-    const all = new Set(modaliases("/sys/devices"));
-    log(`walk ${performance.now() - t}`);
-    t = performance.now();
-    for (const modalias of all) this.#loadFor(modalias);
-    log(`all ${performance.now() - t}`);
-    t = performance.now();
+  #loadFor(modalias: string): void {
+    attempt(
+      `Cannot load drivers for "${modalias}"`,
+      () => this.loadAll(this.#index.forDevice(modalias)),
+    );
+  }
+
+  #loadForAll(): void {
+    for (const modalias of new Set(modaliases())) this.#loadFor(modalias);
   }
 }
 
-function* modaliases(folder: string): Generator<string> {
-  let entries: Deno.DirEntry[];
-  try {
-    entries = [...Deno.readDirSync(folder)];
-  } catch {
-    return; // Unplugged meanwhile.
-  }
-  for (const entry of entries) {
-    const path = `${folder}/${entry.name}`;
-    if (entry.isDirectory) yield* modaliases(path);
-    else if (entry.name === "modalias") yield read(path) ?? "";
+/** Those of all devices that are there, bus by bus. */
+function* modaliases(): Generator<string> {
+  for (const bus of names("/sys/bus")) {
+    const folder = `/sys/bus/${bus}/devices`;
+    for (const device of names(folder)) yield read(`${folder}/${device}/modalias`) ?? "";
   }
 }
 

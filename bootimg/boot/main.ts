@@ -26,9 +26,11 @@ const DATA = "/data";
 const SEED = `${RUN}/seed`;
 const TLS = `${DATA}/console`;
 
-/** What must be there before any device asks for it. */
-const FIRST_MODULES = ["bridge", "tun", "vhost_net", "vfat", "nls_cp437", "nls_ascii", "nls_utf8"];
-const DATA_MODULES = ["crc32c_intel", "crc32c_generic", "xfs", "efivarfs"];
+/** Asked for by us, not by a device. */
+const NETWORK_MODULES = ["bridge"];
+const DATA_MODULES = ["crc32c_intel", "crc32c_generic", "xfs"];
+const SEED_MODULES = ["vfat", "nls_cp437", "nls_ascii", "nls_utf8"];
+const GUEST_MODULES = ["tun", "vhost_net"];
 
 const services: Service[] = [];
 
@@ -57,25 +59,31 @@ function boot(): void {
 
 async function start(board: StatusBoard): Promise<void> {
   const coldplug = await Coldplug.open("/lib/modules");
-  for (const name of [...FIRST_MODULES, ...DATA_MODULES]) coldplug.load(name);
   coldplug.start();
   watchPower(coldplug, (command) => end(command, board));
 
   attempt("Cannot bring the network up", async () => {
+    await coldplug.loadAll(NETWORK_MODULES);
     await bringUpNetwork(coldplug);
     startService(dhcpService(), board);
     board.refresh();
   }, (why) => board.problem("network", why));
 
-  loadKvm(coldplug, board);
   board.stage("looking for the data partition");
+  const seedReady = coldplug.loadAll(SEED_MODULES);
+  const guestsReady = Promise.all([coldplug.loadAll(GUEST_MODULES), loadKvm(coldplug, board)]);
   await attempt(
     "No data partition",
-    () => mountData(coldplug, { target: DATA, bootId: bootPartitionId() }),
+    async () => {
+      await coldplug.loadAll(["efivarfs", ...DATA_MODULES]);
+      await mountData(coldplug, { target: DATA, bootId: bootPartitionId() });
+    },
     (why) => board.problem("data", `${why}. Guests are kept in memory and lost at power-off`),
   );
+  await seedReady;
   const importFolder = await attempt("Cannot look for guests to import", () => mountSeed(SEED));
   makeConsoleFolders();
+  await guestsReady;
 
   const specs = parseServices(await Deno.readTextFile("/app/services.json"));
   for (const spec of specs) {
@@ -107,14 +115,14 @@ function startService(config: Service["config"], board: StatusBoard): void {
   service.start();
 }
 
-function loadKvm(coldplug: Coldplug, board: StatusBoard): void {
+async function loadKvm(coldplug: Coldplug, board: StatusBoard): Promise<void> {
   const module = kvmModule(read("/proc/cpuinfo") ?? "");
   if (module === null) {
     board.problem(
       "kvm",
       "this processor shows no virtualization (Intel VT-x or AMD-V): no guest can run; switch it on in the firmware's set-up",
     );
-  } else if (!coldplug.load(module)) {
+  } else if (!await coldplug.load(module)) {
     board.problem(
       "kvm",
       `${module} cannot be loaded: no guest can run; the firmware may forbid it`,

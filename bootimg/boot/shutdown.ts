@@ -8,7 +8,7 @@ import { power, type PowerCommand } from "../../hypervisor/sys/reboot.ts";
 import { lines } from "./lines.ts";
 import { attempt, log, reason } from "./log.ts";
 import type { Service } from "./service.ts";
-import { names } from "./sysfs.ts";
+import { names, read } from "./sysfs.ts";
 
 /** How long guests may take to shut down after their power buttons were pressed. */
 export const GUESTS_LIMIT_SECONDS = 60;
@@ -148,6 +148,8 @@ function hasStrays(): boolean {
 }
 
 function unmountAtLast(target: string): void {
+  const isMounted = read("/proc/mounts")?.split("\n").some((it) => it.split(" ")[1] === target);
+  if (!isMounted) return;
   try {
     unmount(target);
   } catch (error) {
