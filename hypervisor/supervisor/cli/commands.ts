@@ -49,13 +49,17 @@ async function showGuests(context: Context, guests: Guest[]) {
     ["NAME", "STATE", "CPUS", "MEMORY", "DISK", "ID"],
     ...guests.map((guest) => [
       guest.name,
-      guest.error === null ? guest.state : `${guest.state}: ${guest.error}`,
+      guest.state,
       String(guest.cpus),
       `${guest.memoryMiB} MiB`,
       guest.diskMiB === null ? "-" : `${guest.diskMiB} MiB`,
       guest.id,
     ]),
   ]);
+  if (context.json) return;
+  for (const { name, error } of guests) {
+    if (error !== null) await context.out(table([[`${name}: ${error}`]]));
+  }
 }
 
 function imageKind(word: string): ImageKind {

@@ -246,7 +246,9 @@ export class GuestLife {
       this.#keepError(null);
       this.#setState("stopped");
     } else {
-      this.#fail(end.message || DEFAULT_MESSAGES[end.reason]);
+      // What follows the first line, such as a stack, is for the log.
+      const [line] = end.message.trim().split("\n");
+      this.#fail(line || DEFAULT_MESSAGES[end.reason]);
     }
   }
 

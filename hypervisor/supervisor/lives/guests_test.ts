@@ -213,7 +213,7 @@ Deno.test("a VMM that is killed from outside makes its guest failed, with nothin
 
 Deno.test("a program that is no VMM makes the start fail", async () => {
   await using host = await TestHost.start({
-    command: { program: "/bin/sh", args: () => ["-c", "echo something odd; exit 77"], env: {} },
+    command: { program: "/bin/sh", args: ["-c", "echo something odd; exit 77"], env: {} },
   });
   const { id } = await host.guest();
   const error = await refused(host.start(id), "start_failed");
@@ -223,7 +223,7 @@ Deno.test("a program that is no VMM makes the start fail", async () => {
 
 Deno.test("a program that does not exist leaves the guest as it was", async () => {
   await using host = await TestHost.start({
-    command: { program: "/nonexistent", args: () => [], env: {} },
+    command: { program: "/nonexistent", args: [], env: {} },
   });
   const { id } = await host.guest();
   await refused(host.start(id), "start_failed");

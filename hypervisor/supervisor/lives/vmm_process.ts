@@ -28,7 +28,7 @@ import { ExitFile, ProcessFile, readMessage } from "./wire.ts";
 /** How to run the VMM's program; the control options are added to its arguments. */
 export interface VmmCommand {
   program: string;
-  args: (files: { control: string; directory: string }) => string[];
+  args: string[];
   env: Record<string, string>;
 }
 
@@ -97,7 +97,7 @@ export class VmmProcess {
     const control = join(directory, "control.sock");
     const id = spawnDetached(
       program,
-      [...args({ control, directory }), "--control", control, "--config", configFile],
+      [...args, "--control", control, "--config", configFile],
       { env, log: join(directory, "log") },
     );
     writeFileDurably(join(directory, "process.json"), JSON.stringify(id));
