@@ -17,12 +17,15 @@ const PASSED_ON = /^(CI|NO_COLOR|FORCE_COLOR|TERM|LAB_[A-Z_]+)$/;
 export interface LabOutput {
   onOutput(bytes: Uint8Array): void;
   onErrors(bytes: Uint8Array): void;
+  /** Switches the PC off, which makes the run fail. */
+  stop?: AbortSignal;
 }
 
 /** Boots the emulated PC, runs the command in it and returns the command's exit code. */
 export async function runInLab(options: LabOptions, output: LabOutput): Promise<number> {
   await using pc = await startLab(options);
   using _ = endOnSignal(pc);
+  output.stop?.addEventListener("abort", () => void pc[Symbol.asyncDispose]());
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(Deno.env.toObject())) {
     if (PASSED_ON.test(name)) env[name] = value;

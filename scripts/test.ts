@@ -1,0 +1,110 @@
+/**
+ * Sets up what the tests need and runs them all, or one part of them.
+ *
+ * @module
+ */
+import { runInLab } from "./lab.ts";
+import { labFiles } from "./lab_pc/files.ts";
+import { parseLabOptions } from "./lab_pc/options.ts";
+import { CHECKOUT, progress } from "./setup/checkout.ts";
+import { guestSystem } from "./setup/guests.ts";
+import { hostPackages } from "./setup/host_packages.ts";
+import { denoTests, oneTest, tee, TestRun } from "./test_run/stages.ts";
+import { countOf } from "./test_run/summary.ts";
+
+const USAGE = `Usage: ./scripts/test [static|unit|lab|e2e [FILE-OR-OPTION...]]
+
+Without arguments: everything. What follows a part is passed to "deno test", in place of its folder.
+  static  format, lint, types, import arrows
+  unit    the tests beside the sources
+  lab     real guests, in the emulated PC
+  e2e     a real browser`;
+
+const UNIT = ["hypervisor", "mgmt", "bootimg", "jsr", "scripts"];
+/** A hung guest must not hold up everything for ever. */
+const LAB_MINUTES = 20;
+
+const run = new TestRun();
+
+async function staticChecks(): Promise<void> {
+  await run.stage("format", () => oneTest(["deno", "fmt", "--check", "--quiet"]));
+  await run.stage("lint", () => oneTest(["deno", "lint", "--quiet"]));
+  await run.stage("types", () => oneTest(["deno", "check", "--quiet", "."]));
+  await run.stage(
+    "import arrows",
+    () => oneTest(["deno", "run", "-A", "--no-check", "scripts/arrows.ts"]),
+  );
+}
+
+async function unitTests(args: readonly string[]): Promise<void> {
+  await run.stage("unit tests", () => denoTests(["--quiet", "--parallel", ...or(args, UNIT)]));
+}
+
+async function labTests(args: readonly string[]): Promise<void> {
+  await run.stage("lab tests", async () => {
+    await labSetup();
+    const tests = or(args, ["tests/lab"]);
+    const options = parseLabOptions(["--", "deno", "test", "-A", "--no-check", ...tests]);
+    const output = tee(Deno.stdout);
+    const stop = AbortSignal.timeout(LAB_MINUTES * 60_000);
+    const code = await runInLab(options, {
+      onOutput: output.write,
+      onErrors: tee(Deno.stderr).write,
+      stop,
+    });
+    return countOf(output.text(), code);
+  });
+}
+
+async function browserTests(args: readonly string[]): Promise<void> {
+  await run.stage("browser tests", async () => {
+    await hostPackages(["chromium"]);
+    return await denoTests(or(args, ["tests/e2e"]));
+  });
+}
+
+/** What the lab's tests find in the cache: built here, at full speed. */
+async function labSetup(): Promise<void> {
+  await labFiles();
+  await Promise.all([
+    guestSystem({ suite: "trixie", flavour: "cloud" }),
+    guestSystem({ suite: "bookworm", flavour: "cloud" }),
+  ]);
+}
+
+function or(given: readonly string[], otherwise: readonly string[]): readonly string[] {
+  return given.some((arg) => !arg.startsWith("-")) ? given : [...given, ...otherwise];
+}
+
+async function everything(): Promise<void> {
+  // Set-up mostly waits for downloads, so the checks that need none of it run beside it. If it
+  // fails, the stage that needs it tries again and says why.
+  const setup = Promise.all([hostPackages(["chromium"]), labSetup()])
+    .catch((error) => progress(`set-up failed: ${(error as Error).message}`));
+  await staticChecks();
+  await unitTests([]);
+  await setup;
+  await labTests([]);
+  await browserTests([]);
+}
+
+if (import.meta.main) {
+  const [part, ...args] = Deno.args;
+  const parts: Record<string, () => Promise<void>> = {
+    all: everything,
+    static: staticChecks,
+    unit: () => unitTests(args),
+    lab: () => labTests(args),
+    e2e: () => browserTests(args),
+  };
+  const chosen = parts[part ?? "all"];
+  if (!chosen) {
+    console.error(`Cannot run tests "${part}": there is no part of that name\n\n${USAGE}`);
+    Deno.exit(2);
+  }
+  Deno.chdir(CHECKOUT);
+  await chosen();
+  const { passed, failed } = run.total;
+  console.log(`\n${passed} passed, ${failed} failed`);
+  Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
+}
