@@ -1,0 +1,64 @@
+/**
+ * What can be done with a guest, as buttons use it.
+ *
+ * @module
+ */
+import { type Signal, signal } from "@preact/signals";
+import { whyNot } from "../../hypervisor/supervisor/api/actions.ts";
+import type { Guest } from "../../hypervisor/supervisor/api/schemas.ts";
+import { call, messageOf } from "./api.ts";
+import { dropGuest, putGuest } from "./live.ts";
+import { toast } from "./toasts.ts";
+
+export type Act = "start" | "stop" | "force" | "reset" | "delete";
+
+/** Actions under way, as "id action". */
+const pending: Signal<ReadonlySet<string>> = signal(new Set<string>());
+
+export function isPending(guest: Guest, act: Act): boolean {
+  return pending.value.has(`${guest.id} ${act}`);
+}
+
+/** Why `act` cannot be done now; null where it can. */
+export function reasonAgainst(guest: Guest, act: Act): string | null {
+  return whyNot(act === "force" ? "stop" : act, guest.state);
+}
+
+/** Does it and tells how it went; false where it failed. */
+export async function perform(guest: Guest, act: Act): Promise<boolean> {
+  const key = `${guest.id} ${act}`;
+  if (pending.peek().has(key)) return false;
+  pending.value = new Set(pending.peek()).add(key);
+  const params = { id: guest.id };
+  try {
+    switch (act) {
+      case "start":
+        putGuest(await call("startGuest", { params }));
+        break;
+      case "stop":
+        putGuest(await call("stopGuest", { params, body: { force: false } }));
+        toast("done", `Pressed the power button of ${guest.name}`);
+        break;
+      case "force":
+        putGuest(await call("stopGuest", { params, body: { force: true } }));
+        break;
+      case "reset":
+        putGuest(await call("resetGuest", { params }));
+        toast("done", `Reset ${guest.name}`);
+        break;
+      case "delete":
+        await call("deleteGuest", { params });
+        dropGuest(guest.id);
+        toast("done", `Deleted ${guest.name}`);
+        break;
+    }
+    return true;
+  } catch (error) {
+    toast("problem", messageOf(error));
+    return false;
+  } finally {
+    const next = new Set(pending.peek());
+    next.delete(key);
+    pending.value = next;
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * What the host and its guests are doing, kept up to date by the API's one event stream: no page
+ * asks again by itself.
+ *
+ * @module
+ */
+import { type Signal, signal } from "@preact/signals";
+import { IS_BROWSER } from "fresh/runtime";
+import type { Guest, Host } from "../../hypervisor/supervisor/api/schemas.ts";
+import { goToLogin } from "./api.ts";
+
+export type Connection = "connecting" | "live" | "lost";
+
+/** Only the browser changes these: on the server they would be shared by everyone. */
+const host: Signal<Host | null> = signal(null);
+const guests: Signal<ReadonlyMap<string, Guest>> = signal(new Map());
+export const connection: Signal<Connection> = signal("connecting");
+
+let source: EventSource | null = null;
+/** Whether the stream has told all there is, so that a page's own data are older. */
+let isFilled = false;
+
+export interface Seed {
+  host: Host;
+  guests?: Guest[];
+}
+
+export interface Live {
+  host: Host;
+  /** By name. */
+  guests: Guest[];
+  /** Undefined for one that is gone. */
+  guest(id: string): Guest | undefined;
+}
+
+/** For components: the page's own data at first, then what the stream tells. */
+export function useLive(seed: Seed): Live {
+  if (!IS_BROWSER) return view(seed.host, new Map(seed.guests?.map((it) => [it.id, it])));
+  listen(seed);
+  return view(host.value ?? seed.host, guests.value);
+}
+
+function view(host: Host, map: ReadonlyMap<string, Guest>): Live {
+  return {
+    host,
+    guests: [...map.values()].sort((a, b) => a.name < b.name ? -1 : 1),
+    guest: (id) => map.get(id),
+  };
+}
+
+/** Takes over what an action answered, ahead of its event. */
+export function putGuest(guest: Guest): void {
+  guests.value = new Map(guests.peek()).set(guest.id, guest);
+}
+
+export function dropGuest(id: string): void {
+  const next = new Map(guests.peek());
+  next.delete(id);
+  guests.value = next;
+}
+
+function listen(seed: Seed): void {
+  if (!isFilled) {
+    host.value ??= seed.host;
+    const known = guests.peek();
+    const fresh = seed.guests?.filter(({ id }) => !known.has(id)) ?? [];
+    if (fresh.length > 0) {
+      guests.value = new Map([
+        ...known,
+        ...fresh.map((it) => [it.id, it] as const),
+      ]);
+    }
+  }
+  source ??= open();
+}
+
+const RETRY_MS = 3000;
+
+function open(): EventSource {
+  const events = new EventSource("/api/v1/events");
+  const on = (name: string, take: (data: never) => void) =>
+    events.addEventListener(name, (event) => take(JSON.parse(event.data) as never));
+  on("snapshot", (snapshot: { host: Host; guests: Guest[] }) => {
+    host.value = snapshot.host;
+    guests.value = new Map(snapshot.guests.map((it) => [it.id, it]));
+    isFilled = true;
+    connection.value = "live";
+  });
+  on("guest", putGuest);
+  on("guest_deleted", ({ id }: { id: string }) => dropGuest(id));
+  on("host", (value: Host) => {
+    host.value = value;
+  });
+  events.onerror = () => {
+    connection.value = "lost";
+    // A refusal ends it for good; a broken connection is taken up again by the browser.
+    if (events.readyState === EventSource.CLOSED) void comeBack();
+  };
+  // A page kept for "back" would count as an open stream.
+  addEventListener("pagehide", () => events.close());
+  return events;
+}
+
+async function comeBack(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  try {
+    const response = await fetch("/api/v1/session");
+    if (response.ok && !(await response.json()).signedIn) return goToLogin();
+  } catch {
+    // Not reachable yet.
+  }
+  source = open();
+}

@@ -1,0 +1,34 @@
+const PATHS = {
+  alert: "M12 4 2.5 20h19zM12 10v4.5M12 17.2v.1",
+  check: "m5 12.5 4.5 4.5L19 7.5",
+  close: "m6 6 12 12M18 6 6 18",
+  dark: "M19.5 14.5A8 8 0 0 1 9.5 4.5a8 8 0 1 0 10 10z",
+  disk:
+    "M4 6c0-1.7 3.6-3 8-3s8 1.3 8 3v12c0 1.7-3.6 3-8 3s-8-1.3-8-3zM4 6c0 1.7 3.6 3 8 3s8-1.3 8-3M4 12c0 1.7 3.6 3 8 3s8-1.3 8-3",
+  edit: "M4 20h4L19 9l-4-4L4 16zM13.5 6.5l4 4",
+  expand: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
+  guests: "M3.5 4.5h17v6h-17zM3.5 13.5h17v6h-17zM7 7.5h.1M7 16.5h.1M11 7.5h6M11 16.5h6",
+  help: "M9 9a3 3 0 1 1 4.2 2.8c-.8.4-1.2 1-1.2 2v.4M12 17.5v.1",
+  images: "M12 3 3 7.5l9 4.5 9-4.5zM3 12l9 4.5 9-4.5M3 16.5 12 21l9-4.5",
+  leave: "M14 4h5v16h-5M10 8l-4 4 4 4M6 12h9",
+  light:
+    "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v2.5M12 19.5V22M2 12h2.5M19.5 12H22M5 5l1.7 1.7M17.3 17.3 19 19M19 5l-1.7 1.7M6.7 17.3 5 19",
+  plus: "M12 5v14M5 12h14",
+  power: "M12 3v8M6.3 7a8 8 0 1 0 11.4 0",
+  reset: "M19.5 12a7.5 7.5 0 1 1-2.5-5.6M19.5 3.5v4.5H15",
+  start: "M8 5.5v13l10.5-6.5z",
+  stop: "M6.5 6.5h11v11h-11z",
+  terminal: "M3.5 5h17v14h-17zM7 9.5l3 2.5-3 2.5M12 15h4.5",
+  trash: "M4.5 7h15M9.5 7V4h5v3M6.5 7l1 13h9l1-13M10 11v5M14 11v5",
+  upload: "M12 16V4M7 8.5 12 3.5l5 5M4 15.5V20h16v-4.5",
+} as const;
+
+export type IconName = keyof typeof PATHS;
+
+export function Icon({ name }: { name: IconName }) {
+  return (
+    <svg class="icon" viewBox="0 0 24 24" aria-hidden="true">
+      <path d={PATHS[name]} />
+    </svg>
+  );
+}

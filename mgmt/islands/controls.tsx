@@ -1,0 +1,115 @@
+import { useEffect, useState } from "preact/hooks";
+import { call, messageOf } from "../client/api.ts";
+import { Dialog } from "../client/dialog.tsx";
+import { connection } from "../client/live.ts";
+import { follow, listenForKeys, SHORTCUTS } from "../client/shortcuts.ts";
+import { toggleTheme } from "../client/theme.ts";
+import { toast } from "../client/toasts.ts";
+import { uploads } from "../client/uploads.ts";
+import { Icon } from "../components/icons.tsx";
+
+const CONNECTION = {
+  connecting: "Connecting to the host",
+  live: "Live",
+  lost: "Connection lost: trying again",
+} as const;
+
+/** What the sidebar offers besides links. */
+export default function Controls() {
+  const [helps, setHelps] = useState(false);
+  useEffect(() =>
+    listenForKeys((keys) => {
+      switch (keys) {
+        case "g g":
+          follow("/");
+          return true;
+        case "g i":
+          follow("/images");
+          return true;
+        case "n":
+          follow("/guests/new");
+          return true;
+        case "?":
+          setHelps(true);
+          return true;
+      }
+      return false;
+    }), []);
+
+  const sending = uploads.value;
+  const sent = sending.reduce((sum, it) => sum + it.sentBytes, 0);
+  const total = sending.reduce((sum, it) => sum + it.totalBytes, 0);
+  return (
+    <div class="controls">
+      {sending.length > 0 && (
+        <a class="controls-upload" href="/images">
+          Uploading, {total === 0 ? 0 : Math.floor(100 * sent / total)} %
+        </a>
+      )}
+      <p class={`connection ${connection.value}`} role="status">
+        <svg viewBox="0 0 12 12" aria-hidden="true">
+          {connection.value === "live"
+            ? <circle cx="6" cy="6" r="4" />
+            : <path d="M6 2v5M6 9.5v.5" />}
+        </svg>
+        <span>{CONNECTION[connection.value]}</span>
+      </p>
+      <div class="controls-row">
+        <button
+          type="button"
+          class="button quiet small"
+          onClick={toggleTheme}
+          title="Light or dark"
+        >
+          <span class="when-dark">
+            <Icon name="light" />
+          </span>
+          <span class="when-light">
+            <Icon name="dark" />
+          </span>
+          <span class="unseen">Switch between light and dark</span>
+        </button>
+        <button
+          type="button"
+          class="button quiet small"
+          onClick={() => setHelps(true)}
+          title="Keys (?)"
+        >
+          <Icon name="help" />
+          <span class="unseen">Keyboard shortcuts</span>
+        </button>
+        <button type="button" class="button quiet small" onClick={signOut} title="Sign out">
+          <Icon name="leave" />
+          <span class="unseen">Sign out</span>
+        </button>
+      </div>
+      <Dialog title="Keyboard shortcuts" isOpen={helps} onClose={() => setHelps(false)}>
+        {SHORTCUTS.map(({ where, list }) => (
+          <section class="keys" key={where}>
+            <h3>{where}</h3>
+            <dl>
+              {list.map(({ keys, what }) => (
+                <div key={what}>
+                  <dt>{keys.map((key) => <kbd key={key}>{key}</kbd>)}</dt>
+                  <dd>{what}</dd>
+                </div>
+              ))}
+            </dl>
+          </section>
+        ))}
+        <div class="row end">
+          <button type="button" class="button" onClick={() => setHelps(false)}>Close</button>
+        </div>
+      </Dialog>
+    </div>
+  );
+}
+
+async function signOut(): Promise<void> {
+  try {
+    await call("logout", {});
+    location.assign("/login");
+  } catch (error) {
+    toast("problem", messageOf(error));
+  }
+}

@@ -1,0 +1,305 @@
+import type { TargetedEvent } from "preact";
+import { useState } from "preact/hooks";
+import type { Host, Image, ImageKind } from "../../hypervisor/supervisor/api/schemas.ts";
+import { call, fieldErrors, loadSchemas, messageOf } from "../client/api.ts";
+import { type ControlAttributes, Field } from "../client/field.tsx";
+import { checkForm, focusFirst } from "../client/forms.ts";
+import { putGuest, useLive } from "../client/live.ts";
+import { follow } from "../client/shortcuts.ts";
+import { toast } from "../client/toasts.ts";
+import { formatBytes, formatMiB } from "../components/format.ts";
+import { HostProblem } from "../components/gauges.tsx";
+
+interface CreatePageProps {
+  host: Host;
+  images: Image[];
+}
+
+const MEMORY_MIB = [256, 512, 1024, 2048, 4096, 8192];
+const CPUS = [1, 2, 3, 4, 5, 6, 7, 8];
+const EMPTY_DISK = "";
+const NO_DISK = "-";
+
+export default function CreatePage(props: CreatePageProps) {
+  const { host } = useLive({ host: props.host });
+  const of = (kind: ImageKind) => props.images.filter((image) => image.kind === kind);
+  const kernels = of("kernel");
+  return (
+    <>
+      <header class="page-head">
+        <div>
+          <p class="crumbs">
+            <a href="/">Guests</a>
+          </p>
+          <h1>New guest</h1>
+        </div>
+      </header>
+      <HostProblem host={host} />
+      {kernels.length === 0
+        ? (
+          <section class="empty">
+            <h2>First it needs a kernel</h2>
+            <p>
+              A guest boots a Linux kernel from this host’s images, and there is none yet. Upload
+              one, with its initrd and a disk image
+            </p>
+            <p class="row center">
+              <a class="button primary" href="/images">Upload images</a>
+            </p>
+          </section>
+        )
+        : <CreateForm host={host} kernels={kernels} initrds={of("initrd")} disks={of("disk")} />}
+    </>
+  );
+}
+
+interface CreateFormProps {
+  host: Host;
+  kernels: Image[];
+  initrds: Image[];
+  disks: Image[];
+}
+
+function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
+  const [errors, setErrors] = useState<Record<string, string>>({});
+  const [isBusy, setBusy] = useState(false);
+  const [disk, setDisk] = useState(disks[0]?.name ?? EMPTY_DISK);
+
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault();
+    if (isBusy) return;
+    const form = event.target as HTMLFormElement;
+    const data = new FormData(form);
+    const { GuestCreate } = await loadSchemas();
+    const checked = checkForm(GuestCreate, readForm(data));
+    if ("errors" in checked) return fail(form, checked.errors);
+    setBusy(true);
+    setErrors({});
+    try {
+      const guest = await call("createGuest", { body: checked.value });
+      putGuest(guest);
+      toast("done", `Created ${guest.name}`);
+      if (data.has("start")) {
+        // It exists either way; why it does not start is told on its page.
+        await call("startGuest", { params: { id: guest.id } }).then(putGuest).catch((error) =>
+          toast("problem", messageOf(error))
+        );
+      }
+      follow(`/guests/${guest.id}`);
+    } catch (error) {
+      setBusy(false);
+      const fields = fieldErrors(error);
+      fail(form, Object.keys(fields).length > 0 ? fields : { [fieldOf(error)]: messageOf(error) });
+    }
+  };
+  const fail = (form: HTMLFormElement, found: Record<string, string>) => {
+    setErrors(found);
+    focusFirst(form, found);
+  };
+
+  const most = host.memoryFreeMiB;
+  return (
+    <form class="form" onSubmit={submit} noValidate f-client-nav={false}>
+      {errors.form && <div class="banner" role="alert">{errors.form}</div>}
+      <p class="unseen" role="alert">
+        {Object.keys(errors).length > 0 ? `Not created: ${Object.values(errors).join(". ")}` : ""}
+      </p>
+      <fieldset>
+        <legend>Guest</legend>
+        <Field
+          id="name"
+          label="Name"
+          error={errors.name}
+          hint="Small letters, digits and dashes, such as web-1"
+        >
+          {(attributes) => (
+            <input {...attributes} name="name" autoComplete="off" spellcheck={false} autoFocus />
+          )}
+        </Field>
+        <div class="two">
+          <Field id="cpus" label="vCPUs" error={errors.cpus} hint={`The host has ${host.cpus}`}>
+            {(attributes) => (
+              <select {...attributes} name="cpus">
+                {CPUS.map((n) => <option key={n} value={n}>{n}</option>)}
+              </select>
+            )}
+          </Field>
+          <Field
+            id="memoryMiB"
+            label="Memory, MiB"
+            error={errors.memoryMiB}
+            hint={`${formatMiB(most)} of the host’s are free`}
+          >
+            {(attributes) => (
+              <input
+                {...attributes}
+                name="memoryMiB"
+                type="number"
+                inputMode="numeric"
+                min="128"
+                step="128"
+                list="memory-sizes"
+                defaultValue="512"
+              />
+            )}
+          </Field>
+          <datalist id="memory-sizes">
+            {MEMORY_MIB.map((n) => <option key={n} value={n}>{formatMiB(n)}</option>)}
+          </datalist>
+        </div>
+      </fieldset>
+      <fieldset>
+        <legend>Boot</legend>
+        <div class="two">
+          <Field id="kernel" label="Kernel" error={errors.kernel}>
+            {(attributes) => <ImageSelect attributes={attributes} name="kernel" images={kernels} />}
+          </Field>
+          <Field id="initrd" label="Initrd" error={errors.initrd}>
+            {(attributes) => (
+              <ImageSelect
+                attributes={attributes}
+                name="initrd"
+                images={initrds}
+                others={[["", "None"]]}
+              />
+            )}
+          </Field>
+        </div>
+        <Field
+          id="cmdline"
+          label="Kernel command line"
+          error={errors.cmdline}
+          hint="console=ttyS0 brings its screen to the terminal here"
+        >
+          {(attributes) => (
+            <input
+              {...attributes}
+              class="code"
+              name="cmdline"
+              autoComplete="off"
+              spellcheck={false}
+              defaultValue="console=ttyS0 root=/dev/vda rw"
+            />
+          )}
+        </Field>
+      </fieldset>
+      <fieldset>
+        <legend>Disk</legend>
+        <div class="two">
+          <Field id="disk.image" label="Content" error={errors["disk.image"] ?? errors.disk}>
+            {(attributes) => (
+              <ImageSelect
+                attributes={{
+                  ...attributes,
+                  value: disk,
+                  onChange: (event) => setDisk(event.currentTarget.value),
+                }}
+                name="disk.image"
+                images={disks}
+                others={[[EMPTY_DISK, "Empty disk"], [NO_DISK, "No disk"]]}
+              />
+            )}
+          </Field>
+          <Field
+            id="disk.sizeMiB"
+            label="Size, MiB"
+            error={errors["disk.sizeMiB"]}
+            hint={disk === NO_DISK
+              ? "Without a disk nothing is kept"
+              : disk === EMPTY_DISK
+              ? `${formatMiB(host.diskFreeMiB)} of the host’s are free`
+              : "Left empty: as large as the image"}
+          >
+            {(attributes) => (
+              <input
+                {...attributes}
+                name="disk.sizeMiB"
+                type="number"
+                inputMode="numeric"
+                min="1"
+                disabled={disk === NO_DISK}
+              />
+            )}
+          </Field>
+        </div>
+      </fieldset>
+      <fieldset>
+        <legend>Ways</legend>
+        <label class="check">
+          <input type="checkbox" name="network" defaultChecked />
+          <span>Network card on the host’s bridge</span>
+        </label>
+        <label class="check">
+          <input type="checkbox" name="autostart" />
+          <span>Start with the host</span>
+        </label>
+        <label class="check">
+          <input type="checkbox" name="start" defaultChecked />
+          <span>Start right after it is created</span>
+        </label>
+      </fieldset>
+      <div class="row form-end">
+        <button type="submit" class="button primary" aria-busy={isBusy}>
+          {isBusy ? "Creating" : "Create guest"}
+        </button>
+        <a class="button quiet" href="/">Cancel</a>
+      </div>
+    </form>
+  );
+}
+
+interface ImageSelectProps {
+  attributes: ControlAttributes & {
+    value?: string;
+    onChange?: (event: TargetedEvent<HTMLSelectElement>) => void;
+  };
+  name: string;
+  images: Image[];
+  /** Value and label of what is no image. */
+  others?: [string, string][];
+}
+
+function ImageSelect({ attributes, name, images, others = [] }: ImageSelectProps) {
+  return (
+    <select {...attributes} name={name}>
+      {images.map((image) => (
+        <option key={image.name} value={image.name}>
+          {image.name} ({formatBytes(image.sizeBytes)})
+        </option>
+      ))}
+      {others.map(([value, label]) => <option key={value} value={value}>{label}</option>)}
+    </select>
+  );
+}
+
+/** The form's values as the API wants them; not checked yet. */
+function readForm(data: FormData): unknown {
+  const image = String(data.get("disk.image"));
+  const size = String(data.get("disk.sizeMiB") ?? "");
+  return {
+    name: String(data.get("name")),
+    cpus: Number(data.get("cpus")),
+    memoryMiB: Number(data.get("memoryMiB")),
+    kernel: String(data.get("kernel")),
+    initrd: String(data.get("initrd")) || null,
+    cmdline: String(data.get("cmdline")),
+    disk: image === NO_DISK ? null : {
+      image: image === EMPTY_DISK ? null : image,
+      sizeMiB: size === "" ? null : Number(size),
+    },
+    network: data.has("network"),
+    autostart: data.has("autostart"),
+  };
+}
+
+/** Where a problem that names no field belongs. */
+function fieldOf(error: unknown): string {
+  const code = (error as { problem?: { code: string } }).problem?.code ?? "";
+  const fields: Record<string, string> = {
+    name_taken: "name",
+    not_enough_memory: "memoryMiB",
+    disk_too_small: "disk.sizeMiB",
+    disk_full: "disk.sizeMiB",
+  };
+  return fields[code] ?? "form";
+}

@@ -1,0 +1,144 @@
+import { useEffect, useState } from "preact/hooks";
+import { isAllowed } from "../../hypervisor/supervisor/api/actions.ts";
+import type { Guest, Host } from "../../hypervisor/supervisor/api/schemas.ts";
+import { ActionButton } from "../client/action_button.tsx";
+import { Confirm } from "../client/dialog.tsx";
+import { type Act, isPending, perform, reasonAgainst } from "../client/guest_actions.ts";
+import { GuestSettings } from "../client/guest_settings.tsx";
+import { useLive } from "../client/live.ts";
+import { follow, listenForKeys } from "../client/shortcuts.ts";
+import { Terminal } from "../client/terminal.tsx";
+import { HostProblem } from "../components/gauges.tsx";
+import { StateBadge } from "../components/state_badge.tsx";
+
+export default function GuestPage(props: { host: Host; guest: Guest }) {
+  const live = useLive({ host: props.host, guests: [props.guest] });
+  const guest = live.guest(props.guest.id);
+  const [asks, setAsks] = useState<"force" | "reset" | "delete" | null>(null);
+  useEffect(() =>
+    listenForKeys((keys) => {
+      if (keys === "t") {
+        document.querySelector<HTMLElement>(".xterm-helper-textarea")?.focus();
+        return true;
+      }
+      if (keys === "s" && guest && reasonAgainst(guest, "start") === null) {
+        void perform(guest, "start");
+        return true;
+      }
+      return false;
+    }), [guest]);
+
+  if (!guest) {
+    return (
+      <section class="empty">
+        <h1>{props.guest.name} is gone</h1>
+        <p>It was deleted, with its disk</p>
+        <p class="row center">
+          <a class="button primary" href="/">Go to the guests</a>
+        </p>
+      </section>
+    );
+  }
+
+  const button = (act: Act) => ({
+    reason: reasonAgainst(guest, act),
+    isBusy: isPending(guest, act),
+  });
+  return (
+    <>
+      <header class="page-head guest-head">
+        <div>
+          <p class="crumbs">
+            <a href="/">Guests</a>
+          </p>
+          <h1>
+            {guest.name} <StateBadge state={guest.state} />
+          </h1>
+        </div>
+        <div class="row actions" role="group" aria-label={`Actions for ${guest.name}`}>
+          <ActionButton
+            {...button("start")}
+            icon="start"
+            kind={isAllowed("start", guest.state) ? "primary" : undefined}
+            onClick={() => void perform(guest, "start")}
+          >
+            Start
+          </ActionButton>
+          {guest.state === "stopping"
+            ? (
+              <ActionButton
+                {...button("force")}
+                icon="stop"
+                kind="danger"
+                onClick={() => setAsks("force")}
+              >
+                Force off
+              </ActionButton>
+            )
+            : (
+              <ActionButton
+                {...button("stop")}
+                icon="power"
+                onClick={() => void perform(guest, "stop")}
+              >
+                Stop
+              </ActionButton>
+            )}
+          <ActionButton {...button("reset")} icon="reset" onClick={() => setAsks("reset")}>
+            Reset
+          </ActionButton>
+          <ActionButton
+            {...button("delete")}
+            icon="trash"
+            kind="quiet"
+            onClick={() => setAsks("delete")}
+          >
+            Delete
+          </ActionButton>
+        </div>
+      </header>
+      <HostProblem host={live.host} />
+      {guest.error !== null && (
+        <div class="banner" role="alert">
+          <b>{guest.state === "failed" ? "It failed." : "Its last run failed."}</b> {guest.error}
+        </div>
+      )}
+      <div class="guest-parts">
+        <Terminal guestId={guest.id} name={guest.name} isOn={isAllowed("console", guest.state)} />
+        <GuestSettings guest={guest} />
+      </div>
+      <Confirm
+        title={`Force ${guest.name} off?`}
+        verb="Force off"
+        isOpen={asks === "force"}
+        onClose={() => setAsks(null)}
+        onConfirm={() => void perform(guest, "force")}
+      >
+        It was asked to power off and has not done so yet. Forcing it off is like pulling its plug:
+        what it has not written to its disk is lost
+      </Confirm>
+      <Confirm
+        title={`Reset ${guest.name}?`}
+        verb="Reset"
+        isOpen={asks === "reset"}
+        onClose={() => setAsks(null)}
+        onConfirm={() => void perform(guest, "reset")}
+      >
+        It ends at once and starts again. What it has not written to its disk is lost
+      </Confirm>
+      <Confirm
+        title={`Delete ${guest.name}?`}
+        verb={`Delete ${guest.name}`}
+        isOpen={asks === "delete"}
+        onClose={() => setAsks(null)}
+        onConfirm={async () => {
+          if (await perform(guest, "delete")) follow("/");
+        }}
+      >
+        {guest.diskMiB === null
+          ? "This cannot be undone"
+          : "Its disk and everything on it is deleted too. This cannot be undone"}
+      </Confirm>
+    </>
+  );
+}
