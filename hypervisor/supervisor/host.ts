@@ -34,6 +34,9 @@ export function hostMemoryMiB(): number {
   return Math.floor(Deno.systemMemoryInfo().total / MIB);
 }
 
+/** Nobody takes the last of the data partition: the database needs room to write. */
+export const RESERVED_BYTES = 64 * MIB;
+
 /** Bytes that an upload or a disk may still take. */
 export async function freeBytes(path: string): Promise<number> {
   const { bavail, bsize } = await statfs(path);

@@ -59,6 +59,14 @@ Deno.test("a process is alive until it ends, and is not another one of its numbe
   Deno.removeSync(log);
 });
 
+Deno.test("a process gets no descriptors but its own three", async () => {
+  const log = Deno.makeTempFileSync();
+  await end(spawnDetached("/bin/ls", ["/proc/self/fd"], { env: {}, log }));
+  // The fourth is the directory that it lists.
+  assertEquals(Deno.readTextFileSync(log), "0\n1\n2\n3\n");
+  Deno.removeSync(log);
+});
+
 Deno.test("what is no child cannot be waited for", () => {
   assertEquals(reapChild(1), undefined);
 });

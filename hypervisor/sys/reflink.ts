@@ -21,23 +21,32 @@ const FICLONE = iow(0x94, 9, 4);
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const ENXIO = 6;
+/** The unit in which stat tells what a file takes. */
+const BLOCK_BYTES = 512;
 /** Copied between two turns of the event loop, so that a long copy stops nobody. */
 const CHUNK = 4 * 1024 * 1024;
 
 /** How {@linkcode cloneFile} did it. */
 export type CloneMethod = "reflink" | "copy";
 
+export interface CloneOptions {
+  signal?: AbortSignal;
+  /** Called with the bytes that it will take before any is copied; may throw. */
+  beforeCopy?: (bytes: number) => void | Promise<void>;
+}
+
 /** Makes `to`, which must not exist, a copy of `from`. Does not sync it. */
 export async function cloneFile(
   from: string,
   to: string,
-  options: { signal?: AbortSignal } = {},
+  options: CloneOptions = {},
 ): Promise<CloneMethod> {
   const source = open(from, O_RDONLY);
   try {
     const target = open(to, O_RDWR | O_CREAT | O_EXCL);
     try {
       if (ioctl(target, FICLONE, source) === 0) return "reflink";
+      await options.beforeCopy?.((Deno.statSync(from).blocks ?? 0) * BLOCK_BYTES);
       await copySparse(source, target, options.signal);
       return "copy";
     } finally {

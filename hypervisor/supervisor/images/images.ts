@@ -7,12 +7,10 @@
 import { join } from "@std/path";
 import { type Image, IMAGE_KINDS, type ImageKind } from "../api/schemas.ts";
 import { removeIfThere, renameDurably } from "../durable.ts";
-import { freeBytes } from "../host.ts";
+import { freeBytes, RESERVED_BYTES } from "../host.ts";
 import { problem } from "../problem.ts";
 
 const UPLOAD_PREFIX = ".upload-";
-/** No upload may take the last of the disk: the database needs room to write. */
-const RESERVED_BYTES = 64 * 1024 * 1024;
 /** Written between two looks at the free space. */
 const CHECK_EVERY_BYTES = 64 * 1024 * 1024;
 

@@ -8,7 +8,7 @@ import { join } from "@std/path";
 import { isLocked } from "../../sys/flock.ts";
 import { cloneFile } from "../../sys/reflink.ts";
 import { removeIfThere, renameDurably, syncDirectory, syncFile } from "../durable.ts";
-import { freeBytes } from "../host.ts";
+import { freeBytes, RESERVED_BYTES } from "../host.ts";
 import { problem } from "../problem.ts";
 
 const MIB = 1024 * 1024;
@@ -74,8 +74,11 @@ export class GuestDisks {
       using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
       await file.truncate(size);
     } else {
-      const method = await cloneFile(image.path, path);
-      if (method === "copy" && await freeBytes(this.#directory) === 0) throw noRoom(name);
+      await cloneFile(image.path, path, {
+        beforeCopy: async (bytes) => {
+          if (await freeBytes(this.#directory) < bytes + RESERVED_BYTES) throw noRoom(name);
+        },
+      });
       await Deno.truncate(path, size);
     }
     await syncFile(path);

@@ -37,6 +37,8 @@ type Intent = "run" | "stop" | "reset";
 /** A guest that reboots sooner than this is not given the whole processor to go on so. */
 const SHORT_RUN_MS = 2_000;
 const RESTART_DELAY_MS = 1_000;
+/** How long a VMM that stopped answering may take to be gone. */
+const END_MS = 1_000;
 
 export class GuestLife {
   record: GuestRecord;
@@ -128,6 +130,8 @@ export class GuestLife {
     try {
       await askVmm(this.#process!.controlSocket, { op: "power_button" });
     } catch (error) {
+      // It may be about to end by itself.
+      await Promise.race([this.#over, delay(END_MS, { persistent: false })]);
       if (!this.isUp) return;
       throw problem(
         "busy",

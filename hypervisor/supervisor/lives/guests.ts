@@ -35,7 +35,7 @@ export interface GuestsOptions {
   memoryMiB?: () => number;
 }
 
-const BOUND_LOGS_MS = 30_000;
+const BOUND_LOGS_MS = 5_000;
 const SHUTDOWN_POLL_MS = 200;
 
 export class Guests {
