@@ -286,5 +286,7 @@ async function socketAt(path: string, said: () => string): Promise<string> {
 /** One word of a bash command line, on one line. */
 export function quoted(word: string): string {
   if (/^[A-Za-z0-9_@%+=:,./-]+$/.test(word)) return word;
-  return `'${word.replaceAll("'", `'\\''`).replaceAll("\n", `'$'\\n''`)}'`;
+  // A newline is written as an escape, in quotes of its own.
+  const plain = word.split("'").join("'\\''").split("\n").join("'$'\\n''");
+  return `'${plain}'`;
 }
