@@ -210,8 +210,8 @@ export function checkBlockCase(one: BlockCase, engine: EngineKind): void {
       if (!item.hasStatus || expected === undefined) disk.set(Deno.readFileSync(path));
     });
     const file = Deno.readFileSync(path);
-    assert(file.every((byte, i) => byte === disk[i]), "the file differs from the model");
     assertEquals(file.length, disk.length);
+    assert(file.every((byte, i) => byte === disk[i]), "the file differs from the model");
     assertEquals(host.failures, []);
   } finally {
     device.reset();
