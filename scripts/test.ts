@@ -9,6 +9,7 @@ import { parseLabOptions } from "./lab_pc/options.ts";
 import { CHECKOUT, progress } from "./setup/checkout.ts";
 import { guestSystem } from "./setup/guests.ts";
 import { hostPackages } from "./setup/host_packages.ts";
+import { vmmBundle } from "./vmm_bundle.ts";
 import { denoTests, oneTest, tee, TestRun } from "./test_run/stages.ts";
 import { countOf } from "./test_run/summary.ts";
 
@@ -21,6 +22,8 @@ Without arguments: everything. What follows a part is passed to "deno test", in 
   e2e     a real browser`;
 
 const UNIT = ["hypervisor", "mgmt", "bootimg", "jsr", "scripts"];
+/** The kernel's headers and a compiler for them, a disassembler of ACPI tables. */
+const UNIT_PACKAGES = ["gcc", "libc6-dev", "linux-libc-dev", "acpica-tools", "util-linux"];
 /** A hung guest must not hold up everything for ever. */
 const LAB_MINUTES = 20;
 
@@ -37,7 +40,10 @@ async function staticChecks(): Promise<void> {
 }
 
 async function unitTests(args: readonly string[]): Promise<void> {
-  await run.stage("unit tests", () => denoTests(["--quiet", "--parallel", ...or(args, UNIT)]));
+  await run.stage("unit tests", async () => {
+    await hostPackages(UNIT_PACKAGES);
+    return await denoTests(["--quiet", "--parallel", ...or(args, UNIT)]);
+  });
 }
 
 async function labTests(args: readonly string[]): Promise<void> {
@@ -66,6 +72,7 @@ async function browserTests(args: readonly string[]): Promise<void> {
 /** What the lab's tests find in the cache: built here, at full speed. */
 async function labSetup(): Promise<void> {
   await labFiles();
+  await vmmBundle();
   await Promise.all([
     guestSystem({ suite: "trixie", flavour: "cloud" }),
     guestSystem({ suite: "bookworm", flavour: "cloud" }),

@@ -1,0 +1,41 @@
+import { assertEquals } from "@std/assert";
+import { io, ior, iow, iowr } from "./ioctl.ts";
+import { IoUringParams } from "./io_uring.ts";
+import { claimsOf, contradictions } from "./testing/headers.ts";
+import { MemoryHeader, MemoryRegion, VringAddr, VringFile, VringState } from "./vhost.ts";
+
+Deno.test("vhost's structs are those of the kernel's headers", () => {
+  const claims = {
+    ...claimsOf(VringState),
+    ...claimsOf(VringFile),
+    ...claimsOf(VringAddr),
+    ...claimsOf(MemoryHeader),
+    ...claimsOf(MemoryRegion),
+  };
+  assertEquals(contradictions(["linux/vhost.h"], claims), []);
+});
+
+Deno.test("io_uring's parameters are those of the kernel's headers", () => {
+  const inner = (ring: "sq" | "cq", fields: readonly string[], prefix = "") =>
+    fields.map((field) => [`${ring}_${prefix}${field}`, `${ring}_off.${field}`]);
+  const both = ["head", "tail", "ring_mask", "ring_entries", "flags", "resv1"];
+  const renamed = Object.fromEntries([
+    ...inner("sq", [...both, "dropped", "array"]),
+    ...inner("cq", [...both, "overflow", "cqes"]),
+  ]);
+  // The last words of both have had several names.
+  const claims = claimsOf(IoUringParams, { renamed, ours: ["sq_resv2", "cq_resv2"] });
+  assertEquals(contradictions(["linux/io_uring.h"], claims), []);
+});
+
+Deno.test("ioctl numbers are packed as the kernel's macros pack them", () => {
+  assertEquals(
+    contradictions(["sys/ioctl.h"], {
+      "(unsigned)_IO(0xAE, 0x80)": io(0xAE, 0x80),
+      "(unsigned)_IOR('T', 210, unsigned int)": ior(0x54, 210, 4),
+      "(unsigned)_IOW(0xAF, 0x30, char[8])": iow(0xAF, 0x30, 8),
+      "(unsigned)_IOWR(0xFF, 0xFF, char[16383])": iowr(0xFF, 0xFF, 16383),
+    }),
+    [],
+  );
+});
