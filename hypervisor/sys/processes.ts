@@ -23,6 +23,7 @@ const libc = Deno.dlopen("libc.so.6", {
     parameters: ["buffer", "i32", "buffer", "i32", "u32"],
     result: "i32",
   },
+  posix_spawn_file_actions_addclosefrom_np: { parameters: ["buffer", "i32"], result: "i32" },
   posix_spawn_file_actions_adddup2: { parameters: ["buffer", "i32", "i32"], result: "i32" },
   waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" },
@@ -104,6 +105,8 @@ export function spawnDetached(
       0o600,
     );
     libc.symbols.posix_spawn_file_actions_adddup2(actions, 1, 2);
+    // This process may have been given descriptors that are not closed by themselves.
+    libc.symbols.posix_spawn_file_actions_addclosefrom_np(actions, 3);
     checkCode(
       libc.symbols.posix_spawn(
         new Uint8Array(pid.buffer),
