@@ -1,0 +1,122 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { guestSystem } from "../../scripts/setup/guests.ts";
+import { RunningGuest } from "./running_guest.ts";
+
+type Choice = Parameters<typeof guestSystem>[0];
+
+/** Boots a copy of a stock system's disk and logs in. */
+async function boot(
+  choice: Choice,
+  options: { cpus?: number; memory?: string; more?: string[] } = {},
+): Promise<RunningGuest & { disk: string }> {
+  const { cpus = 1, memory = "256M", more = [] } = options;
+  const system = await guestSystem(choice);
+  const disk = await Deno.makeTempFile({ suffix: ".raw" });
+  await new Deno.Command("cp", { args: ["--sparse=always", system.disk, disk] }).output();
+  const guest = new RunningGuest([
+    ...["--kernel", system.kernel, "--initrd", system.initrd, "--cmdline", system.cmdline],
+    ...["--disk", `${disk},serial=LAB-0001`, "--cpus", String(cpus), "--memory", memory, ...more],
+  ]);
+  try {
+    await guest.logIn();
+  } catch (error) {
+    await guest[Symbol.asyncDispose]();
+    throw error;
+  }
+  return Object.assign(guest, { disk });
+}
+
+const KERNELS: [Choice, RegExp][] = [
+  [{ suite: "bookworm", flavour: "cloud" }, /^6\.1\..*cloud/],
+  [{ suite: "bookworm", flavour: "generic" }, /^6\.1\.(?!.*cloud)/],
+  [{ suite: "trixie", flavour: "cloud" }, /^6\.12\..*cloud/],
+  [{ suite: "trixie", flavour: "generic" }, /^6\.12\.(?!.*cloud)/],
+];
+
+for (const [choice, release] of KERNELS) {
+  const { suite, flavour } = choice;
+  Deno.test(`Debian ${suite}'s ${flavour} kernel boots to a login prompt and powers off`, async () => {
+    await using guest = await boot(choice);
+    assertMatch(await guest.run("uname -r"), release);
+    assertEquals(await guest.run("cat /sys/block/vda/serial"), "LAB-0001");
+    assertMatch(await guest.run("grep ' / ' /proc/mounts"), /^\/dev\/vda \/ ext4 rw/m);
+    assertMatch(
+      await guest.run("cat /sys/devices/system/clocksource/clocksource0/current_clocksource"),
+      /^(kvm-clock|tsc)$/,
+    );
+    await guest.type("poweroff\n");
+    assertEquals(await guest.ended(), 0);
+  });
+}
+
+const TRIXIE: Choice = { suite: "trixie", flavour: "cloud" };
+
+Deno.test("eight vCPUs, and RAM on both sides of the hole below 4 GiB", async () => {
+  await using guest = await boot(TRIXIE, { cpus: 8, memory: "8G" });
+  assertEquals(await guest.run("nproc"), "8");
+  const kib = Number(/\d+/.exec(await guest.run("grep MemTotal /proc/meminfo"))![0]);
+  assert(kib > 7.5 * 2 ** 20, `${kib} KiB are too few`);
+  // Every CPU a core of its own in one package.
+  assertEquals(
+    await guest.run("cat /sys/devices/system/cpu/cpu7/topology/{physical_package,core}_id"),
+    "0\n7",
+  );
+  await guest.type("poweroff\n");
+  assertEquals(await guest.ended(), 0);
+});
+
+Deno.test("128 MiB are enough, what is written is on the disk, and the power button powers off", async () => {
+  await using guest = await boot(TRIXIE, { cpus: 2, memory: "128M" });
+  assertEquals(await guest.run("nproc"), "2");
+  await guest.run("head -c 8M /dev/urandom > /root/noise; sync");
+  const sum = await guest.run("sha256sum < /root/noise");
+  await guest.run("echo 3 > /proc/sys/vm/drop_caches");
+  assertEquals(await guest.run("sha256sum < /root/noise"), sum);
+  assertMatch(await guest.run("cat /sys/class/misc/hw_random/rng_current"), /virtio/);
+  await guest.run("head -c 64 /dev/hwrng | wc -c");
+  guest.signal("SIGTERM");
+  assertEquals(await guest.ended(), 0);
+});
+
+Deno.test("a guest that asks for a reset ends with the code that says so", async () => {
+  await using guest = await boot(TRIXIE);
+  await guest.type("reboot -f\n");
+  assertEquals(await guest.ended(), 4);
+});
+
+Deno.test("a kernel that panics without a way back ends with the code of a crash or a reset", async () => {
+  await using guest = await boot(TRIXIE);
+  await guest.type(
+    "echo 1 > /proc/sys/kernel/sysrq; sysctl -w kernel.panic=-1; echo c > /proc/sysrq-trigger\n",
+  );
+  assertEquals(await guest.ended(), 4);
+});
+
+Deno.test("a guest and its host reach each other over a tap", async () => {
+  const ip = (...args: string[]) => new Deno.Command("ip", { args }).output();
+  await ip("tuntap", "add", "dev", "labtap0", "mode", "tap", "vnet_hdr");
+  await ip("addr", "add", "10.99.0.1/24", "dev", "labtap0");
+  await ip("link", "set", "labtap0", "up");
+  try {
+    await using guest = await boot(TRIXIE, {
+      more: ["--net", "labtap0,mac=52:54:00:aa:bb:01"],
+    });
+    assertMatch(await guest.run("ip link"), /52:54:00:aa:bb:01/);
+    await guest.run("ip addr add 10.99.0.2/24 dev eth0 && ip link set eth0 up");
+    assertMatch(await guest.run("ping -c 3 -i 0.3 10.99.0.1"), / 0% packet loss/);
+    // More than fits one packet, both ways, with its content checked.
+    using listener = Deno.listen({ hostname: "10.99.0.1", port: 7001 });
+    const sum = guest.run("head -c 4M /dev/urandom | tee /tmp/noise | sha256sum");
+    const expected = (await sum).split(" ")[0];
+    const sending = guest.run("busybox nc 10.99.0.1 7001 < /tmp/noise");
+    using connection = await listener.accept();
+    const received = new Uint8Array(await new Response(connection.readable).arrayBuffer());
+    await sending;
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", received));
+    assertEquals(digest.toHex(), expected);
+    await guest.type("poweroff\n");
+    assertEquals(await guest.ended(), 0);
+  } finally {
+    await ip("link", "del", "labtap0");
+  }
+});
