@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { check, EAGAIN, errno } from "./errno.ts";
+import { check, errno, ESRCH } from "./errno.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
   gettid: { parameters: [], result: "i32" },
@@ -41,12 +41,13 @@ export function blockKick(): void {
   libc.symbols.pthread_sigmask(SIG_BLOCK, kickSet, null);
 }
 
-/** Takes a pending kick off this thread, so that the next blocking call blocks again. */
-export function drainKick(): void {
-  if (libc.symbols.sigtimedwait(kickSet, null, now) < 0 && errno() !== EAGAIN) return;
+/** Takes a pending kick off this thread, so that the next blocking call blocks; true if there was one. */
+export function drainKick(): boolean {
+  return libc.symbols.sigtimedwait(kickSet, null, now) === SIGUSR1;
 }
 
-/** Sends {@linkcode SIGUSR1} to a thread of this process. */
+/** Sends {@linkcode SIGUSR1} to a thread of this process; one that has ended needs none. */
 export function kick(thread: number): void {
-  check(libc.symbols.tgkill(libc.symbols.getpid(), thread, SIGUSR1), `kick thread ${thread}`);
+  const result = libc.symbols.tgkill(libc.symbols.getpid(), thread, SIGUSR1);
+  if (result < 0 && errno() !== ESRCH) check(result, `kick thread ${thread}`);
 }
