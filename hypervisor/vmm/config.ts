@@ -57,7 +57,6 @@ function list(value: unknown, what: string, max: number): unknown[] {
 function disk(value: unknown): DiskConfig {
   const d = record(value, "a disk", ["path", "readonly", "serial"]);
   const serial = optionalText(d.serial, "a disk's serial number");
-  // deno-lint-ignore no-control-regex
   if (serial !== undefined && (serial.length > MAX_SERIAL || /[^\x20-\x7e]/.test(serial))) {
     refuse("the disk serial number", serial, `it must be at most ${MAX_SERIAL} ASCII characters`);
   }

@@ -96,7 +96,7 @@ export class PciRoot {
       write: (offset, size, value) => {
         const address = start + offset;
         const fn = this.#at(address);
-        fn?.bar!.device.write(address - fn.mapped, size, value);
+        if (fn !== undefined) fn.bar!.device.write(address - fn.mapped, size, value);
       },
     };
   }
