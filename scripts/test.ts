@@ -26,6 +26,8 @@ const UNIT = ["hypervisor", "mgmt", "bootimg", "jsr", "scripts"];
 const UNIT_PACKAGES = ["gcc", "libc6-dev", "linux-libc-dev", "acpica-tools", "util-linux"];
 /** A hung guest must not hold up everything for ever. */
 const LAB_MINUTES = 20;
+/** Room for a guest of 8 GiB; what no guest touches costs this machine nothing. */
+const LAB_MEMORY_MIB = 12_000;
 
 const run = new TestRun();
 
@@ -50,7 +52,10 @@ async function labTests(args: readonly string[]): Promise<void> {
   await run.stage("lab tests", async () => {
     await labSetup();
     const tests = or(args, ["tests/lab"]);
-    const options = parseLabOptions(["--", "deno", "test", "-A", "--no-check", ...tests]);
+    const options = parseLabOptions([
+      ...["--memory", String(LAB_MEMORY_MIB)],
+      ...["--", "deno", "test", "-A", "--no-check", ...tests],
+    ]);
     const output = tee(Deno.stdout);
     const stop = AbortSignal.timeout(LAB_MINUTES * 60_000);
     const code = await runInLab(options, {

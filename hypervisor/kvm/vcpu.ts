@@ -104,9 +104,9 @@ export class Vcpu {
   setLapic(lapic: View<typeof LapicState.fields>): void {
     check(ioctlBuffer(this.fd, KVM.SET_LAPIC, lapic.$bytes), "set a vCPU's local APIC");
   }
+}
 
-  /** The guest's TSC frequency in kHz; 0 where this KVM does not tell. */
-  tscKhz(): number {
-    return Math.max(0, ioctl(this.fd, KVM.GET_TSC_KHZ, 0));
-  }
+/** The TSC frequency in kHz that the vCPU `fd` sees; 0 where this KVM does not tell. */
+export function tscKhz(fd: number): number {
+  return Math.max(0, ioctl(fd, KVM.GET_TSC_KHZ, 0));
 }

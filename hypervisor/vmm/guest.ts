@@ -6,6 +6,7 @@
  */
 import { KVM_PIT_SPEAKER_DUMMY } from "../kvm/ioctls.ts";
 import { Kvm } from "../kvm/kvm.ts";
+import { tscKhz } from "../kvm/vcpu.ts";
 import { maxRam, TSS_ADDRESS } from "../machine/address_map.ts";
 import { ARENA_BYTES } from "../machine/arena.ts";
 import { loadLinux } from "../machine/boot/load.ts";
@@ -111,11 +112,12 @@ export class Guest {
     this.ended = new Promise((resolve) => this.#settle = resolve);
     this.#startIo(spec);
     for (let id = 0; id < config.cpus; id++) {
-      const cpuid = guestCpuid(supported, { id, cpus: config.cpus, tscKhz: 0 });
+      const fd = vm.createVcpu(id);
+      const cpuid = guestCpuid(supported, { id, cpus: config.cpus, tscKhz: tscKhz(fd) });
       this.#startVcpu({
         pc: spec,
         id,
-        fd: vm.createVcpu(id),
+        fd,
         runSize,
         cpuid,
         entry: id === 0 ? entry : null,
