@@ -24,8 +24,8 @@ export function ActionButton(props: ActionButtonProps) {
       <button
         type="button"
         class={`button ${kind} ${isSmall ? "small" : ""}`}
-        aria-disabled={isOff}
-        aria-busy={isBusy}
+        aria-disabled={isOff ? "true" : undefined}
+        aria-busy={isBusy ? "true" : undefined}
         aria-describedby={reason ? id : undefined}
         onClick={() => {
           if (!isOff) onClick();
@@ -34,7 +34,9 @@ export function ActionButton(props: ActionButtonProps) {
         <Icon name={icon} />
         <span class={isSmall ? "unseen" : undefined}>{children}</span>
       </button>
-      {reason && <span class="tip" role="tooltip" id={id}>{reason}</span>}
+      {reason
+        ? <span class="tip" role="tooltip" id={id}>{reason}</span>
+        : isSmall && <span class="tip" aria-hidden="true">{children}</span>}
     </span>
   );
 }

@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 export interface ControlAttributes {
   id: string;
   "aria-describedby"?: string;
-  "aria-invalid"?: true;
+  "aria-invalid"?: "true";
 }
 
 interface FieldProps {
@@ -24,7 +24,7 @@ export function Field({ id, label, hint, error, children }: FieldProps) {
       {children({
         id,
         "aria-describedby": notes || undefined,
-        "aria-invalid": error ? true : undefined,
+        "aria-invalid": error ? "true" : undefined,
       })}
       {error && <p class="field-error" id={`${id}-error`}>{error}</p>}
       {hint && <p class="field-hint" id={`${id}-hint`}>{hint}</p>}

@@ -15,8 +15,26 @@ export function checkForm<S extends z.ZodType>(
   const result = schema.safeParse(input);
   if (result.success) return { value: input as z.input<S> };
   const errors: Record<string, string> = {};
-  for (const { path, message } of result.error.issues) errors[path.join(".")] ??= message;
+  for (const issue of result.error.issues) errors[issue.path.join(".")] ??= wordsFor(issue);
   return { errors };
+}
+
+/** The schemas' own messages are words already; of their limits this makes some. */
+function wordsFor(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "too_small":
+      return issue.origin === "string" ? "Must not be empty" : `Must be at least ${issue.minimum}`;
+    case "too_big":
+      return issue.origin === "string"
+        ? `Must have at most ${issue.maximum} characters`
+        : `Must be at most ${issue.maximum}`;
+    case "invalid_type":
+      return issue.expected === "int" || issue.expected === "number"
+        ? "Must be a whole number"
+        : `Must be ${issue.expected}`;
+    default:
+      return issue.message.charAt(0).toUpperCase() + issue.message.slice(1);
+  }
 }
 
 /** Puts the focus on the first field, in the form's order, that is wrong. */

@@ -153,7 +153,9 @@ function SettingsForm({ guest, onDone }: { guest: Guest; onDone: () => void }) {
       </label>
       <div class="row end">
         <button type="button" class="button" onClick={onDone}>Cancel</button>
-        <button type="submit" class="button primary" aria-busy={isBusy}>Save</button>
+        <button type="submit" class="button primary" aria-busy={isBusy ? "true" : undefined}>
+          Save
+        </button>
       </div>
     </form>
   );

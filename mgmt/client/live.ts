@@ -8,6 +8,7 @@ import { type Signal, signal } from "@preact/signals";
 import { IS_BROWSER } from "fresh/runtime";
 import type { Guest, Host } from "../../hypervisor/supervisor/api/schemas.ts";
 import { goToLogin } from "./api.ts";
+import { useHydrated } from "./hydrated.ts";
 
 export type Connection = "connecting" | "live" | "lost";
 
@@ -35,8 +36,9 @@ export interface Live {
 
 /** For components: the page's own data at first, then what the stream tells. */
 export function useLive(seed: Seed): Live {
-  if (!IS_BROWSER) return view(seed.host, new Map(seed.guests?.map((it) => [it.id, it])));
-  listen(seed);
+  const isHydrated = useHydrated();
+  if (IS_BROWSER) listen(seed);
+  if (!isHydrated) return view(seed.host, new Map(seed.guests?.map((it) => [it.id, it])));
   return view(host.value ?? seed.host, guests.value);
 }
 

@@ -88,12 +88,12 @@ export function Terminal({ guestId, name, isOn }: TerminalProps) {
   }, [xterm, guestId, isOn]);
 
   return (
-    <section class="terminal" ref={card} aria-label={`Serial console of ${name}`}>
-      <div class="terminal-head">
+    <section class="serial" ref={card} aria-label={`Serial console of ${name}`}>
+      <div class="serial-head">
         <h2>
           <Icon name="terminal" /> Serial console
         </h2>
-        <span class={`terminal-state link-${state}`} role="status">{STATES[state]}</span>
+        <span class={`serial-state link-${state}`} role="status">{STATES[state]}</span>
         <button
           type="button"
           class="button quiet small on-dark"
@@ -104,21 +104,21 @@ export function Terminal({ guestId, name, isOn }: TerminalProps) {
           <span class="unseen">Full screen</span>
         </button>
       </div>
-      <div class="terminal-screen">
+      <div class="serial-screen">
         <div
-          class="terminal-place"
+          class="serial-place"
           ref={place}
           data-terminal={xterm ? "ready" : "loading"}
           onFocusCapture={() => card.current?.classList.add("typing")}
           onBlurCapture={() => card.current?.classList.remove("typing")}
         />
         {!isOn && (
-          <p class="terminal-off">
+          <p class="serial-off">
             {name} is off. Start it to see its screen
           </p>
         )}
       </div>
-      <p class="terminal-foot">
+      <p class="serial-foot">
         <kbd>t</kbd> types here, <kbd>Shift</kbd>
         <kbd>Esc</kbd> leaves
       </p>

@@ -1,6 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { call, messageOf } from "../client/api.ts";
 import { Dialog } from "../client/dialog.tsx";
+import { useHydrated } from "../client/hydrated.ts";
 import { connection } from "../client/live.ts";
 import { follow, listenForKeys, SHORTCUTS } from "../client/shortcuts.ts";
 import { toggleTheme } from "../client/theme.ts";
@@ -36,7 +37,9 @@ export default function Controls() {
       return false;
     }), []);
 
-  const sending = uploads.value;
+  const isHydrated = useHydrated();
+  const link = isHydrated ? connection.value : "connecting";
+  const sending = isHydrated ? uploads.value : [];
   const sent = sending.reduce((sum, it) => sum + it.sentBytes, 0);
   const total = sending.reduce((sum, it) => sum + it.totalBytes, 0);
   return (
@@ -46,13 +49,11 @@ export default function Controls() {
           Uploading, {total === 0 ? 0 : Math.floor(100 * sent / total)} %
         </a>
       )}
-      <p class={`connection ${connection.value}`} role="status">
+      <p class={`connection ${link}`} role="status">
         <svg viewBox="0 0 12 12" aria-hidden="true">
-          {connection.value === "live"
-            ? <circle cx="6" cy="6" r="4" />
-            : <path d="M6 2v5M6 9.5v.5" />}
+          {link === "live" ? <circle cx="6" cy="6" r="4" /> : <path d="M6 2v5M6 9.5v.5" />}
         </svg>
-        <span>{CONNECTION[connection.value]}</span>
+        <span>{CONNECTION[link]}</span>
       </p>
       <div class="controls-row">
         <button

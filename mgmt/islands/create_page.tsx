@@ -19,6 +19,13 @@ const MEMORY_MIB = [256, 512, 1024, 2048, 4096, 8192];
 const CPUS = [1, 2, 3, 4, 5, 6, 7, 8];
 const EMPTY_DISK = "";
 const NO_DISK = "-";
+/** What the API takes where nothing is said. */
+const CMDLINE = "console=ttyS0 root=/dev/vda rw";
+const WAYS = [
+  ["network", "Network card on the host’s bridge"],
+  ["autostart", "Start with the host"],
+  ["start", "Start right after it is created"],
+] as const;
 
 export default function CreatePage(props: CreatePageProps) {
   const { host } = useLive({ host: props.host });
@@ -64,6 +71,9 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
   const [errors, setErrors] = useState<Record<string, string>>({});
   const [isBusy, setBusy] = useState(false);
   const [disk, setDisk] = useState(disks[0]?.name ?? EMPTY_DISK);
+  const [memory, setMemory] = useState("512");
+  const [cmdline, setCmdline] = useState(CMDLINE);
+  const [ways, setWays] = useState({ network: true, autostart: false, start: true });
 
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
@@ -139,7 +149,8 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
                 min="128"
                 step="128"
                 list="memory-sizes"
-                defaultValue="512"
+                value={memory}
+                onInput={(event) => setMemory(event.currentTarget.value)}
               />
             )}
           </Field>
@@ -178,7 +189,8 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
               name="cmdline"
               autoComplete="off"
               spellcheck={false}
-              defaultValue="console=ttyS0 root=/dev/vda rw"
+              value={cmdline}
+              onInput={(event) => setCmdline(event.currentTarget.value)}
             />
           )}
         </Field>
@@ -225,21 +237,20 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
       </fieldset>
       <fieldset>
         <legend>Ways</legend>
-        <label class="check">
-          <input type="checkbox" name="network" defaultChecked />
-          <span>Network card on the host’s bridge</span>
-        </label>
-        <label class="check">
-          <input type="checkbox" name="autostart" />
-          <span>Start with the host</span>
-        </label>
-        <label class="check">
-          <input type="checkbox" name="start" defaultChecked />
-          <span>Start right after it is created</span>
-        </label>
+        {WAYS.map(([name, label]) => (
+          <label class="check" key={name}>
+            <input
+              type="checkbox"
+              name={name}
+              checked={ways[name]}
+              onChange={(event) => setWays({ ...ways, [name]: event.currentTarget.checked })}
+            />
+            <span>{label}</span>
+          </label>
+        ))}
       </fieldset>
       <div class="row form-end">
-        <button type="submit" class="button primary" aria-busy={isBusy}>
+        <button type="submit" class="button primary" aria-busy={isBusy ? "true" : undefined}>
           {isBusy ? "Creating" : "Create guest"}
         </button>
         <a class="button quiet" href="/">Cancel</a>

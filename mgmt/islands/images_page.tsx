@@ -4,6 +4,7 @@ import { ActionButton } from "../client/action_button.tsx";
 import { call, loadSchemas, messageOf } from "../client/api.ts";
 import { Confirm } from "../client/dialog.tsx";
 import { Field } from "../client/field.tsx";
+import { useHydrated } from "../client/hydrated.ts";
 import { useLive } from "../client/live.ts";
 import { toast } from "../client/toasts.ts";
 import { arrived, cancelUpload, startUpload, type Upload, uploads } from "../client/uploads.ts";
@@ -23,6 +24,8 @@ export default function ImagesPage(props: { host: Host; images: Image[] }) {
   const [images, setImages] = useState(props.images);
   const [doomed, setDoomed] = useState<Image | null>(null);
   const isSame = (a: Image, b: Image) => a.kind === b.kind && a.name === b.name;
+  const isHydrated = useHydrated();
+  const sending = isHydrated ? uploads.value : [];
   const come = arrived.value;
   useEffect(() => {
     if (come) setImages((list) => [...list.filter((it) => !isSame(it, come)), come]);
@@ -55,9 +58,9 @@ export default function ImagesPage(props: { host: Host; images: Image[] }) {
         </div>
       </header>
       <UploadForm taken={images} />
-      {uploads.value.length > 0 && (
+      {sending.length > 0 && (
         <ul class="uploads" aria-label="Uploads under way">
-          {uploads.value.map((upload) => <UploadRow key={upload.id} upload={upload} />)}
+          {sending.map((upload) => <UploadRow key={upload.id} upload={upload} />)}
         </ul>
       )}
       {KIND_NAMES.map((kind) => (

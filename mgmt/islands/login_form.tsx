@@ -48,7 +48,7 @@ export default function LoginForm({ next }: { next: string }) {
         )}
       </Field>
       <p class="unseen" role="alert">{error}</p>
-      <button type="submit" class="button primary wide" aria-busy={isBusy}>
+      <button type="submit" class="button primary wide" aria-busy={isBusy ? "true" : undefined}>
         {isBusy ? "Signing in" : "Sign in"}
       </button>
     </form>

@@ -86,7 +86,7 @@ export default function SetupForm() {
         <span>Show the passwords</span>
       </label>
       <p class="unseen" role="alert">{Object.values(errors).join(". ")}</p>
-      <button type="submit" class="button primary wide" aria-busy={isBusy}>
+      <button type="submit" class="button primary wide" aria-busy={isBusy ? "true" : undefined}>
         {isBusy ? "Setting up" : "Set the password"}
       </button>
     </form>

@@ -1,11 +1,14 @@
 import { Icon } from "../components/icons.tsx";
+import { useHydrated } from "../client/hydrated.ts";
 import { dismiss, toasts } from "../client/toasts.ts";
 
 /** Messages, which screen readers read out as they come. */
 export default function Toasts() {
+  const isHydrated = useHydrated();
+  const shown = isHydrated ? toasts.value : [];
   return (
     <div class="toasts" role="status" aria-live="polite">
-      {toasts.value.map(({ id, kind, text }) => (
+      {shown.map(({ id, kind, text }) => (
         <div key={id} class={`toast ${kind}`}>
           <Icon name={kind === "done" ? "check" : "alert"} />
           <p>{text}</p>
