@@ -166,7 +166,7 @@ export class Guest {
         case "serial":
           return this.#serial();
         case "failed":
-          this.#end("crash", data.message);
+          this.#end(data.reason, data.message);
           return this.#stopped();
         case "stopped":
           this.#wakeIo();

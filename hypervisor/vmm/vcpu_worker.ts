@@ -26,7 +26,10 @@ export interface VcpuSpec {
 export type VcpuMessage =
   | { kind: "serial" }
   | { kind: "stopped"; id: number }
-  | { kind: "failed"; id: number; message: string };
+  | { kind: "failed"; id: number; reason: "crash" | "host"; message: string };
+
+/** The guest's CPU cannot go on; everything else that is thrown is the VMM's or the host's failure. */
+class GuestCrash extends Error {}
 
 const post = (message: VcpuMessage) => self.postMessage(message);
 
@@ -35,7 +38,9 @@ self.onmessage = ({ data }: MessageEvent<VcpuSpec>) => {
     runVcpu(data);
     post({ kind: "stopped", id: data.id });
   } catch (error) {
-    post({ kind: "failed", id: data.id, message: String((error as Error)?.stack ?? error) });
+    const crash = error instanceof GuestCrash;
+    const message = crash ? error.message : String((error as Error)?.stack ?? error);
+    post({ kind: "failed", id: data.id, reason: crash ? "crash" : "host", message });
   }
   self.close();
 };
@@ -85,9 +90,9 @@ function enter(pc: Pc, vcpu: Vcpu, id: number): void {
     case KVM_EXIT.INTR:
       return;
     case KVM_EXIT.SHUTDOWN:
-      throw new Error(`vCPU ${id} shut down after a triple fault`);
+      throw new GuestCrash(`The guest crashed: vCPU ${id} shut down after a triple fault`);
     default:
-      throw new Error(`vCPU ${id} ${describeExit(vcpu.view)}`);
+      throw new GuestCrash(`The guest crashed: vCPU ${id} ${describeExit(vcpu.view)}`);
   }
 }
 
