@@ -3,7 +3,8 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { VIRTIO_F } from "../../hypervisor/devices/virtio/device.ts";
-import { NetDevice, RX, TX, VIRTIO_NET_F } from "../../hypervisor/devices/virtio/net.ts";
+import { NetDevice } from "../../hypervisor/devices/virtio/net.ts";
+import { RX, TX, VIRTIO_NET_F } from "../../hypervisor/devices/virtio/net_protocol.ts";
 import { Driver, testMemory } from "../../hypervisor/devices/virtio/testing/driver.ts";
 import { TestHost } from "../../hypervisor/devices/virtio/testing/host.ts";
 import { Epoll } from "../../hypervisor/sys/epoll.ts";

@@ -11,27 +11,10 @@ import { setOffloads } from "../../sys/tap_offloads.ts";
 import { vhostFeatures } from "../../sys/vhost.ts";
 import { ConfigSpace } from "./config_space.ts";
 import { type DeviceHost, VIRTIO_F, VIRTIO_ID, type VirtioDevice } from "./device.ts";
+import { NET_QUEUE_SIZE, type NetBackend, VIRTIO_NET_F } from "./net_protocol.ts";
 import { TapBackend } from "./net_tap.ts";
 import { VhostBackend } from "./net_vhost.ts";
 import type { QueueSetup } from "./queue.ts";
-
-/** Section 5.1.3. */
-export const VIRTIO_NET_F = {
-  CSUM: 0,
-  GUEST_CSUM: 1,
-  MAC: 5,
-  GUEST_TSO4: 7,
-  GUEST_TSO6: 8,
-  HOST_TSO4: 11,
-  HOST_TSO6: 12,
-  MRG_RXBUF: 15,
-  STATUS: 16,
-} as const;
-
-/** Section 5.1.2, without multiqueue. */
-export const RX = 0;
-export const TX = 1;
-export const NET_QUEUE_SIZE = 256;
 
 /** Section 5.1.4. */
 const Config = struct("virtio_net_config", {
@@ -68,12 +51,6 @@ export interface NetOptions {
   vhost: number;
   /** Such as "52:54:00:12:34:56". */
   mac: string;
-}
-
-/** What moves the packets between DRIVER_OK and reset. */
-export interface NetBackend {
-  notify(index: number): void;
-  stop(): void;
 }
 
 export class NetDevice implements VirtioDevice {

@@ -11,7 +11,7 @@ import { map, type Mapping } from "../../sys/mapping.ts";
 import { VNET_HEADER_BYTES } from "../../sys/tap_offloads.ts";
 import { VectoredStream } from "../../sys/vectored_io.ts";
 import { type DeviceHost, VIRTIO_F } from "./device.ts";
-import { NET_QUEUE_SIZE, type NetBackend, RX, TX, VIRTIO_NET_F } from "./net.ts";
+import { NET_QUEUE_SIZE, type NetBackend, RX, TX, VIRTIO_NET_F } from "./net_protocol.ts";
 import { MAX_SEGMENTS, type QueueSetup, VirtQueue } from "./queue.ts";
 
 /** Section 5.1.6.3: the largest frame with its header, if the driver takes large segments. */

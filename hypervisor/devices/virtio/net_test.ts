@@ -4,7 +4,8 @@ import { PacketSocket } from "../../sys/packet_socket.ts";
 import { createTap, removeTap } from "../../sys/tap.ts";
 import { openTap, VNET_HEADER_BYTES } from "../../sys/tap_offloads.ts";
 import { VIRTIO_F } from "./device.ts";
-import { NetDevice, parseMac, RX, TX, VIRTIO_NET_F } from "./net.ts";
+import { NetDevice, parseMac } from "./net.ts";
+import { RX, TX, VIRTIO_NET_F } from "./net_protocol.ts";
 import { Driver, testMemory } from "./testing/driver.ts";
 import { TestHost } from "./testing/host.ts";
 

@@ -8,7 +8,7 @@ import { close } from "../../sys/files.ts";
 import { EBUSY, SysError } from "../../sys/errno.ts";
 import { setFeatures, setMemory, setOwner, vhostFeatures, VhostQueue } from "../../sys/vhost.ts";
 import { type DeviceHost, VIRTIO_F } from "./device.ts";
-import { NET_QUEUE_SIZE, type NetBackend } from "./net.ts";
+import { NET_QUEUE_SIZE, type NetBackend } from "./net_protocol.ts";
 import { checkRings, type QueueSetup } from "./queue.ts";
 
 export interface VhostOptions {

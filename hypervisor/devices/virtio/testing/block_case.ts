@@ -7,7 +7,8 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { close } from "../../../sys/files.ts";
-import { BlockDevice, VIRTIO_BLK_F, VIRTIO_BLK_S, VIRTIO_BLK_T } from "../block.ts";
+import { BlockDevice } from "../block.ts";
+import { VIRTIO_BLK_F, VIRTIO_BLK_S, VIRTIO_BLK_T } from "../block_protocol.ts";
 import type { EngineKind } from "../block_engine.ts";
 import { VIRTIO_F } from "../device.ts";
 import { openDisk } from "../disk.ts";
