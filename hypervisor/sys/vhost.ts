@@ -8,7 +8,7 @@ import { O_RDWR, open } from "./files.ts";
 import { io, ioctl, ioctlBuffer, ior, iow, iowr } from "./ioctl.ts";
 import { struct } from "./struct.ts";
 
-const VHOST = 0xaf;
+const TYPE = 0xaf;
 
 export const VringState = struct("vhost_vring_state", { index: "u32", num: "u32" });
 export const VringFile = struct("vhost_vring_file", { index: "u32", fd: "i32" });
@@ -28,18 +28,21 @@ export const MemoryRegion = struct("vhost_memory_region", {
   flags_padding: "u64",
 });
 
-const GET_FEATURES = ior(VHOST, 0x00, 8);
-const SET_FEATURES = iow(VHOST, 0x00, 8);
-const SET_OWNER = io(VHOST, 0x01);
-const SET_MEM_TABLE = iow(VHOST, 0x03, MemoryHeader.size);
-const SET_VRING_NUM = iow(VHOST, 0x10, VringState.size);
-const SET_VRING_ADDR = iow(VHOST, 0x11, VringAddr.size);
-const SET_VRING_BASE = iow(VHOST, 0x12, VringState.size);
-const GET_VRING_BASE = iowr(VHOST, 0x12, VringState.size);
-const SET_VRING_KICK = iow(VHOST, 0x20, VringFile.size);
-const SET_VRING_CALL = iow(VHOST, 0x21, VringFile.size);
-const SET_VRING_ERR = iow(VHOST, 0x22, VringFile.size);
-const NET_SET_BACKEND = iow(VHOST, 0x30, VringFile.size);
+/** ioctl numbers, by their names without VHOST_. */
+export const VHOST = {
+  GET_FEATURES: ior(TYPE, 0x00, 8),
+  SET_FEATURES: iow(TYPE, 0x00, 8),
+  SET_OWNER: io(TYPE, 0x01),
+  SET_MEM_TABLE: iow(TYPE, 0x03, MemoryHeader.size),
+  SET_VRING_NUM: iow(TYPE, 0x10, VringState.size),
+  SET_VRING_ADDR: iow(TYPE, 0x11, VringAddr.size),
+  SET_VRING_BASE: iow(TYPE, 0x12, VringState.size),
+  GET_VRING_BASE: iowr(TYPE, 0x12, VringState.size),
+  SET_VRING_KICK: iow(TYPE, 0x20, VringFile.size),
+  SET_VRING_CALL: iow(TYPE, 0x21, VringFile.size),
+  SET_VRING_ERR: iow(TYPE, 0x22, VringFile.size),
+  NET_SET_BACKEND: iow(TYPE, 0x30, VringFile.size),
+} as const;
 
 export interface VhostMemory {
   /** Guest physical. */
@@ -68,7 +71,7 @@ export function openVhostNet(): number {
 /** The feature bits that this kernel's vhost-net knows, as bit numbers. */
 export function vhostFeatures(fd: number): Set<number> {
   const bits = new BigUint64Array(1);
-  check(ioctlBuffer(fd, GET_FEATURES, new Uint8Array(bits.buffer)), "read vhost's features");
+  check(ioctlBuffer(fd, VHOST.GET_FEATURES, new Uint8Array(bits.buffer)), "read vhost's features");
   const features = new Set<number>();
   for (let bit = 0; bit < 64; bit++) {
     if ((bits[0] >> BigInt(bit)) & 1n) features.add(bit);
@@ -78,14 +81,14 @@ export function vhostFeatures(fd: number): Set<number> {
 
 /** Makes this process the owner, whose memory the kernel thread uses; once per descriptor. */
 export function setOwner(fd: number): void {
-  check(ioctl(fd, SET_OWNER, 0), "own vhost");
+  check(ioctl(fd, VHOST.SET_OWNER, 0), "own vhost");
 }
 
 export function setFeatures(fd: number, features: Iterable<number>): void {
   let bits = 0n;
   for (const bit of features) bits |= 1n << BigInt(bit);
   const bytes = new Uint8Array(new BigUint64Array([bits]).buffer);
-  check(ioctlBuffer(fd, SET_FEATURES, bytes), "set vhost's features");
+  check(ioctlBuffer(fd, VHOST.SET_FEATURES, bytes), "set vhost's features");
 }
 
 export function setMemory(fd: number, regions: readonly VhostMemory[]): void {
@@ -97,7 +100,7 @@ export function setMemory(fd: number, regions: readonly VhostMemory[]): void {
     region.memory_size = length;
     region.userspace_addr = address;
   });
-  check(ioctlBuffer(fd, SET_MEM_TABLE, bytes), "set vhost's memory");
+  check(ioctlBuffer(fd, VHOST.SET_MEM_TABLE, bytes), "set vhost's memory");
 }
 
 function ringState(fd: number, request: number, index: number, num: number): number {
@@ -123,8 +126,8 @@ export class VhostQueue {
 
   /** `next`: the avail.idx at which it goes on. */
   setRings(size: number, rings: VhostRings, next: number): void {
-    ringState(this.#fd, SET_VRING_NUM, this.#index, size);
-    ringState(this.#fd, SET_VRING_BASE, this.#index, next);
+    ringState(this.#fd, VHOST.SET_VRING_NUM, this.#index, size);
+    ringState(this.#fd, VHOST.SET_VRING_BASE, this.#index, next);
     const address = VringAddr.create({
       index: this.#index,
       desc_user_addr: rings.desc,
@@ -132,25 +135,25 @@ export class VhostQueue {
       used_user_addr: rings.used,
     });
     check(
-      ioctlBuffer(this.#fd, SET_VRING_ADDR, address.$bytes),
+      ioctlBuffer(this.#fd, VHOST.SET_VRING_ADDR, address.$bytes),
       `place vhost's queue ${this.#index}`,
     );
   }
 
   /** Eventfds: signalled by vhost for an interrupt, by the guest as notification, by vhost on a broken ring. */
   setEvents(events: { call: number; kick: number; error: number }): void {
-    ringFile(this.#fd, SET_VRING_CALL, this.#index, events.call);
-    ringFile(this.#fd, SET_VRING_KICK, this.#index, events.kick);
-    ringFile(this.#fd, SET_VRING_ERR, this.#index, events.error);
+    ringFile(this.#fd, VHOST.SET_VRING_CALL, this.#index, events.call);
+    ringFile(this.#fd, VHOST.SET_VRING_KICK, this.#index, events.kick);
+    ringFile(this.#fd, VHOST.SET_VRING_ERR, this.#index, events.error);
   }
 
   /** Starts with the tap `tap`; stops with -1, after which nothing touches the rings. */
   setBackend(tap: number): void {
-    ringFile(this.#fd, NET_SET_BACKEND, this.#index, tap);
+    ringFile(this.#fd, VHOST.NET_SET_BACKEND, this.#index, tap);
   }
 
   /** The avail.idx that it has got to; only meaningful while stopped. */
   next(): number {
-    return ringState(this.#fd, GET_VRING_BASE, this.#index, 0);
+    return ringState(this.#fd, VHOST.GET_VRING_BASE, this.#index, 0);
   }
 }

@@ -17,7 +17,7 @@ import { SECTOR_BYTES } from "./disk.ts";
 import type { QueueSetup } from "./queue.ts";
 
 /** Section 5.2.4, as far as the offered features give it meaning. */
-const Config = struct("virtio_blk_config", {
+export const BlockConfig = struct("virtio_blk_config", {
   capacity: "n64",
   size_max: "u32",
   seg_max: "u32",
@@ -92,7 +92,7 @@ export class BlockDevice implements VirtioDevice {
       VIRTIO_F.INDIRECT_DESC,
       VIRTIO_F.EVENT_IDX,
     ];
-    const config = Config.create({
+    const config = BlockConfig.create({
       capacity: options.sectors,
       // A header and a status byte take a descriptor each.
       seg_max: BLOCK_QUEUE_SIZE - 2,

@@ -17,7 +17,7 @@ import { VhostBackend } from "./net_vhost.ts";
 import type { QueueSetup } from "./queue.ts";
 
 /** Section 5.1.4. */
-const Config = struct("virtio_net_config", {
+export const NetConfig = struct("virtio_net_config", {
   mac: ["u8", 6],
   status: "u16",
   max_virtqueue_pairs: "u16",
@@ -76,7 +76,7 @@ export class NetDevice implements VirtioDevice {
     const rings = [F.MRG_RXBUF, VIRTIO_F.INDIRECT_DESC, VIRTIO_F.EVENT_IDX];
     const known = this.offloaded ? vhostFeatures(options.vhost) : undefined;
     this.features = [...tap, ...rings.filter((bit) => known?.has(bit) ?? true)];
-    const config = Config.create({ status: S_LINK_UP, max_virtqueue_pairs: 1 });
+    const config = NetConfig.create({ status: S_LINK_UP, max_virtqueue_pairs: 1 });
     config.mac.set(parseMac(options.mac));
     this.#config = new ConfigSpace(config.$bytes);
   }
