@@ -20,9 +20,9 @@ const Header = struct("arena_header", { magic: "u32", count: "u32", end: "u32", 
 
 const MAGIC = 0x564e4544; // "DENV"
 const MAX_ENTRIES = 128;
-const FIRST = Header.size + MAX_ENTRIES * Entry.size;
 /** Every section has its own cache lines, so that threads do not share one by accident. */
 const ALIGN = 64;
+const FIRST = Math.ceil((Header.size + MAX_ENTRIES * Entry.size) / ALIGN) * ALIGN;
 
 export const ARENA_BYTES = 512 * 1024;
 

@@ -12,7 +12,7 @@ import { BAR } from "../devices/virtio/pci_capabilities.ts";
 import { VirtioPci } from "../devices/virtio/pci_transport.ts";
 import { Vm } from "../kvm/vm.ts";
 import { ACPI_PORT, POWER_BUTTON_GSI } from "../machine/acpi/tables.ts";
-import { GSI, mmio64, PORT } from "../machine/address_map.ts";
+import { GSI, MMIO32, mmio64, PORT } from "../machine/address_map.ts";
 import { Arena } from "../machine/arena.ts";
 import { Bus } from "../machine/bus.ts";
 import { Interrupts } from "../machine/interrupts.ts";
@@ -82,7 +82,7 @@ export class Pc {
     this.portBus.attach(PORT.RTC, 2, this.#rtc);
     this.portBus.attach(PORT.ACPI, ACPI_PORT.LENGTH, acpi);
     const window = mmio64(spec.physicalBits);
-    this.#pci.attach(this.memoryBus, this.portBus, window);
+    this.#pci.attach(this.memoryBus, this.portBus, [window, MMIO32]);
     const wakeIo = () => signal(spec.wakeIoFd);
     spec.devices.forEach((device, i) => {
       const transport = this.#plugIn(createDevice(device), {

@@ -40,9 +40,10 @@ export class PciRoot {
     this.#slots[slot] = fn;
   }
 
-  attach(memory: Bus, ports: Bus, window: { start: number; length: number }): void {
+  /** BARs answer within `windows`, wherever in them the guest puts them. */
+  attach(memory: Bus, ports: Bus, windows: readonly { start: number; length: number }[]): void {
     memory.attach(ECAM.start, ECAM.length, this.#ecam);
-    memory.attach(window.start, window.length, this.#window(window.start));
+    for (const { start, length } of windows) memory.attach(start, length, this.#window(start));
     ports.attach(PORT.PCI_CONFIG_ADDRESS, 4, this.#configAddress);
     ports.attach(PORT.PCI_CONFIG_DATA, 4, this.#configData);
   }
@@ -87,7 +88,7 @@ export class PciRoot {
     return {
       read: (offset, size) => {
         const address = start + offset;
-        const fn = this.#at(address);
+        const fn = this.#at(address, size);
         return fn === undefined ? 2 ** (8 * size) - 1 : fn.bar!.device.read(
           address - fn.mapped,
           size,
@@ -95,21 +96,21 @@ export class PciRoot {
       },
       write: (offset, size, value) => {
         const address = start + offset;
-        const fn = this.#at(address);
+        const fn = this.#at(address, size);
         if (fn !== undefined) fn.bar!.device.write(address - fn.mapped, size, value);
       },
     };
   }
 
-  #answers(fn: PciFunction | undefined, address: number): boolean {
+  #answers(fn: PciFunction | undefined, address: number, size: number): boolean {
     if (fn === undefined || fn.bar === undefined) return false;
     const base = fn.mapped;
-    return base !== 0 && address >= base && address < base + fn.bar.size;
+    return base !== 0 && address >= base && address + size <= base + fn.bar.size;
   }
 
-  #at(address: number): PciFunction | undefined {
+  #at(address: number, size: number): PciFunction | undefined {
     // The BARs may have moved since, in any thread, so the last hit is checked again.
-    if (this.#answers(this.#last, address)) return this.#last;
-    for (const fn of this.#slots) if (this.#answers(fn, address)) return this.#last = fn;
+    if (this.#answers(this.#last, address, size)) return this.#last;
+    for (const fn of this.#slots) if (this.#answers(fn, address, size)) return this.#last = fn;
   }
 }
