@@ -13,8 +13,8 @@ export interface PrivateMemory {
 }
 
 /**
- * Reads `/proc/PID/smaps`. The guest's RAM is told by its size: a mapping as large as it, or part of
- * such a mapping.
+ * Reads `/proc/PID/smaps`. The guest's RAM is told by its size. Clean pages of files are left out:
+ * every further monitor shares them.
  */
 export function parsePrivateMemory(smaps: string, guestMiB: number): PrivateMemory {
   let total = 0;
@@ -23,7 +23,7 @@ export function parsePrivateMemory(smaps: string, guestMiB: number): PrivateMemo
   for (const line of smaps.split("\n")) {
     const header = /^([0-9a-f]+)-([0-9a-f]+) [rwxsp-]{4} /.exec(line);
     if (header) size = parseInt(header[2], 16) - parseInt(header[1], 16);
-    const field = /^Private_(?:Clean|Dirty|Hugetlb): +(\d+) kB$/.exec(line);
+    const field = /^Private_(?:Dirty|Hugetlb): +(\d+) kB$/.exec(line);
     if (!field) continue;
     total += Number(field[1]);
     if (size === guestMiB * 2 ** 20) guest += Number(field[1]);
