@@ -55,7 +55,7 @@ await exitOnError(async () => await main(parseOptions(Deno.args), server.fetch))
     format: "esm",
     platform: "neutral",
     mainFields: ["module", "main"],
-    conditions: ["deno", "import", "default"],
+    conditions: ["deno", "module", "import", "default"],
     target: "esnext",
     minify: true,
     jsx: "automatic",
