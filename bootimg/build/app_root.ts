@@ -6,6 +6,7 @@
 import { denoPlugin } from "@deno/esbuild-plugin";
 import * as esbuild from "esbuild";
 import { CHECKOUT } from "../../scripts/setup/checkout.ts";
+import { run } from "../../scripts/setup/command.ts";
 import { SERVICES, type ServiceSpec } from "../services.ts";
 import type { Tree } from "./cpio.ts";
 
@@ -13,25 +14,32 @@ import type { Tree } from "./cpio.ts";
 export const ENTRIES: Readonly<Record<string, string>> = {
   boot: "bootimg/boot/main.ts",
   supervisor: "hypervisor/supervisor/main.ts",
-  console: "mgmt/main.ts",
   vmm: "hypervisor/vmm/main.ts",
 };
 
 /** Where modules lie that are started as Workers beside their process's main module. */
-const WORKER_FOLDERS = ["hypervisor/vmm", "hypervisor/supervisor", "mgmt"];
+const WORKER_FOLDERS = ["hypervisor/vmm", "hypervisor/supervisor"];
 
 export interface AppRecipe {
   version: string;
   /** By name, as {@linkcode ENTRIES}. */
   entries?: Readonly<Record<string, string>>;
   services?: readonly ServiceSpec[];
-  /** Folders of files to take along: the name below /app, and the folder. */
-  folders?: Readonly<Record<string, string>>;
+  /** A folder with what the console's own build made. */
+  console: string;
+}
+
+/** Has the console build itself into `target`: `console.js` and the folder `mgmt` of its assets. */
+export async function buildConsole(target: string): Promise<void> {
+  // As a process of its own: the console's build belongs to the console's room.
+  await run([Deno.execPath(), "run", "-A", "--no-check", "mgmt/build.ts", "--out", target], {
+    cwd: CHECKOUT,
+  });
 }
 
 /** The tree below /app. */
 export async function appTree(recipe: AppRecipe): Promise<Tree> {
-  const { version, entries = ENTRIES, services = SERVICES, folders = {} } = recipe;
+  const { version, entries = ENTRIES, services = SERVICES } = recipe;
   const tree: Tree = new Map();
   const text = (name: string, content: string, mode = 0o644) =>
     tree.set(`app/${name}`, { kind: "file", mode, bytes: new TextEncoder().encode(content) });
@@ -41,9 +49,7 @@ export async function appTree(recipe: AppRecipe): Promise<Tree> {
   for (const [name, bytes] of await bundle({ ...entries, ...await workers() })) {
     tree.set(`app/${name}`, { kind: "file", bytes });
   }
-  for (const [name, folder] of Object.entries(folders)) {
-    await addFolder(tree, `app/${name}`, folder);
-  }
+  await addFolder(tree, "app", recipe.console);
   return tree;
 }
 

@@ -8,7 +8,7 @@ import { CACHE, CHECKOUT, OUT, progress } from "../../scripts/setup/checkout.ts"
 import { run } from "../../scripts/setup/command.ts";
 import { hostPackages } from "../../scripts/setup/host_packages.ts";
 import config from "../../deno.json" with { type: "json" };
-import { type AppRecipe, appTree } from "./app_root.ts";
+import { type AppRecipe, appTree, buildConsole } from "./app_root.ts";
 import { baseRoot } from "./base_root.ts";
 import { makeBootFile } from "./boot_file.ts";
 import { pack } from "./compress.ts";
@@ -30,7 +30,7 @@ export interface ImageResult {
 }
 
 /** What may differ from the image that is shipped: tests add a process of their own. */
-export interface ImageOptions extends Omit<AppRecipe, "version"> {
+export interface ImageOptions extends Omit<AppRecipe, "version" | "console"> {
   /** Where to write it; `out/denovisor-VERSION.img` by default. */
   path?: string;
 }
@@ -46,7 +46,12 @@ export async function buildImage(options: ImageOptions = {}): Promise<ImageResul
   const work = await Deno.makeTempDir({ dir: CACHE, prefix: ".image-" });
   try {
     const app = `${work}/app.cpio.zst`;
-    await pack(await appTree({ version, ...recipe }), { path: app, level: 19 });
+    const consoleFolder = `${work}/console`;
+    await buildConsole(consoleFolder);
+    await pack(await appTree({ version, console: consoleFolder, ...recipe }), {
+      path: app,
+      level: 19,
+    });
     const bootFile = `${work}/BOOTX64.EFI`;
     progress("assembling the appliance's image");
     await makeBootFile(bootFile, {

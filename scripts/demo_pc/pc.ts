@@ -90,10 +90,8 @@ export class Pc implements AsyncDisposable {
 
   /** Whether the PC has switched itself off within the time. */
   async isOff(limitSeconds: number): Promise<boolean> {
-    let timer: number | undefined;
-    const limit = new Promise<boolean>((resolve) => {
-      timer = setTimeout(() => resolve(false), limitSeconds * 1000);
-    });
+    const { promise: limit, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => resolve(false), limitSeconds * 1000);
     const off = this.#child.status.then(({ code }) => code === 0);
     return await Promise.race([off, limit]).finally(() => clearTimeout(timer));
   }
