@@ -176,6 +176,7 @@ Deno.test("vhost: after a reset nothing touches guest memory, and a driver can s
       // Frames that came in between wait in the tap: take them off before the next round.
       const next = rig.activate();
       const again = offerAll(next.rx);
+      signal(rig.host.queueNotifyFd(RX));
       assertEquals(receive(rig, next.rx, again, 1)[0], frame(300, 99));
       rig.device.reset();
     }
