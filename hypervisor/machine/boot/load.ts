@@ -27,6 +27,8 @@ export const BOOT = {
 } as const;
 
 const LOW_RAM_END = 0x9_FC00;
+/** What there is room for, with its 0, whatever a kernel says of itself. */
+const MAX_CMDLINE = LOW_RAM_END - BOOT.CMDLINE - 1;
 const HIGH_RAM_START = 0x10_0000;
 const PAGE = 4096;
 
@@ -41,28 +43,40 @@ export interface BootEntry {
   entry: number;
 }
 
-/** A file opened for reading; the name is for errors. */
-function openFile(path: string, what: string): { file: Deno.FsFile; length: number } {
-  try {
-    const file = Deno.openSync(path, { read: true });
-    const info = file.statSync();
-    if (!info.isFile) {
-      file.close();
-      throw new TypeError("it is not a file");
-    }
-    return { file, length: info.size };
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`Cannot read the ${what} "${path}": ${why}`, { cause });
-  }
-}
+/** A file that is read once; errors name it. */
+class BootFile implements Disposable {
+  readonly length: number;
+  readonly #file: Deno.FsFile;
+  readonly #refuse: (why: string, cause?: unknown) => TypeError;
 
-function readInto(file: Deno.FsFile, target: Uint8Array): void {
-  let at = 0;
-  while (at < target.length) {
-    const n = file.readSync(target.subarray(at));
-    if (n === null) throw new Error("it became shorter while it was read");
-    at += n;
+  constructor(path: string, what: string) {
+    this.#refuse = (why, cause) =>
+      new TypeError(`Cannot read the ${what} "${path}": ${why}`, { cause });
+    try {
+      // Before it is opened, which would wait for the other end of a pipe.
+      const { isFile, size } = Deno.statSync(path);
+      if (!isFile) throw this.#refuse("it is not a file");
+      this.length = size;
+      this.#file = Deno.openSync(path, { read: true });
+    } catch (error) {
+      if (error instanceof TypeError) throw error;
+      const missing = error instanceof Deno.errors.NotFound;
+      throw this.#refuse(missing ? "there is no such file" : String(error), error);
+    }
+  }
+
+  /** Fills `target` with the bytes from `position` on. */
+  readInto(target: Uint8Array, position = 0): void {
+    this.#file.seekSync(position, Deno.SeekMode.Start);
+    for (let at = 0; at < target.length;) {
+      const n = this.#file.readSync(target.subarray(at));
+      if (n === null) throw this.#refuse("it became shorter while it was read");
+      at += n;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#file.close();
   }
 }
 
@@ -73,15 +87,14 @@ export function loadLinux(
 ): BootEntry {
   const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
   const low = memory.regions[0].length;
-  const { file, length } = openFile(options.kernel, "kernel");
-  using _kernel = { [Symbol.dispose]: () => file.close() };
+  using kernel = new BootFile(options.kernel, "kernel");
   const refuse = (why: string) => new RangeError(`Cannot boot "${options.kernel}": ${why}`);
 
-  const head = new Uint8Array(Math.min(BZIMAGE_HEADER_BYTES, length));
-  readInto(file, head);
+  const head = new Uint8Array(Math.min(BZIMAGE_HEADER_BYTES, kernel.length));
+  kernel.readInto(head);
   let image;
   try {
-    image = parseBzImage(head, length);
+    image = parseBzImage(head, kernel.length);
   } catch (cause) {
     throw new SyntaxError(`Cannot boot "${options.kernel}": ${(cause as Error).message}`, {
       cause,
@@ -93,16 +106,15 @@ export function loadLinux(
     );
   }
   const cmdline = new TextEncoder().encode(options.cmdline);
-  if (cmdline.length > image.cmdlineSize) {
-    throw refuse(
-      `the command line is ${cmdline.length} bytes long and it takes ${image.cmdlineSize}`,
-    );
+  const longest = Math.min(image.cmdlineSize, MAX_CMDLINE);
+  if (cmdline.length > longest) {
+    throw refuse(`the command line is ${cmdline.length} bytes long and it takes ${longest}`);
   }
 
   let initrd: { address: number; length: number } | null = null;
   if (options.initrd !== undefined) {
-    const { file, length } = openFile(options.initrd, "initrd");
-    using _initrd = { [Symbol.dispose]: () => file.close() };
+    using file = new BootFile(options.initrd, "initrd");
+    const { length } = file;
     if (length === 0) {
       throw new RangeError(`Cannot boot with the initrd "${options.initrd}": it is empty`);
     }
@@ -115,15 +127,12 @@ export function loadLinux(
         } of memory and the guest has ${mib(memory.length)}`,
       );
     }
-    readInto(file, memory.bytes.subarray(address, address + length));
+    file.readInto(memory.bytes.subarray(address, address + length));
     initrd = { address, length };
   }
 
-  file.seekSync(image.payload.offset, Deno.SeekMode.Start);
-  readInto(
-    file,
-    memory.bytes.subarray(KERNEL_ADDRESS, KERNEL_ADDRESS + image.payload.length),
-  );
+  const { offset, length } = image.payload;
+  kernel.readInto(memory.bytes.subarray(KERNEL_ADDRESS, KERNEL_ADDRESS + length), offset);
   memory.bytes.set(cmdline, BOOT.CMDLINE);
   memory.bytes[BOOT.CMDLINE + cmdline.length] = 0;
   memory.bytes.set(acpiTables(options), RSDP_ADDRESS);

@@ -25,8 +25,10 @@ const EDX1_MTRR = 1 << 12;
 const EDX1_HTT = 1 << 28;
 /** Leaf 7, ECX */
 const ECX7_WAITPKG = 1 << 5;
-/** Leaf 7, EDX: AMX tiles need a permission that the host's process would have to ask for. */
+/** Leaf 7: AMX tiles need a permission that the host's process would have to ask for. */
 const EDX7_AMX = 1 << 22 | 1 << 24 | 1 << 25;
+const EAX7_1_AMX = 1 << 21;
+const EDX7_1_AMX = 1 << 8;
 /** Leaf 0x80000001, ECX */
 const ECX8_SVM = 1 << 2;
 const ECX8_TOPOEXT = 1 << 22;
@@ -65,7 +67,7 @@ export function guestCpuid(
   // Enough bits of the APIC id to number all CPUs of the package.
   const coreBits = Math.ceil(Math.log2(options.cpus));
   const entries = supported
-    .filter((e) => !TOPOLOGY_LEAVES.has(e.function))
+    .filter((e) => !TOPOLOGY_LEAVES.has(e.function) && !AMX_LEAVES.has(e.function))
     .map((e) => patch({ ...e }, { ...options, vendor, coreBits }));
   const max = supported.find((e) => e.function === 0)?.eax ?? 0;
   if (max >= 0xB) entries.push(...topology(0xB, options, coreBits));
@@ -77,6 +79,9 @@ export function guestCpuid(
 
 /** Made anew, because KVM passes on what the host's CPU says of itself. */
 const TOPOLOGY_LEAVES = new Set([0xB, 0x1F, 0x8000_001E]);
+
+/** A leaf that is not there reads as zeros. */
+const AMX_LEAVES = new Set([0x1D, 0x1E]);
 
 function patch(
   e: CpuidEntry,
@@ -103,13 +108,16 @@ function patch(
       if (e.index === 0) {
         e.ecx = (e.ecx & ~ECX7_WAITPKG) >>> 0;
         e.edx = (e.edx & ~EDX7_AMX) >>> 0;
+      } else if (e.index === 1) {
+        e.eax = (e.eax & ~EAX7_1_AMX) >>> 0;
+        e.edx = (e.edx & ~EDX7_1_AMX) >>> 0;
       }
       break;
     case 0xA:
       Object.assign(e, { eax: 0, ebx: 0, ecx: 0, edx: 0 });
       break;
     case 0x8000_0001:
-      e.ecx &= ~ECX8_SVM;
+      e.ecx &= ~(ECX8_SVM | ECX8_CMP_LEGACY);
       if (o.vendor === "amd") e.ecx |= ECX8_TOPOEXT | (smp ? ECX8_CMP_LEGACY : 0);
       e.ecx >>>= 0;
       break;

@@ -1,0 +1,105 @@
+import { assert, assertEquals } from "@std/assert";
+import type { CpuidEntry } from "../../kvm/kvm.ts";
+import { Dtable, Fpu, LapicState, Regs, Segment, Sregs } from "../../kvm/structs.ts";
+import type { Vcpu } from "../../kvm/vcpu.ts";
+import { map } from "../../sys/mapping.ts";
+import { BOOT } from "../boot/load.ts";
+import { GuestMemory } from "../memory.ts";
+import { setUpBootVcpu, setUpVcpu, writeDescriptorTables } from "./setup.ts";
+
+/** A vCPU that keeps what it is given. */
+class FakeVcpu {
+  readonly order: string[] = [];
+  readonly msrs = new Map<number, bigint>();
+  regsNow = Regs.create();
+  sregsNow = Sregs.create({ apic_base: 0xFEE0_0900 });
+  lapicNow = LapicState.create();
+  fpuNow = Fpu.create();
+
+  setCpuid(entries: readonly CpuidEntry[]) {
+    this.order.push(`cpuid ${entries.length}`);
+  }
+  setMsrs(msrs: readonly (readonly [number, bigint])[]) {
+    this.order.push("msrs");
+    for (const [index, data] of msrs) this.msrs.set(index, data);
+  }
+  setFpu(fpu: typeof this.fpuNow) {
+    this.fpuNow = fpu;
+  }
+  lapic = () => this.lapicNow;
+  setLapic(lapic: typeof this.lapicNow) {
+    this.lapicNow = lapic;
+  }
+  sregs = () => this.sregsNow;
+  setSregs(sregs: typeof this.sregsNow) {
+    this.sregsNow = sregs;
+  }
+  setRegs(regs: typeof this.regsNow) {
+    this.regsNow = regs;
+  }
+  get vcpu(): Vcpu {
+    return this as unknown as Vcpu;
+  }
+}
+
+const segmentOf = (field: BigUint64Array) => Segment.at(field.buffer, field.byteOffset);
+
+Deno.test("the boot processor starts in 64-bit mode at the entry, with RSI at the zero page", () => {
+  const fake = new FakeVcpu();
+  setUpBootVcpu(fake.vcpu, 0x10_0200);
+  const { regsNow: regs, sregsNow: sregs } = fake;
+  assertEquals([regs.rip, regs.rsi, regs.rflags], [0x10_0200n, BOOT.ZERO_PAGE, 2]);
+  assertEquals(regs.rsp, BOOT.STACK);
+  assertEquals(sregs.cr0, 0x8000_0001);
+  assertEquals([sregs.cr3, sregs.cr4, sregs.efer], [BOOT.PML4, 0x20, 0x500]);
+  assertEquals(sregs.apic_base, 0xFEE0_0900, "what is not ours stays");
+  const { selector, type, s, present, l, db, g, dpl, limit } = segmentOf(sregs.cs);
+  assertEquals(
+    { selector, type, s, present, l, db, g, dpl, limit },
+    { selector: 8, type: 0xB, s: 1, present: 1, l: 1, db: 0, g: 1, dpl: 0, limit: 0xFFFF_FFFF },
+  );
+  for (const field of [sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss]) {
+    const data = segmentOf(field);
+    assertEquals([data.selector, data.type, data.l, data.db], [0x10, 3, 0, 1]);
+  }
+  const task = segmentOf(sregs.tr);
+  assertEquals([task.selector, task.type, task.s, task.present], [0x18, 0xB, 0, 1]);
+});
+
+Deno.test("the descriptor tables in memory are those that the segments were made from", () => {
+  const mapping = map(2 ** 20);
+  const memory = new GuestMemory(mapping.address, mapping.length);
+  writeDescriptorTables(memory);
+  const fake = new FakeVcpu();
+  setUpBootVcpu(fake.vcpu, 0);
+  const { gdt: field, idt: idtField, cs } = fake.sregsNow;
+  const gdt = Dtable.at(field.buffer, field.byteOffset);
+  const idt = Dtable.at(idtField.buffer, idtField.byteOffset);
+  assertEquals([gdt.base, gdt.limit, idt.base], [BOOT.GDT, 31, BOOT.IDT]);
+  assert(gdt.base + gdt.limit < idt.base);
+  assertEquals(memory.view.getBigUint64(BOOT.GDT, true), 0n);
+  const code = memory.view.getBigUint64(BOOT.GDT + segmentOf(cs).selector, true);
+  assertEquals([code >> 53n & 1n, code >> 40n & 15n], [1n, 0xBn]);
+  mapping.unmap();
+});
+
+Deno.test("every processor gets CPUID before the MSRs whose meaning depends on it", () => {
+  const fake = new FakeVcpu();
+  setUpVcpu(fake.vcpu, []);
+  assertEquals(fake.order, ["cpuid 0", "msrs"]);
+  assertEquals(fake.msrs.get(0x2FF), 0x806n, "MTRRs on, write-back");
+  assertEquals(fake.msrs.get(0x1A0), 1n, "fast strings");
+  assertEquals(fake.msrs.get(0x10), 0n, "all clocks start at 0");
+  assertEquals([fake.fpuNow.fcw, fake.fpuNow.mxcsr], [0x37F, 0x1F80]);
+});
+
+Deno.test("LINT0 takes the PIC's interrupts, LINT1 is NMI, and their masks stay", () => {
+  const fake = new FakeVcpu();
+  const view = new DataView(fake.lapicNow.regs.buffer);
+  view.setUint32(0x350, 0x1_0000, true);
+  view.setUint32(0x360, 0x1_0700, true);
+  setUpVcpu(fake.vcpu, []);
+  const after = new DataView(fake.lapicNow.regs.buffer);
+  assertEquals(after.getUint32(0x350, true), 0x1_0700);
+  assertEquals(after.getUint32(0x360, true), 0x1_0400);
+});
