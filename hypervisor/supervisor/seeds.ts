@@ -6,6 +6,7 @@
 import { join } from "@std/path";
 import { GuestCreate, type ImageKind, SeedGuest } from "./api/schemas.ts";
 import { parseBody } from "./http/body.ts";
+import { fileStream } from "./images/file_stream.ts";
 import { messageOf } from "./log.ts";
 import type { Supervisor } from "./supervisor.ts";
 
@@ -55,7 +56,7 @@ async function importImage(
 ) {
   // An import that a power cut broke off between image and guest is taken up again.
   if (images.get(image.kind, image.name) !== null) return;
-  using file = await Deno.open(path);
+  const file = await Deno.open(path);
   const { size } = await file.stat();
-  await images.put(image, file.readable, { size });
+  await images.put(image, fileStream(file), { size });
 }

@@ -7,6 +7,7 @@ import { basename } from "@std/path";
 import { type Guest, type GuestCreate, IMAGE_KINDS, type ImageKind } from "../api/schemas.ts";
 import type { UnixApi } from "../api/unix.ts";
 import { mebibytes, parseRest, UsageError, wholeNumber } from "./arguments.ts";
+import { fileStream } from "../images/file_stream.ts";
 import { attachTerminal } from "./terminal.ts";
 import { table } from "./table.ts";
 
@@ -196,10 +197,10 @@ export const COMMANDS: readonly Command[] = [
     async run(context, rest) {
       const { words: [kind, file, name, ...more] } = parseRest(rest, {});
       if (file === undefined || more.length > 0) throw new UsageError("it takes KIND FILE [NAME]");
-      using source = await Deno.open(file);
-      const { size } = await source.stat();
       const image = { kind: imageKind(kind), name: name ?? basename(file) };
-      await context.api.client.upload(image, source.readable, { size });
+      const source = await Deno.open(file);
+      const { size } = await source.stat();
+      await context.api.client.upload(image, fileStream(source), { size });
     },
   },
   {

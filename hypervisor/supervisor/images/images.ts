@@ -89,9 +89,14 @@ export class Images {
     bytes: ReadableStream<Uint8Array<ArrayBuffer>>,
     options: { size?: number; signal?: AbortSignal } = {},
   ): Promise<Image> {
+    try {
+      this.#refuseExisting(kind, name);
+      await this.#refuseTooLarge(name, options.size ?? 0);
+    } catch (error) {
+      await bytes.cancel().catch(() => {});
+      throw error;
+    }
     const path = this.path(kind, name);
-    this.#refuseExisting(kind, name);
-    await this.#refuseTooLarge(name, options.size ?? 0);
     const temporary = join(this.#directory, kind, UPLOAD_PREFIX + crypto.randomUUID());
     try {
       {
