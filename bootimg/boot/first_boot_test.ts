@@ -1,0 +1,123 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { PARTITION_TYPES, type PartitionTable } from "../disk/gpt.ts";
+import { fatLabel } from "../disk/fat.ts";
+import { BOOT_NAME, DATA_NAME, UNFINISHED_NAME } from "../disk/names.ts";
+import { fingerprint } from "./certificate.ts";
+import { kvmModule } from "./coldplug.ts";
+import { findBoot, MIN_DATA_SECTORS, planData } from "./data.ts";
+import { parsePartitionId } from "./efi.ts";
+import { chooseCard } from "./network.ts";
+import { parseProgress } from "./shutdown.ts";
+
+const BOOT_ID = "aaaaaaaa-2222-3333-4444-555555555555";
+const IMAGE: PartitionTable = {
+  diskId: "11111111-2222-3333-4444-555555555555",
+  partitions: [{
+    number: 1,
+    type: PARTITION_TYPES.efiSystem,
+    id: BOOT_ID,
+    name: BOOT_NAME,
+    firstSector: 2048,
+    lastSector: 131071,
+  }],
+};
+const DISK_SECTORS = 12 * 1024 * 1024;
+
+Deno.test("the data partition takes all the room behind the image", () => {
+  const [boot, data] = planData(IMAGE, DISK_SECTORS).partitions;
+  assertEquals(boot, IMAGE.partitions[0]);
+  assertEquals(data.name, UNFINISHED_NAME);
+  assertEquals(data.number, 2);
+  assertEquals(data.firstSector, 131072);
+  assertEquals(DISK_SECTORS - data.lastSector <= 2048 + 1, true);
+});
+
+Deno.test("a first boot that was cut is made anew in the same place", () => {
+  const cut = planData(IMAGE, DISK_SECTORS);
+  const [, first] = cut.partitions;
+  const [, second, ...more] = planData(cut, DISK_SECTORS).partitions;
+  assertEquals({ ...second, id: "" }, { ...first, id: "" });
+  assertEquals(more, []);
+});
+
+Deno.test("a finished data partition is never planned away", () => {
+  const [boot, data] = planData(IMAGE, DISK_SECTORS).partitions;
+  const finished = { ...IMAGE, partitions: [boot, { ...data, name: DATA_NAME }] };
+  assertThrows(() => planData(finished, DISK_SECTORS), RangeError, "0 MiB are free");
+});
+
+Deno.test("a disk that is too small is refused with what it needs", () => {
+  const small = 131072 + MIN_DATA_SECTORS - 2048;
+  assertThrows(() => planData(IMAGE, small), RangeError, "512 are needed; use a larger disk");
+});
+
+Deno.test("the disk that was booted from is told by its partition's id, else the first is taken", () => {
+  const other = {
+    table: { ...IMAGE, partitions: [{ ...IMAGE.partitions[0], id: crypto.randomUUID() }] },
+  };
+  const own = { table: IMAGE };
+  const none = { table: { ...IMAGE, partitions: [] } };
+  assertEquals(findBoot([none, other, own], BOOT_ID), own);
+  assertEquals(findBoot([none, other, own], null), other);
+  assertEquals(findBoot([none], BOOT_ID), undefined);
+});
+
+Deno.test("the loader's variable is read as UTF-16 behind its attributes", () => {
+  const text = new TextEncoder().encode(
+    [...BOOT_ID.toUpperCase()].map((it) => `${it}\0`).join("") + "\0\0",
+  );
+  assertEquals(parsePartitionId(new Uint8Array([6, 0, 0, 0, ...text])), BOOT_ID);
+  fc.assert(fc.property(fc.uint8Array(), (bytes) => {
+    assertEquals(parsePartitionId(bytes), null);
+  }));
+});
+
+Deno.test("FAT volumes tell their label, others none", () => {
+  const sector = new Uint8Array(512);
+  sector.set([0x55, 0xaa], 510);
+  sector.set(new TextEncoder().encode("DENOVISOR  FAT32   "), 71);
+  assertEquals(fatLabel(sector), "DENOVISOR");
+  const older = new Uint8Array(512);
+  older.set([0x55, 0xaa], 510);
+  older.set(new TextEncoder().encode("STICK      FAT16   "), 43);
+  assertEquals(fatLabel(older), "STICK");
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
+    assertEquals(fatLabel(bytes), null);
+  }));
+});
+
+Deno.test("the card with a cable wins; without any the first, but only after a while", () => {
+  const cards = [{ name: "eth0", hasCarrier: false }, { name: "eth1", hasCarrier: true }];
+  assertEquals(chooseCard(cards, false), "eth1");
+  assertEquals(chooseCard(cards.slice(0, 1), false), null);
+  assertEquals(chooseCard(cards.slice(0, 1), true), "eth0");
+  assertEquals(chooseCard([], true), null);
+});
+
+Deno.test("the processor's flags tell which KVM module serves it", () => {
+  assertEquals(kvmModule("flags\t\t: fpu vmx sse\n"), "kvm_intel");
+  assertEquals(kvmModule("model name : x\nflags : fpu svm\n"), "kvm_amd");
+  assertEquals(kvmModule("flags : fpu vmx_like svmish\n"), null);
+});
+
+Deno.test("a certificate's fingerprint is that of its bytes", async () => {
+  const pem = "-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----\n";
+  // SHA-256 of 00 01 02.
+  assertEquals(
+    await fingerprint(pem),
+    "AE:4B:32:80:E5:6E:2F:AF:83:F4:14:A6:E3:DA:BE:9D:5F:BE:18:97:65:44:C0:5F:ED:12:1A:CC:B8:5B:53:FC",
+  );
+  await assertRejects(() => fingerprint("no certificate"), SyntaxError);
+});
+
+Deno.test("the supervisor's progress is read line by line, and anything else is refused", () => {
+  assertEquals(parseProgress('{"done":true,"running":[],"forced":["a"]}').forced, ["a"]);
+  fc.assert(fc.property(fc.oneof(fc.json(), fc.string()), (line) => {
+    try {
+      parseProgress(line);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+    }
+  }));
+});
