@@ -151,7 +151,7 @@ class Walk {
     await this.#terminalShows(/[#$] *$/);
     this.#options.onStage("logged in at the guest");
     await this.#type("uname -a\n");
-    const [answer] = await this.#terminalShows(/Linux \S+ \S+ #\d.*GNU\/Linux/);
+    const [, answer] = await this.#terminalShows(/uname -a *(Linux \S+ \S+ #\d.*GNU\/Linux)/);
     await this.#picture("guest-answered");
     this.#options.onStage("the guest answered");
     return answer;
@@ -176,6 +176,8 @@ class Walk {
   }
 
   async #picture(name: string): Promise<void> {
+    // Off every button, whose hint would cover what lies below.
+    await this.#page.mouse.move(0, 0);
     const number = String(++this.#pictures).padStart(2, "0");
     await this.#page.screenshot({ path: `${this.#options.pictures}/${number}-${name}.png` });
   }

@@ -38,6 +38,9 @@ export interface GuestsOptions {
 const BOUND_LOGS_MS = 5_000;
 const SHUTDOWN_POLL_MS = 200;
 
+/** Between two tries to reach a VMM that is being set up. */
+const OPEN_AGAIN_MS = 50;
+
 export class Guests {
   readonly #options: GuestsOptions;
   readonly #lives = new Map<string, GuestLife>();
@@ -192,14 +195,20 @@ export class Guests {
   /** A connection to the guest's serial port. */
   async openSerial(id: string): Promise<Control> {
     const life = this.#life(id);
-    refuse("console", life.state);
-    try {
-      return await openControl(this.#controlSocket(id), { op: "serial" });
-    } catch (error) {
-      throw problem(
-        "busy",
-        `Cannot open the console of "${life.record.name}": ${messageOf(error)}`,
-      );
+    while (true) {
+      refuse("console", life.state);
+      try {
+        return await openControl(this.#controlSocket(id), { op: "serial" });
+      } catch (error) {
+        // A VMM that is being set up does not listen yet: whoever is early gets to see it all.
+        if (life.state !== "starting") {
+          throw problem(
+            "busy",
+            `Cannot open the console of "${life.record.name}": ${messageOf(error)}`,
+          );
+        }
+        await new Promise((resolve) => setTimeout(resolve, OPEN_AGAIN_MS));
+      }
     }
   }
 
