@@ -35,20 +35,14 @@ export async function forward(request: Request, options: ForwardOptions): Promis
   if (!release) {
     return problem(503, "too_many_streams", "Cannot open another event stream: close some pages");
   }
-  const stop = new AbortController();
-  request.signal.addEventListener("abort", () => stop.abort());
   try {
     const response = await options.upstream.fetch(pathname + search, {
       method: request.method,
       headers,
       body,
-      signal: stop.signal,
       ...(body && { duplex: "half" }),
     });
-    const answer = passOn(response.body, () => {
-      release();
-      stop.abort();
-    });
+    const answer = passOn(response.body, release);
     return new Response(answer, { status: response.status, headers: responseHeaders(response) });
   } catch (error) {
     release();
@@ -56,7 +50,6 @@ export async function forward(request: Request, options: ForwardOptions): Promis
     if (bodyError) {
       return problem(408, "body_stalled", "Cannot read the body: nothing came for 30 seconds");
     }
-    if (request.signal.aborted) return new Response(null, { status: 499 });
     console.error("Cannot reach the supervisor:", error instanceof Error ? error.message : error);
     return unreachable();
   }

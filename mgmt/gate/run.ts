@@ -46,6 +46,9 @@ export async function runConsole(options: Options, pages: Handler): Promise<Runn
 export async function main(options: Options, pages: Handler): Promise<void> {
   const console_ = await runConsole(options, pages);
   console.log(`console: serving https on port ${console_.port}`);
+  if (console_.httpPort !== null) {
+    console.log(`console: sending http on to it from port ${console_.httpPort}`);
+  }
   console.log(`console: certificate SHA-256 ${console_.fingerprint}`);
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     // Streams may stay open for as long as someone looks at them; they are not waited for.

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import type { Host, Image, ImageKind } from "../../hypervisor/supervisor/api/schemas.ts";
 import { call, fieldErrors, loadSchemas, messageOf } from "../client/api.ts";
 import { type ControlAttributes, Field } from "../client/field.tsx";
+import { useHydrated } from "../client/hydrated.ts";
 import { checkForm, focusFirst } from "../client/forms.ts";
 import { putGuest, useLive } from "../client/live.ts";
 import { follow } from "../client/shortcuts.ts";
@@ -70,6 +71,7 @@ interface CreateFormProps {
 function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
   const [errors, setErrors] = useState<Record<string, string>>({});
   const [isBusy, setBusy] = useState(false);
+  const isHydrated = useHydrated();
   const [disk, setDisk] = useState(disks[0]?.name ?? EMPTY_DISK);
   const [memory, setMemory] = useState("512");
   const [cmdline, setCmdline] = useState(CMDLINE);
@@ -109,7 +111,7 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
 
   const most = host.memoryFreeMiB;
   return (
-    <form class="form" onSubmit={submit} noValidate f-client-nav={false}>
+    <form class="form" method="post" onSubmit={submit} noValidate f-client-nav={false}>
       {errors.form && <div class="banner" role="alert">{errors.form}</div>}
       <p class="unseen" role="alert">
         {Object.keys(errors).length > 0 ? `Not created: ${Object.values(errors).join(". ")}` : ""}
@@ -250,7 +252,12 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
         ))}
       </fieldset>
       <div class="row form-end">
-        <button type="submit" class="button primary" aria-busy={isBusy ? "true" : undefined}>
+        <button
+          type="submit"
+          class="button primary"
+          disabled={!isHydrated}
+          aria-busy={isBusy ? "true" : undefined}
+        >
           {isBusy ? "Creating" : "Create guest"}
         </button>
         <a class="button quiet" href="/">Cancel</a>

@@ -1,11 +1,13 @@
 import { useRef, useState } from "preact/hooks";
 import { call, isApiError, messageOf } from "../client/api.ts";
 import { Field } from "../client/field.tsx";
+import { useHydrated } from "../client/hydrated.ts";
 
 export default function LoginForm({ next }: { next: string }) {
   const input = useRef<HTMLInputElement>(null);
   const [error, setError] = useState("");
   const [isBusy, setBusy] = useState(false);
+  const isHydrated = useHydrated();
 
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
@@ -32,7 +34,7 @@ export default function LoginForm({ next }: { next: string }) {
   };
 
   return (
-    <form class="stack" onSubmit={submit} noValidate f-client-nav={false}>
+    <form class="stack" method="post" onSubmit={submit} noValidate f-client-nav={false}>
       {/* Password managers want a name to go with it. */}
       <input type="text" name="username" value="admin" autoComplete="username" hidden readOnly />
       <Field id="password" label="Administrator's password" error={error}>
@@ -48,7 +50,12 @@ export default function LoginForm({ next }: { next: string }) {
         )}
       </Field>
       <p class="unseen" role="alert">{error}</p>
-      <button type="submit" class="button primary wide" aria-busy={isBusy ? "true" : undefined}>
+      <button
+        type="submit"
+        class="button primary wide"
+        disabled={!isHydrated}
+        aria-busy={isBusy ? "true" : undefined}
+      >
         {isBusy ? "Signing in" : "Sign in"}
       </button>
     </form>

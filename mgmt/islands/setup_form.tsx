@@ -1,12 +1,14 @@
 import { useState } from "preact/hooks";
 import { call, fieldErrors, isApiError, messageOf } from "../client/api.ts";
 import { Field } from "../client/field.tsx";
+import { useHydrated } from "../client/hydrated.ts";
 
 const SHORTEST = 10;
 
 export default function SetupForm() {
   const [errors, setErrors] = useState<Record<string, string>>({});
   const [isBusy, setBusy] = useState(false);
+  const isHydrated = useHydrated();
   const [isShown, setShown] = useState(false);
 
   const submit = async (event: SubmitEvent) => {
@@ -42,7 +44,7 @@ export default function SetupForm() {
 
   const type = isShown ? "text" : "password";
   return (
-    <form class="stack" onSubmit={submit} noValidate f-client-nav={false}>
+    <form class="stack" method="post" onSubmit={submit} noValidate f-client-nav={false}>
       <Field
         id="code"
         label="Code on the host's screen"
@@ -86,7 +88,12 @@ export default function SetupForm() {
         <span>Show the passwords</span>
       </label>
       <p class="unseen" role="alert">{Object.values(errors).join(". ")}</p>
-      <button type="submit" class="button primary wide" aria-busy={isBusy ? "true" : undefined}>
+      <button
+        type="submit"
+        class="button primary wide"
+        disabled={!isHydrated}
+        aria-busy={isBusy ? "true" : undefined}
+      >
         {isBusy ? "Setting up" : "Set the password"}
       </button>
     </form>

@@ -41,6 +41,7 @@ export class FakeApi {
   readonly log: string[] = [];
   /** Headers of the last request that changes something. */
   lastHeaders: Headers = new Headers();
+  #held: Promise<void> | null = null;
   readonly #setupCode: string;
   readonly #sessions = new Map<string, string>();
   readonly #streams = new Set<(name: string, data: unknown) => void>();
@@ -79,7 +80,17 @@ export class FakeApi {
     return serial;
   }
 
-  /** Breaks all event streams, as a supervisor that starts again does. */
+  /** Lets uploads wait after their first bytes, until what it returns is called. */
+  holdUploads(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#held = promise;
+    return () => {
+      this.#held = null;
+      resolve();
+    };
+  }
+
+  /** Ends all sessions. */
   signOutAll(): void {
     this.#sessions.clear();
   }
@@ -247,7 +258,10 @@ export class FakeApi {
     }
     if (known) throw problem(409, "image_exists", `Cannot upload "${name}": it exists`);
     let sizeBytes = 0;
-    for await (const chunk of request.body ?? []) sizeBytes += chunk.length;
+    for await (const chunk of request.body ?? []) {
+      sizeBytes += chunk.length;
+      await this.#held;
+    }
     const image: Image = { kind, name, sizeBytes, createdAt: new Date().toISOString(), usedBy: [] };
     this.images = [...this.images, image];
     return Response.json(image, { status: 201 });

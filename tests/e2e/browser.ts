@@ -1,0 +1,130 @@
+/**
+ * A headless browser that speaks to nobody but the console, and remembers what its own console said.
+ *
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import axe from "axe-core";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+
+const CHROMIUM = "/usr/bin/chromium";
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-default-apps",
+  "--disable-domain-reliability",
+  "--disable-extensions",
+  "--disable-sync",
+  "--metrics-recording-only",
+  "--no-first-run",
+  "--no-pings",
+];
+
+export async function openBrowser(): Promise<Browser & AsyncDisposable> {
+  return await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+}
+
+export interface VisitOptions {
+  url: string;
+  width?: number;
+  height?: number;
+  colorScheme?: "light" | "dark";
+}
+
+/** One person's browser window. */
+export class Visit implements AsyncDisposable {
+  readonly page: Page;
+  readonly context: BrowserContext;
+  readonly url: string;
+  /** Errors and warnings that the browser told, less those that a test expects. */
+  readonly complaints: string[] = [];
+
+  private constructor(page: Page, url: string) {
+    this.page = page;
+    this.context = page.context();
+    this.url = url;
+    page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) {
+        this.complaints.push(`${message.text()} (${message.location().url})`);
+      }
+    });
+    page.on("pageerror", (error) => this.complaints.push(error.message));
+  }
+
+  static async start(browser: Browser, options: VisitOptions): Promise<Visit> {
+    const context = await browser.newContext({
+      baseURL: options.url,
+      ignoreHTTPSErrors: true,
+      colorScheme: options.colorScheme ?? "light",
+      viewport: { width: options.width ?? 1280, height: options.height ?? 800 },
+    });
+    context.setDefaultTimeout(15_000);
+    return new Visit(await context.newPage(), options.url);
+  }
+
+  /** Signs in by the form. */
+  async signIn(password: string): Promise<void> {
+    await this.page.goto("/login");
+    await this.page.getByLabel("Administrator's password").fill(password);
+    await this.page.getByRole("button", { name: "Sign in" }).click();
+    await this.live();
+  }
+
+  /** Waits until islands are alive and the event stream has told all. */
+  async live(): Promise<void> {
+    await this.page.locator(".connection.live").waitFor();
+  }
+
+  /** Waits until the terminal's last line matches. */
+  async terminalShows(pattern: RegExp): Promise<void> {
+    await this.page.waitForFunction(
+      ({ source }) => {
+        const rows = [...document.querySelectorAll(".xterm-rows > div")];
+        const text = rows.map((row) => row.textContent ?? "").join("\n").replaceAll("\u00a0", " ");
+        return new RegExp(source).test(text.trimEnd());
+      },
+      { source: pattern.source },
+    );
+  }
+
+  /** Takes out complaints that match; fails where there was none. */
+  expectComplaint(pattern: RegExp): void {
+    const at = this.complaints.findIndex((text) => pattern.test(text));
+    assertEquals(at >= 0, true, `no complaint matches ${pattern}: ${this.complaints.join("; ")}`);
+    for (let i = this.complaints.length - 1; i >= 0; i--) {
+      if (pattern.test(this.complaints[i])) this.complaints.splice(i, 1);
+    }
+  }
+
+  /** Fails where a page is wider than the window. */
+  async assertFits(): Promise<void> {
+    const over = await this.page.evaluate(() =>
+      document.documentElement.scrollWidth - globalThis.innerWidth
+    );
+    assertEquals(over <= 0, true, `${this.page.url()} is ${over} pixels too wide`);
+  }
+
+  /** Fails where the page keeps someone out. */
+  async assertAccessible(): Promise<void> {
+    // By the debugger, which the page's policy does not bind.
+    await this.page.evaluate(axe.source);
+    const violations = await this.page.evaluate(async () => {
+      const { violations } = await (globalThis as unknown as { axe: typeof axe }).axe.run(
+        document,
+        {
+          runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+        },
+      );
+      return violations.map(({ id, nodes }) =>
+        `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join(" | ")}`
+      );
+    });
+    assertEquals(violations, [], `at ${this.page.url()}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.context.close();
+    assertEquals(this.complaints, [], "the browser told errors");
+  }
+}

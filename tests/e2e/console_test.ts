@@ -1,0 +1,421 @@
+/**
+ * The console in a real browser, before a made-up host.
+ *
+ * @module
+ */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { Bench, PASSWORD, Site } from "./site.ts";
+
+let bench: Bench;
+/** What most tests share; they leave its guests as they found them. */
+let site: Site;
+
+Deno.test.beforeAll(async () => {
+  bench = await Bench.open();
+  site = await Site.open(bench);
+});
+
+Deno.test.afterAll(async () => {
+  await site[Symbol.asyncDispose]();
+  await bench[Symbol.asyncDispose]();
+});
+
+/** Processes and sockets outlive a test, since tests share them. */
+function browserTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
+}
+
+browserTest("a new host is set up with its code, and then wants the password", async () => {
+  await using site = await Site.open(bench, { password: undefined, setupCode: "ABCD-1234" });
+  await using visit = await site.visit();
+  const { page } = visit;
+  await page.goto("/");
+  assertEquals(new URL(page.url()).pathname, "/setup");
+  const fill = async (code: string, password: string, again = password) => {
+    await page.getByLabel("Code on the host's screen").fill(code);
+    await page.getByLabel("New administrator's password").fill(password);
+    await page.getByLabel("The same once more").fill(again);
+    await page.getByRole("button", { name: "Set the password" }).click();
+  };
+  // Hydrated once the check reacts.
+  await page.getByLabel("Show the passwords").check();
+  await page.locator("#password[type=text]").waitFor();
+  await fill("ABCD-1234", "short");
+  await page.getByText("Take at least 10 characters").first().waitFor();
+  await fill("ABCD-1234", PASSWORD, "something else");
+  await page.getByText("The two passwords differ").first().waitFor();
+  await fill("WRONG", PASSWORD);
+  await page.getByText("the code is wrong").first().waitFor();
+  visit.expectComplaint(/status of 403/);
+  await fill("abcd-1234", PASSWORD);
+  await page.waitForURL("**/login?new");
+  await visit.assertAccessible();
+  await page.getByLabel("Administrator's password").fill("not the password");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByText("the password is wrong").first().waitFor();
+  visit.expectComplaint(/status of 401/);
+  assertEquals(
+    await page.locator("#password").evaluate((it) => it === document.activeElement),
+    true,
+  );
+  await page.getByLabel("Administrator's password").fill(PASSWORD);
+  await page.keyboard.press("Enter");
+  await visit.live();
+  assertEquals(new URL(page.url()).pathname, "/");
+});
+
+browserTest("guests are live without the page asking again", async () => {
+  await using visit = await site.visitSignedIn();
+  const { page } = visit;
+  const row = page.getByRole("row").filter({ hasText: "attic" });
+  const state = (text: string) => row.locator(".state", { hasText: text }).waitFor();
+  await state("Stopped");
+  const asked = site.api.log.length;
+  const id = site.guestNamed("attic");
+  site.api.put(id, { state: "starting" });
+  await state("Starting");
+  site.api.put(id, { state: "running", startedAt: new Date().toISOString() });
+  await state("Running");
+  await page.getByText("3 of 5 running").waitFor();
+  assertEquals(site.api.log.slice(asked), []);
+  site.api.put(id, { state: "stopped", startedAt: null });
+  await state("Stopped");
+});
+
+browserTest(
+  "a guest is started, stopped and forced off; what cannot be says why",
+  async () => {
+    await using visit = await site.visitSignedIn();
+    const { page } = visit;
+    const button = (name: string) => page.getByRole("button", { name, exact: true });
+    await page.getByRole("link", { name: "attic" }).click();
+    await page.getByRole("heading", { level: 1, name: /attic/ }).getByText("Stopped").waitFor();
+    assertEquals(await button("Stop").getAttribute("aria-disabled"), "true");
+    await button("Stop").focus();
+    await page.getByText("Cannot stop a guest that is stopped").waitFor();
+    await button("Start").click();
+    await page.getByRole("heading", { level: 1 }).getByText("Running").waitFor();
+    assertEquals(await button("Delete").getAttribute("aria-disabled"), "true");
+    await button("Stop").click();
+    await page.getByText("Pressed the power button of attic").waitFor();
+    await button("Force off").click();
+    await page.getByRole("dialog").getByRole("button", { name: "Force off" }).click();
+    await page.getByRole("heading", { level: 1 }).getByText("Stopped").waitFor();
+    assertEquals(await button("Stop").getAttribute("aria-disabled"), "true");
+    assertMatch(site.api.lastHeaders.get("x-csrf-token") ?? "", /^[\w-]{30,}$/);
+    assertEquals(site.api.lastHeaders.get("x-forwarded-for"), "127.0.0.1");
+  },
+);
+
+browserTest("the terminal echoes, survives a reload and comes back by itself", async () => {
+  await using visit = await site.visitSignedIn();
+  const { page } = visit;
+  const id = site.guestNamed("web-1");
+  await page.goto(`/guests/${id}`);
+  await visit.terminalShows(/web-1 login:$/);
+  await page.locator(".link-open").waitFor();
+  await page.keyboard.press("t");
+  await page.keyboard.type("uname\r");
+  await visit.terminalShows(/you typed: uname\nweb-1:~#$/);
+  await page.reload();
+  await visit.terminalShows(/you typed: uname\nweb-1:~#$/);
+  site.api.serial(id).end();
+  await page.locator(".link-waiting").waitFor();
+  await page.locator(".link-open").waitFor();
+  await visit.terminalShows(/web-1:~#$/);
+  // Colours that no style sheet can know beforehand.
+  site.api.serial(id).print("\r\n\x1b[38;2;10;200;30mtrue\x1b[0m \x1b[31mred\x1b[0m $ ");
+  await visit.terminalShows(/true red \$$/);
+  const colour = await page.locator(".xterm-rows span", { hasText: /^true$/ })
+    .evaluate((it) => getComputedStyle(it).color);
+  assertEquals(colour, "rgb(10, 200, 30)");
+  const plain = await page.locator(".xterm-rows").evaluate((it) => getComputedStyle(it).color);
+  assertEquals(plain, "rgb(223, 231, 226)");
+  await page.keyboard.press("t");
+  await page.keyboard.press("Shift+Escape");
+  assertEquals(await page.evaluate(() => document.activeElement?.textContent), "Full screen");
+});
+
+browserTest(
+  "a guest that runs off keeps its last screen, and says that it is off",
+  async () => {
+    await using visit = await site.visitSignedIn();
+    const { page } = visit;
+    await page.goto(`/guests/${site.guestNamed("lab-router")}`);
+    await page.getByText("lab-router is off").waitFor();
+    await page.getByText("it found no root file system").waitFor();
+  },
+);
+
+browserTest("a guest is created; wrong fields are told at the fields", async () => {
+  await using visit = await site.visitSignedIn();
+  const { page } = visit;
+  await page.getByRole("link", { name: "New guest" }).click();
+  await page.waitForURL("**/guests/new");
+  const name = page.getByLabel("Name", { exact: true });
+  await name.fill("Not A Name");
+  await page.getByLabel("Memory, MiB").fill("5");
+  await page.getByRole("button", { name: "Create guest" }).click();
+  await page.locator("#name-error", { hasText: "Must be 1 to 63" }).waitFor();
+  await page.locator("#memoryMiB-error", { hasText: "Must be at least 128" }).waitFor();
+  assertEquals(await name.getAttribute("aria-invalid"), "true");
+  assertEquals(await name.evaluate((it) => it === document.activeElement), true);
+  assertEquals(
+    await page.getByLabel("Kernel command line").inputValue(),
+    "console=ttyS0 root=/dev/vda rw",
+  );
+  // Only the host knows that a name is taken.
+  await name.fill("web-1");
+  await page.getByLabel("Memory, MiB").fill("256");
+  await page.getByRole("button", { name: "Create guest" }).click();
+  await page.locator("#name-error", { hasText: "the name is taken" }).waitFor();
+  visit.expectComplaint(/status of 409/);
+  await name.fill("web-2");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { level: 1, name: /web-2/ }).getByText("Running").waitFor();
+  await visit.terminalShows(/web-2 login:$/);
+  const made = site.api.guests.get(site.guestNamed("web-2"))!;
+  assertEquals([made.memoryMiB, made.diskImage], [256, "debian-12.raw"]);
+});
+
+browserTest("settings are changed and a guest is deleted", async () => {
+  await using visit = await site.visitSignedIn();
+  const { page } = visit;
+  const id = site.guestNamed("web-2");
+  site.api.put(id, { state: "stopped" });
+  await page.goto(`/guests/${id}`);
+  await visit.live();
+  await page.getByRole("button", { name: "Change the settings" }).click();
+  await page.getByRole("dialog").getByLabel("vCPUs").fill("9");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Must be at most 8").waitFor();
+  await page.getByRole("dialog").getByLabel("vCPUs").fill("3");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Changed web-2").waitFor();
+  assertEquals(site.api.guests.get(id)!.cpus, 3);
+  await page.getByRole("button", { name: "Delete", exact: true }).click();
+  await page.keyboard.press("Escape");
+  assert(site.api.guests.has(id));
+  await page.getByRole("button", { name: "Delete", exact: true }).click();
+  await page.getByRole("button", { name: "Delete web-2" }).click();
+  await page.waitForURL((url) => url.pathname === "/");
+  await page.getByText("Deleted web-2").waitFor();
+  assertEquals(await page.getByRole("link", { name: "web-2" }).count(), 0);
+});
+
+browserTest("images are uploaded, one is cancelled, and used ones stay", async () => {
+  await using visit = await site.visitSignedIn();
+  const { page } = visit;
+  await page.goto("/images");
+  await visit.live();
+  const used = page.getByRole("button", { name: "Delete vmlinuz-6.12-cloud" });
+  assertEquals(await used.getAttribute("aria-disabled"), "true");
+  await page.locator("input[type=file]").setInputFiles({
+    name: "my kernel vmlinuz",
+    mimeType: "application/octet-stream",
+    buffer: Buffer.alloc(300_000),
+  });
+  assertEquals(await page.getByLabel("Name").inputValue(), "my-kernel-vmlinuz");
+  assertEquals(await page.getByLabel("Kind").inputValue(), "kernel");
+  await page.getByRole("button", { name: "Upload", exact: true }).click();
+  await page.getByText("Uploaded my-kernel-vmlinuz").waitFor();
+  await page.getByRole("row").filter({ hasText: "my-kernel-vmlinuz" }).getByText("293 KiB")
+    .waitFor();
+  assertEquals(site.api.lastHeaders.get("x-upload-length"), "300000");
+  await page.getByRole("button", { name: "Delete my-kernel-vmlinuz" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Delete image" }).click();
+  await page.getByText("Deleted my-kernel-vmlinuz").waitFor();
+
+  // An upload that does not end by itself goes on while other pages are looked at.
+  const release = site.api.holdUploads();
+  await page.locator("input[type=file]").setInputFiles({
+    name: "slow.raw",
+    mimeType: "application/octet-stream",
+    buffer: Buffer.alloc(4_000_000),
+  });
+  await page.getByRole("button", { name: "Upload", exact: true }).click();
+  await page.getByRole("link", { name: "Guests" }).click();
+  await page.getByRole("link", { name: /Uploading/ }).click();
+  await page.getByRole("button", { name: /Cancel the upload of slow.raw/ }).click();
+  await page.getByText("Cancelled the upload of slow.raw").waitFor();
+  release();
+  assert(!site.api.images.some(({ name }) => name === "slow.raw"));
+});
+
+browserTest("every page is accessible in both themes and fits a phone", async () => {
+  const paths = ["/", `/guests/${site.guestNamed("web-1")}`, "/guests/new", "/images"];
+  for (const colorScheme of ["light", "dark"] as const) {
+    await using visit = await site.visit({ colorScheme, width: 360, height: 740 });
+    await visit.page.goto("/login");
+    await visit.assertAccessible();
+    await visit.assertFits();
+    await visit.signIn(PASSWORD);
+    for (const path of paths) {
+      await visit.page.setViewportSize({ width: 360, height: 740 });
+      await visit.page.goto(path);
+      await visit.live();
+      if (path.includes("-") || /\/[0-9A-Z]{26}$/.test(path)) {
+        await visit.page.locator("[data-terminal=ready]").waitFor();
+      }
+      await visit.assertFits();
+      await visit.page.setViewportSize({ width: 1280, height: 800 });
+      await visit.assertFits();
+      await visit.assertAccessible();
+    }
+    await visit.page.goto("/nowhere");
+    visit.expectComplaint(/status of 404/);
+    await visit.assertAccessible();
+    await visit.page.setViewportSize({ width: 360, height: 740 });
+    await visit.assertFits();
+  }
+});
+
+browserTest("a host without guests and images leads to the first steps", async () => {
+  await using empty = await Site.open(bench, {
+    guests: [],
+    images: [],
+    host: { kvmProblem: "Cannot open /dev/kvm: it is not there" },
+  });
+  await using visit = await empty.visitSignedIn({ width: 360, height: 740 });
+  const { page } = visit;
+  await page.getByText("No guest can run on this host").waitFor();
+  await visit.assertAccessible();
+  await page.getByRole("link", { name: "Create the first guest" }).click();
+  await page.getByText("First it needs a kernel").waitFor();
+  await visit.assertFits();
+  await page.getByRole("main").getByRole("link", { name: "Upload images" }).click();
+  await page.getByText("A Linux bzImage").waitFor();
+  await visit.assertFits();
+});
+
+browserTest("all can be done by keyboard", async () => {
+  await using visit = await site.visit();
+  const { page } = visit;
+  const focused = () => page.evaluate(() => document.activeElement?.textContent?.trim());
+  await page.goto("/login");
+  await page.locator("#password:focus").waitFor();
+  await page.keyboard.type(PASSWORD);
+  await page.keyboard.press("Enter");
+  await visit.live();
+  await page.keyboard.press("Tab");
+  assertEquals(await focused(), "Skip to the content");
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Tab");
+  assertEquals(await focused(), "New guest");
+  await page.keyboard.press("Tab");
+  assertEquals(await focused(), "attic");
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**/guests/*");
+  await page.locator("[data-terminal=ready]").waitFor();
+  await page.keyboard.press("s");
+  await page.getByRole("heading", { level: 1 }).getByText("Running").waitFor();
+  await page.keyboard.press("g");
+  await page.keyboard.press("i");
+  await page.waitForURL("**/images");
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("n");
+  await page.waitForURL("**/guests/new");
+  await page.keyboard.press("Control+Home");
+  site.api.put(site.guestNamed("attic"), { state: "stopped", startedAt: null });
+});
+
+browserTest("back and forward work, and the theme is kept", async () => {
+  await using visit = await site.visitSignedIn();
+  const { page } = visit;
+  const loads = site.api.log.filter((it) => it === "GET /events").length;
+  await page.getByRole("link", { name: "Images" }).click();
+  await page.getByRole("heading", { level: 1, name: "Images" }).waitFor();
+  assertEquals(await page.title(), "Images · Denovisor");
+  await page.goBack();
+  await page.getByRole("heading", { level: 1, name: "Guests" }).waitFor();
+  await page.goForward();
+  await page.getByRole("heading", { level: 1, name: "Images" }).waitFor();
+  // One stream for all of it.
+  assertEquals(site.api.log.filter((it) => it === "GET /events").length, loads);
+  await page.getByRole("button", { name: "Switch between light and dark" }).click();
+  await page.reload();
+  assertEquals(await page.locator("html").getAttribute("data-theme"), "dark");
+});
+
+browserTest("who signs out or is signed out ends at the login", async () => {
+  await using visit = await site.visitSignedIn();
+  const { page } = visit;
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.waitForURL("**/login");
+  await page.goto("/images");
+  await page.waitForURL("**/login?next=%2Fimages");
+  await page.getByLabel("Administrator's password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.waitForURL("**/images");
+  await visit.live();
+  site.api.signOutAll();
+  await page.getByRole("link", { name: "Guests" }).click();
+  await page.waitForURL((url) => url.pathname === "/login");
+});
+
+browserTest("a forged cookie is no session", async () => {
+  await using visit = await site.visit();
+  await visit.context.addCookies([{
+    name: "__Host-session",
+    value: "A".repeat(43),
+    url: site.console.url,
+    secure: true,
+    httpOnly: true,
+  }]);
+  await visit.page.goto("/");
+  assertEquals(new URL(visit.page.url()).pathname, "/login");
+  const status = await visit.page.evaluate(async () => (await fetch("/api/v1/guests")).status);
+  assertEquals(status, 401);
+  visit.expectComplaint(/status of 401/);
+});
+
+browserTest("foreign origins are refused, and every answer is locked down", async () => {
+  using client = Deno.createHttpClient({
+    caCerts: [await Deno.readTextFile(`${site.console.tlsDir}/cert.pem`)],
+  });
+  const send = (path: string, init: RequestInit = {}) =>
+    fetch(site.console.url + path, { redirect: "manual", ...init, client } as RequestInit);
+  const post = async (headers: HeadersInit) => {
+    const body = JSON.stringify({ password: PASSWORD });
+    const response = await send("/api/v1/session", { method: "POST", body, headers });
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals(await post({ origin: "https://evil.example" }), 403);
+  assertEquals(await post({ "sec-fetch-site": "cross-site" }), 403);
+  assertEquals(await post({ origin: site.console.url }), 200);
+  assertEquals(await post({}), 200);
+
+  const socket = new WebSocket(
+    `${site.console.url.replace("https", "wss")}/api/v1/guests/${site.guestNamed("web-1")}/console`,
+    { client, headers: { origin: "https://evil.example" } } as never,
+  );
+  assertEquals(
+    await new Promise((resolve) => {
+      socket.onopen = () => resolve("open");
+      socket.onerror = () => resolve("refused");
+    }),
+    "refused",
+  );
+
+  for (
+    const path of ["/login", "/nowhere", "/console.css", "/api/v1/session", "/api/v1/guests"]
+  ) {
+    const response = await send(path);
+    await response.body?.cancel();
+    const policy = response.headers.get("content-security-policy") ?? "";
+    assertStringIncludes(policy, "frame-ancestors 'none'", path);
+    assert(!policy.includes("unsafe"), path);
+    assertEquals(response.headers.get("x-content-type-options"), "nosniff", path);
+    assertEquals(response.headers.get("referrer-policy"), "no-referrer", path);
+    assertEquals(response.headers.get("strict-transport-security"), null, path);
+  }
+  const long = await send("/login", { headers: { cookie: "a=" + "b".repeat(20_000) } });
+  assertEquals(long.status, 431);
+  await long.body?.cancel();
+  const large = await send("/api/v1/session", { method: "POST", body: "x".repeat(70_000) });
+  assertEquals([large.status, (await large.json()).code], [413, "body_too_large"]);
+});
