@@ -24,6 +24,9 @@ export async function vmmBundle(): Promise<string> {
     format: "esm",
     platform: "node",
     target: "esnext",
+    minify: true,
+    keepNames: true,
+    legalComments: "none",
     logLevel: "error",
     plugins: [denoPlugin()],
   });

@@ -42,17 +42,11 @@ async function run(
     const message = (error as Error).message;
     // The last line on stderr is the error for people.
     console.error(message);
-    return { reason: isRefusal(error) ? "refused" : "host", message };
+    return { reason: error instanceof ConfigError ? "refused" : "host", message };
   }
   const end = await server.guest.ended;
   await server.close(end);
   return end;
-}
-
-/** Errors about what was asked for, as against what the host is or lacks. */
-export function isRefusal(error: unknown): boolean {
-  return error instanceof ConfigError || error instanceof RangeError ||
-    error instanceof SyntaxError || error instanceof TypeError;
 }
 
 function writeAtomically(path: string, text: string): void {

@@ -12,11 +12,12 @@ import { ARENA_BYTES } from "../machine/arena.ts";
 import { loadLinux } from "../machine/boot/load.ts";
 import { guestCpuid, physicalBits } from "../machine/cpu/cpuid.ts";
 import { writeDescriptorTables } from "../machine/cpu/setup.ts";
+import type { GuestMemory } from "../machine/memory.ts";
 import { eventfd, signal } from "../sys/eventfd.ts";
 import { map, memfd } from "../sys/mapping.ts";
 import { checkHostMemory, ConfigError } from "./config.ts";
 import type { ExitReason, GuestConfig } from "./control.ts";
-import { openDevices } from "./device_specs.ts";
+import { type DeviceSpec, openDevices } from "./device_specs.ts";
 import type { IoMessage } from "./io_worker.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 import type { VcpuMessage, VcpuSpec } from "./vcpu_worker.ts";
@@ -30,6 +31,21 @@ const STOP_TIMEOUT_MS = 10_000;
 const SERIAL_PERIOD_MS = 10;
 /** A guest can break the protocol as often as it likes; it cannot fill a disk with that. */
 const MAX_VIOLATIONS_LOGGED = 16;
+
+/** Whatever keeps a kernel from being loaded is a matter of what was asked for. */
+function load(memory: GuestMemory, options: Parameters<typeof loadLinux>[1]) {
+  try {
+    return loadLinux(memory, options);
+  } catch (cause) {
+    throw new ConfigError((cause as Error).message, { cause });
+  }
+}
+
+/** A thread that waits for what it is to do. */
+function thread(kind: "io" | "vcpu", id?: number): Worker {
+  const module = new URL(`./${kind}_worker${EXTENSION}`, import.meta.url);
+  return new Worker(module, { type: "module", name: `${kind}${id ?? ""}` });
+}
 
 export interface GuestEnd {
   reason: ExitReason;
@@ -64,8 +80,29 @@ export class Guest {
   constructor(config: GuestConfig, host: GuestHost) {
     this.config = config;
     this.#host = host;
+    this.ended = new Promise((resolve) => this.#settle = resolve);
     checkHostMemory(config, Deno.readTextFileSync("/proc/meminfo"));
     const kvm = Kvm.open();
+    const devices = openDevices(config);
+    // Threads take longest to start, so they do while the rest is set up.
+    const io = thread("io");
+    const vcpus = Array.from({ length: config.cpus }, (_, id) => thread("vcpu", id));
+    try {
+      this.#wakeIoFd = eventfd();
+      const { pc, spec, vcpuSpecs } = this.#setUp(kvm, devices);
+      this.#pc = pc;
+      this.#startIo(io, spec);
+      vcpus.forEach((worker, id) => this.#startVcpu(worker, vcpuSpecs[id]));
+    } catch (error) {
+      for (const worker of [io, ...vcpus]) worker.terminate();
+      throw error;
+    }
+    this.startedAt = Date.now();
+    this.#pc.life.start();
+  }
+
+  #setUp(kvm: Kvm, devices: DeviceSpec[]): { pc: Pc; spec: PcSpec; vcpuSpecs: VcpuSpec[] } {
+    const config = this.config;
     const supported = kvm.supportedCpuid();
     const bits = physicalBits(supported);
     const length = config.memoryMiB * 2 ** 20;
@@ -82,22 +119,21 @@ export class Guest {
     // before irqfds and routes, which are theirs.
     const vm = kvm.createVm();
     vm.setTssAddress(TSS_ADDRESS);
-    this.#wakeIoFd = eventfd();
     const spec: PcSpec = {
       arena: new SharedArrayBuffer(ARENA_BYTES),
       memory: { address: ram.address, length },
       vmFd: vm.fd,
       wakeIoFd: this.#wakeIoFd,
       physicalBits: bits,
-      devices: openDevices(config),
+      devices,
     };
-    this.#pc = new Pc(spec, {
+    const pc = new Pc(spec, {
       ended: (reason) => this.#end(reason, ""),
       serialReady: () => queueMicrotask(() => this.#serial()),
     });
-    const entry = loadLinux(this.#pc.memory, { ...config, physicalBits: bits }).entry;
-    writeDescriptorTables(this.#pc.memory);
-    this.#pc.memory.regions.forEach((region, slot) =>
+    const boot = load(pc.memory, { ...config, physicalBits: bits });
+    writeDescriptorTables(pc.memory);
+    pc.memory.regions.forEach((region, slot) =>
       vm.setMemoryRegion(slot, {
         guest: region.guest,
         size: region.length,
@@ -106,39 +142,23 @@ export class Guest {
     );
     vm.createIrqchip();
     vm.createPit(KVM_PIT_SPEAKER_DUMMY);
-    this.#pc.powerOn();
+    pc.powerOn();
 
     const runSize = kvm.runSize();
-    this.ended = new Promise((resolve) => this.#settle = resolve);
-    this.#startIo(spec);
-    for (let id = 0; id < config.cpus; id++) {
+    const vcpuSpecs = Array.from({ length: config.cpus }, (_, id): VcpuSpec => {
       const fd = vm.createVcpu(id);
       const cpuid = guestCpuid(supported, { id, cpus: config.cpus, tscKhz: tscKhz(fd) });
-      this.#startVcpu({
-        pc: spec,
-        id,
-        fd,
-        runSize,
-        cpuid,
-        entry: id === 0 ? entry : null,
-      });
-    }
-    this.startedAt = Date.now();
-    this.#pc.life.start();
+      return { pc: spec, id, fd, runSize, cpuid, entry: id === 0 ? boot.entry : null };
+    });
+    return { pc, spec, vcpuSpecs };
   }
 
-  #startIo(spec: PcSpec): void {
-    const worker = new Worker(new URL(`./io_worker${EXTENSION}`, import.meta.url), {
-      type: "module",
-      name: "io",
-    });
+  #startIo(worker: Worker, spec: PcSpec): void {
     this.#running++;
     worker.onmessage = ({ data }: MessageEvent<IoMessage>) => {
       switch (data.kind) {
         case "serial":
           return this.#serial();
-        case "ready":
-          return;
         case "violation":
           if (this.#violations++ < MAX_VIOLATIONS_LOGGED) {
             this.#host.log(`The guest's driver broke ${data.device}: ${data.reason}`);
@@ -155,11 +175,7 @@ export class Guest {
     worker.postMessage(spec);
   }
 
-  #startVcpu(spec: VcpuSpec): void {
-    const worker = new Worker(new URL(`./vcpu_worker${EXTENSION}`, import.meta.url), {
-      type: "module",
-      name: `vcpu${spec.id}`,
-    });
+  #startVcpu(worker: Worker, spec: VcpuSpec): void {
     this.#running++;
     worker.onmessage = ({ data }: MessageEvent<VcpuMessage>) => {
       switch (data.kind) {

@@ -13,7 +13,6 @@ import { Pc, type PcSpec } from "./pc.ts";
 
 export type IoMessage =
   | { kind: "serial" }
-  | { kind: "ready" }
   | { kind: "stopped" }
   | { kind: "violation"; device: string; reason: string }
   | { kind: "failed"; message: string };
@@ -48,7 +47,6 @@ class IoLoop {
   }
 
   run(): void {
-    post({ kind: "ready" });
     while (!this.#pc.life.hasEnded) {
       const n = this.#epoll.wait();
       for (let i = 0; i < n; i++) {
