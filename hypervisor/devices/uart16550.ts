@@ -14,15 +14,21 @@ const RX_BYTES = 4096;
 const TX_BYTES = 65536;
 
 const Uart16550V1 = struct("uart16550", {
-  ier: "u8",
   lcr: "u8",
   mcr: "u8",
   scr: "u8",
   fcr: "u8",
   dll: "u8",
   dlm: "u8",
-  /** The transmitter became empty and nobody has been told yet. */
-  thre: "u8",
+  /** In loopback, what was sent and not yet received, and whether there is such a byte. */
+  loop_byte: "u8",
+  loop_full: "u8",
+  /** What both sides look at is changed with Atomics only. */
+  ier: ["i32", 1],
+  /** 1 where the transmitter became empty and nobody has been told yet. */
+  thre: ["i32", 1],
+  /** 1 where the guest filled the ring: it is to be told once there is room. */
+  tx_stalled: ["i32", 1],
   /** Bytes ever written to and read from each ring; they wrap at 2^32. */
   rx_head: ["u32", 1],
   rx_tail: ["u32", 1],
@@ -55,14 +61,22 @@ const IIR_FIFO_ENABLED = 0xC0;
 const FCR_ENABLE = 1;
 /** 8.3 Line Control Register: divisor latch access */
 const LCR_DLAB = 0x80;
-/** 8.7 Modem Control Register: loopback */
+/** 8.7 Modem Control Register */
+const MCR_DTR = 0x01;
+const MCR_RTS = 0x02;
+const MCR_OUT1 = 0x04;
+const MCR_OUT2 = 0x08;
 const MCR_LOOP = 0x10;
 /** 8.4 Line Status Register */
 const LSR_DATA_READY = 0x01;
 const LSR_THRE = 0x20;
 const LSR_TEMT = 0x40;
-/** 8.8 Modem Status Register: carrier, data set ready, clear to send */
-const MSR_CONNECTED = 0xB0;
+/** 8.8 Modem Status Register */
+const MSR_CTS = 0x10;
+const MSR_DSR = 0x20;
+const MSR_RI = 0x40;
+const MSR_DCD = 0x80;
+const MSR_CONNECTED = MSR_CTS | MSR_DSR | MSR_DCD;
 
 export class Uart16550 implements BusDevice {
   readonly #s;
@@ -95,17 +109,30 @@ export class Uart16550 implements BusDevice {
     return (this.#s.lcr & LCR_DLAB) !== 0;
   }
 
+  get #loop(): boolean {
+    return (this.#s.mcr & MCR_LOOP) !== 0;
+  }
+
+  /** In loopback the cable is cut off, and what it brings waits. */
+  get #hasByte(): boolean {
+    return this.#s.loop_full === 1 || (!this.#loop && this.#rxCount > 0);
+  }
+
+  #enabled(interrupt: number): boolean {
+    return (Atomics.load(this.#s.ier, 0) & interrupt) !== 0;
+  }
+
   read(offset: number, _size: number): number {
     const s = this.#s;
     switch (offset) {
       case RBR_THR_DLL:
         return this.#dlab ? s.dll : this.#takeByte();
       case IER_DLM:
-        return this.#dlab ? s.dlm : s.ier;
+        return this.#dlab ? s.dlm : Atomics.load(s.ier, 0);
       case IIR_FCR: {
         const cause = this.#cause();
         // Reading the cause "transmitter empty" clears it (8.5).
-        if (cause === IIR_THRI) s.thre = 0;
+        if (cause === IIR_THRI) Atomics.store(s.thre, 0, 0);
         return cause | ((s.fcr & FCR_ENABLE) !== 0 ? IIR_FIFO_ENABLED : 0);
       }
       case LCR:
@@ -115,10 +142,10 @@ export class Uart16550 implements BusDevice {
       case LSR: {
         // A host that does not read makes the guest wait, as a cable would.
         const room = this.#txCount < TX_BYTES ? LSR_THRE | LSR_TEMT : 0;
-        return room | (this.#rxCount > 0 ? LSR_DATA_READY : 0);
+        return room | (this.#hasByte ? LSR_DATA_READY : 0);
       }
       case MSR:
-        return MSR_CONNECTED;
+        return this.#loop ? loopedBack(s.mcr) : MSR_CONNECTED;
       case SCR:
         return s.scr;
     }
@@ -138,6 +165,7 @@ export class Uart16550 implements BusDevice {
         else this.#enable(value & 0xF);
         break;
       case IIR_FCR:
+        // Clearing the FIFO drops nothing: what the host has typed is still on the cable.
         s.fcr = value;
         break;
       case LCR:
@@ -145,6 +173,7 @@ export class Uart16550 implements BusDevice {
         break;
       case MCR:
         s.mcr = value & 0x1F;
+        if (this.#cause() !== IIR_NONE) this.#interrupt();
         break;
       case SCR:
         s.scr = value;
@@ -154,22 +183,24 @@ export class Uart16550 implements BusDevice {
 
   /** The most urgent of the enabled causes (8.5, table IV). */
   #cause(): number {
-    const s = this.#s;
-    if ((s.ier & IER_RDI) !== 0 && this.#rxCount > 0) return IIR_RDI;
-    if ((s.ier & IER_THRI) !== 0 && s.thre === 1) return IIR_THRI;
+    if (this.#enabled(IER_RDI) && this.#hasByte) return IIR_RDI;
+    if (this.#enabled(IER_THRI) && Atomics.load(this.#s.thre, 0) === 1) return IIR_THRI;
     return IIR_NONE;
   }
 
   #enable(ier: number): void {
-    const rising = ier & ~this.#s.ier;
-    this.#s.ier = ier;
-    if ((rising & IER_THRI) !== 0) this.#s.thre = 1;
+    const rising = ier & ~Atomics.exchange(this.#s.ier, 0, ier);
+    if ((rising & IER_THRI) !== 0 && this.#txCount < TX_BYTES) Atomics.store(this.#s.thre, 0, 1);
     if (this.#cause() !== IIR_NONE) this.#interrupt();
   }
 
   #takeByte(): number {
     const s = this.#s;
-    if (this.#rxCount === 0) return 0;
+    if (s.loop_full === 1) {
+      s.loop_full = 0;
+      return s.loop_byte;
+    }
+    if (!this.#hasByte) return 0;
     const tail = Atomics.load(s.rx_tail, 0);
     const byte = s.rx[tail % RX_BYTES];
     Atomics.store(s.rx_tail, 0, tail + 1);
@@ -179,9 +210,11 @@ export class Uart16550 implements BusDevice {
 
   #putByte(byte: number): void {
     const s = this.#s;
-    if ((s.mcr & MCR_LOOP) !== 0) {
-      this.receive(Uint8Array.of(byte));
-      return;
+    if (this.#loop) {
+      s.loop_byte = byte;
+      s.loop_full = 1;
+      if (this.#enabled(IER_RDI)) this.#interrupt();
+      return this.#transmitterEmpty();
     }
     if (this.#txCount < TX_BYTES) {
       const head = Atomics.load(s.tx_head, 0);
@@ -189,8 +222,20 @@ export class Uart16550 implements BusDevice {
       Atomics.store(s.tx_head, 0, head + 1);
       if (Atomics.compareExchange(s.host_awake, 0, 0, 1) === 0) this.#wakeHost();
     }
-    s.thre = 1;
-    if ((s.ier & IER_THRI) !== 0) this.#interrupt();
+    if (this.#txCount < TX_BYTES) return this.#transmitterEmpty();
+    Atomics.store(s.thre, 0, 0);
+    // The host may make room right now: then one of the two sees that the other is to be told.
+    Atomics.store(s.tx_stalled, 0, 1);
+    if (this.#txCount < TX_BYTES) this.#unstall();
+  }
+
+  #transmitterEmpty(): void {
+    Atomics.store(this.#s.thre, 0, 1);
+    if (this.#enabled(IER_THRI)) this.#interrupt();
+  }
+
+  #unstall(): void {
+    if (Atomics.exchange(this.#s.tx_stalled, 0, 0) === 1) this.#transmitterEmpty();
   }
 
   // The host's side.
@@ -202,7 +247,7 @@ export class Uart16550 implements BusDevice {
     const n = Math.min(bytes.length, RX_BYTES - this.#rxCount);
     for (let i = 0; i < n; i++) s.rx[(head + i) % RX_BYTES] = bytes[i];
     Atomics.store(s.rx_head, 0, head + n);
-    if (n > 0 && (s.ier & IER_RDI) !== 0) this.#interrupt();
+    if (n > 0 && this.#enabled(IER_RDI)) this.#interrupt();
     return n;
   }
 
@@ -225,7 +270,13 @@ export class Uart16550 implements BusDevice {
     const out = new Uint8Array(n);
     for (let i = 0; i < n; i++) out[i] = s.tx[(tail + i) % TX_BYTES];
     Atomics.store(s.tx_tail, 0, tail + n);
-    if (n === TX_BYTES && (s.ier & IER_THRI) !== 0) this.#interrupt();
+    if (n > 0) this.#unstall();
     return out;
   }
+}
+
+/** What the modem's lines show in loopback (8.7): the outputs, tied to the inputs. */
+function loopedBack(mcr: number): number {
+  return (mcr & MCR_RTS ? MSR_CTS : 0) | (mcr & MCR_DTR ? MSR_DSR : 0) |
+    (mcr & MCR_OUT1 ? MSR_RI : 0) | (mcr & MCR_OUT2 ? MSR_DCD : 0);
 }
