@@ -102,7 +102,9 @@ Deno.test("a guest and its host reach each other over a tap", async () => {
       more: ["--net", "labtap0,mac=52:54:00:aa:bb:01"],
     });
     assertMatch(await guest.run("ip link"), /52:54:00:aa:bb:01/);
-    await guest.run("ip addr add 10.99.0.2/24 dev eth0 && ip link set eth0 up");
+    // Whatever its udev calls it.
+    const nic = await guest.run("ls /sys/class/net | grep -v lo");
+    await guest.run(`ip addr add 10.99.0.2/24 dev ${nic} && ip link set ${nic} up`);
     assertMatch(await guest.run("ping -c 3 -i 0.3 10.99.0.1"), / 0% packet loss/);
     // More than fits one packet, both ways, with its content checked.
     using listener = Deno.listen({ hostname: "10.99.0.1", port: 7001 });
