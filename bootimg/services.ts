@@ -27,7 +27,16 @@ export const SERVICES: readonly ServiceSpec[] = [
   {
     name: "supervisor",
     entry: "supervisor.js",
-    flags: ["--allow-all"],
+    // It starts VMMs itself, by FFI, and speaks to nothing but unix sockets: Deno can grant those
+    // singly only to who knows their paths beforehand.
+    flags: [
+      "--allow-ffi",
+      "--allow-read",
+      "--allow-write",
+      "--allow-sys",
+      "--allow-env",
+      "--allow-net",
+    ],
     args: [
       "--data=/data",
       "--run=/run/denovisor",

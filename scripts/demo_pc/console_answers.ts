@@ -5,16 +5,21 @@
  */
 import { connect, type TLSSocket } from "node:tls";
 
-/** Returns once the console's port completes a TLS handshake; throws after the limit. */
+/**
+ * Returns the fingerprint (SHA-256, "AB:CD:...") of the certificate that the console presents, once its
+ * port completes a TLS handshake; throws after the limit.
+ */
 export async function consoleAnswers(
   options: { port: number; limitSeconds: number },
-): Promise<void> {
+): Promise<string> {
   const until = performance.now() + options.limitSeconds * 1000;
   let last = "";
   while (performance.now() < until) {
     try {
-      (await handshake(options.port)).destroy();
-      return;
+      const socket = await handshake(options.port);
+      const { raw } = socket.getPeerCertificate();
+      socket.destroy();
+      return await fingerprintOf(raw);
     } catch (error) {
       last = (error as Error).message;
       await new Promise((resolve) => setTimeout(resolve, 200));
@@ -23,6 +28,11 @@ export async function consoleAnswers(
   throw new Error(
     `Cannot reach the console on port ${options.port}: no answer in ${options.limitSeconds} s (${last})`,
   );
+}
+
+async function fingerprintOf(certificate: Uint8Array): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new Uint8Array(certificate));
+  return new Uint8Array(digest).toHex().toUpperCase().replace(/(..)(?!$)/g, "$1:");
 }
 
 function handshake(port: number): Promise<TLSSocket> {

@@ -313,6 +313,7 @@ browserTest("all can be done by keyboard", async () => {
   await page.keyboard.press("g");
   await page.keyboard.press("i");
   await page.waitForURL("**/images");
+  await visit.live();
   await page.keyboard.press("?");
   await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
   await page.keyboard.press("Escape");
@@ -326,7 +327,7 @@ browserTest("back and forward work, and the theme is kept", async () => {
   await using visit = await site.visitSignedIn();
   const { page } = visit;
   const loads = site.api.log.filter((it) => it === "GET /events").length;
-  await page.getByRole("link", { name: "Images" }).click();
+  await page.getByRole("link", { name: "Images", exact: true }).click();
   await page.getByRole("heading", { level: 1, name: "Images" }).waitFor();
   assertEquals(await page.title(), "Images · Denovisor");
   await page.goBack();
@@ -350,9 +351,12 @@ browserTest("who signs out or is signed out ends at the login", async () => {
   await page.getByLabel("Administrator's password").fill(PASSWORD);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.waitForURL("**/images");
-  await visit.live();
-  site.api.signOutAll();
   await page.getByRole("link", { name: "Guests" }).click();
+  await page.getByRole("heading", { level: 1, name: "Guests" }).waitFor();
+  await visit.live();
+  // This page asks for nothing by itself, so it learns of it when it next does.
+  site.api.signOutAll();
+  await page.getByRole("link", { name: "Images", exact: true }).click();
   await page.waitForURL((url) => url.pathname === "/login");
 });
 

@@ -1,0 +1,124 @@
+/**
+ * One appliance for all tests of its life: the image that is shipped, with an agent beside.
+ *
+ * @module
+ */
+import { ENTRIES } from "../../../bootimg/build/app_root.ts";
+import { buildImage } from "../../../bootimg/build/image.ts";
+import { SERVICES } from "../../../bootimg/services.ts";
+import { type Acceleration, chooseAcceleration } from "../../../scripts/demo_pc/acceleration.ts";
+import { demoGuest } from "../../../scripts/demo_pc/demo_guest.ts";
+import { addSeedVolume, flash } from "../../../scripts/demo_pc/flash.ts";
+import { freePort, Pc } from "../../../scripts/demo_pc/pc.ts";
+import { CACHE } from "../../../scripts/setup/checkout.ts";
+
+const DISK_BYTES = 4 * 1024 ** 3;
+
+export interface ProcessFacts {
+  pid: number;
+  parent: number;
+  state: string;
+  uid: number;
+  command: string;
+}
+
+/** A disk with the appliance and a guest on it; removed at the end. */
+export class ApplianceDisk implements AsyncDisposable {
+  readonly path: string;
+  readonly acceleration: Acceleration;
+
+  private constructor(path: string, acceleration: Acceleration) {
+    this.path = path;
+    this.acceleration = acceleration;
+  }
+
+  static async make(): Promise<ApplianceDisk> {
+    const folder = await Deno.makeTempDir({ dir: CACHE, prefix: ".appliance-" });
+    const image = `${folder}/image`;
+    await buildImage({
+      path: image,
+      entries: { ...ENTRIES, agent: "tests/e2e/appliance/agent.ts" },
+      services: [...SERVICES, {
+        name: "agent",
+        entry: "agent.js",
+        flags: ["--allow-all"],
+        args: [],
+      }],
+    });
+    const path = `${folder}/disk`;
+    await flash(image, path, DISK_BYTES);
+    await Deno.remove(image);
+    await addSeedVolume(path, await demoGuest());
+    return new ApplianceDisk(path, await chooseAcceleration());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.path.replace(/\/[^/]*$/, ""), { recursive: true });
+  }
+}
+
+/** A running appliance. */
+export class Appliance implements AsyncDisposable {
+  readonly pc: Pc;
+  /** The console's port on this machine. */
+  readonly port: number;
+  /** How much longer than a real PC it may take. */
+  readonly patience: number;
+  readonly #agentPort: number;
+
+  private constructor(pc: Pc, ports: { port: number; agentPort: number; patience: number }) {
+    this.pc = pc;
+    this.port = ports.port;
+    this.patience = ports.patience;
+    this.#agentPort = ports.agentPort;
+  }
+
+  static async start(disk: ApplianceDisk): Promise<Appliance> {
+    const port = freePort();
+    const agentPort = freePort();
+    const { acceleration } = disk;
+    const pc = await Pc.start({
+      disk: disk.path,
+      acceleration,
+      forwards: [{ from: port, to: 443 }, { from: agentPort, to: 9000 }],
+    });
+    const patience = acceleration.kind === "kvm" ? 1 : 8;
+    return new Appliance(pc, { port, agentPort, patience });
+  }
+
+  /** Asks the agent. */
+  async ask<T>(action: string, argument: string | number = ""): Promise<T> {
+    const query = new URLSearchParams({ argument: String(argument) });
+    const response = await fetch(`http://127.0.0.1:${this.#agentPort}/${action}?${query}`);
+    if (!response.ok) throw new Error(`Cannot ${action} "${argument}": ${await response.text()}`);
+    return await response.json();
+  }
+
+  /** The process that runs `/app/NAME.js`. */
+  async process(name: string): Promise<ProcessFacts | undefined> {
+    const all = await this.ask<ProcessFacts[]>("processes");
+    return all.find((it) => it.command.includes(`/app/${name}.js`));
+  }
+
+  /** Asks until the answer is not undefined; errors count as undefined. */
+  async until<T>(what: string, ask: () => Promise<T | undefined>, seconds = 30): Promise<T> {
+    const end = performance.now() + seconds * 1000 * this.patience;
+    let last: unknown;
+    while (performance.now() < end) {
+      try {
+        const answer = await ask();
+        if (answer !== undefined) return answer;
+      } catch (error) {
+        last = error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    throw new Error(
+      `${what} did not come about (${last ?? "no error"})\n${this.pc.screen.lastWords}`,
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.pc[Symbol.asyncDispose]();
+  }
+}
