@@ -13,6 +13,7 @@ import type { MsiVectors } from "../../machine/interrupts.ts";
 import { type BarOptions, PciFunction } from "../../machine/pci/function.ts";
 import { Msix } from "../../machine/pci/msix.ts";
 import type { Vm } from "../../kvm/vm.ts";
+import { EEXIST, ENOENT, SysError } from "../../sys/errno.ts";
 import { signal } from "../../sys/eventfd.ts";
 import { VIRTIO_F, type VirtioDevice } from "./device.ts";
 import type { QueueSetup } from "./queue.ts";
@@ -115,11 +116,13 @@ export class VirtioPci {
     if (fd !== undefined) signal(fd);
   }
 
+  // A guest may put two BARs in one place, where KVM takes one ioeventfd. The others' notifications
+  // then cost an exit, which comes to #notify.
   #moveNotify(from: number, to: number): void {
     this.#notifyFds.forEach((fd, queue) => {
       const offset = BAR.NOTIFY + queue * BAR.NOTIFY_MULTIPLIER;
-      if (from !== 0) this.#vm.deassignIoeventfd(fd, from + offset);
-      if (to !== 0) this.#vm.assignIoeventfd(fd, to + offset);
+      if (from !== 0) unless(ENOENT, () => this.#vm.deassignIoeventfd(fd, from + offset));
+      if (to !== 0) unless(EEXIST, () => this.#vm.assignIoeventfd(fd, to + offset));
     });
   }
 
@@ -172,5 +175,14 @@ export class VirtioPci {
 
   queueNotifyFd(index: number): number {
     return this.#notifyFds[index];
+  }
+}
+
+/** Calls `action`; that it fails with `code` is no error. */
+function unless(code: number, action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    if (!(error instanceof SysError) || error.errno !== code) throw error;
   }
 }
