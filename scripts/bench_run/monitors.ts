@@ -5,6 +5,8 @@
  */
 import { MARKER } from "../lab_pc/marker_initrd.ts";
 
+const INIT_SAYS = new RegExp(`${MARKER} after ([0-9.]+) s`);
+
 /** The guest that all of them run. */
 export interface BenchGuest {
   kernel: string;
@@ -47,10 +49,13 @@ export class ReachedGuest implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   /** From the monitor's start to the first word of the guest's init. */
   readonly seconds: number;
+  /** What the guest's kernel took of them by its own clock; the rest is the monitor's. */
+  readonly kernelSeconds: number;
 
-  private constructor(child: Deno.ChildProcess, seconds: number) {
+  private constructor(child: Deno.ChildProcess, times: { all: number; kernel: number }) {
     this.#child = child;
-    this.seconds = seconds;
+    this.seconds = times.all;
+    this.kernelSeconds = times.kernel;
   }
 
   /** Starts the monitor and waits for the guest's init; throws if it does not come. */
@@ -72,10 +77,14 @@ export class ReachedGuest implements AsyncDisposable {
       const { value, done } = await reader.read();
       if (done) break;
       text += decoder.decode(value, { stream: true });
-      if (!text.includes(MARKER)) continue;
+      const kernel = INIT_SAYS.exec(text);
+      if (!kernel) continue;
       clearTimeout(timer);
       reader.releaseLock();
-      return new ReachedGuest(child, (performance.now() - began) / 1000);
+      return new ReachedGuest(child, {
+        all: (performance.now() - began) / 1000,
+        kernel: Number(kernel[1]),
+      });
     }
     clearTimeout(timer);
     throw new Error(

@@ -7,14 +7,15 @@
 import { builtOnce, removeTree } from "../setup/built_once.ts";
 import { inTrixie, trixieRoot } from "../setup/trixie.ts";
 
-/** What the console shows when user space is reached. */
+/** What the console shows when user space is reached; the seconds since the kernel's start follow. */
 export const MARKER = "user space reached";
 
 /** With `stay` on the kernel's command line the system idles instead of powering off. */
 const INIT = `#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
-/bin/busybox echo "${MARKER}" > /dev/console
 /bin/busybox mount -t proc proc /proc
+read -r uptime rest < /proc/uptime
+echo "${MARKER} after $uptime s" > /dev/console
 case " $(/bin/busybox cat /proc/cmdline) " in
 *" stay "*) while :; do /bin/busybox sleep 1000; done ;;
 esac
