@@ -71,6 +71,14 @@ export class Visit implements AsyncDisposable {
     await this.live();
   }
 
+  /** Signs in without the form, and shows the first page. */
+  async haveSession(password: string): Promise<void> {
+    const response = await this.context.request.post("/api/v1/session", { data: { password } });
+    assertEquals(response.status(), 200);
+    await this.page.goto("/");
+    await this.live();
+  }
+
   /** Waits until islands are alive and the event stream has told all. */
   async live(): Promise<void> {
     await this.page.locator(".connection.live").waitFor();

@@ -70,7 +70,7 @@ export class Site implements AsyncDisposable {
   /** A window that is signed in. */
   async visitSignedIn(options: Omit<VisitOptions, "url"> = {}): Promise<Visit> {
     const visit = await this.visit(options);
-    await visit.signIn(PASSWORD);
+    await visit.haveSession(PASSWORD);
     return visit;
   }
 
