@@ -49,7 +49,7 @@ Deno.test("without vhost-net and io_uring, disk and network work and nothing is 
     assert(open.some((name) => name.includes("/dev/net/tun")), "the tap is seen");
     assert(!open.some((name) => /io_uring|vhost/.test(name)), "neither is in use");
 
-    await guest.run("head -c 8M /dev/urandom > /root/noise; sync");
+    await guest.run("head -c 4M /dev/urandom > /root/noise; sync");
     const sum = await guest.run("sha256sum < /root/noise");
     await guest.run("echo 3 > /proc/sys/vm/drop_caches");
     assertEquals(await guest.run("sha256sum < /root/noise"), sum);
@@ -66,7 +66,7 @@ Deno.test("without vhost-net and io_uring, disk and network work and nothing is 
     await sending;
     assertEquals(await sha256(received), sum.split(" ")[0]);
 
-    const noise = new Uint8Array(8 << 20);
+    const noise = new Uint8Array(4 << 20);
     for (let at = 0; at < noise.length; at += 65536) {
       crypto.getRandomValues(noise.subarray(at, at + 65536));
     }
