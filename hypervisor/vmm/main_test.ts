@@ -1,0 +1,93 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { EXIT_CODES } from "./control.ts";
+import { type TinyKernel, tinyKernel } from "./testing/tiny_kernel.ts";
+import { endOf, Folder, HAS_KVM, runVmm, startVmm } from "./testing/vmm_process.ts";
+
+const test = (name: string, body: () => Promise<void>) =>
+  Deno.test({ name, ignore: !HAS_KVM, fn: body });
+
+test("a guest's end shows in the exit code: power-off, reset, crash", async () => {
+  using folder = new Folder();
+  const run = (kind: TinyKernel, ...more: string[]) =>
+    runVmm(["--kernel", folder.file(kind, tinyKernel(kind)), "--memory", "128M", ...more]);
+  const [off, reset, crash] = await Promise.all([run("poweroff"), run("reset"), run("crash")]);
+  assertEquals([off.serial, reset.serial, crash.serial], ["hello\n", "hello\n", "hello\n"]);
+  assertEquals(off.code, EXIT_CODES.poweroff);
+  assertEquals(reset.code, EXIT_CODES.reboot);
+  assertEquals(crash.code, EXIT_CODES.crash);
+  assertStringIncludes(off.errors, "The guest powered off");
+  assertStringIncludes(reset.errors, "The guest asked for a reset");
+  assertStringIncludes(crash.errors, "triple fault");
+  assertEquals(folder.names(), ["crash", "poweroff", "reset"]);
+});
+
+test("a guest with more vCPUs and RAM above the hole ends as one with less does", async () => {
+  using folder = new Folder();
+  const kernel = folder.file("kernel", tinyKernel("poweroff"));
+  const disk = folder.file("disk", new Uint8Array(4096));
+  const { code, serial } = await runVmm([
+    ...["--kernel", kernel, "--initrd", disk, "--disk", `${disk},readonly,serial=abc`],
+    ...["--memory", "5G", "--cpus", "8"],
+  ]);
+  assertEquals([code, serial], [EXIT_CODES.poweroff, "hello\n"]);
+});
+
+test("standard input is typed at the serial port", async () => {
+  using folder = new Folder();
+  const kernel = folder.file("kernel", tinyKernel("echo", ""));
+  const vmm = startVmm(["--kernel", kernel, "--memory", "128M"], { stdin: "piped" });
+  const writer = vmm.stdin.getWriter();
+  // More than the port's receiver holds: the guest takes it as it reads.
+  const text = "0123456789abcdef".repeat(600);
+  await writer.write(new TextEncoder().encode(`${text}q`));
+  await writer.close();
+  const { code, serial } = await endOf(vmm);
+  assertEquals([code, serial], [EXIT_CODES.poweroff, `${text}q`]);
+});
+
+test("a guest that does nothing is ended by the second of two polite signals", async () => {
+  using folder = new Folder();
+  const kernel = folder.file("kernel", tinyKernel("halt"));
+  const vmm = startVmm(["--kernel", kernel, "--memory", "128M", "--cpus", "2"]);
+  const reader = vmm.stdout.getReader();
+  // It prints, so it runs; then it sleeps in KVM until it is kicked.
+  const { value } = await reader.read();
+  assertEquals(new TextDecoder().decode(value).charAt(0), "h");
+  reader.releaseLock();
+  vmm.kill("SIGTERM");
+  // Signals of one kind that come too close are one; this one is of another.
+  vmm.kill("SIGINT");
+  const { code, errors } = await endOf(vmm);
+  assertEquals(code, EXIT_CODES.poweroff);
+  assertStringIncludes(errors, "It was told to end");
+});
+
+Deno.test("a bad command line is refused with what is wrong with it", async () => {
+  using folder = new Folder();
+  const nonsense = folder.file("guest.json", "{");
+  const socket = `${folder.path}/control.sock`;
+  const cases: [args: string[], says: string][] = [
+    [["--kernels", "x"], 'Cannot use "--kernels": see --help'],
+    [["kernel"], 'Cannot use "kernel": see --help'],
+    [["--memory", "lots"], 'Cannot use --memory "lots"'],
+    [["--kernel", "k", "--disk", "d,fast"], 'Cannot use --disk option "fast"'],
+    [["--kernel", "k", "--net", "t,fast"], 'Cannot use --net option "fast"'],
+    [["--config", nonsense], "Cannot use --config without --control SOCKET"],
+    [["--config", nonsense, "--control", socket], `Cannot read the configuration "${nonsense}"`],
+    [["--config", "/nowhere", "--control", socket], 'Cannot read the configuration "/nowhere"'],
+  ];
+  const ends = await Promise.all(cases.map(([args]) => runVmm(args)));
+  ends.forEach(({ code, serial, errors }, i) => {
+    assertEquals([code, serial], [EXIT_CODES.refused, ""], errors);
+    assertStringIncludes(errors, cases[i][1]);
+    assert(!errors.includes("    at "), errors);
+  });
+});
+
+Deno.test("help tells the options and the exit codes", async () => {
+  const { code, serial } = await runVmm(["--help"]);
+  assertEquals(code, 0);
+  for (const [name, value] of Object.entries(EXIT_CODES)) {
+    assertStringIncludes(serial, `${value} ${name}`);
+  }
+});

@@ -1,0 +1,81 @@
+/**
+ * The real VMM, as the process that it is.
+ *
+ * @module
+ */
+import { Kvm } from "../../kvm/kvm.ts";
+
+const MAIN = new URL("../main.ts", import.meta.url).pathname;
+/** A VMM that hangs fails its test, and does not outlive it. */
+const PATIENCE_MS = 60_000;
+
+/** Whether this machine can run a guest at all; tests that need one are ignored where it cannot. */
+export const HAS_KVM = (() => {
+  try {
+    Kvm.open().close();
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
+/** A directory of its own for each test, gone with it. */
+export class Folder implements Disposable {
+  readonly path = Deno.makeTempDirSync({ prefix: "vmm-test-" });
+
+  /** Writes a file and returns its path. */
+  file(name: string, content: Uint8Array | string): string {
+    const path = `${this.path}/${name}`;
+    if (typeof content === "string") Deno.writeTextFileSync(path, content);
+    else Deno.writeFileSync(path, content);
+    return path;
+  }
+
+  names(): string[] {
+    return [...Deno.readDirSync(this.path)].map((entry) => entry.name).sort();
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+/** Starts `main.ts`; `prefix` is a command that starts a command. */
+export function startVmm(
+  args: readonly string[],
+  options: { prefix?: readonly string[]; stdin?: "piped" | "null" } = {},
+): Deno.ChildProcess {
+  const [command, ...rest] = [
+    ...options.prefix ?? [],
+    Deno.execPath(),
+    ...["run", "-A", "--no-check", "--quiet", MAIN],
+    ...args,
+  ];
+  return new Deno.Command(command, {
+    args: rest,
+    stdin: options.stdin ?? "null",
+    stdout: "piped",
+    stderr: "piped",
+    signal: AbortSignal.timeout(PATIENCE_MS),
+  }).spawn();
+}
+
+export interface VmmEnd {
+  code: number;
+  /** What the guest's serial port sent. */
+  serial: string;
+  errors: string;
+}
+
+export async function endOf(process: Deno.ChildProcess): Promise<VmmEnd> {
+  const { code, stdout, stderr } = await process.output();
+  const [serial, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  return { code, serial, errors };
+}
+
+export async function runVmm(
+  args: readonly string[],
+  options: { prefix?: readonly string[] } = {},
+): Promise<VmmEnd> {
+  return await endOf(startVmm(args, options));
+}
