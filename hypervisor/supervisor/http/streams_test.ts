@@ -126,6 +126,18 @@ Deno.test("a console shows what was before, takes what is typed, and ends with t
   host.assertNothingLeft();
 });
 
+Deno.test("a console that is opened while the guest starts shows all of it", async () => {
+  await using host = await TestHost.start();
+  const { id } = await host.guest({ cmdline: "slow" });
+  const starting = host.reaches(id, "starting");
+  const started = host.start(id);
+  await starting;
+  const socket = host.local.connect("guestConsole", { id });
+  assertEquals(await readUntil(socket, "web\r\n"), "console of web\r\n");
+  await started;
+  await close(socket);
+});
+
 Deno.test("two consoles of a guest show the same", async () => {
   await using host = await TestHost.start();
   const { id } = await host.guest();

@@ -10,25 +10,30 @@ import { type Log, messageOf } from "../log.ts";
 import { ApiProblem, problem } from "../problem.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import { CONTROL_VERSION, type Status } from "../../vmm/control.ts";
-import { askVmm } from "./control_client.ts";
-import type { VmmEnd, VmmProcess } from "./vmm_process.ts";
+import type { VmmEnd, VmmListener, VmmProcess } from "./vmm_process.ts";
+
+/** What a life does with its VMM. */
+export type Vmm = Pick<VmmProcess, "follow" | "kill" | "logTail" | "pressPowerButton">;
+export type { VmmEnd, VmmListener };
 
 /** What a life needs of the world around it. */
-export interface LifeSurroundings {
+export interface LifeSurroundings<V extends Vmm> {
   log: Log;
   /** Throws the problem for which the guest cannot start now. */
   check(record: GuestRecord): void;
   /** Starts the guest's VMM; on an error nothing is left of it. */
-  launch(record: GuestRecord): Promise<VmmProcess>;
+  launch(record: GuestRecord): Promise<V>;
   /** Removes what is left of a VMM that has ended. */
-  cleanUp(record: GuestRecord, process: VmmProcess): Promise<void>;
+  cleanUp(record: GuestRecord, process: V): Promise<void>;
   /** Keeps the error across restarts; null takes it back. */
   keepError(id: string, error: string | null): void;
-  changed(life: GuestLife): void;
+  changed(life: GuestLife<V>): void;
   /** Aborts when nobody is to look after the guest's VMM any more, which runs on. */
   released: AbortSignal;
   /** Whether a guest that wants to reboot may. */
   mayRestart(): boolean;
+  /** Waits; tests do not. */
+  pause?: (milliseconds: number) => Promise<void>;
 }
 
 /** What was asked for, to tell what a run's end means. */
@@ -40,19 +45,21 @@ const RESTART_DELAY_MS = 1_000;
 /** How long a VMM that stopped answering may take to be gone. */
 const END_MS = 1_000;
 
-export class GuestLife {
+export class GuestLife<V extends Vmm = VmmProcess> {
   record: GuestRecord;
-  readonly #around: LifeSurroundings;
+  readonly #around: LifeSurroundings<V>;
+  readonly #pause: (milliseconds: number) => Promise<void>;
   #state: GuestState;
-  #process: VmmProcess | null = null;
+  #process: V | null = null;
   #startedAt: number | null = null;
   #intent: Intent = "run";
   /** Resolves when the present run, with its restarts, is over and cleaned up. */
   #over: Promise<void> = Promise.resolve();
 
-  constructor(record: GuestRecord, around: LifeSurroundings) {
+  constructor(record: GuestRecord, around: LifeSurroundings<V>) {
     this.record = record;
     this.#around = around;
+    this.#pause = around.pause ?? ((milliseconds) => delay(milliseconds, { persistent: false }));
     this.#state = record.error === null ? "stopped" : "failed";
   }
 
@@ -65,7 +72,7 @@ export class GuestLife {
     return this.#state !== "stopped" && this.#state !== "failed";
   }
 
-  get process(): VmmProcess | null {
+  get process(): V | null {
     return this.#process;
   }
 
@@ -92,7 +99,7 @@ export class GuestLife {
     this.#state = "starting";
     this.#intent = "run";
     this.#startedAt = null;
-    let process: VmmProcess;
+    let process: V;
     try {
       process = await this.#around.launch(this.record);
     } catch (error) {
@@ -112,7 +119,7 @@ export class GuestLife {
   }
 
   /** Takes up a VMM that an earlier supervisor started. */
-  adopt(process: VmmProcess): void {
+  adopt(process: V): void {
     this.#state = "starting";
     this.#over = this.#live(process, () => {});
   }
@@ -128,10 +135,10 @@ export class GuestLife {
       return;
     }
     try {
-      await askVmm(this.#process!.controlSocket, { op: "power_button" });
+      await this.#process!.pressPowerButton();
     } catch (error) {
       // It may be about to end by itself.
-      await Promise.race([this.#over, delay(END_MS, { persistent: false })]);
+      await Promise.race([this.#over, this.#pause(END_MS)]);
       if (!this.isUp) return;
       throw problem(
         "busy",
@@ -174,8 +181,8 @@ export class GuestLife {
   }
 
   /** Follows a VMM, and those that reboots put in its place, to the end. */
-  async #live(first: VmmProcess, ready: () => void): Promise<void> {
-    let process: VmmProcess | null = first;
+  async #live(first: V, ready: () => void): Promise<void> {
+    let process: V | null = first;
     while (process !== null) {
       this.#process = process;
       const began = Date.now();
@@ -197,7 +204,7 @@ export class GuestLife {
       const reboots: boolean = this.#intent === "run" && end.reason === "reboot";
       if (reboots && Date.now() - began < SHORT_RUN_MS) {
         // Before what is left of the run is removed: it tells the next supervisor to go on from here.
-        await delay(RESTART_DELAY_MS);
+        await this.#pause(RESTART_DELAY_MS);
         if (this.#around.released.aborted) return;
       }
       await this.#cleanUp(process);
@@ -221,7 +228,7 @@ export class GuestLife {
     this.#around.changed(this);
   }
 
-  async #cleanUp(process: VmmProcess) {
+  async #cleanUp(process: V) {
     try {
       await this.#around.cleanUp(this.record, process);
     } catch (error) {
@@ -232,7 +239,7 @@ export class GuestLife {
     }
   }
 
-  async #restart(): Promise<VmmProcess | null> {
+  async #restart(): Promise<V | null> {
     this.#setState("starting");
     this.#intent = "run";
     this.#startedAt = null;

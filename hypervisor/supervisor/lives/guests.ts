@@ -275,17 +275,10 @@ export class Guests {
     const { runDirectory, disks, network, log } = this.#options;
     Deno.mkdirSync(runDirectory, { recursive: true, mode: 0o700 });
     for (const { name: id } of [...Deno.readDirSync(runDirectory)]) {
-      const directory = join(runDirectory, id);
-      const process = await VmmProcess.adopt(directory, { cgroup: cgroupOf(id) });
-      const life = this.#lives.get(id);
-      if (process !== null && life !== undefined) {
-        life.adopt(process);
-        log("info", "found a guest's VMM", { guest: life.record.name, pid: process.pid });
-        continue;
-      }
-      await process?.kill();
-      await process?.cleanUp();
-      removeIfThere(directory);
+      // One that cannot be taken up must not keep the others from it.
+      await this.#adoptOne(id).catch((error) =>
+        log("error", "cannot take up a guest", { id, error: messageOf(error) })
+      );
     }
     for (const [id, life] of this.#lives) {
       if (life.isUp || !life.record.network) continue;
@@ -295,6 +288,21 @@ export class Guests {
     }
     const swept = disks.sweep(new Set(this.#lives.keys()));
     if (swept.length > 0) log("info", "removed unfinished guests", { names: swept.join(" ") });
+  }
+
+  async #adoptOne(id: string) {
+    const directory = join(this.#options.runDirectory, id);
+    const process = await VmmProcess.adopt(directory, { cgroup: cgroupOf(id) });
+    const life = this.#lives.get(id);
+    if (process !== null && life !== undefined) {
+      life.adopt(process);
+      const { name } = life.record;
+      this.#options.log("info", "found a guest's VMM", { guest: name, pid: process.pid });
+      return;
+    }
+    await process?.kill();
+    await process?.cleanUp();
+    removeIfThere(directory);
   }
 
   /** Starts those that are to start with the host; each on its own. */

@@ -125,6 +125,10 @@ export class VmmProcess {
     }
   }
 
+  async pressPowerButton(): Promise<void> {
+    await askVmm(this.controlSocket, { op: "power_button" });
+  }
+
   /** Ends the process, asking it first where `gently`. */
   async kill(options: { gently?: boolean } = {}): Promise<void> {
     if (options.gently) {

@@ -3,7 +3,7 @@
  * how it behaves, as words in the guest's `cmdline`:
  *
  * - `refuse`: exits as refused, with a message on stderr, before it listens
- * - `hang`: never listens
+ * - `slow`: listens after a while
  * - `deaf`: ignores the power button
  * - `crash`: crashes as soon as someone follows its events
  * - `reboot-on-button`: asks for a reset where it would power off
@@ -134,6 +134,6 @@ if (words.has("refuse")) {
   console.error(`Cannot load the kernel "${config.kernel}": bad magic`);
   Deno.exit(EXIT_CODES.refused);
 }
-if (words.has("hang")) await new Promise((resolve) => setTimeout(resolve, 3600_000));
+if (words.has("slow")) await new Promise((resolve) => setTimeout(resolve, 300));
 const listener = Deno.listen({ transport: "unix", path: control! });
 for await (const connection of listener) void serve(connection);
