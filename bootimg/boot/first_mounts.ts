@@ -29,6 +29,9 @@ const SETTINGS: Record<string, string> = {
   "kernel/printk_devkmsg": "on\n",
   // The screen is PID 1's: only emergencies may write on it.
   "kernel/printk": "1 4 1 1",
+  // What the kernel says of itself is for root alone.
+  "kernel/dmesg_restrict": "1",
+  "kernel/kptr_restrict": "2",
   // The console listens on 80 and 443 as a user without privileges.
   "net/ipv4/ip_unprivileged_port_start": "80",
 };

@@ -32,7 +32,11 @@ const DATA_MODULES = ["crc32c_intel", "crc32c_generic", "xfs"];
 const SEED_MODULES = ["vfat", "nls_cp437", "nls_ascii", "nls_utf8"];
 const GUEST_MODULES = ["tun", "vhost_net"];
 
+const CONSOLE_PORT = 443;
+
 const services: Service[] = [];
+/** Set once the host is ending; aborted by who does not want to wait for guests. */
+let hurry: AbortController | null = null;
 
 function boot(): void {
   const mountProblems = mountFirst();
@@ -105,8 +109,23 @@ async function start(board: StatusBoard): Promise<void> {
     }, board);
   }
   board.watch();
-  board.stage(null);
-  log(`all services are started ${uptime()}`);
+  board.stage("starting the console");
+  await untilConsoleAnswers();
+  // Unless the host is ending already.
+  if (hurry === null) board.stage(null);
+  log(`the console answers ${uptime()}`);
+}
+
+/** What is shown as the console's address should be one that answers. */
+async function untilConsoleAnswers(): Promise<void> {
+  while (true) {
+    try {
+      (await Deno.connect({ port: CONSOLE_PORT })).close();
+      return;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  }
 }
 
 function startService(config: Service["config"], board: StatusBoard): void {
@@ -139,8 +158,6 @@ function makeConsoleFolders(): void {
     });
   }
 }
-
-let hurry: AbortController | null = null;
 
 function end(command: PowerCommand, board: StatusBoard): void {
   if (hurry !== null) return hurry.abort();

@@ -17,6 +17,8 @@ export interface ServiceConfig {
   env?: Record<string, string>;
 }
 
+/** A process that ran this long is no trouble any more. */
+const RECOVERED_MS = 10_000;
 /** The grace between SIGTERM and SIGKILL. */
 const STOP_GRACE_MS = 5000;
 
@@ -78,7 +80,7 @@ export class Service {
         stderr: "piped",
       });
       log(`${name} started as process ${child.pid}`);
-      const healthy = setTimeout(() => this.#onTrouble(null), STOP_GRACE_MS);
+      const healthy = setTimeout(() => this.#onTrouble(null), RECOVERED_MS);
       let last = "";
       const copy = async (stream: ReadableStream<Uint8Array>, severity: Severity) => {
         for await (const line of lines(stream)) {

@@ -49,14 +49,15 @@ export class Pc implements AsyncDisposable {
     const root = await trixieRoot();
     const folder = await Deno.makeTempDir({ prefix: "denovisor-pc-" });
     await Deno.copyFile(`${root}${FIRMWARE}/OVMF_VARS_4M.fd`, `${folder}/vars.fd`);
-    const [program, ...args] = trixieCommand(
+    const command = trixieCommand(
       root,
       ["qemu-system-x86_64", ...pcArguments(options, folder)],
       { bind: [options.disk.replace(/\/[^/]*$/, "")] },
     );
     const poweredOn = performance.now();
-    const child = new Deno.Command(program, {
-      args,
+    // In a session of its own: Ctrl-C at the terminal must not pull the PC's plug.
+    const child = new Deno.Command("setsid", {
+      args: command,
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
