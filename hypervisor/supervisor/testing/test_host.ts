@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { statfsSync } from "node:fs";
 import { assertEquals } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { isAlive, killProcess, type ProcessId, reapChild } from "../../sys/processes.ts";
@@ -45,8 +46,18 @@ export const fakeVmm = vmmCommand(FAKE_VMM);
 /** The cheapest that Argon2 allows. */
 export const CHEAP = { memory: 8, passes: 1 };
 
+/** Where a sync costs nothing; undefined where there is no such place, or too little of it. */
+function memoryDirectory(): string | undefined {
+  try {
+    const { bavail, bsize } = statfsSync("/dev/shm");
+    return bavail * bsize > 1024 ** 3 ? "/dev/shm" : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export class TestHost implements AsyncDisposable {
-  readonly directory = Deno.makeTempDirSync({ prefix: "dv-" });
+  readonly directory = Deno.makeTempDirSync({ prefix: "dv-", dir: memoryDirectory() });
   readonly network = new PretendNetwork();
   readonly log: LogLine[] = [];
   readonly #options: TestOptions;
