@@ -13,13 +13,14 @@ import { vmmBundle } from "./vmm_bundle.ts";
 import { denoTests, oneTest, tee, TestRun } from "./test_run/stages.ts";
 import { countOf } from "./test_run/summary.ts";
 
-const USAGE = `Usage: ./scripts/test [static|unit|lab|e2e [FILE-OR-OPTION...]]
+const USAGE = `Usage: ./scripts/test [static|unit|lab-command|lab|e2e [FILE-OR-OPTION...]]
 
 Without arguments: everything. What follows a part is passed to "deno test", in place of its folder.
-  static  format, lint, types, import arrows
-  unit    the tests beside the sources
-  lab     real guests, in the emulated PC
-  e2e     a real browser`;
+  static       format, lint, types, import arrows
+  unit         the tests beside the sources
+  lab-command  ./scripts/lab itself, from outside
+  lab          real guests, in the emulated PC
+  e2e          a real browser`;
 
 const UNIT = ["hypervisor", "mgmt", "bootimg", "jsr", "scripts"];
 /** The kernel's headers and a compiler for them, a disassembler of ACPI tables. */
@@ -67,6 +68,13 @@ async function labTests(args: readonly string[]): Promise<void> {
   });
 }
 
+async function labCommandTests(args: readonly string[]): Promise<void> {
+  await run.stage("lab command", async () => {
+    await labFiles();
+    return await denoTests(or(args, ["tests/lab_command"]));
+  });
+}
+
 async function browserTests(args: readonly string[]): Promise<void> {
   await run.stage("browser tests", async () => {
     await hostPackages(["chromium"]);
@@ -96,6 +104,7 @@ async function everything(): Promise<void> {
   await staticChecks();
   await unitTests([]);
   await setup;
+  await labCommandTests([]);
   await labTests([]);
   await browserTests([]);
 }
@@ -107,6 +116,7 @@ if (import.meta.main) {
     static: staticChecks,
     unit: () => unitTests(args),
     lab: () => labTests(args),
+    "lab-command": () => labCommandTests(args),
     e2e: () => browserTests(args),
   };
   const chosen = parts[part ?? "all"];
