@@ -12,6 +12,8 @@ export interface CommandOptions {
   stdin?: string | Uint8Array;
   /** Kills the program. */
   signal?: AbortSignal;
+  /** What an error calls the command, if not by all its words. */
+  shownAs?: string;
 }
 
 /** What a program printed. */
@@ -54,7 +56,9 @@ export async function run(
   if (!output.success) {
     const said = (stderr.trim() || stdout.trim()).split("\n").slice(-15).join("\n  ");
     throw new Error(
-      `Cannot run "${command.join(" ")}": it ended with code ${output.code}\n  ${said}`,
+      `Cannot run "${
+        options.shownAs ?? command.join(" ")
+      }": it ended with code ${output.code}\n  ${said}`,
     );
   }
   return { stdout, stderr };

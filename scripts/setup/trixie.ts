@@ -109,7 +109,10 @@ export async function inTrixie(
   options: InRootOptions = {},
 ): Promise<CommandOutput> {
   const { cwd, bind, ...rest } = options;
-  return await run(trixieCommand(await trixieRoot(), command, { cwd, bind }), rest);
+  return await run(trixieCommand(await trixieRoot(), command, { cwd, bind }), {
+    shownAs: command.join(" "),
+    ...rest,
+  });
 }
 
 /**
