@@ -97,7 +97,7 @@ export class Appliance implements AsyncDisposable {
   /** The process that runs `/app/NAME.js`. */
   async process(name: string): Promise<ProcessFacts | undefined> {
     const all = await this.ask<ProcessFacts[]>("processes");
-    return all.find((it) => it.command.includes(`/app/${name}.js`));
+    return all.find((it) => it.command.split(" ").includes(`/app/${name}.js`));
   }
 
   /** Asks until the answer is not undefined; errors count as undefined. */
