@@ -15,8 +15,6 @@ import { Builder } from "fresh/dev";
 
 const root = import.meta.dirname!;
 const built = join(root, "_fresh");
-/** Fresh empties `_fresh/static`, so what is made for it lies beside. */
-const madeStatic = join(built, "made");
 
 export interface BuildResult {
   serverBytes: number;
@@ -25,11 +23,7 @@ export interface BuildResult {
 /** Builds into `_fresh`. */
 export async function buildConsole(): Promise<void> {
   await buildStyles();
-  const builder = new Builder({
-    root,
-    serverEntry: "app.ts",
-    staticDir: ["static", "_fresh/made"],
-  });
+  const builder = new Builder({ root, serverEntry: "app.ts" });
   await builder.build();
 }
 
@@ -67,7 +61,7 @@ await exitOnError(async () => await main(parseOptions(Deno.args), server.fetch))
     plugins: [denoPlugin()],
     logLevel: "warning",
   });
-  for (const part of ["_fresh/static", "_fresh/made", "static"]) {
+  for (const part of ["_fresh/static", "static"]) {
     await copyFolder(join(root, part), join(out, "mgmt", part));
   }
   return { serverBytes: (await Deno.stat(join(out, "console.js"))).size };
@@ -76,7 +70,7 @@ await exitOnError(async () => await main(parseOptions(Deno.args), server.fetch))
 async function buildStyles(): Promise<void> {
   await esbuild.build({
     entryPoints: [join(root, "styles", "console.css")],
-    outfile: join(madeStatic, "console.css"),
+    outfile: join(root, "static", "console.css"),
     absWorkingDir: root,
     bundle: true,
     minify: true,
