@@ -17,7 +17,8 @@ export class ConfigError extends Error {
 }
 
 function refuse(what: string, value: unknown, wanted: string): never {
-  throw new ConfigError(`Cannot use ${what} ${JSON.stringify(value)}: ${wanted}`);
+  const shown = typeof value === "number" ? value : JSON.stringify(value);
+  throw new ConfigError(`Cannot use ${what} ${shown}: ${wanted}`);
 }
 
 function record(value: unknown, what: string, keys: readonly string[]): Record<string, unknown> {

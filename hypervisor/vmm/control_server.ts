@@ -27,7 +27,8 @@ const READ_BYTES = 4096;
 /** Runs the guest until its end; the process's exit code. */
 export async function runUnderControl(config: GuestConfig, socket: string): Promise<number> {
   const end = await run(config, socket);
-  writeAtomically(`${socket.slice(0, socket.lastIndexOf("/"))}/exit.json`, JSON.stringify(end));
+  writeAtomically(socket.replace(/[^/]*$/, "exit.json"), JSON.stringify(end));
+  remove(socket);
   return EXIT_CODES[end.reason];
 }
 
@@ -58,10 +59,19 @@ function writeAtomically(path: string, text: string): void {
   Deno.renameSync(temporary, path);
 }
 
+function remove(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
 class ControlServer {
   readonly guest: Guest;
   readonly #listener: Deno.UnixListener;
   readonly #log = new SerialLog(SERIAL_REPLAY_BYTES);
+  readonly #clients = new Set<Client>();
   readonly #serial = new Set<Client>();
   readonly #events = new Set<Client>();
   #state: VmmState = "running";
@@ -73,14 +83,14 @@ class ControlServer {
         this.#log.append(bytes);
         for (const client of this.#serial) client.send(bytes);
       },
-      serialRoom: () => this.#room.resolve(),
+      serialRoom: () => {
+        this.#room.resolve();
+        this.#room = Promise.withResolvers();
+      },
       log: (line) => console.error(line),
     });
-    try {
-      Deno.removeSync(socket);
-    } catch {
-      // There is none from a run before.
-    }
+    // One that a run before has left.
+    remove(socket);
     this.#listener = Deno.listen({ transport: "unix", path: socket });
     Deno.chmodSync(socket, 0o600);
     this.#accept();
@@ -88,18 +98,23 @@ class ControlServer {
 
   async #accept(): Promise<void> {
     for await (const connection of this.#listener) {
-      this.#serve(connection).catch(() => {}).finally(() => {
-        try {
-          connection.close();
-        } catch {
-          // The other side was first.
-        }
-      });
+      this.#handle(new Client(connection));
     }
   }
 
-  async #serve(connection: Deno.UnixConn): Promise<void> {
-    const client = new Client(connection);
+  async #handle(client: Client): Promise<void> {
+    this.#clients.add(client);
+    try {
+      await this.#serve(client);
+      await client.flush();
+    } catch {
+      // The other side went away.
+    }
+    this.#clients.delete(client);
+    client.close();
+  }
+
+  async #serve(client: Client): Promise<void> {
     const line = await client.readLine();
     if (line === null) return;
     const request = parseRequest(line);
@@ -143,11 +158,13 @@ class ControlServer {
   }
 
   async #type(bytes: Uint8Array): Promise<void> {
-    for (let sent = 0; sent < bytes.length;) {
-      this.#room = Promise.withResolvers();
+    let ended = false;
+    for (let sent = 0; sent < bytes.length && !ended;) {
+      // Before it is tried: room may be made as soon as there is none.
+      const room = this.#room.promise;
       const taken = this.guest.type(bytes.subarray(sent));
       sent += taken;
-      if (taken === 0) await Promise.race([this.#room.promise, this.guest.ended]);
+      if (taken === 0) ended = await Promise.race([room, this.guest.ended]) !== undefined;
     }
   }
 
@@ -181,7 +198,7 @@ class ControlServer {
   async close(end: { reason: ExitReason; message: string }): Promise<void> {
     this.#publish({ event: "exit", ...end });
     this.#listener.close();
-    await Promise.all([...this.#events, ...this.#serial].map((client) => client.flush()));
+    await Promise.all([...this.#clients].map((client) => client.flush()));
   }
 }
 
@@ -245,14 +262,14 @@ class Client {
   send(bytes: Uint8Array<ArrayBuffer>): void {
     if (bytes.length === 0) return;
     this.#backlog += bytes.length;
-    if (this.#backlog > MAX_BACKLOG) return this.#drop();
+    if (this.#backlog > MAX_BACKLOG) return this.close();
     this.#sending = this.#sending.then(async () => {
       for (let at = 0; at < bytes.length;) at += await this.#connection.write(bytes.subarray(at));
       this.#backlog -= bytes.length;
     }).catch(() => {});
   }
 
-  #drop(): void {
+  close(): void {
     try {
       this.#connection.close();
     } catch {

@@ -1,0 +1,225 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { CONTROL_VERSION, EXIT_CODES, MAX_LINE_BYTES } from "./control.ts";
+import { ask, ControlConnection } from "./testing/control_connection.ts";
+import { type TinyKernel, tinyKernel } from "./testing/tiny_kernel.ts";
+import { endOf, Folder, HAS_KVM, startVmm, type VmmEnd } from "./testing/vmm_process.ts";
+
+interface Running {
+  folder: Folder;
+  socket: string;
+  pid: number;
+  ended: Promise<VmmEnd>;
+}
+
+/** A guest under control; what `body` leaves running is killed. */
+function withGuest(kind: TinyKernel, body: (guest: Running) => Promise<void>) {
+  return async () => {
+    using folder = new Folder();
+    const config = folder.file(
+      "config.json",
+      JSON.stringify({
+        name: "demo",
+        kernel: folder.file("kernel", tinyKernel(kind)),
+        cmdline: "",
+        memoryMiB: 128,
+        cpus: 2,
+        disks: [],
+        nets: [],
+      }),
+    );
+    const socket = `${folder.path}/control.sock`;
+    const vmm = startVmm(["--config", config, "--control", socket]);
+    const ended = endOf(vmm);
+    try {
+      await appears(socket, ended);
+      await body({ folder, socket, pid: vmm.pid, ended });
+    } finally {
+      try {
+        vmm.kill("SIGKILL");
+      } catch {
+        // It has ended, as it should.
+      }
+      await ended;
+    }
+  };
+}
+
+async function appears(socket: string, ended: Promise<VmmEnd>): Promise<void> {
+  let gone = false;
+  ended.then(() => gone = true);
+  for (;;) {
+    try {
+      (await Deno.connect({ transport: "unix", path: socket })).close();
+      return;
+    } catch (error) {
+      if (gone) throw new Error(`The VMM ended: ${(await ended).errors}`, { cause: error });
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+}
+
+const test = (name: string, kind: TinyKernel, body: (guest: Running) => Promise<void>) =>
+  Deno.test({ name, ignore: !HAS_KVM, fn: withGuest(kind, body) });
+
+test("a guest is what its status says, and ends when it is told to", "halt", async (guest) => {
+  const { ok, status } = await ask(guest.socket, { op: "status" });
+  assert(ok);
+  const { startedAt, ...rest } = status;
+  assertEquals(rest, {
+    version: CONTROL_VERSION,
+    pid: guest.pid,
+    name: "demo",
+    state: "running",
+    cpus: 2,
+    memoryMiB: 128,
+  });
+  assert(Math.abs(Date.now() - startedAt) < 3_600_000);
+  assertEquals(Deno.statSync(guest.socket).mode! & 0o777, 0o600);
+
+  using events = await ControlConnection.open(guest.socket, { op: "events" });
+  assertEquals((await events.line()).status.state, "running");
+  assertEquals((await ask(guest.socket, { op: "power_button" })).status.state, "stopping");
+  assertEquals(await events.line(), { event: "state", state: "stopping" });
+  // It does not listen to the button, so the plug is pulled.
+  assertEquals((await ask(guest.socket, { op: "kill" })).status.state, "stopping");
+  const message = "It was told to end";
+  assertEquals(await events.line(), { event: "exit", reason: "poweroff", message });
+  assertEquals(await events.line(), undefined);
+  const end = await guest.ended;
+  assertEquals([end.code, end.serial], [EXIT_CODES.poweroff, ""]);
+  assertEquals(JSON.parse(Deno.readTextFileSync(`${guest.folder.path}/exit.json`)), {
+    reason: "poweroff",
+    message,
+  });
+  assertEquals(guest.folder.names(), ["config.json", "exit.json", "kernel"]);
+});
+
+test(
+  "who connects to the serial port sees what came before, and all see what comes",
+  "echo",
+  async (guest) => {
+    const first = await ControlConnection.open(guest.socket, { op: "serial" });
+    assert((await first.line()).ok);
+    assertEquals(await first.until("\n"), "hello\n");
+    await first.send("one.");
+    assertEquals(await first.until("."), "one.");
+    using second = await ControlConnection.open(guest.socket, { op: "serial" });
+    assert((await second.line()).ok);
+    assertEquals(await second.until("one."), "hello\none.");
+    await second.send("two.");
+    assertEquals([await first.until("."), await second.until(".")], ["two.", "two."]);
+    // One that leaves takes nothing with it.
+    first[Symbol.dispose]();
+    await second.send("threeq");
+    assertEquals(await second.all(), "threeq");
+    assertEquals((await guest.ended).code, EXIT_CODES.poweroff);
+  },
+);
+
+test(
+  "two who type more than the port takes at once both get all of it in",
+  "echo",
+  async (guest) => {
+    const BYTES = 5_000;
+    using watcher = await ControlConnection.open(guest.socket, { op: "serial" });
+    await watcher.line();
+    const typists = await Promise.all(["a", "b"].map(async (letter) => {
+      const connection = await ControlConnection.open(guest.socket, { op: "serial" });
+      await connection.send(letter.repeat(BYTES));
+      return connection;
+    }));
+    const count = { a: 0, b: 0 };
+    while (count.a < BYTES || count.b < BYTES) {
+      const seen = await watcher.until(count.a < BYTES ? "a" : "b");
+      for (const letter of seen) if (letter === "a" || letter === "b") count[letter]++;
+    }
+    assertEquals(count, { a: BYTES, b: BYTES });
+    for (const typist of typists) typist[Symbol.dispose]();
+    await ask(guest.socket, { op: "kill" });
+  },
+);
+
+test("a guest ends under somebody who types at it and is not heard", "halt", async (guest) => {
+  using deaf = await ControlConnection.open(guest.socket, { op: "serial" });
+  await deaf.line();
+  await deaf.send("x".repeat(10_000));
+  assert((await ask(guest.socket, { op: "kill" })).ok);
+  assertEquals((await guest.ended).code, EXIT_CODES.poweroff);
+});
+
+test("a client that says no more after its request is answered", "halt", async (guest) => {
+  using watcher = await ControlConnection.open(guest.socket, { op: "serial" });
+  await watcher.until("hello\n");
+  for (const op of ["status", "serial", "events", "kill"]) {
+    using connection = await ControlConnection.open(guest.socket, { op });
+    await connection.closeWrite();
+    const answer = await connection.all();
+    assertStringIncludes(answer, '"ok":true', op);
+    if (op === "serial") assertStringIncludes(answer, "hello\n");
+  }
+  assertEquals((await guest.ended).code, EXIT_CODES.poweroff);
+});
+
+test("what is no request is refused, and the guest goes on", "halt", async (guest) => {
+  for (const request of ["nonsense", null, 7, [], {}, { op: "explode" }, { op: null }]) {
+    const { ok, error } = await ask(guest.socket, request);
+    assertEquals(ok, false);
+    assertStringIncludes(error, "it is no request");
+  }
+  using broken = await ControlConnection.open(guest.socket);
+  await broken.send("{]\n");
+  assertEquals((await broken.line()).ok, false);
+  using endless = await ControlConnection.open(guest.socket);
+  await endless.send("x".repeat(MAX_LINE_BYTES)).catch(() => {});
+  await endless.send("x".repeat(8192)).catch(() => {});
+  assertEquals(await endless.all().catch(() => ""), "");
+  using silent = await ControlConnection.open(guest.socket);
+  await silent.closeWrite();
+  assertEquals(await silent.all(), "");
+  assertEquals((await ask(guest.socket, { op: "status" })).status.state, "running");
+  await ask(guest.socket, { op: "kill" });
+});
+
+Deno.test({
+  name: "a guest that cannot start leaves word of why, and no socket",
+  ignore: !HAS_KVM,
+  fn: async () => {
+    using folder = new Folder();
+    const kernel = folder.file("kernel", "not a kernel");
+    const config = folder.file(
+      "config.json",
+      JSON.stringify({
+        ...{ name: "demo", kernel, cmdline: "", memoryMiB: 128, cpus: 1, disks: [], nets: [] },
+      }),
+    );
+    const socket = `${folder.path}/control.sock`;
+    const { code, errors } = await endOf(startVmm(["--config", config, "--control", socket]));
+    assertEquals(code, EXIT_CODES.refused);
+    const { reason, message } = JSON.parse(Deno.readTextFileSync(`${folder.path}/exit.json`));
+    assertEquals(reason, "refused");
+    assertStringIncludes(message, `Cannot boot "${kernel}"`);
+    assertEquals(errors.trim(), message);
+    assertEquals(folder.names(), ["config.json", "exit.json", "kernel"]);
+  },
+});
+
+Deno.test({
+  name: "a guest's own end is in the exit code and in the file beside the socket",
+  ignore: !HAS_KVM,
+  fn: async () => {
+    for (const [kind, reason] of [["reset", "reboot"], ["crash", "crash"]] as const) {
+      using folder = new Folder();
+      const kernel = folder.file("kernel", tinyKernel(kind));
+      const config = folder.file(
+        "config.json",
+        JSON.stringify({
+          ...{ name: "demo", kernel, cmdline: "", memoryMiB: 128, cpus: 1, disks: [], nets: [] },
+        }),
+      );
+      const socket = `${folder.path}/control.sock`;
+      const { code } = await endOf(startVmm(["--config", config, "--control", socket]));
+      assertEquals(code, EXIT_CODES[reason]);
+      assertEquals(JSON.parse(Deno.readTextFileSync(`${folder.path}/exit.json`)).reason, reason);
+    }
+  },
+});
