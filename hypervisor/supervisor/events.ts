@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Events } from "./api/schemas.ts";
 
 export type EventName = keyof typeof Events;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import { API_BASE, type Route, ROUTES } from "./routes.ts";
 import * as schemas from "./schemas.ts";
 

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import { GUEST_STATES } from "./actions.ts";
 
 export const Id = z.string().regex(/^[0-9A-HJKMNP-TV-Z]{26}$/, "must be a ULID");

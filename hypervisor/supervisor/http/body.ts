@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { z } from "zod";
+import type * as z from "zod";
+import { explainIssue } from "./field_errors.ts";
 import { problem } from "../problem.ts";
 
 /** More than the longest body that the schemas allow. */
@@ -69,7 +70,7 @@ export function parseBody<T>(schema: z.ZodType<T>, text: string): T {
   } catch {
     throw invalid(`it is not JSON. ${HINT}`);
   }
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { error: explainIssue });
   if (result.success) return result.data;
   const fields = result.error.issues.flatMap((issue) => {
     const path = issue.path.join(".");

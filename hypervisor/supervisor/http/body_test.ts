@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { z } from "zod";
+import * as z from "zod";
 import { GuestCreate } from "../api/schemas.ts";
 import { ApiProblem } from "../problem.ts";
 import { jsonDepth, MAX_BODY_BYTES, MAX_DEPTH, parseBody, readBody } from "./body.ts";
@@ -47,6 +47,29 @@ Deno.test("each wrong field is named with its path", () => {
     "memoryMiB",
     "name",
   ]);
+});
+
+Deno.test("what is wrong with a field is told in a person's words", () => {
+  const messages = (body: unknown) => {
+    const error = assertThrows(() => parseBody(GuestCreate, JSON.stringify(body)), ApiProblem);
+    return Object.fromEntries(error.fields!.map(({ path, message }) => [path, message]));
+  };
+  assertEquals(messages({ cpus: "1", memoryMiB: 1, autostart: 1, disk: {} }), {
+    name: "is missing",
+    kernel: "is missing",
+    cpus: "must be a whole number",
+    memoryMiB: "must be at least 128",
+    autostart: "must be true or false",
+    disk: "must name an image, or give sizeMiB for an empty disk",
+  });
+  const long = { name: "", kernel: "k", cpus: 9, cmdline: "x".repeat(3000), memoryMiB: 200.5 };
+  assertEquals(messages(long), {
+    name: "must be 1 to 63 of a-z, 0-9 and '-', and begin and end with a letter or digit",
+    cpus: "must be at most 8",
+    cmdline: "must have at most 2047 characters",
+    memoryMiB: "must be a whole number",
+  });
+  assertEquals(messages([]), { "": "must be an object" });
 });
 
 Deno.test("any JSON gives a guest or a problem", () => {

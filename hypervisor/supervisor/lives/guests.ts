@@ -5,7 +5,7 @@
  */
 import { join } from "@std/path";
 import { ulid } from "@std/ulid";
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Guest, GuestCreate, GuestUpdate, HostShutdownProgress } from "../api/schemas.ts";
 import { removeIfThere } from "../durable.ts";
 import type { EventHub } from "../events.ts";

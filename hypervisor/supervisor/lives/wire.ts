@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import { EXIT_CODES, type ExitReason } from "../../vmm/control.ts";
 
 const REASONS = Object.keys(EXIT_CODES) as [ExitReason, ...ExitReason[]];
