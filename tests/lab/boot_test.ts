@@ -116,6 +116,14 @@ Deno.test("a guest and its host reach each other over a tap", async () => {
     await sending;
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", received));
     assertEquals(digest.toHex(), expected);
+    // A driver that lets go of the device and takes it up again finds it as new.
+    const drivers = "/sys/bus/virtio/drivers/virtio_net";
+    const id = await guest.run(`ls ${drivers} | grep ^virtio`);
+    await guest.run(`echo ${id} > ${drivers}/unbind; echo ${id} > ${drivers}/bind; sleep 1`);
+    const again = await guest.run("ls /sys/class/net | grep -v lo");
+    await guest.run(`ip addr add 10.99.0.2/24 dev ${again} && ip link set ${again} up`);
+    assertMatch(await guest.run(`ping -c 3 -i 0.3 10.99.0.1`), / 0% packet loss/);
+
     await guest.type("poweroff\n");
     assertEquals(await guest.ended(), 0);
   } finally {

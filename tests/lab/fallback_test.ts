@@ -75,6 +75,14 @@ Deno.test("without vhost-net and io_uring, disk and network work and nothing is 
     await new Blob([noise]).stream().pipeTo(outgoing.writable);
     assertEquals((await receiving).split(" ")[0], await sha256(noise));
 
+    // A driver that lets go of the device and takes it up again finds it as new.
+    const drivers = "/sys/bus/virtio/drivers/virtio_net";
+    const id = await guest.run(`ls ${drivers} | grep ^virtio`);
+    await guest.run(`echo ${id} > ${drivers}/unbind; echo ${id} > ${drivers}/bind; sleep 1`);
+    const again = await guest.run("ls /sys/class/net | grep -v lo");
+    await guest.run(`ip addr add ${GUEST}/24 dev ${again} && ip link set ${again} up`);
+    assertMatch(await guest.run(`ping -c 3 -i 0.3 ${HOST}`), / 0% packet loss/);
+
     await guest.type("poweroff\n");
     assertEquals(await guest.ended(), 0);
   } finally {
