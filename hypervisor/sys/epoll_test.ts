@@ -6,7 +6,7 @@ import { close } from "./files.ts";
 import { fromHeaders } from "./testing/headers.ts";
 
 function readyNow(epoll: Epoll): number[] {
-  return Array.from({ length: epoll.wait(0) }, (_, i) => epoll.ready(i)).sort();
+  return Array.from({ length: epoll.wait(0) }, (_, i) => epoll.ready(i)).sort((a, b) => a - b);
 }
 
 Deno.test("what is signalled is reported until it is drained, by its descriptor", () => {
