@@ -50,14 +50,29 @@ const PACKAGES = [
   "libc6-dev",
 ];
 
+/** What building the root, and entering it, needs on this machine. */
+const HOST_PACKAGES = [
+  "ca-certificates",
+  "debian-archive-keyring",
+  "mmdebstrap",
+  "mount",
+  "util-linux",
+];
+
+let root: Promise<string> | undefined;
+
 /** The path of the root, built on the first call. */
-export async function trixieRoot(): Promise<string> {
+export function trixieRoot(): Promise<string> {
+  return root ??= buildRoot();
+}
+
+async function buildRoot(): Promise<string> {
   return await builtOnce({
     name: "trixie",
     madeFrom: PACKAGES.join("\n"),
     step: "building a small root of Debian trixie with QEMU 10 (about a minute)",
     async build(target) {
-      await hostPackages(["mmdebstrap", "debian-archive-keyring", "ca-certificates"]);
+      await hostPackages(HOST_PACKAGES);
       await debianRoot(target, { suite: "trixie", packages: PACKAGES });
     },
   });
@@ -109,6 +124,7 @@ export async function inTrixie(
   options: InRootOptions = {},
 ): Promise<CommandOutput> {
   const { cwd, bind, ...rest } = options;
+  await hostPackages(HOST_PACKAGES);
   return await run(trixieCommand(await trixieRoot(), command, { cwd, bind }), {
     shownAs: command.join(" "),
     ...rest,
