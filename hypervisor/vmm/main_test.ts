@@ -21,15 +21,15 @@ test("a guest's end shows in the exit code: power-off, reset, crash", async () =
   assertEquals(folder.names(), ["crash", "poweroff", "reset"]);
 });
 
-test("a guest with more vCPUs and RAM above the hole ends as one with less does", async () => {
+test("a guest may have as much as the limits say, and RAM above the hole", async () => {
   using folder = new Folder();
   const kernel = folder.file("kernel", tinyKernel("poweroff"));
   const disk = folder.file("disk", new Uint8Array(4096));
-  const { code, serial } = await runVmm([
-    ...["--kernel", kernel, "--initrd", disk, "--disk", `${disk},readonly,serial=abc`],
-    ...["--memory", "5G", "--cpus", "8"],
-  ]);
-  assertEquals([code, serial], [EXIT_CODES.poweroff, "hello\n"]);
+  const disks = Array.from({ length: 16 }, (_, i) => ["--disk", `${disk},readonly,serial=${i}`]);
+  const size = ["--memory", "5G", "--cpus", "8"];
+  const args = ["--kernel", kernel, "--initrd", disk, ...size, ...disks.flat()];
+  const { code, serial, errors } = await runVmm(args);
+  assertEquals([code, serial], [EXIT_CODES.poweroff, "hello\n"], errors);
 });
 
 test("standard input is typed at the serial port", async () => {
