@@ -69,16 +69,6 @@ async function workers(): Promise<Record<string, string>> {
   return found;
 }
 
-/** Leaves out zod's messages in forty other languages: half of the supervisor's bundle. */
-const englishOnly: esbuild.Plugin = {
-  name: "english-only",
-  setup(build) {
-    build.onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({
-      contents: 'export { default as en } from "./en.js";',
-    }));
-  },
-};
-
 async function bundle(entries: Record<string, string>): Promise<[string, Uint8Array][]> {
   try {
     const { outputFiles } = await esbuild.build({
@@ -96,7 +86,7 @@ async function bundle(entries: Record<string, string>): Promise<[string, Uint8Ar
       legalComments: "none",
       keepNames: true,
       logLevel: "error",
-      plugins: [englishOnly, denoPlugin()],
+      plugins: [denoPlugin()],
     });
     return outputFiles
       .map((it): [string, Uint8Array] => [it.path.slice(`${CHECKOUT}/app/`.length), it.contents])

@@ -9,9 +9,21 @@ import { trixieCommand, trixieRoot } from "../setup/trixie.ts";
 import type { Acceleration } from "./acceleration.ts";
 import { SerialScreen } from "./serial_screen.ts";
 
+/** How the disk is connected, as QEMU's arguments for the drive "disk". */
+const DISK_BUSES = {
+  nvme: ["-device", "nvme,drive=disk,serial=denovisor,bootindex=0"],
+  sata: ["-device", "ide-hd,bus=ide.0,drive=disk,bootindex=0"],
+  usb: ["-device", "qemu-xhci", "-device", "usb-storage,drive=disk,bootindex=0"],
+  virtio: ["-device", "virtio-blk-pci,drive=disk,bootindex=0"],
+} as const;
+
 export interface PcOptions {
   /** The raw image that is the PC's disk. */
   disk: string;
+  /** NVMe by default. */
+  diskBus?: keyof typeof DISK_BUSES;
+  /** QEMU's name of the network card's model; e1000e by default. */
+  card?: string;
   acceleration: Acceleration;
   memoryMiB?: number;
   cpus?: number;
@@ -118,9 +130,9 @@ export function pcArguments(options: PcOptions, folder: string): string[] {
     ...["-drive", `if=pflash,format=raw,unit=0,readonly=on,file=${FIRMWARE}/OVMF_CODE_4M.fd`],
     ...["-drive", `if=pflash,format=raw,unit=1,file=${folder}/vars.fd`],
     ...["-drive", `if=none,id=disk,format=raw,cache=writeback,discard=unmap,file=${disk}`],
-    ...["-device", "nvme,drive=disk,serial=denovisor,bootindex=0"],
+    ...DISK_BUSES[options.diskBus ?? "nvme"],
     ...["-netdev", ["user", "id=net", ...ports].join(",")],
-    ...["-device", "e1000e,netdev=net,romfile="],
+    ...["-device", `${options.card ?? "e1000e"},netdev=net,romfile=`],
     ...["-serial", "stdio", "-qmp", `unix:${folder}/qmp,server=on,wait=off`],
   ];
   if (kernelWords) {
