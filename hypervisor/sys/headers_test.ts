@@ -2,6 +2,8 @@ import { assertEquals } from "@std/assert";
 import { io, ior, iow, iowr } from "./ioctl.ts";
 import { IoUringParams } from "./io_uring.ts";
 import { claimsOf, contradictions } from "./testing/headers.ts";
+import { Address } from "./packet_socket.ts";
+import { FlagsRequest, IndexRequest } from "./tap.ts";
 import { MemoryHeader, MemoryRegion, VringAddr, VringFile, VringState } from "./vhost.ts";
 
 Deno.test("vhost's structs are those of the kernel's headers", () => {
@@ -38,4 +40,19 @@ Deno.test("ioctl numbers are packed as the kernel's macros pack them", () => {
     }),
     [],
   );
+});
+
+Deno.test("requests about interfaces and packet addresses are those of the kernel's headers", () => {
+  const request = (field: string, name: string) => ({
+    renamed: { name: "ifr_name", [field]: name },
+    ours: ["rest"],
+  });
+  const claims = {
+    ...claimsOf(FlagsRequest, request("flags", "ifr_flags")),
+    ...claimsOf(IndexRequest, request("index", "ifr_ifindex")),
+  };
+  assertEquals(contradictions(["linux/if.h"], claims), []);
+  const fields = Object.keys(Address.offsets);
+  const renamed = Object.fromEntries(fields.map((field) => [field, `sll_${field}`]));
+  assertEquals(contradictions(["linux/if_packet.h"], claimsOf(Address, { renamed })), []);
 });

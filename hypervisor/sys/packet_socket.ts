@@ -25,7 +25,7 @@ const PACKET_VNET_HDR = 15;
 /** ETH_P_ALL, in network byte order. */
 const ALL_PROTOCOLS = 0x0300;
 
-const Address = struct("sockaddr_ll", {
+export const Address = struct("sockaddr_ll", {
   family: "u16",
   protocol: "u16",
   ifindex: "i32",

@@ -29,8 +29,8 @@ const IFF_VNET_HDR = 0x4000;
 const IFF_UP = 0x1;
 
 /** `struct ifreq` with the members of its union that are used here. */
-const FlagsRequest = struct("ifreq", { name: ["u8", 16], flags: "u16", rest: ["u8", 22] });
-const IndexRequest = struct("ifreq", { name: ["u8", 16], index: "i32", rest: ["u8", 20] });
+export const FlagsRequest = struct("ifreq", { name: ["u8", 16], flags: "u16", rest: ["u8", 22] });
+export const IndexRequest = struct("ifreq", { name: ["u8", 16], index: "i32", rest: ["u8", 20] });
 
 /** The longest name of a network interface, in bytes. */
 export const MAX_INTERFACE_NAME = 15;

@@ -3,21 +3,11 @@
  *
  * @module
  */
-import { Kvm } from "../../kvm/kvm.ts";
+export { HAS_KVM } from "../../kvm/testing/has_kvm.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
 /** A VMM that hangs fails its test, and does not outlive it. */
 const PATIENCE_MS = 60_000;
-
-/** Whether this machine can run a guest at all; tests that need one are ignored where it cannot. */
-export const HAS_KVM = (() => {
-  try {
-    Kvm.open().close();
-    return true;
-  } catch {
-    return false;
-  }
-})();
 
 /** A directory of its own for each test, gone with it. */
 export class Folder implements Disposable {
