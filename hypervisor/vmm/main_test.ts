@@ -32,6 +32,17 @@ test("a guest may have as much as the limits say, and RAM above the hole", async
   assertEquals([code, serial], [EXIT_CODES.poweroff, "hello\n"], errors);
 });
 
+test("string instructions, PCI configuration and slots without a device answer as a PC's", async () => {
+  using folder = new Folder();
+  const kernel = folder.file("kernel", tinyKernel("looks", ""));
+  const vmm = startVmm(["--kernel", kernel, "--memory", "128M"]);
+  const { code, stdout } = await vmm.output();
+  assertEquals(code, EXIT_CODES.poweroff);
+  assertEquals(new TextDecoder().decode(stdout.subarray(0, 8)), "strings\n");
+  // A virtio entropy device, and nothing.
+  assertEquals([...stdout.subarray(8)], [0xF4, 0x1A, 0x44, 0x10, 0xFF, 0xFF, 0xFF, 0xFF]);
+});
+
 test("standard input is typed at the serial port", async () => {
   using folder = new Folder();
   const kernel = folder.file("kernel", tinyKernel("echo", ""));

@@ -33,11 +33,32 @@ const ECHO = [
 /** cmp al, 'q'; jne to the beginning of the echo */
 const UNTIL_Q = [0x3C, 0x71, 0x75, 256 - (ECHO.length + 4)];
 
+/** Eight bytes at once: lea rsi, [the bytes]; mov ecx, 8; mov dx, COM1; rep outsb; jmp over the bytes */
+const STRING = [
+  ...[0x48, 0x8D, 0x35, 13, 0, 0, 0],
+  ...[0xB9, 8, 0, 0, 0],
+  ...toPort(PORT.COM1),
+  ...[0xF3, 0x6E, 0xEB, 8],
+  ...new TextEncoder().encode("strings\n"),
+];
+
+const CONFIG_ENABLE = 0x8000_0000;
+const u32 = (value: number) => [...u16(value & 0xFFFF), ...u16(value >>> 16)];
+/** Sends four bytes of PCI configuration: mov eax, address; out dx, eax; in eax, dx; then byte by byte. */
+const pciConfig = (slot: number, register: number) => [
+  ...[...toPort(PORT.PCI_CONFIG_ADDRESS), 0xB8, ...u32(CONFIG_ENABLE + slot * 0x800 + register)],
+  ...[0xEF, ...toPort(PORT.PCI_CONFIG_DATA), 0xED, ...toPort(PORT.COM1)],
+  // out dx, al; shr eax, 8
+  ...[0, 1, 2, 3].flatMap(() => [0xEE, 0xC1, 0xE8, 8]),
+];
+
 const CODE = {
   poweroff: POWER_OFF,
   reset: RESET,
   crash: TRIPLE_FAULT,
   halt: HALT,
+  /** Sends a string by one instruction, and who is in PCI slots 1 and 31. */
+  looks: [...STRING, ...pciConfig(1, 0), ...pciConfig(31, 0), ...POWER_OFF],
   /** Sends back what is typed, up to a "q", which powers it off. */
   echo: [...ECHO, ...UNTIL_Q, ...POWER_OFF],
 };
