@@ -39,7 +39,13 @@ export interface LogLine extends LogFields {
   message: string;
 }
 
-export type TestOptions = Partial<Pick<SupervisorOptions, "access" | "memoryMiB" | "command">>;
+export interface TestOptions
+  extends Partial<Pick<SupervisorOptions, "access" | "memoryMiB" | "command">> {
+  /** Instead of the pretended one. */
+  realNetwork?: Network;
+  /** Where the host's directory is made. */
+  parent?: string;
+}
 
 const FAKE_VMM = fromFileUrl(new URL("./fake_vmm.ts", import.meta.url));
 export const fakeVmm = vmmCommand(FAKE_VMM);
@@ -57,7 +63,7 @@ function memoryDirectory(): string | undefined {
 }
 
 export class TestHost implements AsyncDisposable {
-  readonly directory = Deno.makeTempDirSync({ prefix: "dv-", dir: memoryDirectory() });
+  readonly directory: string;
   readonly network = new PretendNetwork();
   readonly log: LogLine[] = [];
   readonly #options: TestOptions;
@@ -68,6 +74,10 @@ export class TestHost implements AsyncDisposable {
 
   constructor(options: TestOptions = {}) {
     this.#options = options;
+    this.directory = Deno.makeTempDirSync({
+      prefix: "dv-",
+      dir: options.parent ?? memoryDirectory(),
+    });
   }
 
   static async start(options: TestOptions = {}): Promise<TestHost> {
@@ -86,12 +96,12 @@ export class TestHost implements AsyncDisposable {
 
   /** Starts the supervisor, for the first time or again. */
   async up(): Promise<void> {
-    const { access, ...rest } = this.#options;
+    const { access, realNetwork, parent: _, ...rest } = this.#options;
     this.#supervisor = new Supervisor({
       data: this.path("data"),
       run: this.path("run"),
       command: fakeVmm,
-      network: this.network,
+      network: realNetwork ?? this.network,
       log: (level, message, fields) => this.log.push({ ...fields, level, message }),
       memoryMiB: () => 4096,
       ...rest,
