@@ -1,9 +1,11 @@
 /**
  * The network device over vhost-net: the kernel's thread works on rings that the test fills.
  */
+import { Buffer } from "node:buffer";
 import { assert, assertEquals } from "@std/assert";
 import { VIRTIO_F } from "../../hypervisor/devices/virtio/device.ts";
 import { NetDevice } from "../../hypervisor/devices/virtio/net.ts";
+import { VhostBackend } from "../../hypervisor/devices/virtio/net_vhost.ts";
 import { RX, TX, VIRTIO_NET_F } from "../../hypervisor/devices/virtio/net_protocol.ts";
 import { Driver, testMemory } from "../../hypervisor/devices/virtio/testing/driver.ts";
 import { TestHost } from "../../hypervisor/devices/virtio/testing/host.ts";
@@ -33,6 +35,8 @@ const isOurs = (bytes: Uint8Array) =>
   bytes[12] === ETHERTYPE >> 8 && bytes[13] === (ETHERTYPE & 255);
 
 interface Rig {
+  tap: number;
+  vhost: number;
   memory: ReturnType<typeof testMemory>;
   host: TestHost;
   device: NetDevice;
@@ -60,6 +64,8 @@ function withVhost(features: number[], run: (rig: Rig) => void): void {
   epoll.add(host.queueInterruptFd(TX));
   try {
     run({
+      tap,
+      vhost,
       memory,
       host,
       device,
@@ -171,7 +177,7 @@ Deno.test("vhost: after a reset nothing touches guest memory, and a driver can s
       rig.socket.send(frame(300, 99));
       signal(rig.host.queueNotifyFd(RX));
       rig.host.turn(100);
-      assert(rig.memory.bytes.every((byte, i) => byte === before[i]));
+      assertEquals(Buffer.compare(rig.memory.bytes, before), 0);
       assert(!drain(rig.host.queueInterruptFd(RX)));
       // Frames that came in between wait in the tap: take them off before the next round.
       const next = rig.activate();
@@ -180,6 +186,22 @@ Deno.test("vhost: after a reset nothing touches guest memory, and a driver can s
       assertEquals(receive(rig, next.rx, again, 1)[0], frame(300, 99));
       rig.device.reset();
     }
+  });
+});
+
+Deno.test("vhost: when it is stopped, it says how far each queue has got", () => {
+  withVhost([], ({ memory, host, tap, vhost, interrupted }) => {
+    const rx = new Driver(memory, { size: SIZE, base: 0x1000, index: RX });
+    const tx = new Driver(memory, { size: SIZE, base: 0x8000, index: TX });
+    const queues = [rx.setup, tx.setup];
+    const backend = new VhostBackend(host, { vhost, tap, queues, features: new Set() });
+    memory.bytes.set(frame(100, 1), FRAMES + VNET_HEADER_BYTES);
+    for (let i = 0; i < 5; i++) tx.add([{ address: FRAMES, length: VNET_HEADER_BYTES + 100 }]);
+    signal(host.queueNotifyFd(TX));
+    let used = 0;
+    while ((used += tx.takeAll().length) < 5) interrupted(TX);
+    backend.stop();
+    assertEquals(backend.positions, [0, 5]);
   });
 });
 

@@ -21,6 +21,8 @@ export interface VhostOptions {
 export class VhostBackend implements NetBackend {
   readonly #host: DeviceHost;
   readonly #queues: VhostQueue[] = [];
+  /** Where each queue had got to (its next avail.idx) when it was stopped. */
+  readonly positions: number[] = [];
   /** Signalled by vhost when it finds a ring broken. */
   readonly #error: number;
 
@@ -78,18 +80,11 @@ export class VhostBackend implements NetBackend {
   stop(): void {
     for (const queue of this.#queues) {
       queue.setBackend(-1);
+      this.positions.push(queue.next());
       // No further interrupts, also none that were on their way.
       queue.setEvents({ call: -1, kick: -1, error: -1 });
     }
     this.#host.unwatch(this.#error);
     close(this.#error);
-  }
-
-  /** Where each queue has got to; stops them. */
-  get positions(): number[] {
-    return this.#queues.map((queue) => {
-      queue.setBackend(-1);
-      return queue.next();
-    });
   }
 }
