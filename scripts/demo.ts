@@ -61,6 +61,8 @@ async function demo(options: DemoOptions): Promise<void> {
   stages.reached("Deno is PID 1", first.at);
   const url = `https://localhost:${port}/`;
   const code = await pc.screen.waitFor(/^Set-up code +(\S+)/, 60 * patience);
+  // It makes its certificate before it listens: asking earlier would only slow it down.
+  await pc.screen.waitFor(/^Certificate/, 60 * patience);
   await consoleAnswers({ port, limitSeconds: 60 * patience }).catch((error) => {
     throw new Error(`${error.message}\nThe PC's screen:\n${pc.screen.lastWords}`);
   });
