@@ -4,7 +4,7 @@
  * @module
  */
 import { EAGAIN, EBUSY, EINTR, EINVAL, errno, SysError } from "./errno.ts";
-import { eventfd } from "./eventfd.ts";
+import { drain, eventfd } from "./eventfd.ts";
 import { close } from "./files.ts";
 import { map, type Mapping } from "./mapping.ts";
 import { struct, type View } from "./struct.ts";
@@ -62,7 +62,6 @@ const FEAT_SINGLE_MMAP = 1 << 0;
 const FEAT_NODROP = 1 << 1;
 const ENTER_GETEVENTS = 1 << 0;
 const REGISTER_EVENTFD = 4;
-const CQ_EVENTFD_DISABLED = 1 << 0;
 const OFF_SQES = 0x1000_0000;
 const FSYNC_DATASYNC = 1 << 0;
 const RWF_DSYNC = 2;
@@ -116,7 +115,6 @@ export class IoUring {
   readonly #cqTail: number;
   readonly #cqMask: number;
   readonly #cqes: number;
-  readonly #cqFlags: number;
   #tail: number;
   #queued = 0;
 
@@ -145,7 +143,6 @@ export class IoUring {
     this.#cqTail = params.cq_tail >> 2;
     this.#cqMask = params.cq_entries - 1;
     this.#cqes = params.cq_cqes >> 2;
-    this.#cqFlags = params.cq_flags >> 2;
     this.#tail = this.#words[this.#sqTail];
     // Slot i always holds entry i, so the indirection array is written once.
     for (let i = 0; i < params.sq_entries; i++) this.#words[(params.sq_array >> 2) + i] = i;
@@ -199,27 +196,24 @@ export class IoUring {
 
   /**
    * Hands all that is queued to the kernel. Much of it (reads from the page cache) is done on return:
-   * {@linkcode reap} finds it, and {@linkcode eventFd} is not signalled for it.
+   * {@linkcode reap} finds it, and {@linkcode eventFd} does not wake anybody for it.
    */
   submit(): void {
     if (this.#queued === 0) return;
-    const words = this.#words;
-    Atomics.store(words, this.#sqTail, this.#tail);
-    Atomics.or(words, this.#cqFlags, CQ_EVENTFD_DISABLED);
+    Atomics.store(this.#words, this.#sqTail, this.#tail);
     while (this.#queued > 0) {
       const n = libc.symbols.enter(SYS_IO_URING_ENTER, this.#fd, this.#queued, 0, 0, null);
       if (n < 0) {
         const code = errno();
         if (code === EINTR || code === EAGAIN || code === EBUSY) continue;
-        Atomics.and(words, this.#cqFlags, ~CQ_EVENTFD_DISABLED);
         throw new SysError("submit to an io_uring", code);
       }
       this.#queued -= n;
       this.inFlight += n;
     }
-    // A completion that was posted before this line was not signalled; the caller's reap, which reads
-    // the tail after it, sees it.
-    Atomics.and(words, this.#cqFlags, ~CQ_EVENTFD_DISABLED);
+    // What this takes off was posted before, so the reap that follows sees it; what is posted later
+    // signals again. (The ring's own switch for the eventfd has no barrier in older kernels.)
+    drain(this.eventFd);
   }
 
   /** Calls `done` for each completion with its tag and its result (a negative errno); how many there were. */
