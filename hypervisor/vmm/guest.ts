@@ -15,6 +15,7 @@ import { writeDescriptorTables } from "../machine/cpu/setup.ts";
 import type { GuestMemory } from "../machine/memory.ts";
 import { eventfd, signal } from "../sys/eventfd.ts";
 import { map, memfd } from "../sys/mapping.ts";
+import { readPseudoFile } from "../sys/pseudo_files.ts";
 import { checkHostMemory, ConfigError } from "./config.ts";
 import type { ExitReason, GuestConfig } from "./control.ts";
 import { type DeviceSpec, openDevices } from "./device_specs.ts";
@@ -81,7 +82,7 @@ export class Guest {
     this.config = config;
     this.#host = host;
     this.ended = new Promise((resolve) => this.#settle = resolve);
-    checkHostMemory(config, Deno.readTextFileSync("/proc/meminfo"));
+    checkHostMemory(config, readPseudoFile("/proc/meminfo"));
     const kvm = Kvm.open();
     const devices = openDevices(config);
     // Threads take longest to start, so they do while the rest is set up.
