@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import fc from "fast-check";
 import { CONTROL_VERSION, EXIT_CODES, MAX_LINE_BYTES } from "./control.ts";
 import { ask, ControlConnection } from "./testing/control_connection.ts";
 import { type TinyKernel, tinyKernel } from "./testing/tiny_kernel.ts";
@@ -166,9 +167,14 @@ test("what is no request is refused, and the guest goes on", "halt", async (gues
     assertEquals(ok, false);
     assertStringIncludes(error, "it is no request");
   }
-  using broken = await ControlConnection.open(guest.socket);
-  await broken.send("{]\n");
-  assertEquals((await broken.line()).ok, false);
+  await fc.assert(
+    fc.asyncProperty(fc.oneof(fc.json(), fc.string({ unit: "binary" })), async (text) => {
+      using connection = await ControlConnection.open(guest.socket);
+      await connection.send(text.replaceAll("\n", " ") + "\n");
+      assertEquals((await connection.line()).ok, false);
+    }),
+    { numRuns: 15 },
+  );
   using endless = await ControlConnection.open(guest.socket);
   await endless.send("x".repeat(MAX_LINE_BYTES)).catch(() => {});
   await endless.send("x".repeat(8192)).catch(() => {});
