@@ -80,6 +80,7 @@ async function start(board: StatusBoard): Promise<void> {
     "No data partition",
     async () => {
       await coldplug.loadAll(["efivarfs", ...DATA_MODULES]);
+      if (hurry !== null) return;
       await mountData(coldplug, { target: DATA, bootId: bootPartitionId() });
     },
     (why) => board.problem("data", `${why}. Guests are kept in memory and lost at power-off`),
@@ -88,6 +89,7 @@ async function start(board: StatusBoard): Promise<void> {
   const importFolder = await attempt("Cannot look for guests to import", () => mountSeed(SEED));
   makeConsoleFolders();
   await guestsReady;
+  if (hurry !== null) return;
 
   const specs = parseServices(await Deno.readTextFile("/app/services.json"));
   for (const spec of specs) {
@@ -129,6 +131,8 @@ async function untilConsoleAnswers(): Promise<void> {
 }
 
 function startService(config: Service["config"], board: StatusBoard): void {
+  // Who presses the power button during the start wants nothing started any more.
+  if (hurry !== null) return;
   const service = new Service(config, (trouble) => board.problem(config.name, trouble));
   services.push(service);
   service.start();
@@ -166,7 +170,7 @@ function end(command: PowerCommand, board: StatusBoard): void {
     shutDown({
       command,
       socket: `${RUN}/supervisor.sock`,
-      services: [...services].reverse(),
+      services,
       mounts: [SEED, DATA],
       hurry: hurry!.signal,
       onStage: (stage) => board.stage(stage),

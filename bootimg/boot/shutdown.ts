@@ -21,7 +21,7 @@ export interface ShutdownOptions {
   command: PowerCommand;
   /** The supervisor's local socket. */
   socket: string;
-  /** In the order to stop them. */
+  /** In the order in which they were started. */
   services: readonly Service[];
   /** What to unmount, in this order. */
   mounts: readonly string[];
@@ -41,7 +41,7 @@ export async function shutDown(options: ShutdownOptions): Promise<void> {
   onStage(`${verb}: asking guests to shut down`);
   await attempt("Cannot stop the guests", () => stopGuests(options, verb));
   onStage(`${verb}: stopping services`);
-  for (const service of options.services) {
+  for (const service of options.services.toReversed()) {
     await attempt(`Cannot stop ${service.config.name}`, () => service.stop());
   }
   await attempt("Cannot end what is left", endStrays);
