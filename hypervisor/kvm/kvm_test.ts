@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { EEXIST, EINTR, ENOENT, errno, SysError } from "../sys/errno.ts";
 import { eventfd, isSignalled, signal } from "../sys/eventfd.ts";
 import { close } from "../sys/files.ts";
@@ -8,6 +8,7 @@ import { KVM_CAP, KVM_EXIT, KVM_EXIT_IO_OUT, RUN } from "./ioctls.ts";
 import { Kvm } from "./kvm.ts";
 import { HAS_KVM } from "./testing/has_kvm.ts";
 import { Dtable, IrqRouting, IrqRoutingEntry, Regs, Segment } from "./structs.ts";
+import type { LoopTask } from "./testing/looping_vcpu_worker.ts";
 import { Vcpu } from "./vcpu.ts";
 import type { Vm } from "./vm.ts";
 
@@ -99,6 +100,36 @@ test(
     assertEquals(vcpu.regs().rip, 0x100n);
   },
 );
+
+Deno.test({
+  name: "no kick is lost, whenever it comes",
+  ignore: !HAS_KVM,
+  fn: async () => {
+    const KICKS = 300;
+    const kvm = Kvm.open();
+    const vm = kvm.createVm();
+    // jmp to itself
+    const { fd } = realMode(kvm, vm, [0xEB, 0xFE]);
+    const kicks = new Int32Array(new SharedArrayBuffer(12));
+    kicks[1] = KICKS;
+    const url = new URL("./testing/looping_vcpu_worker.ts", import.meta.url);
+    const worker = new Worker(url, { type: "module" });
+    const started = new Promise<number>((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = (event) => reject(new Error(event.message));
+    });
+    worker.postMessage({ fd, runSize: kvm.runSize(), kicks } satisfies LoopTask);
+    const thread = await started;
+    for (let i = 0; i < KICKS; i++) {
+      kick(thread);
+      // Only a kick that was lost takes this long.
+      assertNotEquals(Atomics.wait(kicks, 0, i, 30_000), "timed-out", `kick ${i}`);
+    }
+    assertEquals(kicks[0], KICKS);
+    vm.close();
+    kvm.close();
+  },
+});
 
 test("an address takes one ioeventfd, and gives back only the one that it took", (_kvm, vm) => {
   const [fd, other] = [eventfd(), eventfd()];
