@@ -3,7 +3,23 @@
  *
  * @module
  */
+import { IS_BROWSER } from "fresh/runtime";
 import type { z } from "zod";
+
+/**
+ * What a field holds at first. The server writes it; in the browser it is the person's, who may have
+ * typed before the page was alive.
+ */
+export function initially(value: string): { value: string } | { defaultValue: string } {
+  return IS_BROWSER ? { defaultValue: value } : { value };
+}
+
+/** The same for a box that can be checked. */
+export function initiallyChecked(
+  isOn: boolean,
+): { checked: boolean } | { defaultChecked: boolean } {
+  return IS_BROWSER ? { defaultChecked: isOn } : { checked: isOn };
+}
 
 export type Checked<T> = { value: T } | { errors: Record<string, string> };
 

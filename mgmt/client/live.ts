@@ -76,6 +76,14 @@ function listen(seed: Seed): void {
   source ??= open();
 }
 
+if (IS_BROWSER) {
+  // A page kept for "back" would count as an open stream.
+  addEventListener("pagehide", () => source?.close());
+  addEventListener("pageshow", (event) => {
+    if (event.persisted && source) source = open();
+  });
+}
+
 const RETRY_MS = 3000;
 
 function open(): EventSource {
@@ -98,8 +106,6 @@ function open(): EventSource {
     // A refusal ends it for good; a broken connection is taken up again by the browser.
     if (events.readyState === EventSource.CLOSED) void comeBack();
   };
-  // A page kept for "back" would count as an open stream.
-  addEventListener("pagehide", () => events.close());
   return events;
 }
 

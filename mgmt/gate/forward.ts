@@ -46,18 +46,19 @@ export async function forward(request: Request, options: ForwardOptions): Promis
     return new Response(answer, { status: response.status, headers: responseHeaders(response) });
   } catch (error) {
     release();
-    if ((bodyError as BodyError | null)?.status === 413) return tooLarge();
-    if (bodyError) {
-      return problem(408, "body_stalled", "Cannot read the body: nothing came for 30 seconds");
-    }
+    // TypeScript does not see that the callback above sets it.
+    const cause = bodyError as BodyError | null;
+    if (cause) return problem(cause.status, BODY_CODES[cause.status], cause.message);
     console.error("Cannot reach the supervisor:", error instanceof Error ? error.message : error);
     return unreachable();
   }
 }
 
+const BODY_CODES = { 400: "body_broken", 408: "body_stalled", 413: "body_too_large" } as const;
+
 function tooLarge(): Response {
   const max = LIMITS.bodyBytes;
-  return problem(413, "body_too_large", `Cannot read the body: it is longer than ${max} bytes`);
+  return problem(413, BODY_CODES[413], `Cannot read the body: it is longer than ${max} bytes`);
 }
 
 export function unreachable(): Response {

@@ -23,7 +23,7 @@ export function headerBytes(request: Request): number {
 
 /** Why a body was not passed on. */
 export class BodyError extends Error {
-  constructor(readonly status: 408 | 413, message: string) {
+  constructor(readonly status: 400 | 408 | 413, message: string) {
     super(message);
   }
 }
@@ -47,7 +47,9 @@ export function limitBody(
         timer = setTimeout(() => resolve("stalled"), options.stallMs);
       });
       try {
-        const next = await Promise.race([reader.read(), stalled]);
+        const broken = () => new BodyError(400, "Cannot read the body: the connection broke");
+        const next = await Promise.race([reader.read().catch(broken), stalled]);
+        if (next instanceof BodyError) return fail(next);
         if (next === "stalled") {
           return fail(new BodyError(408, "Cannot read the body: nothing came for too long"));
         }

@@ -37,6 +37,11 @@ export default function Controls() {
       return false;
     }), []);
 
+  useEffect(() => {
+    if (hasPage) focusPage();
+    hasPage = true;
+  }, []);
+
   const isHydrated = useHydrated();
   const link = isHydrated ? connection.value : "connecting";
   const sending = isHydrated ? uploads.value : [];
@@ -104,6 +109,16 @@ export default function Controls() {
       </Dialog>
     </div>
   );
+}
+
+/** Whether another page was shown here before, without loading. */
+let hasPage = false;
+
+/** Takes the focus to a page that came without loading, as loading it would have done. */
+function focusPage(): void {
+  const main = document.getElementById("main");
+  const first = main?.querySelector<HTMLElement>("[autofocus]") ?? main;
+  first?.focus({ preventScroll: true });
 }
 
 async function signOut(): Promise<void> {

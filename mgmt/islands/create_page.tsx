@@ -4,7 +4,7 @@ import type { Host, Image, ImageKind } from "../../hypervisor/supervisor/api/sch
 import { call, fieldErrors, loadSchemas, messageOf } from "../client/api.ts";
 import { type ControlAttributes, Field } from "../client/field.tsx";
 import { useHydrated } from "../client/hydrated.ts";
-import { checkForm, focusFirst } from "../client/forms.ts";
+import { checkForm, focusFirst, initially, initiallyChecked } from "../client/forms.ts";
 import { putGuest, useLive } from "../client/live.ts";
 import { follow } from "../client/shortcuts.ts";
 import { toast } from "../client/toasts.ts";
@@ -23,10 +23,10 @@ const NO_DISK = "-";
 /** What the API takes where nothing is said. */
 const CMDLINE = "console=ttyS0 root=/dev/vda rw";
 const WAYS = [
-  ["network", "Network card on the host’s bridge"],
-  ["autostart", "Start with the host"],
-  ["start", "Start right after it is created"],
-] as const;
+  { name: "network", label: "Network card on the host’s bridge", isOn: true },
+  { name: "autostart", label: "Start with the host", isOn: false },
+  { name: "start", label: "Start right after it is created", isOn: true },
+];
 
 export default function CreatePage(props: CreatePageProps) {
   const { host } = useLive({ host: props.host });
@@ -73,9 +73,6 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
   const [isBusy, setBusy] = useState(false);
   const isHydrated = useHydrated();
   const [disk, setDisk] = useState(disks[0]?.name ?? EMPTY_DISK);
-  const [memory, setMemory] = useState("512");
-  const [cmdline, setCmdline] = useState(CMDLINE);
-  const [ways, setWays] = useState({ network: true, autostart: false, start: true });
 
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
@@ -151,8 +148,7 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
                 min="128"
                 step="128"
                 list="memory-sizes"
-                value={memory}
-                onInput={(event) => setMemory(event.currentTarget.value)}
+                {...initially("512")}
               />
             )}
           </Field>
@@ -191,8 +187,7 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
               name="cmdline"
               autoComplete="off"
               spellcheck={false}
-              value={cmdline}
-              onInput={(event) => setCmdline(event.currentTarget.value)}
+              {...initially(CMDLINE)}
             />
           )}
         </Field>
@@ -239,14 +234,9 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
       </fieldset>
       <fieldset>
         <legend>Ways</legend>
-        {WAYS.map(([name, label]) => (
+        {WAYS.map(({ name, label, isOn }) => (
           <label class="check" key={name}>
-            <input
-              type="checkbox"
-              name={name}
-              checked={ways[name]}
-              onChange={(event) => setWays({ ...ways, [name]: event.currentTarget.checked })}
-            />
+            <input type="checkbox" name={name} {...initiallyChecked(isOn)} />
             <span>{label}</span>
           </label>
         ))}

@@ -17,7 +17,9 @@ Deno.test({
   sanitizeResources: false,
   async fn() {
     await using bench = await Bench.open();
-    await using host = await TestHost.start();
+    // Not where it would be by itself: Deno grants nothing below /dev one by one.
+    const parent = await Deno.makeTempDir({ prefix: "site-" });
+    await using host = await TestHost.start({ parent });
     await using console = await startConsole({
       built: bench.built,
       api: host.path("run/console/api.sock"),
