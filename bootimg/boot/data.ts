@@ -5,11 +5,12 @@
  */
 import { mount, MS_NOATIME, MS_NODEV, MS_NOSUID, syncAll } from "../../hypervisor/sys/mounts.ts";
 import { rereadPartitions } from "../../hypervisor/sys/partitions.ts";
-import { readTable, writeTable } from "../disk/disk_table.ts";
+import { readAt, readTable, readTailTable, writeTable } from "../disk/disk_table.ts";
 import {
   ALIGNMENT_SECTORS,
   freeNumber,
   freeTail,
+  type Partition,
   PARTITION_TYPES,
   type PartitionTable,
   SECTOR_BYTES,
@@ -20,8 +21,16 @@ import type { Coldplug } from "./coldplug.ts";
 import { log, reason } from "./log.ts";
 import { type BlockDevice, blockDevices } from "./sysfs.ts";
 
+const XFS_MAGIC = "XFSB";
+
 /** The least that XFS and one small guest need. */
 export const MIN_DATA_SECTORS = 512 * 1024 * 1024 / SECTOR_BYTES;
+
+/**
+ * Where the data partition begins at the earliest, if the disk is large enough: what is written to
+ * the disk's beginning later, a newer and larger image, must not reach it.
+ */
+export const DATA_FIRST_SECTOR = 1024 * 1024 * 1024 / SECTOR_BYTES;
 
 /** How long the boot disk may take to appear: a USB stick on a slow hub. */
 const BOOT_DISK_LIMIT_MS = 15_000;
@@ -51,6 +60,8 @@ async function findData(coldplug: Coldplug, bootId: string | null): Promise<stri
   );
   const own = boot && dataOf(boot);
   if (own) return own;
+  const kept = boot && await takeUpKept(boot, coldplug);
+  if (kept) return kept;
   const other = await coldplug.until(
     "block",
     async () => (await partitionedDisks()).map(dataOf).find((it) => it !== undefined),
@@ -74,24 +85,57 @@ export function findBoot<T extends { table: PartitionTable }>(
   return boots.find((it) => it.table.partitions.some((part) => part.id === bootId)) ?? boots[0];
 }
 
-async function makeData(boot: Disk, coldplug: Coldplug): Promise<string> {
-  const { device: disk } = boot;
-  const table = planData(boot.table, disk.sectors);
+/** Takes up the data partition of before, if the image was written over the disk anew. */
+async function takeUpKept({ device: disk, table }: Disk, coldplug: Coldplug) {
+  const part = keptData(table, await readTailTable(disk.path, disk.sectors));
+  if (!part) return undefined;
+  using file = await Deno.open(disk.path);
+  const magic = await readAt(file, part.firstSector * SECTOR_BYTES, XFS_MAGIC.length);
+  if (new TextDecoder("latin1").decode(magic) !== XFS_MAGIC) return undefined;
+  log(`taking up the data partition of before on ${disk.path}`);
+  await writeTable(
+    disk.path,
+    { ...table, partitions: [...table.partitions, part] },
+    disk.sectors,
+  );
+  return await showPartition(disk, part.number, coldplug);
+}
+
+/** The data partition that `old` tells of, as it fits into the new table; null if it does not. */
+export function keptData(table: PartitionTable, old: PartitionTable | null): Partition | null {
+  const part = old?.partitions.find((it) => it.name === DATA_NAME);
+  const end = Math.max(0, ...table.partitions.map((it) => it.lastSector + 1));
+  if (!part || part.firstSector < end) return null;
+  return { ...part, number: freeNumber(table) };
+}
+
+async function makeData({ device: disk, table: old }: Disk, coldplug: Coldplug): Promise<string> {
+  const table = planData(old, disk.sectors);
   const part = table.partitions.find((it) => it.name === UNFINISHED_NAME)!;
   log(`making the data partition on ${disk.path}`);
   await writeTable(disk.path, table, disk.sectors);
-  rereadPartitions(disk.path);
-  const device = await coldplug.until(
-    "block",
-    () => blockDevices().find((it) => it.disk === disk.name && it.partition === part.number),
-    5000,
-  );
-  if (!device) throw new Error(`Cannot make the data partition: ${disk.path} does not show it`);
-  await runTool("/sbin/mkfs.xfs", ["-f", "-q", "-m", "reflink=1", "-L", "denovisor", device.path]);
+  const device = await showPartition(disk, part.number, coldplug);
+  await runTool("/sbin/mkfs.xfs", ["-f", "-q", "-m", "reflink=1", "-L", "denovisor", device]);
   syncAll();
   // Only now does it count: a cut before this line leaves a partition that the next boot makes anew.
   const finished = table.partitions.map((it) => it === part ? { ...it, name: DATA_NAME } : it);
   await writeTable(disk.path, { ...table, partitions: finished }, disk.sectors);
+  return device;
+}
+
+/** Has Linux read the table that was just written; returns the partition's device. */
+async function showPartition(
+  disk: BlockDevice,
+  number: number,
+  coldplug: Coldplug,
+): Promise<string> {
+  rereadPartitions(disk.path);
+  const device = await coldplug.until(
+    "block",
+    () => blockDevices().find((it) => it.disk === disk.name && it.partition === number),
+    5000,
+  );
+  if (!device) throw new Error(`Cannot use the data partition: ${disk.path} does not show it`);
   return device.path;
 }
 
@@ -99,7 +143,12 @@ async function makeData(boot: Disk, coldplug: Coldplug): Promise<string> {
 export function planData(table: PartitionTable, diskSectors: number): PartitionTable {
   const others = table.partitions.filter((it) => it.name !== UNFINISHED_NAME);
   const rest = { ...table, partitions: others };
-  const room = freeTail(rest, diskSectors);
+  const behind = freeTail(rest, diskSectors);
+  const isLarge = behind !== null &&
+    behind.lastSector - DATA_FIRST_SECTOR + 1 >= MIN_DATA_SECTORS;
+  const room = isLarge
+    ? { ...behind, firstSector: Math.max(behind.firstSector, DATA_FIRST_SECTOR) }
+    : behind;
   const size = room ? room.lastSector - room.firstSector + 1 : 0;
   if (!room || size < MIN_DATA_SECTORS) {
     const mib = (sectors: number) => Math.floor(sectors / ALIGNMENT_SECTORS);

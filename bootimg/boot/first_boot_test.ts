@@ -5,7 +5,7 @@ import { fatLabel } from "../disk/fat.ts";
 import { BOOT_NAME, DATA_NAME, UNFINISHED_NAME } from "../disk/names.ts";
 import { fingerprint } from "./certificate.ts";
 import { kvmModule } from "./coldplug.ts";
-import { findBoot, MIN_DATA_SECTORS, planData } from "./data.ts";
+import { DATA_FIRST_SECTOR, findBoot, keptData, MIN_DATA_SECTORS, planData } from "./data.ts";
 import { parsePartitionId } from "./efi.ts";
 import { chooseCard } from "./network.ts";
 import { parseProgress } from "./shutdown.ts";
@@ -24,13 +24,34 @@ const IMAGE: PartitionTable = {
 };
 const DISK_SECTORS = 12 * 1024 * 1024;
 
-Deno.test("the data partition takes all the room behind the image", () => {
+Deno.test("the data partition takes the disk but for room for larger images", () => {
   const [boot, data] = planData(IMAGE, DISK_SECTORS).partitions;
   assertEquals(boot, IMAGE.partitions[0]);
   assertEquals(data.name, UNFINISHED_NAME);
   assertEquals(data.number, 2);
-  assertEquals(data.firstSector, 131072);
+  assertEquals(data.firstSector, DATA_FIRST_SECTOR);
   assertEquals(DISK_SECTORS - data.lastSector <= 2048 + 1, true);
+});
+
+Deno.test("on a small disk the data partition begins right behind the image", () => {
+  const [, data] = planData(IMAGE, 131072 + 2 * MIN_DATA_SECTORS).partitions;
+  assertEquals(data.firstSector, 131072);
+});
+
+Deno.test("after a newer image was written, the data partition of before is taken up", () => {
+  const [boot, data] = planData(IMAGE, DISK_SECTORS).partitions;
+  const old = { ...IMAGE, partitions: [boot, { ...data, name: DATA_NAME, number: 3 }] };
+  const larger = { ...IMAGE, partitions: [{ ...boot, lastSector: boot.lastSector + 4096 }] };
+  assertEquals(keptData(larger, old), { ...data, name: DATA_NAME, number: 2 });
+});
+
+Deno.test("what is not a finished data partition, or lies in the image's way, is not taken up", () => {
+  const [boot, data] = planData(IMAGE, DISK_SECTORS).partitions;
+  assertEquals(keptData(IMAGE, null), null);
+  assertEquals(keptData(IMAGE, { ...IMAGE, partitions: [boot, data] }), null);
+  const old = { ...IMAGE, partitions: [boot, { ...data, name: DATA_NAME }] };
+  const huge = { ...IMAGE, partitions: [{ ...boot, lastSector: data.firstSector }] };
+  assertEquals(keptData(huge, old), null);
 });
 
 Deno.test("a first boot that was cut is made anew in the same place", () => {

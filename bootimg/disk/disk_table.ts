@@ -7,6 +7,7 @@ import {
   encodeTable,
   HEAD_SECTORS,
   parseTable,
+  parseTail,
   type PartitionTable,
   SECTOR_BYTES,
   TAIL_SECTORS,
@@ -16,13 +17,21 @@ import {
 export async function readTable(path: string, diskSectors: number): Promise<PartitionTable | null> {
   using disk = await Deno.open(path);
   const head = await readAt(disk, 0, HEAD_SECTORS * SECTOR_BYTES);
-  const tailSectors = Math.min(TAIL_SECTORS, diskSectors);
-  const tail = await readAt(
-    disk,
-    (diskSectors - tailSectors) * SECTOR_BYTES,
-    tailSectors * SECTOR_BYTES,
-  );
-  return parseTable(head, tail, diskSectors);
+  return parseTable(head, await readTail(disk, diskSectors), diskSectors);
+}
+
+/** Reads the copy of the table at the disk's end, which may be of before the disk was written anew. */
+export async function readTailTable(
+  path: string,
+  diskSectors: number,
+): Promise<PartitionTable | null> {
+  using disk = await Deno.open(path);
+  return parseTail(await readTail(disk, diskSectors), diskSectors);
+}
+
+async function readTail(disk: Deno.FsFile, diskSectors: number): Promise<Uint8Array> {
+  const sectors = Math.min(TAIL_SECTORS, diskSectors);
+  return await readAt(disk, (diskSectors - sectors) * SECTOR_BYTES, sectors * SECTOR_BYTES);
 }
 
 /** Writes the table. A cut at any moment leaves one of the two copies whole: the old or the new. */

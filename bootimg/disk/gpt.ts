@@ -109,6 +109,20 @@ export function parseTable(
   throw failure;
 }
 
+/**
+ * The table at the end of the disk alone; null if there is none that is whole. After an image was
+ * written over the disk's beginning this is still the table of before.
+ */
+export function parseTail(tail: Uint8Array, diskSectors: number): PartitionTable | null {
+  try {
+    const table = readTable(readHeader(tail.subarray(-SECTOR_BYTES), 0), tail);
+    checkTable(table, usableRange(diskSectors));
+    return table;
+  } catch {
+    return null;
+  }
+}
+
 /** The sectors that partitions may use. */
 export function usableRange(diskSectors: number): SectorRange {
   const range = { firstSector: HEAD_SECTORS, lastSector: diskSectors - TAIL_SECTORS - 1 };

@@ -9,6 +9,7 @@ import {
   freeTail,
   HEAD_SECTORS,
   parseTable,
+  parseTail,
   type PartitionTable,
   SECTOR_BYTES,
   TAIL_SECTORS,
@@ -89,6 +90,20 @@ Deno.test("any bytes are a valid table, none, or an error that says why", () => 
       },
     ),
     { numRuns: 50 },
+  );
+});
+
+Deno.test("an image over the disk's beginning leaves the old table at its end", () => {
+  fc.assert(
+    fc.property(tables, (old) => {
+      const { head } = encodeTable(oneBoot, 8192);
+      const { tail } = encodeTable(old, DISK_SECTORS);
+      assertEquals(parseTable(head, tail, DISK_SECTORS), oneBoot);
+      assertEquals(parseTail(tail, DISK_SECTORS), old);
+      tail[5] ^= 1;
+      assertEquals(parseTail(tail, DISK_SECTORS), null);
+    }),
+    { numRuns: 20 },
   );
 });
 

@@ -24,13 +24,15 @@ Deno.test("the appliance boots, keeps its processes alive, and ends cleanly", as
     const names = table!.partitions.map((it) => it.name);
     assertEquals(names, [BOOT_NAME, "denovisor-import", DATA_NAME]);
   });
-  await t.step("the next boot finds what was kept, and shows no code", async () => {
+  await t.step("after the image was written anew, what was kept is found", async () => {
+    await disk.flashAgain();
     await using host = await Appliance.start(disk);
     await consoleAnswers({ port: host.port, limitSeconds: 60 * host.patience });
     await host.until("the supervisor", () => host.process("supervisor"));
     await host.pc.screen.waitFor(/^Certificate/, 60 * host.patience);
     assertEquals(host.pc.screen.lines.filter((it) => it.text.startsWith("Set-up code")), []);
     assertEquals(host.pc.screen.lines.filter((it) => it.text.startsWith("Problem")), []);
+    assertMatch(await host.ask<string>("read", "/proc/mounts"), /^\/dev\/nvme0n1p2 \/data xfs /m);
     await powerOff(host);
   });
 });

@@ -47,9 +47,15 @@ export class ApplianceDisk implements AsyncDisposable {
     });
     const path = `${folder}/disk`;
     await flash(image, path, DISK_BYTES);
-    await Deno.remove(image);
     await addSeedVolume(path, await demoGuest());
     return new ApplianceDisk(path, await chooseAcceleration());
+  }
+
+  /** Writes the image over the disk's beginning once more, as one does to update. */
+  async flashAgain(): Promise<void> {
+    const image = await Deno.open(this.path.replace(/[^/]*$/, "image"));
+    const disk = await Deno.open(this.path, { write: true });
+    await image.readable.pipeTo(disk.writable);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
