@@ -25,6 +25,17 @@ export async function openBrowser(): Promise<Browser & AsyncDisposable> {
   return await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
 }
 
+/** Where a test fails and tidying up after it fails too, tells of the test's own failure. */
+export async function withPlainErrors(fn: () => Promise<void>): Promise<void> {
+  try {
+    await fn();
+  } catch (error) {
+    let first = error;
+    while (first instanceof SuppressedError) first = first.suppressed;
+    throw first;
+  }
+}
+
 export interface VisitOptions {
   url: string;
   width?: number;
@@ -98,11 +109,15 @@ export class Visit implements AsyncDisposable {
 
   /** Takes out complaints that match; fails where there was none. */
   expectComplaint(pattern: RegExp): void {
-    const at = this.complaints.findIndex((text) => pattern.test(text));
-    assertEquals(at >= 0, true, `no complaint matches ${pattern}: ${this.complaints.join("; ")}`);
-    for (let i = this.complaints.length - 1; i >= 0; i--) {
-      if (pattern.test(this.complaints[i])) this.complaints.splice(i, 1);
-    }
+    const isThere = this.complaints.some((text) => pattern.test(text));
+    assertEquals(isThere, true, `no complaint matches ${pattern}: ${this.complaints.join("; ")}`);
+    this.forgive(pattern);
+  }
+
+  /** Takes out complaints that match, if there are any. */
+  forgive(pattern: RegExp): void {
+    const rest = this.complaints.filter((text) => !pattern.test(text));
+    this.complaints.splice(0, this.complaints.length, ...rest);
   }
 
   /** Fails where a page is wider than the window. */

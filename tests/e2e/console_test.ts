@@ -5,6 +5,7 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Buffer } from "node:buffer";
+import { withPlainErrors } from "./browser.ts";
 import { Bench, PASSWORD, Site } from "./site.ts";
 
 let bench: Bench;
@@ -23,7 +24,7 @@ Deno.test.afterAll(async () => {
 
 /** Processes and sockets outlive a test, since tests share them. */
 function browserTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
+  Deno.test({ name, fn: () => withPlainErrors(fn), sanitizeOps: false, sanitizeResources: false });
 }
 
 browserTest("a new host is set up with its code, and then wants the password", async () => {
