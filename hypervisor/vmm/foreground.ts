@@ -15,7 +15,15 @@ export async function runInForeground(config: GuestConfig): Promise<number> {
   const terminal = Deno.stdin.isTerminal();
   let room = Promise.withResolvers<void>();
   const guest = new Guest(config, {
-    serial: (bytes) => writeAll(bytes),
+    serial: (bytes) => {
+      try {
+        writeAll(bytes);
+      } catch (error) {
+        // Nobody reads any more: the terminal or the pipe is gone, and so is who could stop the guest.
+        console.error(`vmm: Cannot write the guest's output: ${(error as Error).message}`);
+        guest.kill();
+      }
+    },
     serialRoom: () => room.resolve(),
     log: (line) => console.error(`vmm: ${line}`),
   });

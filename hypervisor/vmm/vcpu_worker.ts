@@ -79,13 +79,19 @@ function enter(pc: Pc, vcpu: Vcpu, id: number): void {
   switch (vcpu.view.getUint32(RUN.exit_reason, true)) {
     case KVM_EXIT.IO:
       pc.lock.acquire();
-      accessPorts(pc.portBus, vcpu);
-      pc.lock.release();
+      try {
+        accessPorts(pc.portBus, vcpu);
+      } finally {
+        pc.lock.release();
+      }
       return;
     case KVM_EXIT.MMIO:
       pc.lock.acquire();
-      accessMemory(pc.memoryBus, vcpu.view);
-      pc.lock.release();
+      try {
+        accessMemory(pc.memoryBus, vcpu.view);
+      } finally {
+        pc.lock.release();
+      }
       return;
     case KVM_EXIT.INTR:
       return;
