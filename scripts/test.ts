@@ -26,7 +26,7 @@ const UNIT = ["hypervisor", "mgmt", "bootimg", "jsr", "scripts"];
 /** The kernel's headers and a compiler for them, a disassembler of ACPI tables. */
 const UNIT_PACKAGES = ["gcc", "libc6-dev", "linux-libc-dev", "acpica-tools", "util-linux"];
 /** A hung guest must not hold up everything for ever. */
-const LAB_MINUTES = 20;
+const LAB_MINUTES = 40;
 /** Room for a guest of 8 GiB; what no guest touches costs this machine nothing. */
 const LAB_MEMORY_MIB = 12_000;
 
