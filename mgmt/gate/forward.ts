@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { BodyError, limitBody, LIMITS, type Quota } from "./limits.ts";
+import { type BodyError, limitBody, LIMITS, type Quota } from "./limits.ts";
 import { problem } from "./problem.ts";
 import { requestHeaders, responseHeaders, type Upstream } from "./upstream.ts";
 

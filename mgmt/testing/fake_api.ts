@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { isAllowed, whyNot } from "../../hypervisor/supervisor/api/actions.ts";
+import { type isAllowed, whyNot } from "../../hypervisor/supervisor/api/actions.ts";
 import {
   type Guest,
   GuestCreate,
