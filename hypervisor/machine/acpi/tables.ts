@@ -10,8 +10,8 @@ import { dsdt } from "./dsdt.ts";
 
 /** Where the RSDP lies: in the range that Linux searches, and in no RAM that it uses. */
 export const RSDP_ADDRESS = 0xE_0000;
-/** The tables follow the RSDP, up to here. */
-const TABLES_END = 0x10_0000;
+/** The tables follow the RSDP, up to here: the reset vector comes next. */
+const TABLES_END = 0xF_FFF0;
 
 const HEADER_BYTES = 36;
 const ascii = (text: string, length: number) => new TextEncoder().encode(text.padEnd(length, " "));

@@ -13,6 +13,7 @@ import {
   parseBzImage,
   zeroPage,
 } from "./bzimage.ts";
+import { RESET_VECTOR, resetVector } from "./reset_vector.ts";
 
 /** Guest physical addresses of what the boot needs below 640 KiB. */
 export const BOOT = {
@@ -136,6 +137,7 @@ export function loadLinux(
   memory.bytes.set(cmdline, BOOT.CMDLINE);
   memory.bytes[BOOT.CMDLINE + cmdline.length] = 0;
   memory.bytes.set(acpiTables(options), RSDP_ADDRESS);
+  memory.bytes.set(resetVector(), RESET_VECTOR);
   memory.bytes.set(
     zeroPage(image, {
       cmdline: BOOT.CMDLINE,
