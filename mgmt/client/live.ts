@@ -80,7 +80,7 @@ if (IS_BROWSER) {
   // A page kept for "back" would count as an open stream.
   addEventListener("pagehide", () => source?.close());
   addEventListener("pageshow", (event) => {
-    if (event.persisted && source) source = open();
+    if ((event as PageTransitionEvent).persisted && source) source = open();
   });
 }
 

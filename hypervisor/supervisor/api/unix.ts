@@ -21,8 +21,10 @@ export function unixApi(
 ): UnixApi {
   const http = Deno.createHttpClient({ proxy: { transport: "unix", path } });
   // The browser's types, which this project uses too, do not know Deno's option `client`.
-  const unixFetch: typeof fetch = (input, init) =>
-    fetch(input, { ...init, client: http } as RequestInit);
+  const unixFetch: typeof fetch = (input, init) => {
+    const options = { ...init, client: http };
+    return fetch(input, options);
+  };
   return {
     client: new ApiClient({
       fetch: unixFetch,

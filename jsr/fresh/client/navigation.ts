@@ -20,7 +20,7 @@ export function followLinks(): void {
   document.addEventListener("click", onClick);
   document.addEventListener("submit", onSubmit);
   addEventListener("popstate", (event) => {
-    if (event.state?.fresh) {
+    if ((event as PopStateEvent).state?.fresh) {
       void navigate(new URL(location.href), { isHistory: true });
     }
   });
