@@ -6,7 +6,8 @@
  */
 import { buildImage } from "../bootimg/build/image.ts";
 import { chooseAcceleration } from "./demo_pc/acceleration.ts";
-import { openBrowser, walkThroughConsole } from "./demo_pc/console_walk.ts";
+import { openBrowser } from "./demo_pc/chromium.ts";
+import { walkThroughConsole } from "./demo_pc/console_walk.ts";
 import { DEMO_GUEST, demoGuest, GUEST_LOGIN } from "./demo_pc/demo_guest.ts";
 import { addSeedVolume, flash } from "./demo_pc/flash.ts";
 import { freePort, Pc } from "./demo_pc/pc.ts";

@@ -3,24 +3,7 @@
  *
  * @module
  */
-import { type Browser, chromium, type Page } from "playwright-core";
-import { hostPackages } from "../setup/host_packages.ts";
-
-const CHROMIUM = "/usr/bin/chromium";
-
-/** A browser that speaks to nobody but the console. */
-const QUIET_FLAGS = [
-  "--no-sandbox",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-default-apps",
-  "--disable-domain-reliability",
-  "--disable-extensions",
-  "--disable-sync",
-  "--metrics-recording-only",
-  "--no-first-run",
-  "--no-pings",
-];
+import type { Browser, Page } from "playwright-core";
 
 export interface WalkOptions {
   /** The console's address, such as "https://localhost:8443". */
@@ -35,12 +18,6 @@ export interface WalkOptions {
   onStage(stage: string): void;
   /** How much slower than a real machine everything is. */
   patience: number;
-}
-
-/** Starts a headless browser, installing it first where it is missing. */
-export async function openBrowser(): Promise<Browser> {
-  await hostPackages(["chromium"]);
-  return await chromium.launch({ executablePath: CHROMIUM, args: QUIET_FLAGS });
 }
 
 /**

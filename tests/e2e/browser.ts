@@ -5,25 +5,7 @@
  */
 import { assertEquals } from "@std/assert";
 import axe from "axe-core";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
-
-const CHROMIUM = "/usr/bin/chromium";
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-default-apps",
-  "--disable-domain-reliability",
-  "--disable-extensions",
-  "--disable-sync",
-  "--metrics-recording-only",
-  "--no-first-run",
-  "--no-pings",
-];
-
-export async function openBrowser(): Promise<Browser & AsyncDisposable> {
-  return await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
-}
+import { type Browser, type BrowserContext, type Page } from "playwright-core";
 
 /** Where a test fails and tidying up after it fails too, tells of the test's own failure. */
 export async function withPlainErrors(fn: () => Promise<void>): Promise<void> {

@@ -8,7 +8,8 @@ import type { Browser } from "playwright-core";
 import * as esbuild from "esbuild";
 import { buildAppliance } from "../../mgmt/build.ts";
 import { FakeApi, type FakeApiOptions } from "../../mgmt/testing/fake_api.ts";
-import { openBrowser, Visit, type VisitOptions } from "./browser.ts";
+import { openBrowser } from "../../scripts/demo_pc/chromium.ts";
+import { Visit, type VisitOptions } from "./browser.ts";
 import { type ConsoleProcess, startConsole } from "./console_process.ts";
 
 export const PASSWORD = "correct horse battery";
