@@ -45,4 +45,4 @@ export const PORT = {
 } as const;
 
 /** Global system interrupts of the devices that are not on PCI. */
-export const GSI = { COM1: 4, ACPI: 9, RTC: 8, PCI_INTX: 16, FIRST_MSI: 24 } as const;
+export const GSI = { COM1: 4, ACPI: 9, RTC: 8, FIRST_MSI: 24 } as const;

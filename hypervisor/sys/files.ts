@@ -9,7 +9,6 @@ const libc = Deno.dlopen("libc.so.6", {
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
   close: { parameters: ["i32"], result: "i32" },
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
-  fsync: { parameters: ["i32"], result: "i32" },
 });
 
 export const O_RDONLY = 0;
@@ -36,9 +35,4 @@ export function close(fd: number): void {
 /** The length in bytes of a file or a block device. */
 export function length(fd: number): number {
   return check(Number(libc.symbols.lseek(fd, 0n, SEEK_END)), `find the length of descriptor ${fd}`);
-}
-
-/** Returns once everything written to `fd` is on the disk. */
-export function sync(fd: number): void {
-  check(libc.symbols.fsync(fd), `sync descriptor ${fd}`);
 }
