@@ -5,6 +5,7 @@
  */
 import { runInLab } from "./lab.ts";
 import { labFiles } from "./lab_pc/files.ts";
+import { markerInitrd } from "./lab_pc/marker_initrd.ts";
 import { parseLabOptions } from "./lab_pc/options.ts";
 import { CHECKOUT, progress } from "./setup/checkout.ts";
 import { guestSystem } from "./setup/guests.ts";
@@ -82,10 +83,11 @@ async function browserTests(args: readonly string[]): Promise<void> {
   });
 }
 
-/** What the lab's tests find in the cache: built here, at full speed. */
+/** What the lab's tests find in the cache: built here, at full speed and with a network. */
 async function labSetup(): Promise<void> {
   await labFiles();
   await vmmBundle();
+  await markerInitrd();
   await Promise.all([
     guestSystem({ suite: "trixie", flavour: "cloud" }),
     guestSystem({ suite: "bookworm", flavour: "cloud" }),

@@ -162,6 +162,8 @@ function UploadForm({ taken }: { taken: Image[] }) {
     setKind(guessKind(chosen.name));
     setName(chosen.name.replaceAll(/[^A-Za-z0-9._-]+/g, "-").replace(/^[^A-Za-z0-9]+/, ""));
   };
+  // A file may have been chosen before the page came alive.
+  useEffect(() => choose(input.current?.files?.[0]), []);
   const isTaken = taken.some((it) => it.kind === kind && it.name === name) ||
     uploads.value.some((it) => it.kind === kind && it.name === name);
   const error = isTaken ? `There is a ${kind} of this name already` : invalid;

@@ -244,6 +244,25 @@ browserTest("images are uploaded, one is cancelled, and used ones stay", async (
   assert(!site.api.images.some(({ name }) => name === "slow.raw"));
 });
 
+browserTest("a file chosen before the page came alive is not lost", async () => {
+  await using visit = await site.visitSignedIn();
+  const { page } = visit;
+  const held = Promise.withResolvers<void>();
+  await page.route(/\.js(\?|$)/, async (route) => {
+    await held.promise;
+    await route.continue();
+  });
+  await page.goto("/images", { waitUntil: "commit" });
+  await page.locator("input[type=file]").setInputFiles({
+    name: "early.raw",
+    mimeType: "application/octet-stream",
+    buffer: Buffer.alloc(1000),
+  });
+  held.resolve();
+  assertEquals(await page.getByLabel("Name").inputValue(), "early.raw");
+  await page.getByRole("button", { name: "Upload", exact: true }).waitFor();
+});
+
 browserTest("every page is accessible in both themes and fits a phone", async () => {
   const paths = ["/", `/guests/${site.guestNamed("web-1")}`, "/guests/new", "/images"];
   for (const colorScheme of ["light", "dark"] as const) {
