@@ -16,7 +16,7 @@ import {
   SERIAL_REPLAY_BYTES,
   type VmmState,
 } from "./control.ts";
-import { ConfigError } from "./config.ts";
+import { ConfigError } from "./config/fields.ts";
 import { Guest } from "./guest.ts";
 import { SerialLog } from "./serial_log.ts";
 

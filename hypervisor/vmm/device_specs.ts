@@ -10,7 +10,7 @@ import { NetDevice, type NetOptions } from "../devices/virtio/net.ts";
 import { RngDevice } from "../devices/virtio/rng.ts";
 import { openTap } from "../sys/tap_offloads.ts";
 import { openVhostNet } from "../sys/vhost.ts";
-import { ConfigError } from "./config.ts";
+import { ConfigError } from "./config/fields.ts";
 import type { GuestConfig } from "./control.ts";
 
 export type DeviceSpec =

@@ -10,6 +10,7 @@ import { Epoll } from "../sys/epoll.ts";
 import { drain } from "../sys/eventfd.ts";
 import { nameThread } from "../sys/threads.ts";
 import { Pc, type PcSpec } from "./pc.ts";
+import { Timers } from "./timers.ts";
 
 export type IoMessage =
   | { kind: "serial" }
@@ -34,6 +35,7 @@ class IoLoop {
   readonly #pc: Pc;
   readonly #wakeFd: number;
   readonly #epoll = new Epoll();
+  readonly #timers = new Timers();
   readonly #watched = new Map<number, () => void>();
   readonly #active = new Map<VirtioPci, readonly number[]>();
 
@@ -48,7 +50,8 @@ class IoLoop {
 
   run(): void {
     while (!this.#pc.life.hasEnded) {
-      const n = this.#epoll.wait();
+      const n = this.#epoll.wait(this.#timers.timeoutMs);
+      this.#timers.run();
       for (let i = 0; i < n; i++) {
         const fd = this.#epoll.ready(i);
         if (fd === this.#wakeFd) this.#lookAtRequests();
@@ -122,6 +125,15 @@ class IoLoop {
       queueInterruptFd: (index) => transport.queueInterruptFd(index),
       queueNotifyFd: (index) => transport.queueNotifyFd(index),
       needsReset: (reason) => this.#violated(transport, reason),
+      configChanged: () => {
+        this.#pc.lock.acquire();
+        transport.configChanged();
+        this.#pc.lock.release();
+      },
+      after: (ms, action) => this.#timers.after(ms, action),
+      pause: (reason) => {
+        throw new Error(`The guest cannot go on: ${reason}`);
+      },
     };
   }
 

@@ -4,7 +4,8 @@
  * @module
  */
 import { parseArgs } from "@std/cli";
-import { ConfigError, parseConfig } from "./config.ts";
+import { ConfigError } from "./config/fields.ts";
+import { parseConfig } from "./config/guest.ts";
 import { EXIT_CODES } from "./control.ts";
 import { runInForeground } from "./foreground.ts";
 import { runUnderControl } from "./control_server.ts";

@@ -36,6 +36,18 @@ export interface DeviceHost {
   queueNotifyFd(index: number): number;
   /** virtio 1.2, section 2.1.2: the driver broke the protocol; DEVICE_NEEDS_RESET, nothing more is served. */
   needsReset(reason: string): void;
+  /** Tells the driver that the device's configuration has changed (virtio 1.2, section 2.5). */
+  configChanged(): void;
+  /**
+   * Calls `action` once from the I/O loop, `ms` milliseconds from now; the function that is returned
+   * cancels it. For what waits, such as a rate limit: an idle device has no timer.
+   */
+  after(ms: number, action: () => void): () => void;
+  /**
+   * Stops the guest's CPUs until somebody resumes it, and tells the host why. For what the guest is
+   * not to blame for and must not notice, such as a full host disk.
+   */
+  pause(reason: string): void;
 }
 
 export interface VirtioDevice {
@@ -62,6 +74,15 @@ export interface VirtioDevice {
   ): void;
   /** In the I/O worker: the guest notified queue `index`; drain it. */
   notify(index: number): void;
+  /**
+   * In the I/O worker, at any time after the start: changes what can be changed while the guest runs
+   * (a size, a limit, a link); throws a TypeError or RangeError that names what is wrong.
+   */
+  change?(change: Readonly<Record<string, unknown>>): void;
+  /** In the I/O worker: what the device tells of itself, such as counters; plain JSON. */
+  report?(): Record<string, unknown>;
+  /** In the I/O worker: the guest goes on after {@linkcode DeviceHost.pause}. */
+  resumed?(): void;
   /** In the I/O worker: stop, let nothing in flight touch guest memory afterwards, forget. */
   reset(): void;
 }

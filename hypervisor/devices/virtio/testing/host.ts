@@ -16,6 +16,13 @@ export class TestHost implements DeviceHost, Disposable {
   readonly interrupts: number[] = [];
   /** Why the device stopped, if it did. */
   readonly failures: string[] = [];
+  /** Why the guest was paused, each time. */
+  readonly pauses: string[] = [];
+  /** How often the driver was told of a changed configuration. */
+  configChanges = 0;
+  /** What waits for {@linkcode elapse}, by when it is due in milliseconds of made-up time. */
+  readonly #timers = new Set<{ at: number; action: () => void }>();
+  #now = 0;
   /** What is stopped when it needs a reset. */
   device: VirtioDevice | undefined;
   readonly #epoll = new Epoll();
@@ -63,6 +70,38 @@ export class TestHost implements DeviceHost, Disposable {
   needsReset(reason: string): void {
     this.failures.push(reason);
     this.device?.reset();
+  }
+
+  configChanged(): void {
+    this.configChanges++;
+  }
+
+  after(ms: number, action: () => void): () => void {
+    const timer = { at: this.#now + ms, action };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  }
+
+  /** How many timers wait. */
+  get timers(): number {
+    return this.#timers.size;
+  }
+
+  /** Lets made-up time pass: calls what is due, in order. */
+  elapse(ms: number): void {
+    const end = this.#now + ms;
+    for (;;) {
+      const [next] = [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at);
+      if (!next) break;
+      this.#now = next.at;
+      this.#timers.delete(next);
+      next.action();
+    }
+    this.#now = end;
+  }
+
+  pause(reason: string): void {
+    this.pauses.push(reason);
   }
 
   /** One turn of the loop; it may end early, as io_uring interrupts whoever waits. */

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { checkHostMemory, ConfigError, parseConfig } from "./config.ts";
+import { ConfigError } from "./fields.ts";
+import { checkHostMemory, parseConfig } from "./guest.ts";
 
 const VALID = {
   name: "demo",

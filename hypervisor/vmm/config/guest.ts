@@ -1,0 +1,50 @@
+/**
+ * Checks a guest's configuration, whoever wrote it: the one place where it is found to be right.
+ *
+ * @module
+ */
+import type { GuestConfig } from "../control.ts";
+import { MAX_CPUS } from "../lifecycle.ts";
+import { disk } from "./disk.ts";
+import { ConfigError, list, optionalText, record, text, whole } from "./fields.ts";
+import { net } from "./net.ts";
+
+export const MIN_MEMORY_MIB = 128;
+const MAX_DISKS = 16;
+const MAX_NETS = 8;
+
+/** Returns a configuration that cannot be wrong in itself, or throws a {@linkcode ConfigError}. */
+export function parseConfig(value: unknown): GuestConfig {
+  const c = record(value, "the configuration", [
+    "name",
+    "kernel",
+    "initrd",
+    "cmdline",
+    "memoryMiB",
+    "cpus",
+    "disks",
+    "nets",
+  ]);
+  return {
+    name: text(c.name, "the name"),
+    kernel: text(c.kernel, "the kernel"),
+    initrd: optionalText(c.initrd, "the initrd"),
+    cmdline: c.cmdline === "" ? "" : text(c.cmdline, "the command line"),
+    memoryMiB: whole(c.memoryMiB, "the memory in MiB", { min: MIN_MEMORY_MIB, max: 2 ** 20 }),
+    cpus: whole(c.cpus, "the number of CPUs", { min: 1, max: MAX_CPUS }),
+    disks: list(c.disks, "the disks", MAX_DISKS).map(disk),
+    nets: list(c.nets, "the network cards", MAX_NETS).map(net),
+  };
+}
+
+/** Refuses a guest that this host has not the memory for. */
+export function checkHostMemory(config: GuestConfig, meminfo: string): void {
+  const total = Number(/^MemTotal:\s+(\d+) kB$/m.exec(meminfo)?.[1] ?? NaN) / 1024;
+  if (config.memoryMiB > total) {
+    throw new ConfigError(
+      `Cannot give "${config.name}" ${config.memoryMiB} MiB of memory: the host has ${
+        Math.floor(total)
+      } MiB`,
+    );
+  }
+}
