@@ -44,6 +44,18 @@ export interface DiskConfig {
   serial?: string;
 }
 
+/** What a disk or a network card may do; what is absent is unlimited. */
+export interface RateLimitConfig {
+  /** 1 to 10^12. */
+  operationsPerSecond?: number;
+  /** How many may pass at once after a pause, 1 to 10^12; a tenth of a second's worth without. */
+  operationsBurst?: number;
+  /** 1 to 10^12. */
+  bytesPerSecond?: number;
+  /** How many may pass at once after a pause, 1 to 10^12; a tenth of a second's worth without. */
+  bytesBurst?: number;
+}
+
 export interface NetConfig {
   /** The name of a tap that exists. */
   tap: string;

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import fc from "fast-check";
 import { ConfigError } from "./fields.ts";
 import { checkHostMemory, parseConfig } from "./guest.ts";
+import { rateLimit } from "./rate_limit.ts";
 
 const VALID = {
   name: "demo",
@@ -104,5 +105,16 @@ Deno.test("a guest that is larger than its host is refused, one of its size is n
     () => checkHostMemory({ ...VALID, memoryMiB: 1025 }, meminfo),
     ConfigError,
     'Cannot give "demo" 1025 MiB of memory: the host has 1024 MiB',
+  );
+});
+
+Deno.test("a rate limit comes back as it is, or is refused as part of the configuration", () => {
+  const limit = { operationsPerSecond: 100, bytesPerSecond: 1e6, bytesBurst: 4096 };
+  assertEquals(rateLimit(limit, "the limit"), limit);
+  assertEquals(rateLimit(null, "the limit"), undefined);
+  assertThrows(
+    () => rateLimit({ bytesBurst: 1 }, "the limit"),
+    ConfigError,
+    "the limit bytesBurst",
   );
 });
