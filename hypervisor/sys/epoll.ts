@@ -14,7 +14,9 @@ const libc = Deno.dlopen("libc.so.6", {
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
+const EPOLL_CTL_MOD = 3;
 const EPOLLIN = 1;
+const EPOLLOUT = 4;
 
 // struct epoll_event is packed on x86-64: u32 events, then u64 data at 4.
 const EVENT_BYTES = 12;
@@ -25,15 +27,22 @@ export class Epoll {
   readonly #events = new Uint8Array(EVENT_BYTES * MAX_EVENTS);
   readonly #view = new DataView(this.#events.buffer);
 
+  /** Watches `fd` until it can be read. */
   add(fd: number): void {
+    this.#control(EPOLL_CTL_ADD, fd, EPOLLIN);
+  }
+
+  /** Whether to watch a descriptor that was added until it can be read, written to, or both. */
+  change(fd: number, options: { read: boolean; write: boolean }): void {
+    this.#control(EPOLL_CTL_MOD, fd, (options.read ? EPOLLIN : 0) | (options.write ? EPOLLOUT : 0));
+  }
+
+  #control(operation: number, fd: number, events: number): void {
     const event = new DataView(new ArrayBuffer(EVENT_BYTES));
-    event.setUint32(0, EPOLLIN, true);
+    event.setUint32(0, events, true);
     event.setInt32(4, fd, true);
     const bytes = new Uint8Array(event.buffer);
-    check(
-      libc.symbols.epoll_ctl(this.#fd, EPOLL_CTL_ADD, fd, bytes),
-      `watch descriptor ${fd}`,
-    );
+    check(libc.symbols.epoll_ctl(this.#fd, operation, fd, bytes), `watch descriptor ${fd}`);
   }
 
   remove(fd: number): void {

@@ -27,6 +27,13 @@ export function signal(fd: number): void {
   libc.symbols.write(fd, one, 8);
 }
 
+/** Sets the counter to 0; what it was. */
+export function take(fd: number): number {
+  return libc.symbols.read(fd, count, 8) === 8
+    ? Number(new DataView(count.buffer).getBigUint64(0, true))
+    : 0;
+}
+
 /** Sets the counter to 0; true if it was not. */
 export function drain(fd: number): boolean {
   return libc.symbols.read(fd, count, 8) === 8;
