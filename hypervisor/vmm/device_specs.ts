@@ -8,6 +8,7 @@ import type { VirtioDevice } from "../devices/virtio/device.ts";
 import { openDisk } from "../devices/virtio/disk.ts";
 import { NetDevice, type NetOptions } from "../devices/virtio/net.ts";
 import { RngDevice } from "../devices/virtio/rng.ts";
+import type { Arena } from "../machine/arena.ts";
 import { openTap } from "../sys/tap_offloads.ts";
 import { openVhostNet } from "../sys/vhost.ts";
 import { ConfigError } from "./config/fields.ts";
@@ -37,7 +38,8 @@ export function openDevices(config: GuestConfig): DeviceSpec[] {
   }
 }
 
-export function createDevice(spec: DeviceSpec): VirtioDevice {
+/** The registers that threads share lie in `arena`. */
+export function createDevice(spec: DeviceSpec, _arena: Arena): VirtioDevice {
   switch (spec.kind) {
     case "block":
       return new BlockDevice(spec.options);

@@ -8,6 +8,7 @@ import { AcpiRegisters } from "../devices/acpi_registers.ts";
 import { RtcMc146818 } from "../devices/rtc_mc146818.ts";
 import { Uart16550 } from "../devices/uart16550.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
+import { MAX_QUEUES } from "../devices/virtio/common_config.ts";
 import { BAR } from "../devices/virtio/pci_capabilities.ts";
 import { VirtioPci } from "../devices/virtio/pci_transport.ts";
 import { Vm } from "../kvm/vm.ts";
@@ -44,7 +45,7 @@ export interface PcHost {
   serialReady(): void;
 }
 
-const NotifyDescriptors = struct("notify_descriptors", { fds: ["i32", 16] });
+const NotifyDescriptors = struct("notify_descriptors", { fds: ["i32", MAX_QUEUES] });
 
 export class Pc {
   readonly arena: Arena;
@@ -85,7 +86,7 @@ export class Pc {
     this.#pci.attach(this.memoryBus, this.portBus, [window, MMIO32]);
     const wakeIo = () => signal(spec.wakeIoFd);
     spec.devices.forEach((device, i) => {
-      const transport = this.#plugIn(createDevice(device), {
+      const transport = this.#plugIn(createDevice(device, arena), {
         vm,
         wakeIo,
         base: window.start + i * BAR.SIZE,

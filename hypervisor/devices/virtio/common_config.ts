@@ -9,7 +9,8 @@ import type { Arena } from "../../machine/arena.ts";
 import { VIRTIO_F, type VirtioDevice } from "./device.ts";
 import type { QueueSetup } from "./queue.ts";
 
-export const MAX_QUEUES = 16;
+/** Eight pairs and a control queue of a network card are the most that a device here has. */
+export const MAX_QUEUES = 17;
 
 /** Section 4.1.4.3, `struct virtio_pci_common_cfg`: offsets. */
 export const COMMON = {

@@ -253,9 +253,9 @@ Deno.test("a change of the configuration shows in its generation", () => {
 });
 
 Deno.test("a device with more queues than there is room for is refused", () => {
-  const many = Object.assign(new FakeDevice(), { queueSizes: new Array(17).fill(8) });
+  const many = Object.assign(new FakeDevice(), { queueSizes: new Array(18).fill(8) });
   const make = () => new CommonConfig(new Arena(), many, { vectors: 1, wakeIo: () => {} });
-  assertThrows(make, RangeError, 'Cannot give "fake0" more than 16 queues');
+  assertThrows(make, RangeError, 'Cannot give "fake0" more than 17 queues');
 });
 
 Deno.test("no sequence of accesses throws or gives more than was asked for", () => {
