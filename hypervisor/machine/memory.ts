@@ -8,6 +8,8 @@
  * @module
  */
 import { bufferAt } from "../sys/mapping.ts";
+import { discard } from "../sys/memory_advice.ts";
+import type { HotplugRegion } from "./hotplug.ts";
 
 const GiB = 2 ** 30;
 
@@ -32,21 +34,47 @@ export function ramRegions(length: number): RamRegion[] {
   ];
 }
 
+export interface GuestMemoryOptions {
+  /** To which memory can be added; it lies in the same mapping. */
+  hotplug?: HotplugRegion;
+  /**
+   * A second mapping of the same file for this process's own accesses. In the one at `address` memory
+   * that is not plugged is inaccessible, so that KVM, vhost and io_uring cannot be made to fill it.
+   */
+  viewAddress?: number;
+  /** The mapping is private and anonymous: no file backs it. */
+  private?: boolean;
+}
+
 export class GuestMemory {
+  /** For what the kernel is told of: the address of offset 0. */
   readonly address: number;
+  /** Bytes of RAM that are there from the start. */
   readonly length: number;
+  /** RAM that is there from the start. */
   readonly regions: readonly RamRegion[];
+  /** All that KVM and vhost are to know of: RAM, and where some can be added. */
+  readonly slots: readonly RamRegion[];
+  readonly hotplug: HotplugRegion | undefined;
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** For `Atomics` on ring indices. */
   readonly u16: Uint16Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
+  readonly #viewAddress: number;
+  readonly #private: boolean;
 
   /** A view of RAM that is mapped at `address`, in whichever thread. */
-  constructor(address: number, length: number) {
+  constructor(address: number, length: number, options: GuestMemoryOptions = {}) {
+    const { hotplug } = options;
     this.address = address;
     this.length = length;
     this.regions = ramRegions(length);
-    const buffer = bufferAt(address, length);
+    this.hotplug = hotplug;
+    this.slots = hotplug === undefined ? this.regions : [...this.regions, hotplug];
+    this.#viewAddress = options.viewAddress ?? address;
+    this.#private = options.private ?? false;
+    const all = hotplug === undefined ? length : hotplug.offset + hotplug.length;
+    const buffer = bufferAt(this.#viewAddress, all);
     this.bytes = new Uint8Array(buffer);
     this.u16 = new Uint16Array(buffer);
     this.view = new DataView(buffer);
@@ -59,6 +87,14 @@ export class GuestMemory {
     if (guest >= HOLE_END && guest + length <= this.length + (HOLE_END - HOLE_START)) {
       return guest - (HOLE_END - HOLE_START);
     }
-    return -1;
+    return this.hotplug === undefined ? -1 : this.hotplug.place(guest, length);
+  }
+
+  /**
+   * Gives whole pages back to the host, at an offset that {@linkcode offset} answered with; they read as
+   * 0 until they are written again. False if the host would not have them.
+   */
+  discard(offset: number, length: number): boolean {
+    return discard(this.#viewAddress + offset, length, { private: this.#private }) === 0;
   }
 }

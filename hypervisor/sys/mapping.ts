@@ -13,15 +13,19 @@ const libc = Deno.dlopen("libc.so.6", {
   madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
 });
 
+const PROT_NONE = 0;
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 0x01;
 const MAP_PRIVATE = 0x02;
+const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;
 const MAP_POPULATE = 0x8000;
 const MFD_CLOEXEC = 1;
+const MFD_HUGETLB = 4;
 const MADV_DONTDUMP = 16;
+const PAGE = 4096;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
 export interface MapOptions {
@@ -33,6 +37,10 @@ export interface MapOptions {
   private?: boolean;
   /** Fault everything in now. */
   populate?: boolean;
+  /** Sets memory aside for all of it now, so that none is missing later: for files of huge pages. */
+  reserve?: boolean;
+  /** What the address is to be a multiple of: a power of two from the page size on. */
+  align?: number;
 }
 
 /** A range of this process's address space; host addresses fit a number (47 bits). */
@@ -78,26 +86,69 @@ export function addressOf(bytes: BufferSource): number {
 
 /** Maps memory, readable and writable. */
 export function map(length: number, options: MapOptions = {}): Mapping {
-  const { fd = -1, offset = 0, populate = false } = options;
+  const { fd = -1, offset = 0, populate = false, align = 0 } = options;
   let flags = options.private ? MAP_PRIVATE : MAP_SHARED;
-  flags |= MAP_NORESERVE | (populate ? MAP_POPULATE : 0);
+  flags |= (options.reserve ? 0 : MAP_NORESERVE) | (populate ? MAP_POPULATE : 0);
   if (fd < 0) flags |= MAP_ANONYMOUS;
-  const address = libc.symbols.mmap(
-    0n,
-    BigInt(length),
-    PROT_READ | PROT_WRITE,
-    flags,
-    fd,
-    BigInt(offset),
-  );
-  if (address === MAP_FAILED) check(-1, `map ${length} bytes of memory`);
-  return new Mapping(Number(address), length);
+  const protection = PROT_READ | PROT_WRITE;
+  const action = `map ${length} bytes of memory`;
+  if (align === 0) {
+    return new Mapping(mmap(0, length, { protection, flags, fd, offset, action }), length);
+  }
+  // A range that surely has an aligned address in it, of which the rest is given back.
+  const around = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  const reserved = mmap(0, length + align, {
+    protection: PROT_NONE,
+    flags: around,
+    fd: -1,
+    offset: 0,
+    action,
+  });
+  const address = Math.ceil(reserved / align) * align;
+  try {
+    mmap(address, length, { protection, flags: flags | MAP_FIXED, fd, offset, action });
+  } catch (error) {
+    new Mapping(reserved, length + align).unmap();
+    throw error;
+  }
+  const end = address + Math.ceil(length / PAGE) * PAGE;
+  if (address > reserved) new Mapping(reserved, address - reserved).unmap();
+  if (reserved + length + align > end) {
+    new Mapping(end, reserved + length + align - end).unmap();
+  }
+  return new Mapping(address, length);
 }
 
-/** An unnamed file in memory of `length` bytes; its pages exist once touched. */
-export function memfd(name: string, length: number): number {
+interface Mmap {
+  protection: number;
+  flags: number;
+  fd: number;
+  offset: number;
+  action: string;
+}
+
+function mmap(address: number, length: number, how: Mmap): number {
+  const { protection, flags, fd, offset, action } = how;
+  const [at, size, from] = [BigInt(address), BigInt(length), BigInt(offset)];
+  const mapped = libc.symbols.mmap(at, size, protection, flags, fd, from);
+  if (mapped === MAP_FAILED) check(-1, action);
+  return Number(mapped);
+}
+
+/**
+ * An unnamed file in memory of `length` bytes; its pages exist once touched. With `hugePageBytes`, its
+ * pages have that size and come from the host's pool, which is taken from when it is mapped.
+ */
+export function memfd(
+  name: string,
+  length: number,
+  options: { hugePageBytes?: number } = {},
+): number {
+  const { hugePageBytes } = options;
+  // memfd_create(2): the page size's logarithm in the flags' six upper bits.
+  const huge = hugePageBytes === undefined ? 0 : MFD_HUGETLB | Math.log2(hugePageBytes) << 26;
   const fd = check(
-    libc.symbols.memfd_create(new TextEncoder().encode(name + "\0"), MFD_CLOEXEC),
+    libc.symbols.memfd_create(new TextEncoder().encode(name + "\0"), (MFD_CLOEXEC | huge) >>> 0),
     `create the memory file "${name}"`,
   );
   check(

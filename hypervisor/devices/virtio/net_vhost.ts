@@ -44,7 +44,7 @@ export class VhostBackend implements NetBackend {
     setFeatures(vhost, [...features, VIRTIO_F.VERSION_1].filter((bit) => known.has(bit)));
     setMemory(
       vhost,
-      memory.regions.map(({ guest, offset, length }) => ({
+      memory.slots.map(({ guest, offset, length }) => ({
         guest,
         length,
         address: memory.address + offset,

@@ -1,0 +1,192 @@
+/**
+ * Where a guest's RAM comes from on the host: which pages, whose node, and what else may be added.
+ *
+ * @module
+ */
+import { SysError } from "../sys/errno.ts";
+import { map, memfd } from "../sys/mapping.ts";
+import {
+  adviseHugePages,
+  adviseMergeable,
+  bindMemory,
+  type MPOL,
+  protect,
+} from "../sys/memory_advice.ts";
+import { readPseudoFile } from "../sys/pseudo_files.ts";
+import type { Arena } from "./arena.ts";
+import { blockBytesFor, HOTPLUG_ALIGN, HotplugRegion, type HotplugSpec } from "./hotplug.ts";
+import { GuestMemory, HOLE_END, ramRegions } from "./memory.ts";
+
+const MiB = 2 ** 20;
+const HUGE_PAGE_BYTES = { "2M": 2 * MiB, "1G": 1024 * MiB } as const;
+const TRANSPARENT = "/sys/kernel/mm/transparent_hugepage";
+const KSM_RUN = "/sys/kernel/mm/ksm/run";
+
+export interface RamOptions {
+  /** Bytes of RAM, a multiple of 4096. */
+  length: number;
+  /** Bytes that can be added, 0 for none. */
+  hotplugLength?: number;
+  /** "transparent": of 2 MiB where the host finds them. "2M", "1G": of the host's pool. */
+  hugePages?: "transparent" | "2M" | "1G";
+  /** The host may keep one copy of pages with the same content, of all guests that allow it. */
+  mergeable?: boolean;
+  /** The host's NUMA nodes for ranges of RAM; the last one also takes what is added. */
+  bindings?: readonly RamBinding[];
+}
+
+export interface RamBinding {
+  /** Bytes from the beginning of RAM. */
+  offset: number;
+  length: number;
+  nodes: readonly number[];
+  policy: keyof typeof MPOL;
+}
+
+/** How RAM is mapped, for every thread to make a {@linkcode GuestMemory} of; passes by structured clone. */
+export interface MemorySpec {
+  address: number;
+  length: number;
+  viewAddress?: number;
+  private?: boolean;
+  hotplug?: HotplugSpec;
+  /** The file behind it: for a snapshot, or to hand it on. Private memory has none. */
+  fd?: number;
+}
+
+/** Where added memory lies: as high as it must to be aligned, above RAM. */
+export function hotplugSpec(length: number, hotplugLength: number): HotplugSpec {
+  const regions = ramRegions(length);
+  const last = regions[regions.length - 1];
+  const end = Math.max(last.guest + last.length, HOLE_END);
+  const blockBytes = blockBytesFor(hotplugLength);
+  return {
+    guest: roundUp(end, HOTPLUG_ALIGN),
+    offset: roundUp(length, blockBytes),
+    length: hotplugLength,
+    blockBytes,
+  };
+}
+
+function roundUp(value: number, to: number): number {
+  return Math.ceil(value / to) * to;
+}
+
+/**
+ * Maps RAM; throws a RangeError or {@linkcode SysError} that says what the host has not. What it has
+ * only in part is told to `log`.
+ */
+export function openRam(options: RamOptions, log: (line: string) => void): MemorySpec {
+  const { length, hotplugLength = 0, hugePages, mergeable = false } = options;
+  const hotplug = hotplugLength > 0 ? hotplugSpec(length, hotplugLength) : undefined;
+  const spec = mergeable
+    ? openMergeable(length, log)
+    : openFile(length, { hotplug, pool: hugePages === "transparent" ? undefined : hugePages });
+  const all = hotplug === undefined ? length : hotplug.offset + hotplug.length;
+  for (const address of new Set([spec.address, spec.viewAddress ?? spec.address])) {
+    if (hugePages === "transparent") adviseHugePages(address, all);
+  }
+  if (hugePages === "transparent") tellIfRefused(spec, log);
+  bind(spec, all, options.bindings ?? []);
+  if (hotplug !== undefined) {
+    // After the binding, which is remembered for what comes later.
+    const at = spec.address + hotplug.offset;
+    if (protect(at, hotplug.length, { accessible: false }) < 0) {
+      throw new RangeError("Cannot keep the guest from memory that is to be added later");
+    }
+  }
+  return { ...spec, hotplug };
+}
+
+function openFile(
+  length: number,
+  options: { hotplug?: HotplugSpec; pool?: keyof typeof HUGE_PAGE_BYTES },
+): MemorySpec {
+  const { hotplug, pool } = options;
+  const all = hotplug === undefined ? length : hotplug.offset + hotplug.length;
+  if (pool === undefined) {
+    const fd = memfd("guest-ram", all);
+    const align = HUGE_PAGE_BYTES["2M"];
+    const [ram, view] = [map(all, { fd, align }), hotplug && map(all, { fd, align })];
+    ram.dontDump();
+    view?.dontDump();
+    return { address: ram.address, viewAddress: view?.address, length, fd };
+  }
+  const hugePageBytes = HUGE_PAGE_BYTES[pool];
+  if (length % hugePageBytes !== 0) {
+    throw new RangeError(
+      `Cannot use huge pages of ${pool} for ${length / MiB} MiB of memory: it must be a multiple`,
+    );
+  }
+  try {
+    const fd = memfd("guest-ram", length, { hugePageBytes });
+    const ram = map(length, { fd, reserve: true });
+    ram.dontDump();
+    return { address: ram.address, length, fd };
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    throw new RangeError(poolError(pool, length), { cause: error });
+  }
+}
+
+/** Says how many pages are missing, and where an administrator changes that. */
+function poolError(pool: keyof typeof HUGE_PAGE_BYTES, length: number): string {
+  const bytes = HUGE_PAGE_BYTES[pool];
+  const path = `/sys/kernel/mm/hugepages/hugepages-${bytes / 1024}kB`;
+  const needed = length / bytes;
+  let has: string;
+  try {
+    const count = (name: string) => Number(readPseudoFile(`${path}/${name}`));
+    has = `the host's pool has ${count("free_hugepages") - count("resv_hugepages")} left`;
+  } catch {
+    return `Cannot use huge pages of ${pool}: this host has none of that size`;
+  }
+  return `Cannot use huge pages of ${pool}: the guest needs ${needed} and ${has}; ` +
+    `raise ${path}/nr_hugepages`;
+}
+
+/** KSM takes private anonymous memory alone, so no file backs such a guest. */
+function openMergeable(length: number, log: (line: string) => void): MemorySpec {
+  const ram = map(length, { private: true, align: HUGE_PAGE_BYTES["2M"] });
+  ram.dontDump();
+  adviseMergeable(ram.address, length);
+  const running = read(KSM_RUN);
+  if (running !== "1") {
+    log(`The host merges no pages until 1 is written to ${KSM_RUN}: it says ${running}`);
+  }
+  return { address: ram.address, length, private: true };
+}
+
+/** Advice that the host's settings do not let it follow is no error, but a surprise. */
+function tellIfRefused(spec: MemorySpec, log: (line: string) => void): void {
+  const file = `${TRANSPARENT}/${spec.private ? "enabled" : "shmem_enabled"}`;
+  const setting = /\[(\w+)\]/.exec(read(file))?.[1] ?? "missing";
+  if (setting === "never" || setting === "deny" || setting === "missing") {
+    const advise = spec.private ? "madvise" : "advise";
+    log(`The guest has no transparent huge pages: ${file} says ${setting}, write ${advise} to it`);
+  }
+}
+
+function read(path: string): string {
+  try {
+    return readPseudoFile(path).trim();
+  } catch {
+    return "nothing";
+  }
+}
+
+function bind(spec: MemorySpec, all: number, bindings: readonly RamBinding[]): void {
+  bindings.forEach(({ offset, length, nodes, policy }, i) => {
+    const end = i === bindings.length - 1 ? all : offset + length;
+    bindMemory(spec.address + offset, end - offset, { nodes, policy });
+  });
+}
+
+/** RAM as this thread sees it. */
+export function guestMemory(arena: Arena, spec: MemorySpec): GuestMemory {
+  return new GuestMemory(spec.address, spec.length, {
+    viewAddress: spec.viewAddress,
+    private: spec.private,
+    hotplug: spec.hotplug && new HotplugRegion(arena, spec.hotplug),
+  });
+}
