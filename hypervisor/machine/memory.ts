@@ -8,7 +8,7 @@
  * @module
  */
 import { bufferAt } from "../sys/mapping.ts";
-import { discard } from "../sys/memory_advice.ts";
+import { discard, protect } from "../sys/memory_advice.ts";
 import type { HotplugRegion } from "./hotplug.ts";
 
 const GiB = 2 ** 30;
@@ -96,5 +96,30 @@ export class GuestMemory {
    */
   discard(offset: number, length: number): boolean {
     return discard(this.#viewAddress + offset, length, { private: this.#private }) === 0;
+  }
+
+  /** Makes `count` blocks of the hot-plug region from `first` on usable. False if the host cannot. */
+  plug(first: number, count: number): boolean {
+    const { region, at, length } = this.#blocks(first, count);
+    if (protect(this.address + at, length, { accessible: true }) < 0) return false;
+    region.set(first, count, true);
+    return true;
+  }
+
+  /** Takes blocks away, with what the host had behind them. False if the host cannot. */
+  unplug(first: number, count: number): boolean {
+    const { region, at, length } = this.#blocks(first, count);
+    // The guest first: what it writes from now on is a fault, and not a new page.
+    if (protect(this.address + at, length, { accessible: false }) < 0) return false;
+    region.set(first, count, false);
+    this.discard(at, length);
+    return true;
+  }
+
+  #blocks(first: number, count: number): { region: HotplugRegion; at: number; length: number } {
+    const region = this.hotplug;
+    if (region === undefined) throw new Error("Cannot plug memory: there is no region for it");
+    const { offset, blockBytes } = region;
+    return { region, at: offset + first * blockBytes, length: count * blockBytes };
   }
 }

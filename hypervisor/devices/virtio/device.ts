@@ -59,6 +59,8 @@ export interface VirtioDevice {
   readonly features: readonly number[];
   /** The largest size of each queue, a power of two, at most 32768; also how many queues there are. */
   readonly queueSizes: readonly number[];
+  /** Once, by the thread that sets the machine up: registers as the driver is to find them first. */
+  powerOn?(): void;
   /** Device configuration (BAR + 0x4000); `size` is 1, 2 or 4. Out of range reads as 0. */
   readConfig(offset: number, size: number): number;
   writeConfig(offset: number, size: number, value: number): void;

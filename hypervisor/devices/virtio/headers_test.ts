@@ -1,9 +1,20 @@
 import { assertEquals } from "@std/assert";
 import { type Claims, claimsOf, contradictions } from "../../sys/testing/headers.ts";
 import { VHOST } from "../../sys/vhost.ts";
+import { BalloonConfig, VIRTIO_BALLOON_F } from "./balloon.ts";
+import { STATISTICS } from "./balloon_statistics.ts";
 import { BlockConfig } from "./block.ts";
 import { VIRTIO_BLK_F, VIRTIO_BLK_S, VIRTIO_BLK_T } from "./block_protocol.ts";
 import { VIRTIO_F, VIRTIO_ID } from "./device.ts";
+import {
+  MemConfig,
+  MemRequest,
+  MemResponse,
+  VIRTIO_MEM_F,
+  VIRTIO_MEM_REQ,
+  VIRTIO_MEM_RESP,
+  VIRTIO_MEM_STATE,
+} from "./mem.ts";
 import { NetConfig } from "./net.ts";
 import { VIRTIO_NET_F } from "./net_protocol.ts";
 
@@ -38,6 +49,39 @@ Deno.test("the network device's configuration and numbers are those of the kerne
   assertEquals(contradictions(["linux/virtio_net.h"], claims), []);
 });
 
+Deno.test("the balloon's configuration, numbers and tags are those of the kernel's headers", () => {
+  const { STATS_VQ, DEFLATE_ON_OOM, PAGE_POISON, REPORTING } = VIRTIO_BALLOON_F;
+  const claims = {
+    ...claimsOf(BalloonConfig),
+    ...numbers("VIRTIO_BALLOON_F_", { STATS_VQ, DEFLATE_ON_OOM, PAGE_POISON, REPORTING }),
+    "sizeof(struct virtio_balloon_stat)": 10,
+    VIRTIO_BALLOON_S_SWAP_IN: STATISTICS.indexOf("swapInBytes"),
+    VIRTIO_BALLOON_S_MINFLT: STATISTICS.indexOf("minorFaults"),
+    VIRTIO_BALLOON_S_MEMFREE: STATISTICS.indexOf("freeBytes"),
+    VIRTIO_BALLOON_S_AVAIL: STATISTICS.indexOf("availableBytes"),
+    VIRTIO_BALLOON_S_HTLB_PGFAIL: STATISTICS.indexOf("hugePageFailures"),
+  };
+  assertEquals(contradictions(["linux/types.h", "linux/virtio_balloon.h"], claims), []);
+});
+
+Deno.test("the memory device's structs and numbers are those of the kernel's headers", () => {
+  const renamed = {
+    addr: "u.plug.addr",
+    nb_blocks: "u.plug.nb_blocks",
+    padding2: "u.plug.padding",
+  };
+  const claims = {
+    ...claimsOf(MemConfig),
+    ...claimsOf(MemRequest, { renamed }),
+    ...claimsOf(MemResponse, { renamed: { state: "u.state.state" } }),
+    ...numbers("VIRTIO_MEM_F_", VIRTIO_MEM_F),
+    ...numbers("VIRTIO_MEM_REQ_", VIRTIO_MEM_REQ),
+    ...numbers("VIRTIO_MEM_RESP_", VIRTIO_MEM_RESP),
+    ...numbers("VIRTIO_MEM_STATE_", VIRTIO_MEM_STATE),
+  };
+  assertEquals(contradictions(["linux/types.h", "linux/virtio_mem.h"], claims), []);
+});
+
 Deno.test("virtio's ids and ring features are those of the kernel's headers", () => {
   const { INDIRECT_DESC, EVENT_IDX, ...features } = VIRTIO_F;
   const claims = {
@@ -47,6 +91,8 @@ Deno.test("virtio's ids and ring features are those of the kernel's headers", ()
     VIRTIO_ID_BLOCK: VIRTIO_ID.block,
     VIRTIO_ID_CONSOLE: VIRTIO_ID.console,
     VIRTIO_ID_RNG: VIRTIO_ID.rng,
+    VIRTIO_ID_BALLOON: VIRTIO_ID.balloon,
+    VIRTIO_ID_MEM: VIRTIO_ID.mem,
   };
   const includes = ["linux/virtio_config.h", "linux/virtio_ring.h", "linux/virtio_ids.h"];
   assertEquals(contradictions(includes, claims), []);

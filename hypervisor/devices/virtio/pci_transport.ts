@@ -87,6 +87,7 @@ export class VirtioPci {
     this.function.powerOn();
     this.#msix.powerOn();
     this.#common.powerOn();
+    this.device.powerOn?.();
   }
 
   readonly #bar: BusDevice = {
