@@ -26,13 +26,35 @@ const FIRST = Math.ceil((Header.size + MAX_ENTRIES * Entry.size) / ALIGN) * ALIG
 
 export const ARENA_BYTES = 512 * 1024;
 
+/** A part of an arena that is an arena itself: for a device that comes and goes. */
+export interface InnerArena {
+  offset: number;
+  length: number;
+}
+
 export class Arena {
   readonly buffer: SharedArrayBuffer;
+  readonly #base: number;
+  readonly #length: number;
   #next = FIRST;
   #count = 0;
 
-  constructor(buffer = new SharedArrayBuffer(ARENA_BYTES)) {
+  constructor(buffer = new SharedArrayBuffer(ARENA_BYTES), part?: InnerArena) {
     this.buffer = buffer;
+    this.#base = part?.offset ?? 0;
+    this.#length = part?.length ?? buffer.byteLength;
+  }
+
+  /** Room for other arenas, one after the other: see {@linkcode Arena.within}. */
+  reserve(name: string, length: number): InnerArena {
+    const section = this.place(name, struct("inner_arena", { bytes: ["u8", length] }));
+    return { offset: section.$bytes.byteOffset, length };
+  }
+
+  /** An arena in what was reserved: `fresh` for the first thread that places sections in it. */
+  within(part: InnerArena, options: { fresh?: boolean } = {}): Arena {
+    if (options.fresh) new Uint8Array(this.buffer, part.offset, part.length).fill(0);
+    return new Arena(this.buffer, part);
   }
 
   /**
@@ -41,12 +63,13 @@ export class Arena {
    */
   place<F extends Fields>(name: string, layout: Struct<F>, version = 1): View<F> {
     const offset = this.#next;
+    const base = this.#base;
     const size = layout.size;
-    if (this.#count === MAX_ENTRIES || offset + size > this.buffer.byteLength) {
+    if (this.#count === MAX_ENTRIES || offset + size > this.#length) {
       throw new RangeError(`Cannot place "${name}" in the arena: ${size} bytes do not fit`);
     }
-    const entry = Entry.at(this.buffer, Header.size + this.#count * Entry.size);
-    const header = Header.at(this.buffer);
+    const entry = Entry.at(this.buffer, base + Header.size + this.#count * Entry.size);
+    const header = Header.at(this.buffer, base);
     const label = new Uint8Array(entry.name.length);
     if (new TextEncoder().encodeInto(name, label).read !== name.length) {
       throw new RangeError(`Cannot place "${name}" in the arena: its name is too long`);
@@ -66,6 +89,6 @@ export class Arena {
           `another layout lies there`,
       );
     }
-    return layout.at(this.buffer, offset);
+    return layout.at(this.buffer, base + offset);
   }
 }

@@ -56,3 +56,21 @@ Deno.test("a copy of the arena has every register", () => {
   assertEquals(restored.seconds, 5);
   assert(restored.$bytes.buffer === (copy as unknown as ArrayBuffer));
 });
+
+Deno.test("an arena within another is taken by one set of sections after the other", () => {
+  const outer = new Arena();
+  const part = outer.reserve("slot", 16 * 1024);
+  const after = outer.place("after", Clock);
+  after.seconds = 7;
+  outer.within(part, { fresh: true }).place("clock", Clock).seconds = 5;
+  // What another thread finds there.
+  const other = new Arena(outer.buffer);
+  const same = other.reserve("slot", 16 * 1024);
+  assertEquals(other.within(same).place("clock", Clock).seconds, 5);
+  assertThrows(() => other.within(same).place("port", Port), Error, "another layout lies there");
+  const port = outer.within(part, { fresh: true }).place("port", Port);
+  assert(port.$bytes.every((byte) => byte === 0));
+  assertEquals(after.seconds, 7);
+  const large = struct("large", { bytes: ["u8", 8 * 1024] });
+  assertThrows(() => outer.within(part).place("large", large), RangeError, "do not fit");
+});

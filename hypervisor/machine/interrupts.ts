@@ -14,6 +14,7 @@ import {
 import { IrqRouting, IrqRoutingEntry } from "../kvm/structs.ts";
 import type { Vm } from "../kvm/vm.ts";
 import { eventfd, signal } from "../sys/eventfd.ts";
+import { close } from "../sys/files.ts";
 import { struct } from "../sys/struct.ts";
 import { GSI } from "./address_map.ts";
 import type { Arena } from "./arena.ts";
@@ -58,8 +59,23 @@ export class Interrupts {
       this.#fds.line[line] = eventfd();
       this.#vm.assignIrqfd(this.#fds.line[line], line);
     }
+    this.#fds.msi.fill(-1);
     for (let i = 0; i < vectors; i++) this.#fds.msi[i] = eventfd();
     this.#commit();
+  }
+
+  /** Makes the eventfds of vectors that were reserved for a device that comes later. */
+  open(first: number, count: number): void {
+    for (let i = first; i < first + count; i++) this.#fds.msi[i] = eventfd();
+  }
+
+  /** Closes the eventfds of a device that is gone: what signals one hereafter signals nobody. */
+  close(first: number, count: number): void {
+    for (let i = first; i < first + count; i++) {
+      this.unroute(i);
+      close(this.#fds.msi[i]);
+      this.#fds.msi[i] = -1;
+    }
   }
 
   /** Reserves `count` MSI vectors for a device: in every worker, in the same order. */
@@ -161,6 +177,23 @@ export class MsiVectors {
 
   signal(vector: number): void {
     signal(this.fd(vector));
+  }
+
+  /** The first `count` of them, for a device that needs fewer. */
+  take(count: number): MsiVectors {
+    if (count > this.count) {
+      throw new RangeError(`Cannot take ${count} interrupt vectors: there are ${this.count}`);
+    }
+    return new MsiVectors(this.#interrupts, this.#first, count);
+  }
+
+  /** For a device that comes while the guest runs: see {@linkcode Interrupts.open}. */
+  open(): void {
+    this.#interrupts.open(this.#first, this.count);
+  }
+
+  close(): void {
+    this.#interrupts.close(this.#first, this.count);
   }
 
   /** Unmasks: what was signalled while there was no route is delivered. */

@@ -11,6 +11,10 @@ import {
   noiseCase,
   queueCase,
 } from "../../hypervisor/devices/virtio/testing/queue_case.ts";
+import {
+  checkRootPortCase,
+  rootPortCase,
+} from "../../hypervisor/machine/pci/testing/root_port_case.ts";
 
 export interface FuzzOptions {
   seed: number;
@@ -29,6 +33,7 @@ function target<T>(arbitrary: fc.Arbitrary<T>, check: (value: T) => void) {
 export const TARGETS: Record<string, (options: FuzzOptions) => fc.RunDetails<any>> = {
   queue: target(queueCase, checkQueueCase),
   noise: target(noiseCase, checkNoiseCase),
+  root_port: target(rootPortCase, checkRootPortCase),
   block: target(blockCase, (one) => checkBlockCase(one, "io_uring")),
   block_sync: target(blockCase, (one) => checkBlockCase(one, "sync")),
 };

@@ -21,7 +21,11 @@ const OP = {
   PACKAGE: 0x12,
   METHOD: 0x14,
   ARG0: 0x68,
+  AND: 0x7B,
+  OR: 0x7D,
   NOTIFY: 0x86,
+  CREATE_DWORD_FIELD: 0x8A,
+  LNOT: 0x92,
   LEQUAL: 0x93,
   IF: 0xA0,
   RETURN: 0xA4,
@@ -139,6 +143,35 @@ export function arg(n: number): Aml {
 
 export function equal(a: Aml, b: Aml): Aml {
   return bytes(OP.LEQUAL, a, b);
+}
+
+export function not(a: Aml): Aml {
+  return bytes(OP.LNOT, a);
+}
+
+/** A name of the caller's scope. */
+export function named(path: string): Aml {
+  return nameString(path);
+}
+
+/** Names the 32 bits of a buffer that begin at byte `at`. */
+export function dwordField(source: Aml, at: number, path: string): Aml {
+  return bytes(OP.CREATE_DWORD_FIELD, source, integer(at), nameString(path));
+}
+
+/** `target &= mask` */
+export function keep(target: Aml, mask: Aml): Aml {
+  return bytes(OP.AND, target, mask, target);
+}
+
+/** `target |= bits` */
+export function set(target: Aml, bits: Aml): Aml {
+  return bytes(OP.OR, target, bits, target);
+}
+
+/** `a & b`, for a condition. */
+export function and(a: Aml, b: Aml): Aml {
+  return bytes(OP.AND, a, b, OP.ZERO);
 }
 
 export function when(condition: Aml, ...terms: Aml[]): Aml {

@@ -3,22 +3,28 @@
  *
  * @module
  */
-import { ECAM, GSI, MMIO32, mmio64, PORT } from "../address_map.ts";
+import { ECAM, ecamLength, GSI, MMIO32, mmio64, PORT } from "../address_map.ts";
 import {
   type Aml,
+  and,
   arg,
   buffer,
   bytes,
   device,
+  dwordField,
   eisaId,
   equal,
   giveBack,
   integer,
+  keep,
   method,
   name,
+  named,
+  not,
   notify,
   packageOf,
   scope,
+  set,
   string,
   uuid,
   when,
@@ -44,7 +50,38 @@ const STATUS_CHANGE = 0x80;
 const PCI_DSM = "E5C937D0-3553-4D7A-9117-EA4D19C3434D";
 const DSM_PRESERVE_BOOT_CONFIG = 5;
 
-function pciRoot(physicalBits: number): Aml {
+/** PCI Firmware 3.3, section 4.5.1: "_OSC Interface for PCI Host Bridge Devices". */
+const PCI_OSC = "33DB4D5B-1FF7-401C-9657-7441C03DD766";
+const OSC = {
+  /** In the first word, for the caller. */
+  UNKNOWN_UUID: 1 << 2,
+  UNKNOWN_REVISION: 1 << 3,
+  MASKED: 1 << 4,
+  /** In the third word: native hot-plug, and the PCI Express capability. */
+  CONTROL: 1 << 0 | 1 << 4,
+} as const;
+
+// The guest drives the hot-plug ports itself, by their slot registers, and not through ACPI.
+const osc = method(
+  "_OSC",
+  { args: 4, serialized: true },
+  dwordField(arg(3), 0, "CDW1"),
+  when(
+    equal(arg(0), uuid(PCI_OSC)),
+    dwordField(arg(3), 8, "CDW3"),
+    when(
+      not(equal(and(named("CDW3"), integer(~OSC.CONTROL >>> 0)), integer(0))),
+      set(named("CDW1"), integer(OSC.MASKED)),
+    ),
+    keep(named("CDW3"), integer(OSC.CONTROL)),
+    when(not(equal(arg(1), integer(1))), set(named("CDW1"), integer(OSC.UNKNOWN_REVISION))),
+    giveBack(arg(3)),
+  ),
+  set(named("CDW1"), integer(OSC.UNKNOWN_UUID)),
+  giveBack(arg(3)),
+);
+
+function pciRoot(physicalBits: number, hotplugPorts: number): Aml {
   const window = mmio64(physicalBits);
   return device(
     "PCI0",
@@ -57,7 +94,7 @@ function pciRoot(physicalBits: number): Aml {
     name(
       "_CRS",
       resources(
-        busNumbers(0, 1),
+        busNumbers(0, 1 + hotplugPorts),
         ports(PORT.PCI_CONFIG_ADDRESS, 8),
         ioWindow(0, PORT.PCI_CONFIG_ADDRESS),
         ioWindow(PORT.PCI_CONFIG_DATA + 4, 0x10000 - PORT.PCI_CONFIG_DATA - 4),
@@ -76,16 +113,20 @@ function pciRoot(physicalBits: number): Aml {
       ),
       giveBack(buffer(bytes(0))),
     ),
+    ...(hotplugPorts > 0 ? [osc] : []),
   );
 }
 
 // The memory-mapped configuration space must be claimed by a motherboard device, or Linux leaves it.
-const motherboard = device(
-  "MBRD",
-  name("_HID", eisaId("PNP0C02")),
-  name("_UID", integer(0)),
-  name("_CRS", resources(memory32(ECAM.start, ECAM.length), ports(PORT.ACPI, 4))),
-);
+function motherboard(hotplugPorts: number): Aml {
+  const ecam = memory32(ECAM.start, ecamLength(hotplugPorts));
+  return device(
+    "MBRD",
+    name("_HID", eisaId("PNP0C02")),
+    name("_UID", integer(0)),
+    name("_CRS", resources(ecam, ports(PORT.ACPI, 4))),
+  );
+}
 
 const serial = device(
   "COM1",
@@ -127,7 +168,9 @@ function processor(id: number): Aml {
   );
 }
 
-export function dsdt(options: { cpus: number; physicalBits: number }): Aml {
+export function dsdt(
+  options: { cpus: number; physicalBits: number; hotplugPorts: number },
+): Aml {
   const processors = Array.from({ length: options.cpus }, (_, id) => processor(id));
   return bytes(
     scope(
@@ -135,8 +178,8 @@ export function dsdt(options: { cpus: number; physicalBits: number }): Aml {
       ...processors,
       powerButton,
       events,
-      pciRoot(options.physicalBits),
-      motherboard,
+      pciRoot(options.physicalBits, options.hotplugPorts),
+      motherboard(options.hotplugPorts),
       serial,
       rtc,
     ),

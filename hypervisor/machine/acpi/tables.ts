@@ -81,13 +81,16 @@ function madt(cpus: number): Uint8Array {
   return table("APIC", 5, bytes(le(LAPIC.start, 4), le(0, 4), ...parts));
 }
 
-/** PCI Firmware 3.3, section 4.1.2: bus 0 is at ECAM. */
-function mcfg(): Uint8Array {
-  return table("MCFG", 1, bytes(le(0, 8), le(ECAM.start, 8), le(0, 2), 0, 0, le(0, 4)));
+/** PCI Firmware 3.3, section 4.1.2: the buses from 0 to `last` are at ECAM. */
+function mcfg(last: number): Uint8Array {
+  return table("MCFG", 1, bytes(le(0, 8), le(ECAM.start, 8), le(0, 2), 0, last, le(0, 4)));
 }
 
 /** RSDP and all tables, to be written to guest memory at {@linkcode RSDP_ADDRESS}. */
-export function acpiTables(options: { cpus: number; physicalBits: number }): Uint8Array {
+export function acpiTables(
+  options: { cpus: number; physicalBits: number; hotplugPorts?: number },
+): Uint8Array {
+  const { cpus, physicalBits, hotplugPorts = 0 } = options;
   const out = new Uint8Array(TABLES_END - RSDP_ADDRESS);
   let next = 64;
   const place = (bytes: Uint8Array): number => {
@@ -99,8 +102,8 @@ export function acpiTables(options: { cpus: number; physicalBits: number }): Uin
     next = Math.ceil((at + bytes.length) / 16) * 16;
     return RSDP_ADDRESS + at;
   };
-  const dsdtAddress = place(table("DSDT", 6, dsdt(options)));
-  const tables = [fadt(dsdtAddress), madt(options.cpus), mcfg()].map(place);
+  const dsdtAddress = place(table("DSDT", 6, dsdt({ cpus, physicalBits, hotplugPorts })));
+  const tables = [fadt(dsdtAddress), madt(cpus), mcfg(hotplugPorts)].map(place);
   const xsdt = place(table("XSDT", 1, bytes(...tables.map((a) => le(a, 8)))));
   out.set(rsdp(xsdt));
   return out.subarray(0, next);

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { ECAM, mmio64 } from "../address_map.ts";
 import { acpiTables, RSDP_ADDRESS } from "./tables.ts";
 
@@ -49,11 +49,11 @@ Deno.test("the tables stay between the RSDP and the kernel, or are refused", () 
 });
 
 /** Every table as the reference compiler's disassembler reads it. */
-function disassemble(): Record<string, string> {
+function disassemble(options: Parameters<typeof acpiTables>[0]): Record<string, string> {
   const folder = Deno.makeTempDirSync();
   try {
     const listings: Record<string, string> = {};
-    for (const [signature, table] of walk(acpiTables(OPTIONS))) {
+    for (const [signature, table] of walk(acpiTables(options))) {
       const path = `${folder}/${signature}`;
       Deno.writeFileSync(`${path}.dat`, table);
       const { code, stderr, stdout } = iasl(["-d", `${path}.dat`]);
@@ -80,7 +80,7 @@ function iasl(args: string[]) {
 const flat = (listing: string) => listing.replace(/\/\/.*$/gm, "").replace(/\s+/g, " ");
 
 Deno.test("a disassembler that knows ACPI reads in the tables what is meant", () => {
-  const listings = disassemble();
+  const listings = disassemble(OPTIONS);
   const hex = (value: number, digits: number) =>
     value.toString(16).toUpperCase().padStart(digits, "0");
 
@@ -115,4 +115,15 @@ Deno.test("a disassembler that knows ACPI reads in the tables what is meant", ()
   assertStringIncludes(madt, "Address : FEC00000");
   assertStringIncludes(madt, "Interrupt Input LINT : 01");
   assertStringIncludes(flat(listings.MCFG), "Base Address : 00000000E0000000");
+});
+
+Deno.test("hot-plug ports have their buses, and the guest is handed their control", () => {
+  const listings = disassemble({ ...OPTIONS, hotplugPorts: 8 });
+  const dsdt = flat(listings.DSDT);
+  assertStringIncludes(dsdt, "Method (_OSC, 4, Serialized)");
+  assertStringIncludes(dsdt, 'ToUUID ("33db4d5b-1ff7-401c-9657-7441c03dd766")');
+  assertStringIncludes(dsdt, "CDW3 &= 0x11");
+  assertStringIncludes(dsdt, `Memory32Fixed (ReadWrite, 0xE0000000, 0x00900000, )`);
+  assertMatch(flat(listings.MCFG), /Start Bus Number : 00.*End Bus Number : 08/);
+  assert(!flat(disassemble(OPTIONS).DSDT).includes("_OSC"));
 });

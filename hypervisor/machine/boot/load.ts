@@ -4,7 +4,7 @@
  * @module
  */
 import { acpiTables, RSDP_ADDRESS } from "../acpi/tables.ts";
-import { ECAM } from "../address_map.ts";
+import { ECAM, ecamLength, MAX_HOTPLUG_PORTS } from "../address_map.ts";
 import type { GuestMemory } from "../memory.ts";
 import {
   BZIMAGE_HEADER_BYTES,
@@ -84,7 +84,7 @@ class BootFile implements Disposable {
 /** Loads everything or throws with what was wrong; nothing runs before it returns. */
 export function loadLinux(
   memory: GuestMemory,
-  options: BootFiles & { cpus: number; physicalBits: number },
+  options: BootFiles & { cpus: number; physicalBits: number; hotplugPorts?: number },
 ): BootEntry {
   const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
   const low = memory.regions[0].length;
@@ -157,7 +157,7 @@ export function e820(memory: GuestMemory): E820Entry[] {
   const entries: E820Entry[] = [
     { address: 0, length: LOW_RAM_END, type: "ram" },
     { address: HIGH_RAM_START, length: low.length - HIGH_RAM_START, type: "ram" },
-    { address: ECAM.start, length: ECAM.length, type: "reserved" },
+    { address: ECAM.start, length: ecamLength(MAX_HOTPLUG_PORTS), type: "reserved" },
   ];
   if (high !== undefined) {
     entries.push({ address: high.guest, length: high.length, type: "ram" });

@@ -1,5 +1,6 @@
 /**
  * A PCI function: its configuration space (PCI Local Bus 3.0, section 6) and its one memory BAR.
+ * Bridges are functions too, with registers of their own in place of a device's.
  *
  * @module
  */
@@ -51,6 +52,29 @@ export interface PciIdentity {
   subsystem?: number;
 }
 
+/** A register that not every function has. */
+export interface PciRegister {
+  offset: number;
+  /** In bytes. */
+  size: number;
+  /** At power-on; 0 without. */
+  value?: number;
+  /** 1 bits may be written by the guest; none without. */
+  writable?: number;
+  hook?: CapabilityHook;
+}
+
+export interface PciFunctionOptions {
+  identity: PciIdentity;
+  bar?: BarOptions;
+  /** Header type: a device's (0) without. */
+  header?: number;
+  registers?: readonly PciRegister[];
+}
+
+/** Header types (6.1): a bridge's, and the flag of a device with more functions than one. */
+export const HEADER = { BRIDGE: 0x01, MULTIFUNCTION: 0x80 } as const;
+
 export interface BarOptions {
   /** A power of two, in bytes. */
   size: number;
@@ -73,7 +97,7 @@ export class PciFunction {
   #lastLink: number = PCI.CAPABILITY_LIST;
   readonly #hooks: { start: number; end: number; hook: CapabilityHook }[] = [];
 
-  constructor(arena: Arena, name: string, options: { identity: PciIdentity; bar?: BarOptions }) {
+  constructor(arena: Arena, name: string, options: PciFunctionOptions) {
     this.#state = arena.place(`${name}.pci`, PciFunctionV1);
     this.#view = new DataView(
       this.#state.config.buffer,
@@ -88,22 +112,33 @@ export class PciFunction {
       this.#allow(PCI.BASE_ADDRESS_0, 4, ~(this.#bar.size - 1) >>> 0);
       this.#allow(PCI.BASE_ADDRESS_1, 4, 0xFFFF_FFFF);
     }
-    this.#describe();
+    this.#describe(options.header ?? 0);
+    options.registers?.forEach((register) => this.#addRegister(register));
+  }
+
+  #addRegister(register: PciRegister): void {
+    const { offset, size, value = 0, writable = 0, hook } = register;
+    this.#allow(offset, size, writable);
+    for (let i = 0; i < size; i++) this.#initial[offset + i] = (value >>> (8 * i)) & 0xFF;
+    if (hook !== undefined) this.#hooks.push({ start: offset, end: offset + size, hook });
   }
 
   #allow(offset: number, size: number, mask: number): void {
     for (let i = 0; i < size; i++) this.#writable[offset + i] = (mask >>> (8 * i)) & 0xFF;
   }
 
-  #describe(): void {
+  #describe(header: number): void {
     const id = this.#identity;
     const view = new DataView(this.#initial.buffer);
     view.setUint16(PCI.VENDOR_ID, id.vendor, true);
     view.setUint16(PCI.DEVICE_ID, id.device, true);
     view.setUint8(PCI.REVISION_ID, id.revision ?? 0);
     view.setUint16(PCI.CLASS_DEVICE, id.class, true);
-    view.setUint16(PCI.SUBSYSTEM_VENDOR_ID, id.subsystemVendor ?? 0, true);
-    view.setUint16(PCI.SUBSYSTEM_ID, id.subsystem ?? 0, true);
+    view.setUint8(PCI.HEADER_TYPE, header);
+    if ((header & HEADER.BRIDGE) === 0) {
+      view.setUint16(PCI.SUBSYSTEM_VENDOR_ID, id.subsystemVendor ?? 0, true);
+      view.setUint16(PCI.SUBSYSTEM_ID, id.subsystem ?? 0, true);
+    }
     if (this.#bar !== undefined) {
       view.setUint32(
         PCI.BASE_ADDRESS_0,
@@ -138,6 +173,13 @@ export class PciFunction {
     this.#state.config.set(this.#initial);
   }
 
+  /** Power is cut or the bus is reset: the function forgets what it was told, and answers nowhere. */
+  powerOff(): void {
+    this.#state.config.set(this.#initial);
+    this.#remap();
+    for (const { hook } of this.#hooks) hook.poweredOff?.();
+  }
+
   /** What configuration space holds; little-endian. */
   get config(): DataView {
     return this.#view;
@@ -165,7 +207,7 @@ export class PciFunction {
     }
     if (offset < PCI.BASE_ADDRESS_1 + 4 && offset + size > PCI.COMMAND) this.#remap();
     for (const h of this.#hooks) {
-      if (offset < h.end && offset + size > h.start) h.hook.written(offset - h.start, size);
+      if (offset < h.end && offset + size > h.start) h.hook.written(offset - h.start, size, value);
     }
   }
 
@@ -190,6 +232,12 @@ export class PciFunction {
     return this.#state.mapped;
   }
 
+  /** Whether an access to memory is to the BAR. */
+  answers(address: number, size: number): boolean {
+    const base = this.#state.mapped;
+    return base !== 0 && address >= base && address + size <= base + this.#bar!.size;
+  }
+
   get bar(): BarOptions | undefined {
     return this.#bar;
   }
@@ -198,5 +246,7 @@ export class PciFunction {
 /** What lies behind a capability's bytes; offsets are from its start. */
 export interface CapabilityHook {
   beforeRead?(offset: number, size: number): void;
-  written(offset: number, size: number): void;
+  /** `value` is what was written, before what is not writable was left out. */
+  written(offset: number, size: number, value: number): void;
+  poweredOff?(): void;
 }
