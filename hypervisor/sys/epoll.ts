@@ -4,6 +4,7 @@
  * @module
  */
 import { check, EINTR, errno } from "./errno.ts";
+import { close } from "./files.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
   epoll_create1: { parameters: ["i32"], result: "i32" },
@@ -15,15 +16,22 @@ const EPOLL_CLOEXEC = 0o2000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const EPOLL_CTL_MOD = 3;
-const EPOLLIN = 1;
-const EPOLLOUT = 4;
+/** What can be ready; the last two are told unasked: an error, and that the other side has gone. */
+export const EPOLLIN = 1;
+export const EPOLLOUT = 4;
+export const EPOLLERR = 8;
+export const EPOLLHUP = 16;
 
 // struct epoll_event is packed on x86-64: u32 events, then u64 data at 4.
 const EVENT_BYTES = 12;
 const MAX_EVENTS = 64;
 
 export class Epoll {
-  readonly #fd = check(libc.symbols.epoll_create1(EPOLL_CLOEXEC), "create an epoll instance");
+  /** Itself readable while something is ready, so that one epoll can watch another. */
+  readonly fd: number = check(
+    libc.symbols.epoll_create1(EPOLL_CLOEXEC),
+    "create an epoll instance",
+  );
   readonly #events = new Uint8Array(EVENT_BYTES * MAX_EVENTS);
   readonly #view = new DataView(this.#events.buffer);
 
@@ -42,19 +50,19 @@ export class Epoll {
     event.setUint32(0, events, true);
     event.setInt32(4, fd, true);
     const bytes = new Uint8Array(event.buffer);
-    check(libc.symbols.epoll_ctl(this.#fd, operation, fd, bytes), `watch descriptor ${fd}`);
+    check(libc.symbols.epoll_ctl(this.fd, operation, fd, bytes), `watch descriptor ${fd}`);
   }
 
   remove(fd: number): void {
     check(
-      libc.symbols.epoll_ctl(this.#fd, EPOLL_CTL_DEL, fd, this.#events),
+      libc.symbols.epoll_ctl(this.fd, EPOLL_CTL_DEL, fd, this.#events),
       `stop watching descriptor ${fd}`,
     );
   }
 
   /** Blocks this thread until something is ready; how many of {@linkcode ready} are. */
   wait(timeoutMs = -1): number {
-    const n = libc.symbols.epoll_wait(this.#fd, this.#events, MAX_EVENTS, timeoutMs);
+    const n = libc.symbols.epoll_wait(this.fd, this.#events, MAX_EVENTS, timeoutMs);
     if (n < 0 && errno() === EINTR) return 0;
     return check(n, "wait for events");
   }
@@ -62,5 +70,15 @@ export class Epoll {
   /** The descriptor of the `index`th event of the last {@linkcode wait}. */
   ready(index: number): number {
     return this.#view.getInt32(index * EVENT_BYTES + 4, true);
+  }
+
+  /** What is ready with it: EPOLLIN and its like. */
+  events(index: number): number {
+    return this.#view.getUint32(index * EVENT_BYTES, true);
+  }
+
+  /** Watches nothing any more. */
+  close(): void {
+    close(this.fd);
   }
 }

@@ -11,7 +11,15 @@ import type { GuestMemory } from "../../machine/memory.ts";
 import type { QueueSetup } from "./queue.ts";
 
 /** virtio 1.2, section 5 */
-export const VIRTIO_ID = { net: 1, block: 2, console: 3, rng: 4, balloon: 5, mem: 24 } as const;
+export const VIRTIO_ID = {
+  net: 1,
+  block: 2,
+  console: 3,
+  rng: 4,
+  balloon: 5,
+  vsock: 19,
+  mem: 24,
+} as const;
 
 /** virtio 1.2, section 6: bits as numbers of `2 ** bit` would not fit 32 bits, so bit numbers. */
 export const VIRTIO_F = {
