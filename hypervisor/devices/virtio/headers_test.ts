@@ -5,6 +5,12 @@ import { BalloonConfig, VIRTIO_BALLOON_F } from "./balloon.ts";
 import { STATISTICS } from "./balloon_statistics.ts";
 import { BlockConfig } from "./block.ts";
 import { VIRTIO_BLK_F, VIRTIO_BLK_S, VIRTIO_BLK_T } from "./block_protocol.ts";
+import {
+  ConsoleConfig,
+  ConsoleControl,
+  VIRTIO_CONSOLE,
+  VIRTIO_CONSOLE_F,
+} from "./console_protocol.ts";
 import { VIRTIO_F, VIRTIO_ID } from "./device.ts";
 import {
   MemConfig,
@@ -82,6 +88,16 @@ Deno.test("the memory device's structs and numbers are those of the kernel's hea
   assertEquals(contradictions(["linux/types.h", "linux/virtio_mem.h"], claims), []);
 });
 
+Deno.test("the console's configuration and messages are those of the kernel's headers", () => {
+  const claims = {
+    ...claimsOf(ConsoleConfig),
+    ...claimsOf(ConsoleControl),
+    ...numbers("VIRTIO_CONSOLE_F_", VIRTIO_CONSOLE_F),
+    ...numbers("VIRTIO_CONSOLE_", VIRTIO_CONSOLE),
+  };
+  assertEquals(contradictions(["linux/virtio_console.h"], claims), []);
+});
+
 Deno.test("virtio's ids and ring features are those of the kernel's headers", () => {
   const { INDIRECT_DESC, EVENT_IDX, ...features } = VIRTIO_F;
   const claims = {
@@ -93,6 +109,7 @@ Deno.test("virtio's ids and ring features are those of the kernel's headers", ()
     VIRTIO_ID_RNG: VIRTIO_ID.rng,
     VIRTIO_ID_BALLOON: VIRTIO_ID.balloon,
     VIRTIO_ID_MEM: VIRTIO_ID.mem,
+    VIRTIO_ID_VSOCK: VIRTIO_ID.vsock,
   };
   const includes = ["linux/virtio_config.h", "linux/virtio_ring.h", "linux/virtio_ids.h"];
   assertEquals(contradictions(includes, claims), []);

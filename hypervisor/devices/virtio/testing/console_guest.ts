@@ -94,8 +94,8 @@ export class ConsoleGuest implements Disposable {
   }
 
   /** Turns the loop until nothing happens. */
-  settle(): void {
-    for (let i = 0; i < 200; i++) {
+  settle(turns = 200): void {
+    for (let i = 0; i < turns; i++) {
       this.host.turn(0);
       this.host.serveSelfNotifications(this.device);
     }
