@@ -23,7 +23,7 @@ Without arguments: everything. What follows a part is passed to "deno test", in 
   lab          real guests, in the emulated PC
   e2e          a real browser`;
 
-const UNIT = ["hypervisor", "mgmt", "bootimg", "jsr", "scripts"];
+const UNIT = ["hypervisor", "mgmt", "bootimg", "jsr", "scripts", "tests/hostile"];
 /** The kernel's headers and a compiler for them, a disassembler of ACPI tables. */
 const UNIT_PACKAGES = ["gcc", "libc6-dev", "linux-libc-dev", "acpica-tools", "util-linux"];
 /** A hung guest must not hold up everything for ever. */

@@ -1,0 +1,92 @@
+/**
+ * A hostile guest with one of each device, and a neighbour on the same host.
+ *
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import { VIRTIO_ID } from "../../hypervisor/devices/virtio/device.ts";
+import { Folder } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import { anyDeviceCases, type DeviceUnderTest } from "./any_device_cases.ts";
+import { BEFORE_SHRINKING, blockCases } from "./block_cases.ts";
+import { BlockDriver, diskImage, SECTOR_BYTES } from "./block_driver.ts";
+import { F_WRITE, GuestDriver } from "./guest_driver.ts";
+import { GuestProgram } from "./guest_program.ts";
+import { HostileGuest, type HostileRun, type VmmCommand } from "./hostile_guest.ts";
+import { pciCases } from "./pci_cases.ts";
+import { queueCases } from "./queue_cases.ts";
+import { raceCases } from "./race_cases.ts";
+
+/** Of a guest's doing, a VMM says this much at most. */
+const MAX_LINES = 20;
+const MAX_LINE_BYTES = 300;
+
+function rng(program: GuestProgram): DeviceUnderTest {
+  const driver = new GuestDriver(program, VIRTIO_ID.rng);
+  const address = program.allocate(4096);
+  return {
+    name: "rng0",
+    driver,
+    queues: [0],
+    works: () => driver.roundTrip([{ address, length: 64, flags: F_WRITE }], 64),
+  };
+}
+
+/** Reads its disk before and after all that happens beside it. */
+function neighbour(): GuestProgram {
+  const program = new GuestProgram();
+  const disk = new BlockDriver(program, { nth: 0 });
+  program.case("the neighbour's disk works", () => disk.recovers());
+  program.waitForTest();
+  program.case("the neighbour's disk still works", () => {
+    for (let i = 0; i < 100; i++) disk.readsSector(i);
+  });
+  return program;
+}
+
+function hostile(): GuestProgram {
+  const program = new GuestProgram();
+  const disk = new BlockDriver(program, { nth: 0 });
+  const bystander = new BlockDriver(program, { nth: 1 });
+  queueCases(disk, bystander);
+  pciCases(disk, bystander);
+  for (const device of [rng(program)]) anyDeviceCases(device, bystander);
+  raceCases(disk, bystander);
+  blockCases(disk, bystander);
+  return program;
+}
+
+/** Runs both with a VMM each; every case is a step of the test. */
+export async function hostileGuest(t: Deno.TestContext, vmm: VmmCommand): Promise<void> {
+  using folder = new Folder();
+  const image = (name: string) => folder.file(name, diskImage());
+  const disk = image("disk");
+  const beside = new HostileGuest(neighbour(), {
+    vmm,
+    folder: folder.path,
+    args: ["--disk", image("neighbour")],
+  });
+  const guest = new HostileGuest(hostile(), {
+    vmm,
+    folder: folder.path,
+    args: ["--cpus", "2", "--disk", disk, "--disk", image("bystander")],
+  });
+  await guest.isThrough(BEFORE_SHRINKING);
+  await Deno.truncate(disk, diskImage().length - SECTOR_BYTES);
+  await guest.type();
+  const run = await guest.ended();
+  await beside.type();
+  await check(t, run);
+  await check(t, await beside.ended());
+}
+
+async function check(t: Deno.TestContext, run: HostileRun): Promise<void> {
+  for (const { name, wrong } of run.verdicts) {
+    await t.step(name, () => assertEquals(wrong, [], run.errors));
+  }
+  await t.step("it came to its end, and its VMM said little", () => {
+    assertEquals(run.code, 0, run.errors);
+    const lines = run.errors.trimEnd().split("\n");
+    assert(lines.length <= MAX_LINES, `${lines.length} lines`);
+    for (const line of lines) assert(line.length <= MAX_LINE_BYTES, line);
+  });
+}
