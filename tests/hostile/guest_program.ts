@@ -159,7 +159,7 @@ export class GuestProgram {
     this.code.search({
       first: ECAM.start,
       step: 0x8000,
-      end: ECAM.start + ECAM.length,
+      end: ECAM.start + ECAM.busLength,
       wanted: (device << 16 | vendor) >>> 0,
       nth,
     });
