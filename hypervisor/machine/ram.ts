@@ -31,7 +31,7 @@ export interface RamOptions {
   hugePages?: "transparent" | "2M" | "1G";
   /** The host may keep one copy of pages with the same content, of all guests that allow it. */
   mergeable?: boolean;
-  /** The host's NUMA nodes for ranges of RAM; the last one also takes what is added. */
+  /** The host's NUMA nodes for ranges of RAM; that of RAM's end is also that of what is added. */
   bindings?: readonly RamBinding[];
 }
 
@@ -176,10 +176,10 @@ function read(path: string): string {
 }
 
 function bind(spec: MemorySpec, all: number, bindings: readonly RamBinding[]): void {
-  bindings.forEach(({ offset, length, nodes, policy }, i) => {
-    const end = i === bindings.length - 1 ? all : offset + length;
+  for (const { offset, length, nodes, policy } of bindings) {
+    const end = offset + length === spec.length ? all : offset + length;
     bindMemory(spec.address + offset, end - offset, { nodes, policy });
-  });
+  }
 }
 
 /** RAM as this thread sees it. */

@@ -5,6 +5,8 @@
  * @module
  */
 import { ECAM, GSI, IOAPIC, LAPIC, PORT } from "../address_map.ts";
+import type { NumaTopology } from "../numa.ts";
+import { slit, srat } from "./affinity.ts";
 import { type Aml, bytes, le } from "./aml.ts";
 import { dsdt } from "./dsdt.ts";
 
@@ -88,9 +90,9 @@ function mcfg(last: number): Uint8Array {
 
 /** RSDP and all tables, to be written to guest memory at {@linkcode RSDP_ADDRESS}. */
 export function acpiTables(
-  options: { cpus: number; physicalBits: number; hotplugPorts?: number },
+  options: { cpus: number; physicalBits: number; hotplugPorts?: number; numa?: NumaTopology },
 ): Uint8Array {
-  const { cpus, physicalBits, hotplugPorts = 0 } = options;
+  const { cpus, physicalBits, hotplugPorts = 0, numa } = options;
   const out = new Uint8Array(TABLES_END - RSDP_ADDRESS);
   let next = 64;
   const place = (bytes: Uint8Array): number => {
@@ -103,7 +105,13 @@ export function acpiTables(
     return RSDP_ADDRESS + at;
   };
   const dsdtAddress = place(table("DSDT", 6, dsdt({ cpus, physicalBits, hotplugPorts })));
-  const tables = [fadt(dsdtAddress), madt(cpus), mcfg(hotplugPorts)].map(place);
+  const tables = [
+    fadt(dsdtAddress),
+    madt(cpus),
+    mcfg(hotplugPorts),
+    ...(numa ? [table("SRAT", 3, srat(numa))] : []),
+    ...(numa?.distances ? [table("SLIT", 1, slit(numa.distances))] : []),
+  ].map(place);
   const xsdt = place(table("XSDT", 1, bytes(...tables.map((a) => le(a, 8)))));
   out.set(rsdp(xsdt));
   return out.subarray(0, next);

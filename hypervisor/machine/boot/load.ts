@@ -6,6 +6,7 @@
 import { acpiTables, RSDP_ADDRESS } from "../acpi/tables.ts";
 import { ECAM, ecamLength, MAX_HOTPLUG_PORTS } from "../address_map.ts";
 import type { GuestMemory } from "../memory.ts";
+import type { NumaTopology } from "../numa.ts";
 import {
   BZIMAGE_HEADER_BYTES,
   type E820Entry,
@@ -84,7 +85,12 @@ class BootFile implements Disposable {
 /** Loads everything or throws with what was wrong; nothing runs before it returns. */
 export function loadLinux(
   memory: GuestMemory,
-  options: BootFiles & { cpus: number; physicalBits: number; hotplugPorts?: number },
+  options: BootFiles & {
+    cpus: number;
+    physicalBits: number;
+    hotplugPorts?: number;
+    numa?: NumaTopology;
+  },
 ): BootEntry {
   const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
   const low = memory.regions[0].length;
