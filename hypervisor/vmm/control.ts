@@ -34,6 +34,13 @@ export interface GuestConfig {
   cpus: number;
   disks: DiskConfig[];
   nets: NetConfig[];
+  memory?: MemoryConfig;
+  /** Present, even if empty: the guest has a balloon, device "balloon0". */
+  balloon?: BalloonConfig;
+  /** For each vCPU, the host's CPUs that it may run on; an empty list leaves it free. */
+  cpuAffinity?: number[][];
+  /** 1 to 8 nodes that the guest sees: together all its CPUs and memory. Without, it sees none. */
+  numaNodes?: NumaNodeConfig[];
 }
 
 export interface DiskConfig {
@@ -61,6 +68,48 @@ export interface NetConfig {
   tap: string;
   /** "52:54:00:12:34:56"; unicast. */
   mac: string;
+}
+
+/** Where the guest's memory comes from, and what can be added. */
+export interface MemoryConfig {
+  /**
+   * "transparent": pages of 2 MiB where the host finds some and its settings allow it. "2M", "1G": all of
+   * it from the host's pool of such pages, of which memoryMiB must be a multiple. Default: of 4 KiB.
+   */
+  hugePages?: "transparent" | "2M" | "1G";
+  /**
+   * The host may keep one copy of pages with the same content (KSM). No file backs such memory, so it
+   * can be neither added to nor handed to another process. Default: false.
+   */
+  mergeable?: boolean;
+  /** How much can be added while the guest runs (device "mem0"), MiB, a multiple of 128. Default: 0. */
+  hotplugMiB?: number;
+  /** How much of that the guest is to have from the start, MiB. Default: 0. */
+  requestedMiB?: number;
+  /** The host's NUMA nodes that memory is taken from. Default: wherever a vCPU runs. */
+  hostNodes?: number[];
+  /** "bind": from hostNodes alone; "preferred": if there is some; "interleave": in turn. Default: bind. */
+  hostNodePolicy?: "bind" | "preferred" | "interleave";
+}
+
+export interface BalloonConfig {
+  /** How much of its memory the guest is asked to give back, MiB, 0 to memoryMiB. Default: 0. */
+  targetMiB?: number;
+  /** The guest takes memory back rather than kill a process for want of it. Default: true. */
+  deflateOnOom?: boolean;
+  /** The guest gives back free memory as it becomes free. Default: true. */
+  freePageReporting?: boolean;
+}
+
+export interface NumaNodeConfig {
+  /** vCPU numbers. */
+  cpus: number[];
+  /** MiB, 32 or more; nodes have the guest's memory in order. */
+  memoryMiB: number;
+  /** The host's NUMA nodes that it is taken from. */
+  hostNodes?: number[];
+  /** How far it is to each node: 10 to itself, 11 to 254 to others. All nodes have them, or none. */
+  distances?: number[];
 }
 
 /** How a VMM ends; the process's exit code tells them apart. */

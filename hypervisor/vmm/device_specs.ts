@@ -3,9 +3,11 @@
  *
  * @module
  */
+import { BalloonDevice } from "../devices/virtio/balloon.ts";
 import { BlockDevice, type BlockOptions } from "../devices/virtio/block.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
 import { openDisk } from "../devices/virtio/disk.ts";
+import { MemDevice } from "../devices/virtio/mem.ts";
 import { NetDevice, type NetOptions } from "../devices/virtio/net.ts";
 import { RngDevice } from "../devices/virtio/rng.ts";
 import type { Arena } from "../machine/arena.ts";
@@ -13,11 +15,13 @@ import { openTap } from "../sys/tap_offloads.ts";
 import { openVhostNet } from "../sys/vhost.ts";
 import { ConfigError } from "./config/fields.ts";
 import type { GuestConfig } from "./control.ts";
+import { memoryDevices, type MemoryDeviceSpec } from "./memory_setup.ts";
 
 export type DeviceSpec =
   | { kind: "block"; options: BlockOptions }
   | { kind: "net"; options: NetOptions }
-  | { kind: "rng"; options: { name: string } };
+  | { kind: "rng"; options: { name: string } }
+  | MemoryDeviceSpec;
 
 /** Opens what the devices stand on; throws a {@linkcode ConfigError} with what could not be had. */
 export function openDevices(config: GuestConfig): DeviceSpec[] {
@@ -32,6 +36,7 @@ export function openDevices(config: GuestConfig): DeviceSpec[] {
         options: { name: `net${i}`, tap: openTap(tap), vhost: openVhostNet(), mac },
       })),
       { kind: "rng", options: { name: "rng0" } },
+      ...memoryDevices(config),
     ];
   } catch (cause) {
     throw new ConfigError((cause as Error).message, { cause });
@@ -39,7 +44,7 @@ export function openDevices(config: GuestConfig): DeviceSpec[] {
 }
 
 /** The registers that threads share lie in `arena`. */
-export function createDevice(spec: DeviceSpec, _arena: Arena): VirtioDevice {
+export function createDevice(spec: DeviceSpec, arena: Arena): VirtioDevice {
   switch (spec.kind) {
     case "block":
       return new BlockDevice(spec.options);
@@ -47,5 +52,9 @@ export function createDevice(spec: DeviceSpec, _arena: Arena): VirtioDevice {
       return new NetDevice(spec.options);
     case "rng":
       return new RngDevice(spec.options);
+    case "balloon":
+      return new BalloonDevice(arena, spec.options);
+    case "mem":
+      return new MemDevice(arena, spec.options);
   }
 }

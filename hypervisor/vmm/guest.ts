@@ -7,20 +7,20 @@
 import { KVM_PIT_SPEAKER_DUMMY } from "../kvm/ioctls.ts";
 import { Kvm } from "../kvm/kvm.ts";
 import { tscKhz } from "../kvm/vcpu.ts";
-import { maxRam, TSS_ADDRESS } from "../machine/address_map.ts";
+import { TSS_ADDRESS } from "../machine/address_map.ts";
 import { ARENA_BYTES } from "../machine/arena.ts";
 import { loadLinux } from "../machine/boot/load.ts";
 import { guestCpuid, physicalBits } from "../machine/cpu/cpuid.ts";
 import { writeDescriptorTables } from "../machine/cpu/setup.ts";
 import type { GuestMemory } from "../machine/memory.ts";
 import { eventfd, signal } from "../sys/eventfd.ts";
-import { map, memfd } from "../sys/mapping.ts";
 import { readPseudoFile } from "../sys/pseudo_files.ts";
 import { ConfigError } from "./config/fields.ts";
 import { checkHostMemory } from "./config/guest.ts";
 import type { ExitReason, GuestConfig } from "./control.ts";
 import { type DeviceSpec, openDevices } from "./device_specs.ts";
 import type { IoMessage } from "./io_worker.ts";
+import { checkAffinity, numaTopology, openGuestRam } from "./memory_setup.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 import type { VcpuMessage, VcpuSpec } from "./vcpu_worker.ts";
 
@@ -84,6 +84,7 @@ export class Guest {
     this.#host = host;
     this.ended = new Promise((resolve) => this.#settle = resolve);
     checkHostMemory(config, readPseudoFile("/proc/meminfo"));
+    checkAffinity(config);
     const kvm = Kvm.open();
     const devices = openDevices(config);
     // Threads take longest to start, so they do while the rest is set up.
@@ -107,15 +108,10 @@ export class Guest {
     const config = this.config;
     const supported = kvm.supportedCpuid();
     const bits = physicalBits(supported);
-    const length = config.memoryMiB * 2 ** 20;
-    if (length > maxRam(bits)) {
-      throw new ConfigError(
-        `Cannot give "${config.name}" ${config.memoryMiB} MiB of memory: this CPU has ${bits} ` +
-          `address bits, with room for ${Math.floor(maxRam(bits) / 2 ** 20)} MiB`,
-      );
-    }
-    const ram = map(length, { fd: memfd("guest-ram", length) });
-    ram.dontDump();
+    const memory = openGuestRam(config, {
+      physicalBits: bits,
+      log: (line) => this.#host.log(line),
+    });
 
     // The order matters: the interrupt chips come before vCPUs, whose local APICs come with them, and
     // before irqfds and routes, which are theirs.
@@ -123,7 +119,7 @@ export class Guest {
     vm.setTssAddress(TSS_ADDRESS);
     const spec: PcSpec = {
       arena: new SharedArrayBuffer(ARENA_BYTES),
-      memory: { address: ram.address, length },
+      memory,
       vmFd: vm.fd,
       wakeIoFd: this.#wakeIoFd,
       physicalBits: bits,
@@ -133,13 +129,17 @@ export class Guest {
       ended: (reason) => this.#end(reason, ""),
       serialReady: () => queueMicrotask(() => this.#serial()),
     });
-    const boot = load(pc.memory, { ...config, physicalBits: bits });
+    const boot = load(pc.memory, {
+      ...config,
+      physicalBits: bits,
+      numa: numaTopology(config),
+    });
     writeDescriptorTables(pc.memory);
-    pc.memory.regions.forEach((region, slot) =>
+    pc.memory.slots.forEach((region, slot) =>
       vm.setMemoryRegion(slot, {
         guest: region.guest,
         size: region.length,
-        host: ram.address + region.offset,
+        host: memory.address + region.offset,
       })
     );
     vm.createIrqchip();
@@ -150,7 +150,15 @@ export class Guest {
     const vcpuSpecs = Array.from({ length: config.cpus }, (_, id): VcpuSpec => {
       const fd = vm.createVcpu(id);
       const cpuid = guestCpuid(supported, { id, cpus: config.cpus, tscKhz: tscKhz(fd) });
-      return { pc: spec, id, fd, runSize, cpuid, entry: id === 0 ? boot.entry : null };
+      return {
+        pc: spec,
+        id,
+        fd,
+        runSize,
+        cpuid,
+        entry: id === 0 ? boot.entry : null,
+        cpus: config.cpuAffinity?.[id],
+      };
     });
     return { pc, spec, vcpuSpecs };
   }

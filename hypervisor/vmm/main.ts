@@ -6,6 +6,7 @@
 import { parseArgs } from "@std/cli";
 import { ConfigError } from "./config/fields.ts";
 import { parseConfig } from "./config/guest.ts";
+import { balloonFlag, memoryFlag, pinFlags } from "./config/memory_flags.ts";
 import { EXIT_CODES } from "./control.ts";
 import { runInForeground } from "./foreground.ts";
 import { runUnderControl } from "./control_server.ts";
@@ -14,15 +15,27 @@ const USAGE = `Runs one guest.
 
 In the foreground, its serial port on this terminal (Ctrl-] ends it):
   deno task vmm --kernel FILE [--initrd FILE] [--disk FILE[,readonly][,serial=TEXT]]...
-                [--net TAP[,mac=MAC]]... [--cmdline TEXT] [--memory 512M] [--cpus 1] [--name NAME]
+                [--net TAP[,mac=MAC]]... [--cmdline TEXT] [--cpus 1] [--name NAME]
+                [--memory 512M[,huge-pages=transparent|2M|1G][,mergeable][,hotplug=2G[,requested=1G]]]
+                [--balloon 0M[,no-deflate-on-oom][,no-reporting]] [--pin VCPU,CPU[+CPU]...]...
 
 For a supervisor, which speaks over a unix socket (hypervisor/vmm/control.ts):
   deno run ... main.ts --config FILE.json --control SOCKET
 
 Exit code: ${Object.entries(EXIT_CODES).map(([k, v]) => `${v} ${k}`).join(", ")}`;
 
-const STRINGS = ["kernel", "initrd", "cmdline", "memory", "cpus", "name", "config", "control"];
-const LISTS = ["disk", "net"];
+const STRINGS = [
+  "kernel",
+  "initrd",
+  "cmdline",
+  "memory",
+  "balloon",
+  "cpus",
+  "name",
+  "config",
+  "control",
+];
+const LISTS = ["disk", "net", "pin"];
 
 function main(args: string[]): Promise<number> {
   const unknown: string[] = [];
@@ -49,8 +62,10 @@ function main(args: string[]): Promise<number> {
     kernel: flags.kernel,
     initrd: flags.initrd,
     cmdline: flags.cmdline ?? "console=ttyS0",
-    memoryMiB: memory(flags.memory ?? "512M"),
+    ...memoryFlag(flags.memory ?? "512M"),
+    balloon: flags.balloon === undefined ? undefined : balloonFlag(flags.balloon),
     cpus: Number(flags.cpus ?? "1"),
+    cpuAffinity: pinFlags(flags.pin, Number(flags.cpus ?? "1")),
     disks: flags.disk.map(disk),
     nets: flags.net.map(net),
   }));
@@ -69,15 +84,6 @@ function readConfig(path: string) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new ConfigError(`Cannot read the configuration "${path}": ${error.message}`);
   }
-}
-
-/** "512", "512M" or "2G" in MiB. */
-function memory(text: string): number {
-  const [, digits, unit] = /^(\d{1,9})([MG]?)$/.exec(text) ?? [];
-  if (digits === undefined) {
-    throw new ConfigError(`Cannot use --memory "${text}": it must be such as 512M or 2G`);
-  }
-  return Number(digits) * (unit === "G" ? 1024 : 1);
 }
 
 function disk(text: string) {

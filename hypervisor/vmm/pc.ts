@@ -18,7 +18,8 @@ import { Arena } from "../machine/arena.ts";
 import { Bus } from "../machine/bus.ts";
 import { Interrupts } from "../machine/interrupts.ts";
 import { Lock } from "../machine/lock.ts";
-import { GuestMemory } from "../machine/memory.ts";
+import type { GuestMemory } from "../machine/memory.ts";
+import { guestMemory, type MemorySpec } from "../machine/ram.ts";
 import { PciRoot } from "../machine/pci/root.ts";
 import { eventfd, signal } from "../sys/eventfd.ts";
 import { struct } from "../sys/struct.ts";
@@ -29,7 +30,7 @@ import { GuestLife } from "./lifecycle.ts";
 /** What a thread needs to build the PC; passes by structured clone. */
 export interface PcSpec {
   arena: SharedArrayBuffer;
-  memory: { address: number; length: number };
+  memory: MemorySpec;
   vmFd: number;
   /** An eventfd on which the I/O worker waits. */
   wakeIoFd: number;
@@ -66,7 +67,7 @@ export class Pc {
     const vm = new Vm(spec.vmFd);
     this.lock = new Lock(arena, "vmm.lock");
     this.life = new GuestLife(arena);
-    this.memory = new GuestMemory(spec.memory.address, spec.memory.length);
+    this.memory = guestMemory(arena, spec.memory);
     this.#interrupts = new Interrupts(arena, vm);
     this.#pci = new PciRoot(arena);
     this.serial = new Uart16550(arena, {

@@ -9,7 +9,8 @@ import type { CpuidEntry } from "../kvm/kvm.ts";
 import { Vcpu } from "../kvm/vcpu.ts";
 import type { Bus } from "../machine/bus.ts";
 import { setUpBootVcpu, setUpVcpu } from "../machine/cpu/setup.ts";
-import { EAGAIN, EINTR, errno, SysError } from "../sys/errno.ts";
+import { pinThread } from "../sys/affinity.ts";
+import { EAGAIN, EFAULT, EINTR, errno, SysError } from "../sys/errno.ts";
 import { blockKick, drainKick, nameThread, threadId } from "../sys/threads.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 
@@ -21,6 +22,8 @@ export interface VcpuSpec {
   cpuid: CpuidEntry[];
   /** The first instruction's address, for the boot processor. */
   entry: number | null;
+  /** The host's CPUs to run on; any without. */
+  cpus?: readonly number[];
 }
 
 export type VcpuMessage =
@@ -47,6 +50,7 @@ self.onmessage = ({ data }: MessageEvent<VcpuSpec>) => {
 
 function runVcpu(spec: VcpuSpec): void {
   nameThread(`vcpu${spec.id}`);
+  if (spec.cpus?.length) pinThread(spec.cpus);
   const pc = new Pc(spec.pc, {
     ended: (reason) => {
       pc.life.end(reason);
@@ -73,7 +77,9 @@ function enter(pc: Pc, vcpu: Vcpu, id: number): void {
   if (vcpu.enter() < 0) {
     const code = errno();
     if (code === EINTR) drainKick();
-    else if (code !== EAGAIN) throw new SysError(`run vCPU ${id}`, code);
+    else if (code === EFAULT && pc.memory.hotplug !== undefined) {
+      throw new GuestCrash(`The guest crashed: vCPU ${id} used memory that was not added`);
+    } else if (code !== EAGAIN) throw new SysError(`run vCPU ${id}`, code);
     return;
   }
   switch (vcpu.view.getUint32(RUN.exit_reason, true)) {

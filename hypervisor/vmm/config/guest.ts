@@ -7,6 +7,7 @@ import type { GuestConfig } from "../control.ts";
 import { MAX_CPUS } from "../lifecycle.ts";
 import { disk } from "./disk.ts";
 import { ConfigError, list, optionalText, record, text, whole } from "./fields.ts";
+import { MEMORY_FIELDS, memoryFields } from "./memory.ts";
 import { net } from "./net.ts";
 
 export const MIN_MEMORY_MIB = 128;
@@ -24,14 +25,19 @@ export function parseConfig(value: unknown): GuestConfig {
     "cpus",
     "disks",
     "nets",
+    ...MEMORY_FIELDS,
   ]);
+  const guest = {
+    memoryMiB: whole(c.memoryMiB, "the memory in MiB", { min: MIN_MEMORY_MIB, max: 2 ** 20 }),
+    cpus: whole(c.cpus, "the number of CPUs", { min: 1, max: MAX_CPUS }),
+  };
   return {
+    ...guest,
+    ...memoryFields(c, guest),
     name: text(c.name, "the name"),
     kernel: text(c.kernel, "the kernel"),
     initrd: optionalText(c.initrd, "the initrd"),
     cmdline: c.cmdline === "" ? "" : text(c.cmdline, "the command line"),
-    memoryMiB: whole(c.memoryMiB, "the memory in MiB", { min: MIN_MEMORY_MIB, max: 2 ** 20 }),
-    cpus: whole(c.cpus, "the number of CPUs", { min: 1, max: MAX_CPUS }),
     disks: list(c.disks, "the disks", MAX_DISKS).map(disk),
     nets: list(c.nets, "the network cards", MAX_NETS).map(net),
   };
