@@ -1,8 +1,23 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { ECAM, mmio64 } from "../address_map.ts";
+import type { NumaTopology } from "../numa.ts";
 import { acpiTables, RSDP_ADDRESS } from "./tables.ts";
 
-const OPTIONS = { cpus: 3, physicalBits: 46 };
+const GiB = 2 ** 30;
+
+const NUMA: NumaTopology = {
+  nodes: [
+    { cpus: [0, 2], memory: [{ start: 0, length: 2 * GiB }] },
+    {
+      cpus: [1],
+      memory: [{ start: 2 * GiB, length: GiB }, { start: 4 * GiB, length: 3 * GiB }],
+    },
+  ],
+  distances: [[10, 21], [22, 10]],
+  hotplug: { start: 8 * GiB, length: 64 * GiB, node: 1 },
+};
+
+const OPTIONS = { cpus: 3, physicalBits: 46, numa: NUMA };
 
 const sum = (bytes: Uint8Array) => bytes.reduce((total, byte) => (total + byte) & 0xFF, 0);
 const text = (bytes: Uint8Array) => new TextDecoder("latin1").decode(bytes);
@@ -126,4 +141,22 @@ Deno.test("hot-plug ports have their buses, and the guest is handed their contro
   assertStringIncludes(dsdt, `Memory32Fixed (ReadWrite, 0xE0000000, 0x00900000, )`);
   assertMatch(flat(listings.MCFG), /Start Bus Number : 00.*End Bus Number : 08/);
   assert(!flat(disassemble(OPTIONS).DSDT).includes("_OSC"));
+});
+
+Deno.test("a disassembler reads which CPUs and memory are near each other", () => {
+  const { SRAT, SLIT } = disassemble(OPTIONS);
+  // A line for each field, of which those that matter are told apart by their names.
+  const values = (listing: string, name: string) =>
+    [...listing.matchAll(new RegExp(`${name} : (.*)$`, "gm"))].map(([, value]) =>
+      parseInt(value, 16)
+    );
+  assertEquals(values(SRAT, "Apic ID"), [0, 2, 1]);
+  assertEquals(values(SRAT, "Proximity Domain Low\\(8\\)"), [0, 0, 1]);
+  assertEquals(values(SRAT, "Proximity Domain"), [0, 1, 1, 1]);
+  assertEquals(values(SRAT, "Base Address"), [0, 2 * GiB, 4 * GiB, 8 * GiB]);
+  assertEquals(values(SRAT, "Address Length"), [2 * GiB, GiB, 3 * GiB, 64 * GiB]);
+  assertEquals(values(SRAT, "Enabled"), [1, 1, 1, 1, 1, 1, 1]);
+  assertEquals(values(SRAT, "Hot Pluggable"), [0, 0, 0, 1]);
+  assertEquals(values(SLIT, "Localities"), [2]);
+  assertEquals(values(SLIT, "Locality +\\d+"), [0x0A, 0x16]);
 });
