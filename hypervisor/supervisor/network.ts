@@ -8,8 +8,8 @@ import { createTap, interfaceExists, removeTap } from "../sys/tap.ts";
 
 /** Makes and removes taps; tests have one that touches no real network. */
 export interface Network {
-  /** Makes the tap of a guest and returns its name. */
-  attach(guestId: string): string;
+  /** Makes the tap of a guest and returns its name; `multiQueue` for a guest with several CPUs. */
+  attach(guestId: string, options?: { multiQueue?: boolean }): string;
   /** Removes it, where it is. */
   detach(guestId: string): Promise<void>;
 }
@@ -34,7 +34,7 @@ export class BridgedTaps implements Network {
     this.#bridge = options.bridge;
   }
 
-  attach(guestId: string): string {
+  attach(guestId: string, options: { multiQueue?: boolean } = {}): string {
     const tap = tapName(guestId);
     if (this.#bridge !== null && !interfaceExists(this.#bridge)) {
       throw new Error(`the host has no bridge "${this.#bridge}" for its NIC`);
@@ -44,7 +44,7 @@ export class BridgedTaps implements Network {
     if (interfaceExists(tap) && !removeTap(tap)) {
       throw new Error(`its tap "${tap}" is held by another process`);
     }
-    createTap(tap, { bridge });
+    createTap(tap, { ...options, bridge });
     return tap;
   }
 

@@ -30,7 +30,9 @@ export const EINVAL = 22;
 export const ENOTTY = 25;
 export const ENOSPC = 28;
 export const ENOSYS = 38;
+export const EBADFD = 77;
 export const EOPNOTSUPP = 95;
+export const ENOBUFS = 105;
 
 const NAMES: Record<number, string> = {
   [EPERM]: "EPERM",
@@ -50,7 +52,9 @@ const NAMES: Record<number, string> = {
   [ENOTTY]: "ENOTTY",
   [ENOSPC]: "ENOSPC",
   [ENOSYS]: "ENOSYS",
+  [EBADFD]: "EBADFD",
   [EOPNOTSUPP]: "EOPNOTSUPP",
+  [ENOBUFS]: "ENOBUFS",
 };
 
 /** errno as the last FFI call of this thread left it; read it before any other call. */

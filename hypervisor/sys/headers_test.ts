@@ -1,9 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { io, ior, iow, iowr } from "./ioctl.ts";
 import { IoUringParams } from "./io_uring.ts";
+import { MtuRequest } from "./links.ts";
 import { claimsOf, contradictions } from "./testing/headers.ts";
 import { Address } from "./packet_socket.ts";
+import { MessageHeader, TcMessage } from "./qdisc.ts";
 import { FlagsRequest, IndexRequest } from "./tap.ts";
+import { TUN, TUN_F } from "./tap_offloads.ts";
 import { MemoryHeader, MemoryRegion, VringAddr, VringFile, VringState } from "./vhost.ts";
 
 Deno.test("vhost's structs are those of the kernel's headers", () => {
@@ -50,9 +53,21 @@ Deno.test("requests about interfaces and packet addresses are those of the kerne
   const claims = {
     ...claimsOf(FlagsRequest, request("flags", "ifr_flags")),
     ...claimsOf(IndexRequest, request("index", "ifr_ifindex")),
+    ...claimsOf(MtuRequest, request("mtu", "ifr_mtu")),
   };
   assertEquals(contradictions(["linux/if.h"], claims), []);
   const fields = Object.keys(Address.offsets);
   const renamed = Object.fromEntries(fields.map((field) => [field, `sll_${field}`]));
   assertEquals(contradictions(["linux/if_packet.h"], claimsOf(Address, { renamed })), []);
+});
+
+Deno.test("what taps are told, and rtnetlink's messages, are those of the kernel's headers", () => {
+  // Newer than the headers of Linux 6.1.
+  const { USO4: _4, USO6: _6, ...offloads } = TUN_F;
+  const named = (prefix: string, table: Record<string, number>) =>
+    Object.fromEntries(Object.entries(table).map(([key, value]) => [prefix + key, value]));
+  const tun = { ...named("TUN_F_", offloads), ...named("(unsigned)TUN", TUN) };
+  assertEquals(contradictions(["sys/ioctl.h", "linux/if_tun.h"], tun), []);
+  const messages = { ...claimsOf(MessageHeader), ...claimsOf(TcMessage) };
+  assertEquals(contradictions(["linux/rtnetlink.h"], messages), []);
 });

@@ -6,6 +6,7 @@
 import { check, EEXIST, errno } from "./errno.ts";
 import { close } from "./files.ts";
 import { ioctlBuffer } from "./ioctl.ts";
+import { struct } from "./struct.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
@@ -18,6 +19,8 @@ const SOCK_CLOEXEC = 0o2000000;
 
 const SIOCGIFFLAGS = 0x8913;
 const SIOCSIFFLAGS = 0x8914;
+const SIOCGIFMTU = 0x8921;
+const SIOCSIFMTU = 0x8922;
 const SIOCSIFHWADDR = 0x8924;
 const SIOCBRADDBR = 0x89a0;
 const SIOCBRADDIF = 0x89a2;
@@ -29,6 +32,9 @@ const ARPHRD_ETHER = 1;
 const MAX_NAME = 15;
 /** struct ifreq: a name of 16 bytes and a union of 24. */
 const IFREQ_BYTES = 40;
+
+/** `struct ifreq` with its union's MTU. */
+export const MtuRequest = struct("ifreq", { name: ["u8", 16], mtu: "i32", rest: ["u8", 20] });
 
 /** Creates a bridge; one that exists already is fine. */
 export function addBridge(name: string): void {
@@ -62,6 +68,25 @@ export function setMac(name: string, mac: string): void {
     request.set(bytes, 18);
     check(ioctlBuffer(fd, SIOCSIFHWADDR, request), `set the address of "${name}" to ${mac}`);
   });
+}
+
+/** The largest packet of a link, in bytes, without its Ethernet header. */
+export function mtuOf(name: string): number {
+  const request = MtuRequest.create();
+  request.name.set(encodeName(name, MAX_NAME + 1));
+  withSocket((fd) =>
+    check(ioctlBuffer(fd, SIOCGIFMTU, request.$bytes), `read the MTU of "${name}"`)
+  );
+  return request.mtu;
+}
+
+/** Sets the largest packet of a link; needs CAP_NET_ADMIN. */
+export function setMtu(name: string, mtu: number): void {
+  const request = MtuRequest.create({ mtu });
+  request.name.set(encodeName(name, MAX_NAME + 1));
+  withSocket((fd) =>
+    check(ioctlBuffer(fd, SIOCSIFMTU, request.$bytes), `set the MTU of "${name}" to ${mtu}`)
+  );
 }
 
 /** Brings a link up. */

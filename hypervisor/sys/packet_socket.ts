@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { check, EAGAIN, errno } from "./errno.ts";
+import { check, EAGAIN, ENOBUFS, errno } from "./errno.ts";
 import { close } from "./files.ts";
 import { struct } from "./struct.ts";
 
@@ -66,8 +66,11 @@ export class PacketSocket implements Disposable {
     );
   }
 
-  send(frame: Uint8Array<ArrayBuffer>): void {
-    check(libc.symbols.send(this.fd, frame, BigInt(frame.length), 0), "send a frame");
+  /** Whether the interface took it; one may drop what it likes. */
+  send(frame: Uint8Array<ArrayBuffer>): boolean {
+    const n = libc.symbols.send(this.fd, frame, BigInt(frame.length), 0);
+    if (n < 0 && errno() === ENOBUFS) return false;
+    return check(n, "send a frame") > 0;
   }
 
   /** The next frame that passed the interface, either way; undefined if there is none. */

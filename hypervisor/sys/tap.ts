@@ -3,9 +3,11 @@
  *
  * @module
  */
-import { check, EBUSY, EEXIST, ENODEV, errno, SysError } from "./errno.ts";
+import { check, EBUSY, EEXIST, EINVAL, ENODEV, errno, SysError } from "./errno.ts";
 import { close, O_NONBLOCK, O_RDWR, open } from "./files.ts";
 import { ioctl, ioctlBuffer, iow } from "./ioctl.ts";
+import { setMtu } from "./links.ts";
+import { dropQueueing } from "./qdisc.ts";
 import { struct } from "./struct.ts";
 
 const libc = Deno.dlopen("libc.so.6", {
@@ -24,6 +26,7 @@ const SIOCSIFFLAGS = 0x8914;
 const SIOCBRADDIF = 0x89a2;
 
 const IFF_TAP = 0x0002;
+const IFF_MULTI_QUEUE = 0x0100;
 const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
 const IFF_UP = 0x1;
@@ -50,10 +53,22 @@ export function interfaceExists(name: string): boolean {
   return libc.symbols.if_nametoindex(nameBytes(name)) !== 0;
 }
 
-/** Opens a tap by name, creating it where it is missing. */
-export function attach(name: string, options: { nonblocking?: boolean } = {}): number {
+export interface AttachOptions {
+  nonblocking?: boolean;
+  /** The tap has, or is to have, several queues; this is one more. */
+  multiQueue?: boolean;
+}
+
+/**
+ * Opens a tap by name, creating it where it is missing. One with several queues refuses who asks for
+ * one, and the other way round, with EINVAL.
+ */
+export function attach(name: string, options: AttachOptions = {}): number {
   const fd = open("/dev/net/tun", O_RDWR | (options.nonblocking ? O_NONBLOCK : 0));
-  const request = FlagsRequest.create({ flags: IFF_TAP | IFF_NO_PI | IFF_VNET_HDR });
+  const flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  const request = FlagsRequest.create({
+    flags: flags | (options.multiQueue ? IFF_MULTI_QUEUE : 0),
+  });
   request.name.set(nameBytes(name));
   if (ioctlBuffer(fd, TUNSETIFF, request.$bytes) < 0) {
     const code = errno();
@@ -63,17 +78,29 @@ export function attach(name: string, options: { nonblocking?: boolean } = {}): n
   return fd;
 }
 
-/** Creates a tap that stays, brings it up and, where one is given, puts it into a bridge. */
-export function createTap(name: string, options: { bridge?: string } = {}): void {
+export interface TapOptions {
+  /** The bridge to put it into. */
+  bridge?: string;
+  /** It can have a queue for each pair of a network card's: see `openTap`. */
+  multiQueue?: boolean;
+  /** In bytes, without the Ethernet header; 1500 without. */
+  mtu?: number;
+}
+
+/** Creates a tap that stays, and brings it up. */
+export function createTap(name: string, options: TapOptions = {}): void {
+  const { bridge, multiQueue, mtu } = options;
   if (interfaceExists(name)) throw new SysError(`create the tap "${name}"`, EEXIST);
-  const fd = attach(name);
+  const fd = attach(name, { multiQueue });
   try {
     check(ioctl(fd, TUNSETPERSIST, 1), `keep the tap "${name}"`);
   } finally {
     close(fd);
   }
   try {
-    if (options.bridge !== undefined) addToBridge(name, options.bridge);
+    if (mtu !== undefined) setMtu(name, mtu);
+    if (bridge !== undefined) addToBridge(name, bridge);
+    dropQueueing(libc.symbols.if_nametoindex(nameBytes(name)));
     bringUp(name);
   } catch (error) {
     removeTap(name);
@@ -112,12 +139,15 @@ function bringUp(name: string) {
   });
 }
 
-/** Removes a tap; false while a process holds it open. One that is missing counts as removed. */
+/**
+ * Removes a tap; false while a process holds it open. One with several queues then goes as soon as that
+ * process is done with it. One that is missing counts as removed.
+ */
 export function removeTap(name: string): boolean {
   if (!interfaceExists(name)) return true;
   let fd: number;
   try {
-    fd = attach(name);
+    fd = attachAnyhow(name);
   } catch (error) {
     if (error instanceof SysError && error.errno === EBUSY) return false;
     if (error instanceof SysError && error.errno === ENODEV) return true;
@@ -128,5 +158,14 @@ export function removeTap(name: string): boolean {
   } finally {
     close(fd);
   }
-  return true;
+  return !interfaceExists(name);
+}
+
+function attachAnyhow(name: string): number {
+  try {
+    return attach(name);
+  } catch (error) {
+    if (!(error instanceof SysError) || error.errno !== EINVAL) throw error;
+    return attach(name, { multiQueue: true });
+  }
 }

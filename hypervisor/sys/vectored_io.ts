@@ -53,23 +53,32 @@ export function fdatasync(fd: number): number {
   return result(libc.symbols.fdatasync(fd));
 }
 
-/** Reads and writes packets from and to one descriptor through iovecs that begin at index 0. */
+/** Reads and writes packets from and to one descriptor. */
 export class VectoredStream {
   readonly #fd: number;
-  readonly #pointer: Deno.PointerValue;
+  readonly #iovecs: Iovecs;
+  // A pointer is an object: each is made once.
+  readonly #pointers: Deno.PointerValue[];
 
   constructor(fd: number, iovecs: Iovecs) {
     this.#fd = fd;
-    this.#pointer = Deno.UnsafePointer.create(BigInt(iovecs.address(0)));
+    this.#iovecs = iovecs;
+    this.#pointers = new Array(iovecs.count).fill(null);
   }
 
-  /** Bytes read, or a negative errno. */
-  read(count: number): number {
-    return result(libc.symbols.readv(this.#fd, this.#pointer, count));
+  #pointer(index: number): Deno.PointerValue {
+    return this.#pointers[index] ??= Deno.UnsafePointer.create(
+      BigInt(this.#iovecs.address(index)),
+    );
   }
 
-  /** Bytes written, or a negative errno. */
-  write(count: number): number {
-    return result(libc.symbols.writev(this.#fd, this.#pointer, count));
+  /** Into `count` iovecs from the `index`th on: bytes read, or a negative errno. */
+  read(count: number, index = 0): number {
+    return result(libc.symbols.readv(this.#fd, this.#pointer(index), count));
+  }
+
+  /** From `count` iovecs from the `index`th on: bytes written, or a negative errno. */
+  write(count: number, index = 0): number {
+    return result(libc.symbols.writev(this.#fd, this.#pointer(index), count));
   }
 }

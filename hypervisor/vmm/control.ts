@@ -64,10 +64,25 @@ export interface RateLimitConfig {
 }
 
 export interface NetConfig {
-  /** The name of a tap that exists. */
+  /** The name of a tap that exists; one that is to have several queues was made with `multi_queue`. */
   tap: string;
   /** "52:54:00:12:34:56"; unicast. */
   mac: string;
+  /**
+   * Pairs of queues, 1 to 8. Without: as many as the guest has CPUs, at most 4, and 1 where the tap has
+   * no more.
+   */
+  queues?: number;
+  /** Entries of each queue, a power of two from 64 to 1024; 256 without. */
+  queueSize?: number;
+  /** Bytes of the largest packet, 68 to 65521, for guest and tap; the tap's own without. */
+  mtu?: number;
+  /** False for a card whose cable is not plugged in yet; true without. */
+  linkUp?: boolean;
+  /** Frames to the guest; one that stands for several segments counts once. Unlimited without. */
+  receiveLimit?: RateLimitConfig;
+  /** Frames from the guest, counted likewise. Unlimited without. */
+  sendLimit?: RateLimitConfig;
 }
 
 /** Where the guest's memory comes from, and what can be added. */

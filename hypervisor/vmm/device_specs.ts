@@ -8,14 +8,14 @@ import { BlockDevice, type BlockOptions } from "../devices/virtio/block.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
 import { openDisk } from "../devices/virtio/disk.ts";
 import { MemDevice } from "../devices/virtio/mem.ts";
-import { NetDevice, type NetOptions } from "../devices/virtio/net.ts";
+import { NetDevice } from "../devices/virtio/net.ts";
+import type { NetOptions } from "../devices/virtio/net_options.ts";
 import { RngDevice } from "../devices/virtio/rng.ts";
 import type { Arena } from "../machine/arena.ts";
-import { openTap } from "../sys/tap_offloads.ts";
-import { openVhostNet } from "../sys/vhost.ts";
 import { ConfigError } from "./config/fields.ts";
 import type { GuestConfig } from "./control.ts";
 import { memoryDevices, type MemoryDeviceSpec } from "./memory_setup.ts";
+import { openNet } from "./net_resources.ts";
 
 export type DeviceSpec =
   | { kind: "block"; options: BlockOptions }
@@ -31,9 +31,9 @@ export function openDevices(config: GuestConfig): DeviceSpec[] {
         const disk = openDisk(path, { readonly });
         return { kind: "block", options: { name: `block${i}`, ...disk, serial } };
       }),
-      ...config.nets.map(({ tap, mac }, i): DeviceSpec => ({
+      ...config.nets.map((net, i): DeviceSpec => ({
         kind: "net",
-        options: { name: `net${i}`, tap: openTap(tap), vhost: openVhostNet(), mac },
+        options: openNet(net, { name: `net${i}`, cpus: config.cpus }),
       })),
       { kind: "rng", options: { name: "rng0" } },
       ...memoryDevices(config),
@@ -49,7 +49,7 @@ export function createDevice(spec: DeviceSpec, arena: Arena): VirtioDevice {
     case "block":
       return new BlockDevice(spec.options);
     case "net":
-      return new NetDevice(spec.options);
+      return new NetDevice(arena, spec.options);
     case "rng":
       return new RngDevice(spec.options);
     case "balloon":

@@ -7,6 +7,7 @@ import { parseArgs } from "@std/cli";
 import { ConfigError } from "./config/fields.ts";
 import { parseConfig } from "./config/guest.ts";
 import { balloonFlag, memoryFlag, pinFlags } from "./config/memory_flags.ts";
+import { NET_FLAG_HELP, netFromFlag } from "./config/net.ts";
 import { EXIT_CODES } from "./control.ts";
 import { runInForeground } from "./foreground.ts";
 import { runUnderControl } from "./control_server.ts";
@@ -15,9 +16,11 @@ const USAGE = `Runs one guest.
 
 In the foreground, its serial port on this terminal (Ctrl-] ends it):
   deno task vmm --kernel FILE [--initrd FILE] [--disk FILE[,readonly][,serial=TEXT]]...
-                [--net TAP[,mac=MAC]]... [--cmdline TEXT] [--cpus 1] [--name NAME]
+                [--net TAP[,OPTION]...]... [--cmdline TEXT] [--cpus 1] [--name NAME]
                 [--memory 512M[,huge-pages=transparent|2M|1G][,mergeable][,hotplug=2G[,requested=1G]]]
                 [--balloon 0M[,no-deflate-on-oom][,no-reporting]] [--pin VCPU,CPU[+CPU]...]...
+
+${NET_FLAG_HELP}
 
 For a supervisor, which speaks over a unix socket (hypervisor/vmm/control.ts):
   deno run ... main.ts --config FILE.json --control SOCKET
@@ -67,7 +70,7 @@ function main(args: string[]): Promise<number> {
     cpus: Number(flags.cpus ?? "1"),
     cpuAffinity: pinFlags(flags.pin, Number(flags.cpus ?? "1")),
     disks: flags.disk.map(disk),
-    nets: flags.net.map(net),
+    nets: flags.net.map(netFromFlag),
   }));
 }
 
@@ -95,17 +98,6 @@ function disk(text: string) {
     else throw new ConfigError(`Cannot use --disk option "${option}": readonly or serial=TEXT`);
   }
   return disk;
-}
-
-function net(text: string, index: number) {
-  const [tap, ...options] = text.split(",");
-  // 52:54:00 is where virtual machines' addresses commonly are.
-  let mac = `52:54:00:00:00:${(index + 1).toString(16).padStart(2, "0")}`;
-  for (const option of options) {
-    if (option.startsWith("mac=")) mac = option.slice(4);
-    else throw new ConfigError(`Cannot use --net option "${option}": mac=MAC`);
-  }
-  return { tap, mac };
 }
 
 if (import.meta.main) {

@@ -3,10 +3,18 @@
  */
 import { Buffer } from "node:buffer";
 import { assert, assertEquals } from "@std/assert";
+import { Arena } from "../../hypervisor/machine/arena.ts";
 import { VIRTIO_F } from "../../hypervisor/devices/virtio/device.ts";
 import { NetDevice } from "../../hypervisor/devices/virtio/net.ts";
 import { VhostBackend } from "../../hypervisor/devices/virtio/net_vhost.ts";
-import { RX, TX, VIRTIO_NET_F } from "../../hypervisor/devices/virtio/net_protocol.ts";
+import { NEW_PAIR } from "../../hypervisor/devices/virtio/net_pair.ts";
+import {
+  ACK,
+  RX,
+  TX,
+  VIRTIO_NET_CTRL,
+  VIRTIO_NET_F,
+} from "../../hypervisor/devices/virtio/net_protocol.ts";
 import { Driver, testMemory } from "../../hypervisor/devices/virtio/testing/driver.ts";
 import { TestHost } from "../../hypervisor/devices/virtio/testing/host.ts";
 import { Epoll } from "../../hypervisor/sys/epoll.ts";
@@ -14,7 +22,8 @@ import { drain, signal } from "../../hypervisor/sys/eventfd.ts";
 import { close } from "../../hypervisor/sys/files.ts";
 import { PacketSocket } from "../../hypervisor/sys/packet_socket.ts";
 import { createTap, removeTap } from "../../hypervisor/sys/tap.ts";
-import { openTap, VNET_HEADER_BYTES } from "../../hypervisor/sys/tap_offloads.ts";
+import { VNET_HEADER_BYTES } from "../../hypervisor/sys/tap_offloads.ts";
+import { openTap } from "../../hypervisor/sys/tap_queues.ts";
 import { openVhostNet } from "../../hypervisor/sys/vhost.ts";
 
 /** An ethertype for experiments: nobody else on the tap sends it. */
@@ -35,47 +44,62 @@ const isOurs = (bytes: Uint8Array) =>
   bytes[12] === ETHERTYPE >> 8 && bytes[13] === (ETHERTYPE & 255);
 
 interface Rig {
-  tap: number;
-  vhost: number;
+  taps: number[];
+  vhosts: number[];
   memory: ReturnType<typeof testMemory>;
   host: TestHost;
   device: NetDevice;
   socket: PacketSocket;
   /** New rings, and the device working on them. */
-  activate(): { rx: Driver; tx: Driver };
+  activate(): { rx: Driver; tx: Driver; drivers: Driver[] };
   /** Waits until queue `index` is interrupted. */
   interrupted(index: number): void;
 }
 
-function withVhost(features: number[], run: (rig: Rig) => void): void {
+function withVhost(
+  features: number[],
+  run: (rig: Rig) => void,
+  options: { pairs?: number } = {},
+): void {
+  const { pairs = 1 } = options;
+  const queues = 2 * pairs + 1;
   const name = `dvv${crypto.randomUUID().slice(0, 8)}`;
-  createTap(name);
-  const tap = openTap(name);
-  const vhost = openVhostNet();
-  assert(vhost >= 0, "the lab has /dev/vhost-net");
+  createTap(name, { multiQueue: pairs > 1 });
+  const taps = openTap(name, { queues: pairs, exactly: true });
+  const vhosts = taps.map(openVhostNet);
+  assert(vhosts.every((fd) => fd >= 0), "the lab has /dev/vhost-net");
   using memory = testMemory(4 << 20);
-  using host = new TestHost(memory, { queues: 2 });
+  using host = new TestHost(memory, { queues });
   using socket = new PacketSocket(name);
-  const device = new NetDevice({ name: "net0", tap, vhost, mac: "52:54:00:00:00:01" });
+  const device = new NetDevice(new Arena(), {
+    name: "net0",
+    interfaceName: name,
+    taps,
+    vhosts,
+    mac: "52:54:00:00:00:01",
+  });
   host.device = device;
   for (const feature of features) assert(device.features.includes(feature), `${feature}`);
   const epoll = new Epoll();
-  epoll.add(host.queueInterruptFd(RX));
-  epoll.add(host.queueInterruptFd(TX));
+  for (let index = 0; index < queues; index++) epoll.add(host.queueInterruptFd(index));
   try {
     run({
-      tap,
-      vhost,
+      taps,
+      vhosts,
       memory,
       host,
       device,
       socket,
       activate() {
         const eventIdx = features.includes(VIRTIO_F.EVENT_IDX);
-        const rx = new Driver(memory, { size: SIZE, base: 0x1000, index: RX, eventIdx });
-        const tx = new Driver(memory, { size: SIZE, base: 0x8000, index: TX, eventIdx });
-        device.activate(host, { queues: [rx.setup, tx.setup], features: new Set(features) });
-        return { rx, tx };
+        const drivers = Array.from(
+          { length: queues },
+          (_, index) =>
+            new Driver(memory, { size: SIZE, base: 0x1000 + index * 0x2000, index, eventIdx }),
+        );
+        const setups = drivers.map(({ setup }) => setup);
+        device.activate(host, { queues: setups, features: new Set(features) });
+        return { rx: drivers[RX], tx: drivers[TX], drivers };
       },
       interrupted(index) {
         const deadline = performance.now() + 20_000;
@@ -88,8 +112,7 @@ function withVhost(features: number[], run: (rig: Rig) => void): void {
   } finally {
     device.reset();
     assertEquals(host.watched, 0);
-    close(vhost);
-    close(tap);
+    for (const fd of [...vhosts, ...taps]) close(fd);
     removeTap(name);
   }
 }
@@ -190,19 +213,108 @@ Deno.test("vhost: after a reset nothing touches guest memory, and a driver can s
 });
 
 Deno.test("vhost: when it is stopped, it says how far each queue has got", () => {
-  withVhost([], ({ memory, host, tap, vhost, interrupted }) => {
+  withVhost([], ({ memory, host, taps: [tap], vhosts: [vhost], interrupted }) => {
     const rx = new Driver(memory, { size: SIZE, base: 0x1000, index: RX });
     const tx = new Driver(memory, { size: SIZE, base: 0x8000, index: TX });
-    const queues = [rx.setup, tx.setup];
-    const backend = new VhostBackend(host, { vhost, tap, queues, features: new Set() });
+    const backend = new VhostBackend(host, {
+      ...{ vhost, tap, rx: rx.setup, tx: tx.setup },
+      ...{ features: new Set(), state: NEW_PAIR },
+    });
     memory.bytes.set(frame(100, 1), FRAMES + VNET_HEADER_BYTES);
     for (let i = 0; i < 5; i++) tx.add([{ address: FRAMES, length: VNET_HEADER_BYTES + 100 }]);
     signal(host.queueNotifyFd(TX));
     let used = 0;
     while ((used += tx.takeAll().length) < 5) interrupted(TX);
-    backend.stop();
-    assertEquals(backend.positions, [0, 5]);
+    const none = { nextAvail: 0, nextUsed: 0 };
+    assertEquals(backend.stop(), { rx: none, tx: { nextAvail: 5, nextUsed: 5 } });
   });
+});
+
+/** Sends a frame as the guest until the host has it. */
+function passes(rig: Rig, tx: Driver, fill: number, queue = TX): void {
+  rig.memory.bytes.set(frame(100, fill), FRAMES + VNET_HEADER_BYTES);
+  tx.add([{ address: FRAMES, length: VNET_HEADER_BYTES + 100 }]);
+  signal(rig.host.queueNotifyFd(queue));
+  const deadline = performance.now() + 20_000;
+  for (;;) {
+    rig.host.turn(10);
+    const seen = rig.socket.receive();
+    if (seen && isOurs(seen) && seen[20] === fill) break;
+    assert(performance.now() < deadline, `frame ${fill} does not come`);
+  }
+  tx.takeAll();
+}
+
+Deno.test("vhost: a running card goes over to the VMM's own path and back without losing its place", () => {
+  for (const features of [[], [VIRTIO_F.EVENT_IDX, MRG_RXBUF]]) {
+    withVhost(features, (rig) => {
+      const { device, host, socket } = rig;
+      const { rx, tx } = rig.activate();
+      const places = offerAll(rx);
+      signal(host.queueNotifyFd(RX));
+      let fill = 0;
+      const bothWays = () => {
+        tx.setUsedEvent(tx.usedIndex);
+        passes(rig, tx, ++fill);
+        rx.setUsedEvent(rx.usedIndex);
+        socket.send(frame(200, ++fill));
+        const deadline = performance.now() + 20_000;
+        for (;;) {
+          host.turn(10);
+          const used = rx.take();
+          if (used) {
+            const at = places.get(used.head)!;
+            const bytes = rig.memory.bytes.slice(at + VNET_HEADER_BYTES, at + used.written);
+            if (isOurs(bytes) && bytes[20] === fill) return assertEquals(bytes, frame(200, fill));
+          }
+          assert(performance.now() < deadline, `frame ${fill} does not come`);
+        }
+      };
+      for (let round = 0; round < 3; round++) {
+        assertEquals(device.report().backend, "vhost-net");
+        bothWays();
+        device.change({ sendLimit: { bytesPerSecond: 1e9 } });
+        assertEquals(device.report().backend, "tap");
+        bothWays();
+        device.change({ linkUp: false });
+        device.change({ linkUp: true });
+        bothWays();
+        device.change({ sendLimit: {} });
+        bothWays();
+        device.change({ linkUp: false });
+        device.change({ linkUp: true });
+      }
+      assertEquals(host.failures, []);
+    });
+  }
+});
+
+Deno.test("vhost: each pair that the driver asks for is served, others are not", () => {
+  const { CTRL_VQ, MQ } = VIRTIO_NET_F;
+  withVhost([CTRL_VQ, MQ, MRG_RXBUF], (rig) => {
+    const { drivers } = rig.activate();
+    const control = drivers[4];
+    const pairs = (n: number) => {
+      rig.memory.bytes.set([VIRTIO_NET_CTRL.MQ, 0, n, 0, 0xee], FRAMES + 8192);
+      control.add([
+        { address: FRAMES + 8192, length: 4 },
+        { address: FRAMES + 8196, length: 1, writable: true },
+      ]);
+      signal(rig.host.queueNotifyFd(4));
+      rig.host.until(() => control.take() !== undefined);
+      assertEquals(rig.memory.bytes[FRAMES + 8196], ACK.OK);
+    };
+    passes(rig, drivers[1], 1, 1);
+    for (let round = 0; round < 3; round++) {
+      pairs(2);
+      passes(rig, drivers[1], 2, 1);
+      passes(rig, drivers[3], 3, 3);
+      pairs(1);
+      passes(rig, drivers[1], 4, 1);
+      assertEquals(drivers[3].take(), undefined);
+    }
+    assertEquals(rig.host.failures, []);
+  }, { pairs: 2 });
 });
 
 Deno.test("vhost: a ring that the driver breaks stops the device", () => {

@@ -72,7 +72,10 @@ export interface VirtioDevice {
   /** Device configuration (BAR + 0x4000); `size` is 1, 2 or 4. Out of range reads as 0. */
   readConfig(offset: number, size: number): number;
   writeConfig(offset: number, size: number, value: number): void;
-  /** True when a kernel back-end (vhost) takes the notifications: the I/O loop then leaves them alone. */
+  /**
+   * True when a kernel back-end (vhost) takes the notifications, or the device watches them itself: the
+   * I/O loop then leaves them alone.
+   */
   readonly offloaded?: boolean;
   /**
    * In the I/O worker, at DRIVER_OK: the configuration is frozen until `reset`.

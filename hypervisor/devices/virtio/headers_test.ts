@@ -21,8 +21,17 @@ import {
   VIRTIO_MEM_RESP,
   VIRTIO_MEM_STATE,
 } from "./mem.ts";
-import { NetConfig } from "./net.ts";
-import { VIRTIO_NET_F } from "./net_protocol.ts";
+import {
+  NetConfig,
+  VIRTIO_NET_CTRL,
+  VIRTIO_NET_CTRL_ANNOUNCE,
+  VIRTIO_NET_CTRL_GUEST_OFFLOADS,
+  VIRTIO_NET_CTRL_MAC,
+  VIRTIO_NET_CTRL_MQ,
+  VIRTIO_NET_CTRL_RX,
+  VIRTIO_NET_F,
+  VIRTIO_NET_S,
+} from "./net_protocol.ts";
 
 function numbers(prefix: string, table: Record<string, number>): Claims {
   return Object.fromEntries(Object.entries(table).map(([key, value]) => [prefix + key, value]));
@@ -46,9 +55,18 @@ Deno.test("the disk's configuration and numbers are those of the kernel's header
 });
 
 Deno.test("the network device's configuration and numbers are those of the kernel's headers", () => {
+  // Newer than the headers of Linux 6.1.
+  const { GUEST_USO4: _4, GUEST_USO6: _6, HOST_USO: _, ...features } = VIRTIO_NET_F;
   const claims = {
     ...claimsOf(NetConfig, { partial: true }),
-    ...numbers("VIRTIO_NET_F_", VIRTIO_NET_F),
+    ...numbers("VIRTIO_NET_F_", features),
+    ...numbers("VIRTIO_NET_S_", VIRTIO_NET_S),
+    ...numbers("VIRTIO_NET_CTRL_", VIRTIO_NET_CTRL),
+    ...numbers("VIRTIO_NET_CTRL_RX_", VIRTIO_NET_CTRL_RX),
+    ...numbers("VIRTIO_NET_CTRL_MAC_", VIRTIO_NET_CTRL_MAC),
+    ...numbers("VIRTIO_NET_CTRL_ANNOUNCE_", VIRTIO_NET_CTRL_ANNOUNCE),
+    ...numbers("VIRTIO_NET_CTRL_MQ_", VIRTIO_NET_CTRL_MQ),
+    ...numbers("VIRTIO_NET_CTRL_GUEST_OFFLOADS_", VIRTIO_NET_CTRL_GUEST_OFFLOADS),
     "offsetof(struct virtio_net_hdr_mrg_rxbuf, num_buffers)": 10,
     "sizeof(struct virtio_net_hdr_mrg_rxbuf)": 12,
   };

@@ -1,84 +1,107 @@
 /**
  * The network device (virtio 1.2, section 5.1): a tap on the host.
  *
- * Where the host has vhost-net, its kernel thread moves the packets and this file only sets it up; else
- * `net_tap.ts` moves them.
+ * Where the host has vhost-net, its kernel threads move the frames (`net_vhost.ts`) and this file only
+ * connects them; else, and for a card with a rate limit, `net_tap.ts` moves them. Which of the two does
+ * may change while the guest runs. The control queue is served here in any case.
  *
  * @module
  */
-import { struct } from "../../sys/struct.ts";
-import { setOffloads } from "../../sys/tap_offloads.ts";
+import type { Arena } from "../../machine/arena.ts";
+import { EBADFD, SysError } from "../../sys/errno.ts";
+import { linkStatistics } from "../../sys/link_statistics.ts";
+import { discardFrames } from "../../sys/tap_frames.ts";
+import { setCarrier, setFilter, setOffloads } from "../../sys/tap_offloads.ts";
+import { useQueue } from "../../sys/tap_queues.ts";
 import { vhostFeatures } from "../../sys/vhost.ts";
 import { ConfigSpace } from "./config_space.ts";
-import { type DeviceHost, VIRTIO_F, VIRTIO_ID, type VirtioDevice } from "./device.ts";
-import { NET_QUEUE_SIZE, type NetBackend, VIRTIO_NET_F } from "./net_protocol.ts";
+import { type DeviceHost, VIRTIO_ID, type VirtioDevice } from "./device.ts";
+import { ControlQueue, type NetCommands } from "./net_control.ts";
+import { chosenOffloads, offeredFeatures, tapOffloads } from "./net_offloads.ts";
+import { formatMac, isStation, type NetOptions, parseMac } from "./net_options.ts";
+import { type NetBackend, type NetLimits, NEW_PAIR, type PairState } from "./net_pair.ts";
+import {
+  CONTROL_QUEUE_SIZE,
+  NET_QUEUE_SIZE,
+  RX,
+  TX,
+  VIRTIO_NET_F,
+  VIRTIO_NET_S,
+} from "./net_protocol.ts";
+import { NetRegisters } from "./net_registers.ts";
 import { TapBackend } from "./net_tap.ts";
 import { VhostBackend } from "./net_vhost.ts";
-import type { QueueSetup } from "./queue.ts";
+import { checkRings, type QueueSetup } from "./queue.ts";
+import { checkRateLimit, RateLimiter } from "./rate_limit.ts";
 
-/** Section 5.1.4. */
-export const NetConfig = struct("virtio_net_config", {
-  mac: ["u8", 6],
-  status: "u16",
-  max_virtqueue_pairs: "u16",
-  mtu: "u16",
-});
-const S_LINK_UP = 1;
-
-/** Parses "52:54:00:12:34:56"; throws a SyntaxError, or a RangeError where it is not a station's address. */
-export function parseMac(text: string): Uint8Array<ArrayBuffer> {
-  if (!/^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$/.test(text)) {
-    throw new SyntaxError(
-      `Cannot parse MAC address "${text}": expected six hexadecimal bytes such as 52:54:00:12:34:56`,
-    );
-  }
-  const mac = Uint8Array.from(text.split(":"), (byte) => parseInt(byte, 16));
-  if ((mac[0] & 1) !== 0) {
-    throw new RangeError(`Cannot use MAC address "${text}": it is a group's, not a station's`);
-  }
-  if (mac.every((byte) => byte === 0)) {
-    throw new RangeError(`Cannot use MAC address "${text}": it is all zeros`);
-  }
-  return mac;
+/** A pair of queues that the driver has set up. */
+interface Pair {
+  rx: QueueSetup;
+  tx: QueueSetup;
+  /** Where it goes on when it is served again. */
+  state: PairState;
+  /** Who serves it now. */
+  backend?: NetBackend;
 }
 
-export interface NetOptions {
-  /** Unique within the guest. */
-  name: string;
-  /** From `openTap`. */
-  tap: number;
-  /** From `openVhostNet`; -1 without. */
-  vhost: number;
-  /** Such as "52:54:00:12:34:56". */
-  mac: string;
+/** The device between DRIVER_OK and reset. */
+interface Session {
+  host: DeviceHost;
+  features: ReadonlySet<number>;
+  pairs: Pair[];
+  control?: ControlQueue;
 }
 
 export class NetDevice implements VirtioDevice {
   readonly name: string;
   readonly id = VIRTIO_ID.net;
   readonly features: readonly number[];
-  readonly queueSizes = [NET_QUEUE_SIZE, NET_QUEUE_SIZE];
-  readonly offloaded: boolean;
+  readonly queueSizes: readonly number[];
+  /** It watches its queues' notifications itself, where the kernel does not. */
+  readonly offloaded = true;
+  readonly #interfaceName: string;
+  readonly #taps: readonly number[];
+  readonly #vhosts: readonly number[];
+  readonly #mac: Uint8Array;
+  readonly #registers: NetRegisters;
   readonly #config: ConfigSpace;
-  readonly #tap: number;
-  readonly #vhost: number;
-  #backend: NetBackend | undefined;
+  readonly #limits: NetLimits;
+  /** What back-ends that are gone have counted. */
+  readonly #past = { rejected: 0, oversized: 0 };
+  #linkUp: boolean;
+  #session: Session | undefined;
 
-  constructor(options: NetOptions) {
-    this.name = options.name;
-    this.#tap = options.tap;
-    this.#vhost = options.vhost;
-    this.offloaded = options.vhost >= 0;
-    const F = VIRTIO_NET_F;
-    // These are the tap's doing. The rest has to be known to whoever serves the rings.
-    const tap: number[] = [F.MAC, F.STATUS, F.CSUM, F.GUEST_CSUM];
-    tap.push(F.HOST_TSO4, F.HOST_TSO6, F.GUEST_TSO4, F.GUEST_TSO6);
-    const rings = [F.MRG_RXBUF, VIRTIO_F.INDIRECT_DESC, VIRTIO_F.EVENT_IDX];
-    const known = this.offloaded ? vhostFeatures(options.vhost) : undefined;
-    this.features = [...tap, ...rings.filter((bit) => known?.has(bit) ?? true)];
-    const config = NetConfig.create({ status: S_LINK_UP, max_virtqueue_pairs: 1 });
-    config.mac.set(parseMac(options.mac));
+  constructor(arena: Arena, options: NetOptions) {
+    const { name, taps, vhosts, mtu, queueSize = NET_QUEUE_SIZE } = options;
+    const pairs = taps.length;
+    this.name = name;
+    this.#interfaceName = options.interfaceName;
+    this.#taps = taps;
+    this.#vhosts = vhosts;
+    this.#mac = parseMac(options.mac);
+    this.queueSizes = [...new Array(2 * pairs).fill(queueSize), CONTROL_QUEUE_SIZE];
+    this.features = offeredFeatures({
+      pairs,
+      mtu: mtu !== undefined,
+      segmentsUdp: options.segmentsUdp ?? false,
+      vhost: vhosts.length > 0 ? vhostFeatures(vhosts[0]) : undefined,
+    });
+    this.#linkUp = options.linkUp ?? true;
+    this.#limits = {
+      receive: new RateLimiter(options.receiveLimit),
+      send: new RateLimiter(options.sendLimit),
+      receiveAgain: () => this.#goOn(RX),
+      sendAgain: () => this.#goOn(TX),
+    };
+    this.#registers = new NetRegisters(arena, name);
+    const { config } = this.#registers;
     this.#config = new ConfigSpace(config.$bytes);
+    // The first thread to come sets them; those that follow must not undo what a driver has set since.
+    if (config.max_virtqueue_pairs !== 0) return;
+    config.max_virtqueue_pairs = pairs;
+    config.mtu = mtu ?? 0;
+    config.status = this.#linkUp ? VIRTIO_NET_S.LINK_UP : 0;
+    this.#registers.reset(this.#mac);
   }
 
   readConfig(offset: number, size: number): number {
@@ -92,29 +115,258 @@ export class NetDevice implements VirtioDevice {
     host: DeviceHost,
     setup: { queues: readonly (QueueSetup | null)[]; features: ReadonlySet<number> },
   ): void {
-    const { features } = setup;
-    const [rx, tx] = setup.queues;
-    if (!rx || !tx) {
-      throw new RangeError(`Cannot activate ${this.name}: both its queues have to be enabled`);
+    const { queues, features } = setup;
+    const most = features.has(VIRTIO_NET_F.MQ) ? this.#taps.length : 1;
+    const pairs: Pair[] = [];
+    while (pairs.length < most) {
+      const [rx, tx] = queues.slice(2 * pairs.length);
+      if (!rx || !tx) break;
+      for (const ring of [rx, tx]) {
+        checkRings(host.memory, ring, { maxSize: this.queueSizes[ring.index] });
+      }
+      pairs.push({ rx, tx, state: NEW_PAIR });
     }
-    // Section 5.1.3.1: without GUEST_CSUM the others mean nothing.
-    setOffloads(this.#tap, {
-      csum: features.has(VIRTIO_NET_F.GUEST_CSUM),
-      tso4: features.has(VIRTIO_NET_F.GUEST_TSO4),
-      tso6: features.has(VIRTIO_NET_F.GUEST_TSO6),
-    });
-    const options = { tap: this.#tap, queues: [rx, tx], features };
-    this.#backend = this.offloaded
-      ? new VhostBackend(host, { ...options, vhost: this.#vhost })
-      : new TapBackend(host, options);
+    if (pairs.length === 0) {
+      throw new RangeError(`Cannot activate ${this.name}: its first two queues have to be enabled`);
+    }
+    const session: Session = { host, features, pairs };
+    const control = features.has(VIRTIO_NET_F.CTRL_VQ) ? queues[2 * most] : null;
+    if (control) {
+      const commands = this.#commands(session);
+      session.control = new ControlQueue(host, { setup: control, features, commands });
+    }
+    this.#session = session;
+    try {
+      this.#registers.state.offloads = tapOffloads(features);
+      setOffloads(this.#taps[0], this.#registers.state.offloads);
+      setCarrier(this.#taps[0], this.#linkUp);
+      this.#servePairs();
+    } catch (error) {
+      this.reset();
+      throw error;
+    }
+    // The driver may have filled it before anybody listened.
+    session.control?.serve();
   }
 
+  /** For hosts that do not watch notifications; see {@linkcode offloaded}. */
   notify(index: number): void {
-    this.#backend?.notify(index);
+    const session = this.#session;
+    const pair = session?.pairs[index >> 1];
+    if (pair) pair.backend?.notify(index & 1);
+    else session?.control?.serve();
+  }
+
+  /** Has as many pairs served as the driver asked for, by whom they should be; none while the link is down. */
+  #servePairs(): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    const { host, features, pairs } = session;
+    const wanted = this.#linkUp ? this.#registers.state.active_pairs : 0;
+    for (let i = pairs.length - 1; i >= wanted; i--) this.#stopPair(i);
+    for (let i = 0; i < wanted; i++) {
+      const pair = pairs[i];
+      if (pair.backend !== undefined) continue;
+      const tap = this.#taps[i];
+      const options = { ...pair, tap, features };
+      if (i > 0) useQueue(tap, true);
+      try {
+        pair.backend = this.#vhostServes
+          ? new VhostBackend(host, { ...options, vhost: this.#vhosts[i] })
+          : new TapBackend(host, { ...options, limits: this.#limits });
+      } catch (error) {
+        if (i > 0) useQueue(tap, false);
+        throw error;
+      }
+      // What was made available to whoever served it before; either may find the ring broken.
+      for (const direction of [RX, TX]) pair.backend?.notify(direction);
+      if (this.#session !== session) return;
+    }
+  }
+
+  /** False where the host could not; then all is as before. */
+  #usePairs(pairs: number): boolean {
+    const { state } = this.#registers;
+    const before = state.active_pairs;
+    try {
+      state.active_pairs = pairs;
+      this.#servePairs();
+      return true;
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      state.active_pairs = before;
+      this.#servePairs();
+      return false;
+    }
+  }
+
+  get #vhostServes(): boolean {
+    const limited = Object.keys({ ...this.#limits.receive.limit, ...this.#limits.send.limit });
+    return this.#vhosts.length > 0 && limited.length === 0;
+  }
+
+  #stopPair(i: number): void {
+    const pair = this.#session?.pairs[i];
+    const backend = pair?.backend;
+    if (pair === undefined || backend === undefined) return;
+    pair.backend = undefined;
+    pair.state = backend.stop();
+    this.#past.rejected += backend.rejected;
+    this.#past.oversized += backend.oversized;
+    if (i > 0) useQueue(this.#taps[i], false);
+  }
+
+  #goOn(direction: number): void {
+    for (const { backend } of this.#session?.pairs ?? []) backend?.notify(direction);
+  }
+
+  #commands(session: Session): NetCommands {
+    const { state, config } = this.#registers;
+    const { features } = session;
+    const filtered = (): boolean => {
+      setFilter(this.#taps[0], this.#registers.filter());
+      return true;
+    };
+    const needs = (feature: number, command: () => boolean) => features.has(feature) && command();
+    const F = VIRTIO_NET_F;
+    return {
+      setRxMode: (command, on) =>
+        needs(command < 2 ? F.CTRL_RX : F.CTRL_RX_EXTRA, () => {
+          this.#registers.setRxMode(command, on);
+          return filtered();
+        }),
+      setTables: (data, length) =>
+        needs(F.CTRL_RX, () => this.#registers.setTables(data, length) && filtered()),
+      setMac: (mac) =>
+        needs(F.CTRL_MAC_ADDR, () => {
+          if (!isStation(mac)) return false;
+          config.mac.set(mac);
+          return filtered();
+        }),
+      announced: () =>
+        needs(F.GUEST_ANNOUNCE, () => {
+          config.status &= ~VIRTIO_NET_S.ANNOUNCE;
+          return true;
+        }),
+      setPairs: (pairs) =>
+        needs(F.MQ, () => {
+          if (pairs < 1 || pairs > session.pairs.length) return false;
+          return this.#usePairs(pairs);
+        }),
+      setOffloads: (low, high) =>
+        needs(F.CTRL_GUEST_OFFLOADS, () => {
+          const offloads = chosenOffloads(low, high, features);
+          if (offloads < 0) return false;
+          state.offloads = offloads;
+          setOffloads(this.#taps[0], offloads);
+          return true;
+        }),
+    };
+  }
+
+  /**
+   * `linkUp`: plugs the cable in or out, for guest and host alike. `receiveLimit`, `sendLimit`: another
+   * limit, or none with `{}`. `announce: true`: has the guest tell its neighbours where it is now.
+   */
+  change(change: Readonly<Record<string, unknown>>): void {
+    const known = ["linkUp", "receiveLimit", "sendLimit", "announce"];
+    for (const key of Object.keys(change)) {
+      if (!known.includes(key)) {
+        throw new TypeError(
+          `Cannot change ${this.name}'s "${key}": what can be is ${known.join(", ")}`,
+        );
+      }
+    }
+    const { linkUp, announce } = change;
+    for (const [key, value] of Object.entries({ linkUp, announce })) {
+      if (value !== undefined && typeof value !== "boolean") {
+        throw new TypeError(
+          `Cannot change ${this.name}'s ${key} to ${
+            JSON.stringify(value)
+          }: it must be true or false`,
+        );
+      }
+    }
+    const limits = (["receive", "send"] as const).flatMap((direction) => {
+      const value = change[`${direction}Limit`];
+      if (value === undefined) return [];
+      const limit = checkRateLimit(value, `${this.name}'s ${direction}Limit`);
+      return [{ limiter: this.#limits[direction], limit }];
+    });
+    // All of it is known to be right before any of it is done.
+    if (limits.length > 0) this.#limit(limits);
+    if (linkUp !== undefined && linkUp !== this.#linkUp) this.#plug(linkUp as boolean);
+    if (announce === true && this.#session?.features.has(VIRTIO_NET_F.GUEST_ANNOUNCE)) {
+      this.#registers.config.status |= VIRTIO_NET_S.ANNOUNCE;
+      this.#session.host.configChanged();
+    }
+  }
+
+  #limit(limits: { limiter: RateLimiter; limit: RateLimiter["limit"] }[]): void {
+    const before = this.#vhostServes;
+    for (const { limiter, limit } of limits) {
+      limiter.cancel();
+      limiter.limit = limit;
+    }
+    if (this.#vhostServes !== before) this.#session?.pairs.forEach((_, i) => this.#stopPair(i));
+    this.#servePairs();
+    for (const direction of [RX, TX]) this.#goOn(direction);
+  }
+
+  #plug(linkUp: boolean): void {
+    this.#linkUp = linkUp;
+    const { config } = this.#registers;
+    if (linkUp) config.status |= VIRTIO_NET_S.LINK_UP;
+    else config.status &= ~VIRTIO_NET_S.LINK_UP;
+    // What was under way when the cable was out is lost, not late.
+    if (linkUp) discardFrames(this.#taps[0]);
+    setCarrier(this.#taps[0], linkUp);
+    this.#servePairs();
+    this.#session?.host.configChanged();
+  }
+
+  /** Frames and bytes are counted by the tap, whoever moves them; null where it is out of sight. */
+  report(): Record<string, unknown> {
+    const { config, state } = this.#registers;
+    const running = this.#session?.pairs.flatMap(({ backend }) => backend ?? []) ?? [];
+    const sum = (key: "rejected" | "oversized") =>
+      running.reduce((total, backend) => total + backend[key], this.#past[key]);
+    const seen = linkStatistics(this.#interfaceName);
+    const { receive, send } = this.#limits;
+    return {
+      linkUp: this.#linkUp,
+      mac: formatMac(config.mac),
+      mtu: config.mtu || null,
+      backend: this.#session === undefined ? null : this.#vhostServes ? "vhost-net" : "tap",
+      queuePairs: { active: state.active_pairs, most: this.#taps.length },
+      received: seen
+        ? { frames: seen.tx_packets, bytes: seen.tx_bytes, dropped: seen.tx_dropped }
+        : null,
+      sent: seen
+        ? { frames: seen.rx_packets, bytes: seen.rx_bytes, dropped: seen.rx_dropped }
+        : null,
+      oversized: sum("oversized"),
+      rejectedChains: sum("rejected") + (this.#session?.control?.rejected ?? 0),
+      receiveLimit: { ...receive.limit, waits: receive.waits },
+      sendLimit: { ...send.limit, waits: send.waits },
+    };
   }
 
   reset(): void {
-    this.#backend?.stop();
-    this.#backend = undefined;
+    const session = this.#session;
+    if (session === undefined) return;
+    this.#limits.receive.cancel();
+    this.#limits.send.cancel();
+    for (let i = session.pairs.length - 1; i >= 0; i--) this.#stopPair(i);
+    session.control?.stop();
+    this.#session = undefined;
+    this.#registers.reset(this.#mac);
+    this.#registers.config.status &= ~VIRTIO_NET_S.ANNOUNCE;
+    try {
+      setFilter(this.#taps[0], undefined);
+    } catch (error) {
+      // The interface was removed, and its filter with it.
+      if (!(error instanceof SysError) || error.errno !== EBADFD) throw error;
+    }
   }
 }

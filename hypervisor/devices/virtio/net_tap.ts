@@ -1,18 +1,20 @@
 /**
- * A network device's queues served here, for hosts without vhost-net: frames go between the tap and guest
- * memory by readv and writev, in batches, and are never looked at.
+ * A pair of a network device's queues served here, for hosts without vhost-net and for cards with a rate
+ * limit: frames go between the tap and guest memory by readv and writev, in batches, and are never looked
+ * at.
  *
  * @module
  */
 import { EAGAIN, EINTR } from "../../sys/errno.ts";
-import { signal } from "../../sys/eventfd.ts";
+import { drain, signal } from "../../sys/eventfd.ts";
 import { Iovecs, MAX_IOVECS } from "../../sys/iovecs.ts";
 import { map, type Mapping } from "../../sys/mapping.ts";
 import { VNET_HEADER_BYTES } from "../../sys/tap_offloads.ts";
 import { VectoredStream } from "../../sys/vectored_io.ts";
 import { type DeviceHost, VIRTIO_F } from "./device.ts";
-import { NET_QUEUE_SIZE, type NetBackend, RX, TX, VIRTIO_NET_F } from "./net_protocol.ts";
-import { MAX_SEGMENTS, type QueueSetup, VirtQueue } from "./queue.ts";
+import type { NetBackend, NetLimits, PairOptions, PairState } from "./net_pair.ts";
+import { MAX_NET_QUEUE_SIZE, TX, VIRTIO_NET_F } from "./net_protocol.ts";
+import { MAX_SEGMENTS, type QueueSetup, type QueueState, VirtQueue } from "./queue.ts";
 
 /** Section 5.1.6.3: the largest frame with its header, if the driver takes large segments. */
 const MAX_FRAME_BYTES = 65601;
@@ -20,18 +22,21 @@ const MAX_FRAME_BYTES = 65601;
 const BATCH = 128;
 /** With as many again and the overflow, a read takes MAX_IOVECS at most. */
 const MAX_BUFFER_SEGMENTS = MAX_IOVECS / 2 - 1;
+/** What is kept slides through arrays twice as long as it gets, and is seldom moved back. */
+const ROOM = 2 * MAX_IOVECS;
 /** Where num_buffers lies in the header (section 5.1.6). */
 const NUM_BUFFERS = 10;
 
-export interface TapOptions {
-  tap: number;
-  queues: readonly QueueSetup[];
-  features: ReadonlySet<number>;
+export interface TapOptions extends PairOptions {
+  limits: NetLimits;
 }
 
 export class TapBackend implements NetBackend {
+  /** Frames from the host that were larger than the driver's buffers. */
+  oversized = 0;
   readonly #host: DeviceHost;
   readonly #tap: number;
+  readonly #limits: NetLimits;
   readonly #rx: VirtQueue;
   readonly #tx: VirtQueue;
   readonly #mergeable: boolean;
@@ -46,64 +51,89 @@ export class TapBackend implements NetBackend {
   readonly #overflow: Mapping;
   readonly #readable = () => this.#receive();
 
-  // Receive buffers that were taken off the queue and wait for a frame, in order; their segments are the
-  // first entries of #rxIovecs.
-  readonly #heads = new Int32Array(NET_QUEUE_SIZE);
-  readonly #sizes = new Float64Array(NET_QUEUE_SIZE);
-  readonly #segments = new Int32Array(NET_QUEUE_SIZE);
+  // Receive buffers that were taken off the queue and wait for a frame, in order, from #first to #end;
+  // their segments are the entries of #rxIovecs from #firstSegment to #endSegment.
+  readonly #heads = new Int32Array(ROOM);
+  readonly #sizes = new Float64Array(ROOM);
+  readonly #segments = new Int32Array(ROOM);
   /** Where the two bytes of each one's num_buffers lie in the mapping of RAM. */
-  readonly #counts = new Float64Array(2 * NET_QUEUE_SIZE);
-  #buffers = 0;
+  readonly #counts = new Float64Array(2 * ROOM);
+  #first = 0;
+  #end = 0;
+  #firstSegment = 0;
+  #endSegment = 0;
   #bufferBytes = 0;
-  #bufferSegments = 0;
   #watching = false;
   #gone = false;
 
   constructor(host: DeviceHost, options: TapOptions) {
-    const { features } = options;
-    const queue = (setup: QueueSetup) =>
+    const { features, state } = options;
+    const queue = (setup: QueueSetup, state: QueueState) =>
       new VirtQueue(host.memory, setup, {
-        maxSize: NET_QUEUE_SIZE,
+        maxSize: MAX_NET_QUEUE_SIZE,
         eventIdx: features.has(VIRTIO_F.EVENT_IDX),
         indirect: features.has(VIRTIO_F.INDIRECT_DESC),
         onViolation: (reason) => {
           this.#watch(false);
           host.needsReset(reason);
         },
+        state,
       });
     this.#host = host;
     this.#tap = options.tap;
-    this.#rx = queue(options.queues[RX]);
-    this.#tx = queue(options.queues[TX]);
+    this.#limits = options.limits;
+    this.#rx = queue(options.rx, state.rx);
+    this.#tx = queue(options.tx, state.tx);
     this.#mergeable = features.has(VIRTIO_NET_F.MRG_RXBUF);
     // Only now: what the driver configured wrongly throws above, and would leave these behind.
     this.#txIovecs = new Iovecs(MAX_SEGMENTS);
-    this.#rxIovecs = new Iovecs(MAX_IOVECS);
+    this.#rxIovecs = new Iovecs(ROOM + 1);
     this.#overflow = map(MAX_FRAME_BYTES, { private: true });
     this.#writer = new VectoredStream(options.tap, this.#txIovecs);
     this.#reader = new VectoredStream(options.tap, this.#rxIovecs);
+    [options.rx.index, options.tx.index].forEach((index, direction) => {
+      const fd = host.queueNotifyFd(index);
+      host.watch(fd, () => {
+        drain(fd);
+        this.notify(direction);
+      });
+    });
   }
 
-  notify(index: number): void {
+  get rejected(): number {
+    return this.#rx.rejected + this.#tx.rejected;
+  }
+
+  notify(direction: number): void {
     if (this.#rx.broken || this.#tx.broken) return;
-    if (index === TX) this.#transmit();
+    if (direction === TX) this.#transmit();
     else this.#receive();
   }
 
-  stop(): void {
+  stop(): PairState {
     this.#watch(false);
+    for (const queue of [this.#rx, this.#tx]) {
+      this.#host.unwatch(this.#host.queueNotifyFd(queue.rings.index));
+    }
     this.#txIovecs.free();
     this.#rxIovecs.free();
     this.#overflow.unmap();
+    const { nextAvail, nextUsed } = this.#rx.state;
+    // Buffers that wait for a frame are as if they had not been taken.
+    const kept = this.#end - this.#first;
+    return { rx: { nextAvail: (nextAvail - kept) & 0xffff, nextUsed }, tx: this.#tx.state };
   }
 
   #transmit(): void {
     const queue = this.#tx;
+    const limit = this.#limits.send;
     const { address } = this.#host.memory;
     queue.disableNotifications();
     let budget = BATCH;
     do {
-      for (let head = queue.pop(); head >= 0; head = queue.pop()) {
+      while (limit.open) {
+        const head = queue.pop();
+        if (head < 0) break;
         const { offsets, lengths, readable } = queue;
         for (let i = 0; i < readable; i++) {
           this.#txIovecs.set(i, address + offsets[i], lengths[i]);
@@ -111,36 +141,50 @@ export class TapBackend implements NetBackend {
         // The tap checks the header and drops what it does not like; so does a full queue behind it, as
         // on any network.
         while (this.#writer.write(readable) === -EINTR);
+        limit.spend(Math.max(0, queue.readableBytes - VNET_HEADER_BYTES));
         queue.push(head, 0);
         if (--budget === 0) {
-          signal(this.#host.queueNotifyFd(TX));
-          if (queue.publish()) this.#host.interruptQueue(TX);
-          return;
+          signal(this.#host.queueNotifyFd(queue.rings.index));
+          return this.#publish(queue);
         }
       }
+      // The driver needs to tell nobody while what is there already has to wait.
+      if (!limit.open) {
+        limit.waitOn(this.#host, this.#limits.sendAgain);
+        break;
+      }
     } while (queue.enableNotifications());
-    if (!queue.broken && queue.publish()) this.#host.interruptQueue(TX);
+    this.#publish(queue);
+  }
+
+  #publish(queue: VirtQueue): void {
+    // After a violation, the host may have stopped this back-end already.
+    if (!queue.broken && queue.publish()) this.#host.interruptQueue(queue.rings.index);
   }
 
   /** Reads what the tap has, as long as there are buffers for it. */
   #receive(): void {
     const queue = this.#rx;
-    for (let budget = BATCH; budget > 0 && this.#fill(); budget--) {
-      this.#rxIovecs.set(this.#bufferSegments, this.#overflow.address, this.#overflow.length);
-      const n = this.#reader.read(this.#bufferSegments + 1);
+    const limit = this.#limits.receive;
+    for (let budget = BATCH; budget > 0 && limit.open && this.#fill(); budget--) {
+      this.#rxIovecs.set(this.#endSegment, this.#overflow.address, this.#overflow.length);
+      const n = this.#reader.read(this.#endSegment - this.#firstSegment + 1, this.#firstSegment);
       if (n < 0) {
         if (n === -EINTR) continue;
         // Anything but "all read" means that the interface was removed: the link stays silent.
         if (n !== -EAGAIN) this.#gone = true;
         break;
       }
-      if (n >= VNET_HEADER_BYTES && n <= this.#bufferBytes) this.#deliver(n);
+      limit.spend(Math.max(0, n - VNET_HEADER_BYTES));
+      if (n > this.#bufferBytes) this.oversized++;
+      else if (n >= VNET_HEADER_BYTES) this.#deliver(n);
     }
-    // After a violation, the host may have stopped this back-end already.
     if (queue.broken) return;
-    if (queue.publish()) this.#host.interruptQueue(RX);
-    // Without buffers the tap would stay readable and wake us for nothing.
-    this.#watch(this.#buffers > 0 && !this.#gone);
+    this.#publish(queue);
+    const waits = !limit.open;
+    if (waits) limit.waitOn(this.#host, this.#limits.receiveAgain);
+    // Without buffers or leave the tap would stay readable and wake us for nothing.
+    this.#watch(this.#end > this.#first && !this.#gone && !waits);
   }
 
   #watch(on: boolean): void {
@@ -155,16 +199,20 @@ export class TapBackend implements NetBackend {
     const queue = this.#rx;
     // Section 5.1.6.3.2: one chain per frame unless MRG_RXBUF was negotiated.
     const enough = this.#mergeable ? MAX_FRAME_BYTES : 1;
+    if (this.#bufferBytes >= enough) return true;
     queue.disableNotifications();
     do {
-      while (this.#bufferBytes < enough && this.#bufferSegments <= MAX_BUFFER_SEGMENTS) {
+      while (
+        this.#bufferBytes < enough &&
+        this.#endSegment - this.#firstSegment <= MAX_BUFFER_SEGMENTS
+      ) {
         const head = queue.pop();
         if (head < 0) break;
         this.#keep(head);
       }
       // With buffers in hand, the next frame looks for more; only without is a notification needed.
-    } while (this.#buffers === 0 && queue.enableNotifications());
-    return this.#buffers > 0 && !queue.broken;
+    } while (this.#end === this.#first && queue.enableNotifications());
+    return this.#end > this.#first && !queue.broken;
   }
 
   #keep(head: number): void {
@@ -175,15 +223,18 @@ export class TapBackend implements NetBackend {
       queue.push(head, 0);
       return;
     }
+    if (this.#endSegment + writable > ROOM) this.#slideBack();
     const { address } = this.#host.memory;
-    const at = this.#buffers++;
+    const at = this.#end++;
     for (let i = 0, start = 0; i < writable; i++) {
       const offset = offsets[readable + i];
       const length = lengths[readable + i];
-      this.#rxIovecs.set(this.#bufferSegments++, address + offset, length);
-      for (let byte = 0; byte < 2; byte++) {
-        const within = NUM_BUFFERS + byte - start;
-        if (within >= 0 && within < length) this.#counts[2 * at + byte] = offset + within;
+      this.#rxIovecs.set(this.#endSegment++, address + offset, length);
+      if (start <= NUM_BUFFERS + 1) {
+        for (let byte = 0; byte < 2; byte++) {
+          const within = NUM_BUFFERS + byte - start;
+          if (within >= 0 && within < length) this.#counts[2 * at + byte] = offset + within;
+        }
       }
       start += length;
     }
@@ -195,24 +246,32 @@ export class TapBackend implements NetBackend {
 
   /** Returns the buffers that a frame of `length` bytes with its header fills. */
   #deliver(length: number): void {
-    let used = 0;
-    let segments = 0;
+    const first = this.#first;
+    let at = first;
     while (length > 0) {
-      const take = Math.min(length, this.#sizes[used]);
-      this.#rx.push(this.#heads[used], take);
-      this.#bufferBytes -= this.#sizes[used];
-      segments += this.#segments[used++];
+      const size = this.#sizes[at];
+      const take = Math.min(length, size);
+      this.#rx.push(this.#heads[at], take);
+      this.#bufferBytes -= size;
+      this.#firstSegment += this.#segments[at++];
       length -= take;
     }
     const { bytes } = this.#host.memory;
-    bytes[this.#counts[0]] = used;
-    bytes[this.#counts[1]] = used >> 8;
-    this.#heads.copyWithin(0, used, this.#buffers);
-    this.#sizes.copyWithin(0, used, this.#buffers);
-    this.#segments.copyWithin(0, used, this.#buffers);
-    this.#counts.copyWithin(0, 2 * used, 2 * this.#buffers);
-    this.#rxIovecs.move(0, segments, this.#bufferSegments - segments);
-    this.#buffers -= used;
-    this.#bufferSegments -= segments;
+    const used = at - first;
+    bytes[this.#counts[2 * first]] = used;
+    bytes[this.#counts[2 * first + 1]] = used >> 8;
+    this.#first = at;
+  }
+
+  /** Moves what is kept to the beginning of the arrays; each buffer has a segment, so both have room. */
+  #slideBack(): void {
+    this.#heads.copyWithin(0, this.#first, this.#end);
+    this.#sizes.copyWithin(0, this.#first, this.#end);
+    this.#segments.copyWithin(0, this.#first, this.#end);
+    this.#counts.copyWithin(0, 2 * this.#first, 2 * this.#end);
+    this.#rxIovecs.move(0, this.#firstSegment, this.#endSegment - this.#firstSegment);
+    this.#end -= this.#first;
+    this.#endSegment -= this.#firstSegment;
+    this.#first = this.#firstSegment = 0;
   }
 }

@@ -1,312 +1,355 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { close } from "../../sys/files.ts";
-import { PacketSocket } from "../../sys/packet_socket.ts";
-import { createTap, removeTap } from "../../sys/tap.ts";
-import { openTap, VNET_HEADER_BYTES } from "../../sys/tap_offloads.ts";
-import { VIRTIO_F } from "./device.ts";
-import { NetDevice, parseMac } from "./net.ts";
-import { RX, TX, VIRTIO_NET_F } from "./net_protocol.ts";
-import { Driver, testMemory } from "./testing/driver.ts";
-import { TestHost } from "./testing/host.ts";
+import fc from "fast-check";
+import { carryOut } from "./net_control.ts";
+import {
+  ACK,
+  NetConfig,
+  RX,
+  TX,
+  VIRTIO_NET_CTRL as CLASS,
+  VIRTIO_NET_CTRL_RX as MODE,
+  VIRTIO_NET_F as F,
+  VIRTIO_NET_S,
+} from "./net_protocol.ts";
+import { frame, hasTun, MAC, type Rig, withTap } from "./testing/net_rig.ts";
 
 const ignore = !hasTun();
-const BUFFERS = 0x40000;
-const FRAMES = 0x20000;
-/** An ethertype for experiments (IEEE 802): nobody else on the tap sends it. */
-const ETHERTYPE = 0x88b5;
+const CONTROL = [F.CTRL_VQ, F.CTRL_RX, F.CTRL_RX_EXTRA, F.CTRL_MAC_ADDR, F.MRG_RXBUF];
+const { OK, ERR } = ACK;
 
-function hasTun(): boolean {
-  try {
-    return Deno.statSync("/dev/net/tun").isCharDevice === true;
-  } catch {
-    return false;
-  }
+function status({ device }: Rig): number {
+  return device.readConfig(NetConfig.offsets.status, 2);
 }
 
-function frame(length: number, fill: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(length).fill(fill);
-  bytes.set([0x52, 0x54, 0, 0, 0, 1, 0x52, 0x54, 0, 0, 0, 2, ETHERTYPE >> 8, ETHERTYPE & 255]);
-  return bytes;
+function offerSome({ offer, device }: Rig): void {
+  for (let i = 0; i < 100; i++) offer(1600);
+  device.notify(RX);
 }
 
-function isOurs(bytes: Uint8Array, at = 0): boolean {
-  return bytes[at + 12] === ETHERTYPE >> 8 && bytes[at + 13] === (ETHERTYPE & 255);
-}
+Deno.test({ name: "the configuration has address, link, queues and MTU", ignore }, () => {
+  withTap([F.MQ, F.CTRL_VQ, F.MTU], ({ device }) => {
+    assertEquals(MAC.map((_, i) => device.readConfig(i, 1)), MAC);
+    assertEquals(device.readConfig(NetConfig.offsets.status, 2), VIRTIO_NET_S.LINK_UP);
+    assertEquals(device.readConfig(NetConfig.offsets.max_virtqueue_pairs, 2), 3);
+    assertEquals(device.readConfig(NetConfig.offsets.mtu, 2), 1400);
+    assertEquals(device.readConfig(NetConfig.size, 4), 0);
+    assertEquals(device.queueSizes, [256, 256, 256, 256, 256, 256, 64]);
+  }, { pairs: 3, mtu: 1400 });
+  withTap([], ({ device }) => {
+    for (const feature of [F.MQ, F.MTU]) assert(!device.features.includes(feature));
+  });
+});
 
-/** Keeps the host's own IPv6 chatter off a tap. */
-function silence(name: string): void {
-  try {
-    Deno.writeTextFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, "1");
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
+Deno.test(
+  {
+    name: "with its link down, no frame passes either way, and the host's are not late but lost",
+    ignore,
+  },
+  () => {
+    withTap([F.STATUS, F.MRG_RXBUF], (rig) => {
+      const { device, host, socket, receive, receivesNothing, send, seen } = rig;
+      offerSome(rig);
+      socket.send(frame(100, 1));
+      assertEquals(receive().frame, frame(100, 1));
+      send(frame(100, 2));
+      assertEquals(seen().length, 1);
 
-interface Rig {
-  name: string;
-  memory: ReturnType<typeof testMemory>;
-  host: TestHost;
-  rx: Driver;
-  tx: Driver;
-  device: NetDevice;
-  socket: PacketSocket;
-  /** Offers a receive buffer of these segment lengths; its address. */
-  offer(...lengths: number[]): { head: number; address: number };
-  /** The next frame of ours that the device filled into buffers, after its header. */
-  receive(): { header: Uint8Array; frame: Uint8Array; buffers: number };
-}
+      device.change({ linkUp: false });
+      assertEquals(host.configChanges, 1);
+      assertEquals(status(rig), 0);
+      assertEquals(device.report().linkUp, false);
+      assertEquals(host.watched, 0);
+      try {
+        socket.send(frame(100, 3));
+      } catch {
+        // The interface may know already that it is down.
+      }
+      send(frame(100, 4));
+      host.turn(50);
+      assertEquals(seen().filter((bytes) => bytes[20] === 4), []);
+      device.change({ linkUp: false });
+      assertEquals(host.configChanges, 1);
 
-function withTap(features: number[], run: (rig: Rig) => void): void {
-  const name = `dvt${crypto.randomUUID().slice(0, 8)}`;
-  createTap(name);
-  silence(name);
-  const fd = openTap(name);
-  using memory = testMemory(4 << 20);
-  using host = new TestHost(memory, { queues: 2 });
-  using socket = new PacketSocket(name);
-  const eventIdx = features.includes(VIRTIO_F.EVENT_IDX);
-  const rx = new Driver(memory, { size: 128, base: 0x1000, index: RX, eventIdx });
-  const tx = new Driver(memory, { size: 128, base: 0x8000, index: TX, eventIdx });
-  const device = new NetDevice({ name: "net0", tap: fd, vhost: -1, mac: "52:54:00:00:00:01" });
-  const places = new Map<number, { address: number; lengths: number[] }>();
-  let next = BUFFERS;
-  const offer = (...lengths: number[]) => {
-    const address = next;
-    next += lengths.reduce((sum, length) => sum + length, 0);
-    let at = address;
-    const buffers = lengths.map((length) => ({ address: (at += length) - length, length }));
-    const head = rx.add(buffers.map((buffer) => ({ ...buffer, writable: true })));
-    places.set(head, { address, lengths });
-    return { head, address };
-  };
-  const receive = () => {
-    for (;;) {
-      host.until(() => rx.usedIndex !== taken);
-      const first = take();
-      const header = first.slice(0, VNET_HEADER_BYTES);
-      const buffers = header[10] | header[11] << 8;
-      const parts = [first.subarray(VNET_HEADER_BYTES)];
-      for (let i = 1; i < buffers; i++) parts.push(take());
-      const frame = Uint8Array.from(parts.flatMap((part) => [...part]));
-      if (isOurs(frame)) return { header, frame, buffers };
+      device.change({ linkUp: true });
+      assertEquals(host.configChanges, 2);
+      assertEquals(status(rig), VIRTIO_NET_S.LINK_UP);
+      assertEquals(receivesNothing(), true);
+      socket.send(frame(100, 5));
+      assertEquals(receive().frame, frame(100, 5));
+      send(frame(100, 6));
+      assert(seen().some((bytes) => bytes[20] === 6));
+    });
+  },
+);
+
+Deno.test(
+  { name: "a card can begin with its cable out, and outlives resets like that", ignore },
+  () => {
+    withTap([F.STATUS], (rig) => {
+      assertEquals(status(rig), 0);
+      rig.device.reset();
+      rig.activate();
+      assertEquals(status(rig), 0);
+      assertEquals(rig.host.watched, 0);
+      rig.device.change({ linkUp: true });
+      offerSome(rig);
+      rig.socket.send(frame(100, 5));
+      assertEquals(rig.receive().frame, frame(100, 5));
+    }, { linkUp: false });
+  },
+);
+
+Deno.test({ name: "pairs of queues are served as the driver asks for them", ignore }, () => {
+  withTap([F.MQ, ...CONTROL], (rig) => {
+    const { host, device, command, drivers, memory, seen } = rig;
+    const pairs = (n: number) => command(CLASS.MQ, 0, [n & 255, n >> 8]);
+    // One pair's two queues, the control queue, and nothing of the others.
+    assertEquals(host.watched, 3);
+    for (const wrong of [0, 4, 0x8000]) assertEquals(pairs(wrong), ERR);
+    assertEquals(pairs(3), OK);
+    assertEquals(host.watched, 7);
+    assertEquals(device.report().queuePairs, { active: 3, most: 3 });
+    // A frame from each pair.
+    for (const index of [1, 3, 5]) {
+      memory.bytes.set(frame(100, index), 0x20000 + 12);
+      drivers[index].add([{ address: 0x20000, length: 112 }]);
+      device.notify(index);
+      assertEquals(drivers[index].take()?.written, 0);
     }
-  };
-  let taken = 0;
-  const take = () => {
-    const used = rx.take();
-    assert(used, "a frame's buffers are published together");
-    taken = (taken + 1) & 0xffff;
-    const { address } = places.get(used.head)!;
-    return memory.bytes.slice(address, address + used.written);
-  };
-  try {
-    host.device = device;
-    device.activate(host, { queues: [rx.setup, tx.setup], features: new Set(features) });
-    run({ name, memory, host, rx, tx, device, socket, offer, receive });
-  } finally {
+    assertEquals(seen().map((bytes) => bytes[20]), [1, 3, 5]);
+    assertEquals(pairs(2), OK);
+    assertEquals(host.watched, 5);
+    assertEquals(pairs(1), OK);
+    assertEquals(host.watched, 3);
+    assertEquals(pairs(3), OK);
     device.reset();
     assertEquals(host.watched, 0);
-    close(fd);
-    removeTap(name);
-  }
-}
+    rig.activate();
+    assertEquals(host.watched, 3);
+  }, { pairs: 3 });
+});
 
-const { MRG_RXBUF, GUEST_CSUM, GUEST_TSO4 } = VIRTIO_NET_F;
-
-for (const features of [[], [VIRTIO_F.EVENT_IDX], [VIRTIO_F.EVENT_IDX, MRG_RXBUF]]) {
-  const title = features.map((bit) => bit === MRG_RXBUF ? "MRG_RXBUF" : "EVENT_IDX").join(", ");
-
-  Deno.test({ name: `[${title}] frames from the host reach the guest in order`, ignore }, () => {
-    withTap(features, ({ device, socket, offer, receive }) => {
-      for (let i = 0; i < 60; i++) offer(100, 1500);
-      device.notify(RX);
-      for (let i = 1; i <= 20; i++) socket.send(frame(60 + 50 * i, i));
-      for (let i = 1; i <= 20; i++) {
-        const got = receive();
-        assertEquals(got.frame, frame(60 + 50 * i, i));
-        assertEquals(got.buffers, 1);
+Deno.test({ name: "frames to a guest with several pairs arrive at some of them", ignore }, () => {
+  withTap([F.MQ, ...CONTROL], ({ command, drivers, device, socket, host }) => {
+    command(CLASS.MQ, 0, [2, 0]);
+    for (const index of [0, 2]) {
+      for (let i = 0; i < 20; i++) {
+        const address = 0x40000 + index * 0x10000 + i * 2048;
+        drivers[index].add([{ address, length: 2048, writable: true }]);
       }
-    });
+      device.notify(index);
+    }
+    for (let i = 0; i < 10; i++) socket.send(frame(100, i));
+    host.until(() => drivers[0].usedIndex + drivers[2].usedIndex >= 10);
+  }, { pairs: 2 });
+});
+
+Deno.test({ name: "without MQ the third queue is the control queue", ignore }, () => {
+  withTap(CONTROL, ({ drivers, memory, device }) => {
+    memory.bytes.set([CLASS.RX, MODE.PROMISC, 0], 0x30000);
+    drivers[2].add([{ address: 0x30000, length: 3 }, {
+      address: 0x30100,
+      length: 1,
+      writable: true,
+    }]);
+    device.notify(2);
+    assertEquals(drivers[2].take()?.written, 1);
+    assertEquals(memory.bytes[0x30100], OK);
+  }, { pairs: 2 });
+});
+
+Deno.test({ name: "the driver's receive mode is the tap's filter", ignore }, () => {
+  withTap(CONTROL, (rig) => {
+    const { command, socket, receive, receivesNothing } = rig;
+    offerSome(rig);
+    const other = [0x52, 0x54, 0, 0, 0, 9];
+    socket.send(frame(100, 1, other));
+    assertEquals(receive().frame[20], 1);
+    assertEquals(command(CLASS.RX, MODE.PROMISC, [0]), OK);
+    socket.send(frame(100, 2, other));
+    assertEquals(receivesNothing(), true);
+    socket.send(frame(100, 3));
+    assertEquals(receive().frame[20], 3);
+    assertEquals(command(CLASS.MAC, 0, [1, 0, 0, 0, ...other, 0, 0, 0, 0]), OK);
+    socket.send(frame(100, 4, other));
+    assertEquals(receive().frame[20], 4);
+    assertEquals(command(CLASS.MAC, 0, [2, 0, 0, 0, ...other, 0, 0, 0, 0]), ERR);
+    rig.device.reset();
+    rig.activate();
+    offerSome(rig);
+    socket.send(frame(100, 5, [0x52, 0x54, 0, 0, 0, 8]));
+    assertEquals(receive().frame[20], 5);
   });
+});
 
-  Deno.test({ name: `[${title}] frames from the guest reach the host`, ignore }, () => {
-    withTap(features, ({ memory, device, socket, tx, host }) => {
-      for (let i = 1; i <= 20; i++) {
-        const at = FRAMES + i * 4096;
-        memory.bytes.set(frame(60 + 50 * i, i), at + VNET_HEADER_BYTES);
-        tx.add([
-          { address: at, length: VNET_HEADER_BYTES + 20 },
-          { address: at + VNET_HEADER_BYTES + 20, length: 40 + 50 * i },
-        ]);
-      }
-      device.notify(TX);
-      assertEquals(tx.takeAll().map((used) => used.written), new Array(20).fill(0));
-      assertEquals(host.interrupts[TX], 1);
-      const got: Uint8Array[] = [];
-      for (let one = socket.receive(); one; one = socket.receive()) if (isOurs(one)) got.push(one);
-      assertEquals(got.length, 20);
-      got.forEach((bytes, i) => assertEquals(bytes, frame(60 + 50 * (i + 1), i + 1)));
-    });
+Deno.test({ name: "the driver may take another address until it is reset", ignore }, () => {
+  withTap(CONTROL, (rig) => {
+    const { command, device, socket, receive, receivesNothing } = rig;
+    const mac = [0x02, 1, 2, 3, 4, 5];
+    offerSome(rig);
+    assertEquals(command(CLASS.RX, MODE.PROMISC, [0]), OK);
+    assertEquals(command(CLASS.MAC, 1, mac), OK);
+    assertEquals(device.report().mac, "02:01:02:03:04:05");
+    assertEquals(device.readConfig(0, 1), 2);
+    socket.send(frame(100, 1));
+    assertEquals(receivesNothing(), true);
+    socket.send(frame(100, 2, mac));
+    assertEquals(receive().frame[20], 2);
+    assertEquals(command(CLASS.MAC, 1, [0x03, 1, 2, 3, 4, 5]), ERR);
+    assertEquals(command(CLASS.MAC, 1, [0, 0, 0, 0, 0, 0]), ERR);
+    device.reset();
+    assertEquals(device.report().mac, "52:54:00:00:00:01");
   });
-}
+});
 
-Deno.test(
-  { name: "a frame larger than a buffer is spread over as many as it takes", ignore },
-  () => {
-    withTap([MRG_RXBUF], ({ device, socket, offer, receive }) => {
-      for (let i = 0; i < 60; i++) offer(200);
-      device.notify(RX);
-      socket.send(frame(1000, 5));
-      const got = receive();
-      assertEquals(got.buffers, 6);
-      assertEquals(got.frame, frame(1000, 5));
-    });
-  },
-);
+Deno.test({ name: "offloads change within what was negotiated", ignore }, () => {
+  const features = [...CONTROL, F.CTRL_GUEST_OFFLOADS, F.GUEST_CSUM, F.GUEST_TSO4];
+  withTap(features, ({ command }) => {
+    const set = (...bits: number[]) => {
+      const mask = new Uint8Array(8);
+      for (const bit of bits) mask[bit >> 3] |= 1 << (bit & 7);
+      return command(CLASS.GUEST_OFFLOADS, 0, mask);
+    };
+    assertEquals(set(), OK);
+    assertEquals(set(F.GUEST_CSUM, F.GUEST_TSO4), OK);
+    for (const wrong of [F.GUEST_TSO6, F.MAC, F.GUEST_USO4, 63]) {
+      assertEquals(set(F.GUEST_CSUM, wrong), ERR, `${wrong}`);
+    }
+  });
+});
 
-Deno.test(
-  { name: "num_buffers is right also where the header is spread over segments", ignore },
-  () => {
-    withTap([MRG_RXBUF], ({ device, socket, offer, receive }) => {
-      for (let i = 0; i < 60; i++) offer(11, 1, 188);
-      device.notify(RX);
-      socket.send(frame(300, 5));
-      assertEquals(receive().buffers, 2);
-    });
-  },
-);
+Deno.test({ name: "commands whose feature was not negotiated are refused", ignore }, () => {
+  withTap([F.CTRL_VQ], ({ command }) => {
+    assertEquals(command(CLASS.RX, MODE.PROMISC, [1]), ERR);
+    assertEquals(command(CLASS.MAC, 1, MAC), ERR);
+    assertEquals(command(CLASS.MQ, 0, [1, 0]), ERR);
+    assertEquals(command(CLASS.GUEST_OFFLOADS, 0, new Uint8Array(8)), ERR);
+    assertEquals(command(CLASS.ANNOUNCE, 0, []), ERR);
+    assertEquals(command(99, 0, []), ERR);
+  });
+});
 
-Deno.test({ name: "a frame that does not fit is dropped, not cut short", ignore }, () => {
-  withTap([], ({ device, socket, offer, receive }) => {
-    for (let i = 0; i < 60; i++) offer(500);
+Deno.test({ name: "a guest is asked to announce itself until it has", ignore }, () => {
+  withTap([...CONTROL, F.STATUS, F.GUEST_ANNOUNCE], (rig) => {
+    rig.device.change({ announce: true });
+    assertEquals(rig.host.configChanges, 1);
+    assertEquals(status(rig), VIRTIO_NET_S.LINK_UP | VIRTIO_NET_S.ANNOUNCE);
+    assertEquals(rig.command(CLASS.ANNOUNCE, 0, []), OK);
+    assertEquals(status(rig), VIRTIO_NET_S.LINK_UP);
+  });
+});
+
+Deno.test({ name: "limits hold in their direction, and can be changed", ignore }, () => {
+  // A debt takes longer to pay than the test.
+  const limit = { bytesPerSecond: 1, bytesBurst: 250 };
+  withTap([F.MRG_RXBUF], (rig) => {
+    const { device, socket, host, tx, memory, seen, receive, receivesNothing } = rig;
+    offerSome(rig);
+    for (let i = 0; i < 6; i++) socket.send(frame(100, i));
+    for (let i = 0; i < 3; i++) assertEquals(receive().frame[20], i);
+    assertEquals(receivesNothing(), true);
+    assertEquals(host.timers, 1);
+    assertEquals((device.report().receiveLimit as { waits: number }).waits, 1);
+    device.change({ receiveLimit: {} });
+    for (let i = 3; i < 6; i++) assertEquals(receive().frame[20], i);
+    assertEquals(host.timers, 0);
+
+    seen();
+    device.change({ sendLimit: limit });
+    memory.bytes.set(frame(100, 7), 0x20000 + 12);
+    for (let i = 0; i < 5; i++) tx.add([{ address: 0x20000, length: 112 }]);
+    device.notify(TX);
+    assertEquals(seen().length, 3);
+    assertEquals(tx.takeAll().length, 3);
+    assertEquals(host.timers, 1);
+    device.change({ sendLimit: {} });
+    assertEquals(seen().length, 2);
+    device.change({ sendLimit: limit });
+    for (let i = 0; i < 5; i++) tx.add([{ address: 0x20000, length: 112 }]);
+    device.notify(TX);
+    assertEquals(host.timers, 1);
+    device.reset();
+    assertEquals(host.timers, 0);
+  }, { receiveLimit: limit });
+});
+
+Deno.test({ name: "what cannot be changed is named, and nothing is done", ignore }, () => {
+  withTap([], ({ device, host }) => {
+    const refused = (change: Record<string, unknown>, says: string) => {
+      const error = assertThrows(() => device.change({ linkUp: false, ...change }));
+      assert((error as Error).message.includes(says), (error as Error).message);
+      assertEquals(device.report().linkUp, true);
+    };
+    refused({ mtu: 9000 }, 'Cannot change net0\'s "mtu"');
+    refused({ linkUp: "yes" }, 'net0\'s linkUp to "yes"');
+    refused({ receiveLimit: { bytesPerSecond: 0 } }, "net0's receiveLimit bytesPerSecond 0");
+    refused({ sendLimit: 7 }, "net0's sendLimit 7");
+    assertEquals(host.configChanges, 0);
+  });
+});
+
+Deno.test({ name: "counters are the tap's, and say what did not fit", ignore }, () => {
+  withTap([], (rig) => {
+    const { device, socket, offer, send, receive } = rig;
+    for (let i = 0; i < 10; i++) offer(500);
     device.notify(RX);
     socket.send(frame(1000, 1));
     socket.send(frame(100, 2));
-    assertEquals(receive().frame, frame(100, 2));
+    receive();
+    send(frame(300, 3));
+    const report = device.report() as {
+      received: { frames: number; bytes: number };
+      sent: { frames: number; bytes: number };
+      oversized: number;
+      backend: string;
+    };
+    assertEquals(report.backend, "tap");
+    assertEquals(report.oversized, 1);
+    assert(report.received.frames >= 2 && report.received.bytes >= 1100);
+    assertEquals([report.sent.frames, report.sent.bytes], [1, 300]);
+    JSON.stringify(report);
   });
 });
 
 Deno.test(
-  { name: "without buffers the tap is left alone until the guest adds some", ignore },
+  { name: "an interface that is removed under a device silences it, nothing more", ignore },
   () => {
-    withTap([VIRTIO_F.EVENT_IDX], ({ device, socket, offer, receive, host, rx }) => {
-      device.notify(RX);
-      assertEquals(host.watched, 0);
-      socket.send(frame(100, 3));
-      const before = rx.availIndex;
-      for (let i = 0; i < 60; i++) offer(1600);
-      assert(rx.wantsKick(before));
-      device.notify(RX);
-      assertEquals(receive().frame, frame(100, 3));
-    });
+    withTap([F.MQ, ...CONTROL], (rig) => {
+      assertEquals(rig.command(CLASS.MQ, 0, [2, 0]), OK);
+      offerSome(rig);
+      new Deno.Command("ip", { args: ["link", "del", rig.name] }).outputSync();
+      rig.host.turn(10);
+      rig.send(frame(100, 1));
+      assertEquals(rig.command(CLASS.RX, MODE.PROMISC, [0]), ERR);
+      assertEquals(rig.device.report().received, null);
+      assertEquals(rig.host.failures, []);
+    }, { pairs: 2 });
   },
 );
 
-Deno.test({ name: "input 4: a loop costs the chain", ignore }, () => {
-  withTap([], ({ device, tx, host }) => {
-    tx.describe(7, { address: FRAMES, length: 100, flags: 1, next: 7 });
-    tx.offer(7);
-    device.notify(TX);
-    assertEquals(tx.take(), { head: 7, written: 0 });
-    assertEquals(host.failures, []);
-  });
-});
-
-Deno.test({ name: "input 6: a head that is twice in flight costs the device", ignore }, () => {
-  withTap([MRG_RXBUF], ({ device, rx, host }) => {
-    rx.describe(7, { address: BUFFERS, length: 2000, flags: 2, next: 0 });
-    rx.offer(7);
-    rx.offer(7);
-    device.notify(RX);
-    assertEquals(host.failures, [
-      "queue 0: head 7 was made available again while it is in use",
-    ]);
-    assertEquals(host.watched, 0);
-  });
-});
-
-Deno.test({ name: "a receive buffer smaller than the header goes back unused", ignore }, () => {
-  withTap([MRG_RXBUF], ({ device, rx, offer }) => {
-    const { head } = offer(11);
-    device.notify(RX);
-    assertEquals(rx.take(), { head, written: 0 });
-  });
-});
-
-/** A TCP segment of `payload` bytes to be cut at 1400, behind a virtio_net_hdr (section 5.1.6) that says so. */
-function segment(payload: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(10 + 14 + 20 + 20 + payload);
-  const view = new DataView(bytes.buffer);
-  bytes.set([1, 1], 0); // NEEDS_CSUM, GSO_TCPV4
-  view.setUint16(2, 54, true);
-  view.setUint16(4, 1400, true);
-  view.setUint16(6, 34, true);
-  view.setUint16(8, 16, true);
-  bytes.set([0x52, 0x54, 0, 0, 0, 1, 0x52, 0x54, 0, 0, 0, 2, 8, 0], 10);
-  bytes.set([0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 9, 8, 1, 10, 9, 8, 2], 24);
-  view.setUint16(26, 40 + payload);
-  bytes.set([0x50, 0x10], 10 + 34 + 12);
-  return bytes;
-}
-
-for (const large of [true, false]) {
-  const title = large
-    ? "a driver that takes large segments gets them whole"
-    : "a driver that does not take large segments gets frames";
-  Deno.test({ name: title, ignore }, () => {
-    const features = large ? [GUEST_CSUM, GUEST_TSO4, MRG_RXBUF] : [MRG_RXBUF];
-    withTap(features, ({ name, device, offer, host, rx, memory }) => {
-      const places = Array.from({ length: 60 }, () => offer(1600));
-      device.notify(RX);
-      using socket = new PacketSocket(name, { vnetHeader: true });
-      socket.send(segment(4000));
-      const sizes: number[] = [];
-      let bytes = 0;
-      let gsoSize = -1;
-      host.until(() => {
-        for (let used = rx.take(); used; used = rx.take()) {
-          const { address } = places.find(({ head }) => head === used.head)!;
-          const isTcp = memory.bytes[address + 12 + 12] === 8 && memory.bytes[address + 35] === 6;
-          if (sizes.length === 0 && !isTcp) continue;
-          if (gsoSize < 0) gsoSize = memory.view.getUint16(address + 4, true);
-          sizes.push(used.written);
-          bytes += used.written;
-        }
-        return bytes >= (large ? 12 + 54 + 4000 : 3 * (12 + 54) + 4000);
-      });
-      // Whole, it fills buffers to the brim; cut, each frame has a buffer and a header of its own.
-      assertEquals(sizes, large ? [1600, 1600, 866] : [1466, 1466, 1266]);
-      assertEquals(gsoSize, large ? 1400 : 0);
-    });
-  });
-}
-
-Deno.test({ name: "the configuration has the address and an up link", ignore }, () => {
-  withTap([], ({ device }) => {
-    const mac = [0, 1, 2, 3, 4, 5].map((i) => device.readConfig(i, 1));
-    assertEquals(mac, [0x52, 0x54, 0, 0, 0, 1]);
-    assertEquals(device.readConfig(6, 2), 1);
-  });
-});
-
-Deno.test({ name: "a tap that does not exist, or that another holds, is refused", ignore }, () => {
-  assertThrows(() => openTap("dvt-missing"), Error, "there is no such interface");
-  const name = `dvt${crypto.randomUUID().slice(0, 8)}`;
-  createTap(name);
-  const fd = openTap(name);
-  try {
-    assertThrows(() => openTap(name), Error, "another guest uses it");
-  } finally {
-    close(fd);
-    removeTap(name);
-  }
-  assertThrows(() => openTap("lo"), Error, 'Cannot open the tap "lo"');
-});
-
-Deno.test("a MAC address is six bytes of a station", () => {
-  assertEquals([...parseMac("52:54:00:aB:cD:eF")], [0x52, 0x54, 0, 0xab, 0xcd, 0xef]);
-  assertThrows(() => parseMac("52:54:00:ab:cd"), SyntaxError);
-  assertThrows(() => parseMac("52-54-00-ab-cd-ef"), SyntaxError);
-  assertThrows(() => parseMac("53:54:00:ab:cd:ef"), RangeError, "a group's");
-  assertThrows(() => parseMac("00:00:00:00:00:00"), RangeError, "all zeros");
+Deno.test("whatever bytes a command has, it is carried out whole or refused", () => {
+  const small = fc.oneof(fc.integer({ min: 0, max: 5 }), fc.nat(255));
+  fc.assert(
+    fc.property(
+      small,
+      small,
+      fc.uint8Array({ maxLength: 20 }),
+      fc.nat(30),
+      (of, command, data, length) => {
+        const bytes = new Uint8Array(1000);
+        bytes.set([of, command, ...data]);
+        const calls: string[] = [];
+        const call = (name: string) => (): boolean => calls.push(name) > 0;
+        const done = carryOut(bytes, 2 + length, {
+          setRxMode: call("mode"),
+          setTables: call("tables"),
+          setMac: call("mac"),
+          announced: call("announced"),
+          setPairs: call("pairs"),
+          setOffloads: call("offloads"),
+        });
+        assertEquals(calls.length, done ? 1 : 0);
+      },
+    ),
+  );
 });

@@ -1,36 +1,37 @@
 /**
- * A network device's queues in the hands of vhost-net.
+ * A pair of a network device's queues in the hands of vhost-net: a kernel thread moves the frames.
  *
  * @module
  */
-import { drain, eventfd } from "../../sys/eventfd.ts";
+import { drain, eventfd, signal } from "../../sys/eventfd.ts";
 import { close } from "../../sys/files.ts";
 import { EBUSY, SysError } from "../../sys/errno.ts";
 import { setFeatures, setMemory, setOwner, vhostFeatures, VhostQueue } from "../../sys/vhost.ts";
 import { type DeviceHost, VIRTIO_F } from "./device.ts";
-import { NET_QUEUE_SIZE, type NetBackend } from "./net_protocol.ts";
-import { checkRings, type QueueSetup } from "./queue.ts";
+import type { NetBackend, PairOptions, PairState } from "./net_pair.ts";
+import { MAX_NET_QUEUE_SIZE, RX, TX } from "./net_protocol.ts";
+import { checkRings, type Rings } from "./queue.ts";
 
-export interface VhostOptions {
+export interface VhostOptions extends PairOptions {
+  /** From `openVhostNet`; each pair has one of its own. */
   vhost: number;
-  tap: number;
-  queues: readonly QueueSetup[];
-  features: ReadonlySet<number>;
 }
 
 export class VhostBackend implements NetBackend {
+  // The kernel tells of neither.
+  readonly rejected = 0;
+  readonly oversized = 0;
   readonly #host: DeviceHost;
+  readonly #rings: Rings[];
   readonly #queues: VhostQueue[] = [];
-  /** Where each queue had got to (its next avail.idx) when it was stopped. */
-  readonly positions: number[] = [];
   /** Signalled by vhost when it finds a ring broken. */
   readonly #error: number;
 
   constructor(host: DeviceHost, options: VhostOptions) {
-    const { vhost, tap, features } = options;
+    const { vhost, tap, features, rx, tx, state } = options;
     const { memory } = host;
-    const rings = options.queues.map((setup) =>
-      checkRings(memory, setup, { maxSize: NET_QUEUE_SIZE })
+    this.#rings = [rx, tx].map((setup) =>
+      checkRings(memory, setup, { maxSize: MAX_NET_QUEUE_SIZE })
     );
     this.#host = host;
     try {
@@ -55,36 +56,45 @@ export class VhostBackend implements NetBackend {
       if (drain(this.#error)) host.needsReset("vhost-net found a broken ring");
     });
     try {
-      for (const { index, size, desc, avail, used } of rings) {
-        const queue = new VhostQueue(vhost, index);
+      this.#rings.forEach(({ index, size, desc, avail, used }, direction) => {
+        const queue = new VhostQueue(vhost, direction);
         const at = (offset: number) => memory.address + offset;
-        queue.setRings(size, { desc: at(desc), avail: at(avail), used: at(used) }, 0);
+        const { nextAvail } = direction === RX ? state.rx : state.tx;
+        queue.setRings(size, { desc: at(desc), avail: at(avail), used: at(used) }, nextAvail);
         queue.setEvents({
           call: host.queueInterruptFd(index),
           kick: host.queueNotifyFd(index),
           error: this.#error,
         });
         this.#queues.push(queue);
-      }
+      });
       // Only now: a running queue may use the other's settings.
       for (const queue of this.#queues) queue.setBackend(tap);
     } catch (error) {
       this.stop();
       throw error;
     }
+    // What the driver made available to whoever served the rings before is not notified of again.
+    for (const { index } of this.#rings) signal(host.queueNotifyFd(index));
   }
 
   /** The kernel thread polls the eventfds itself. */
   notify(): void {}
 
-  stop(): void {
-    for (const queue of this.#queues) {
-      queue.setBackend(-1);
-      this.positions.push(queue.next());
+  stop(): PairState {
+    // Both, before either's eventfds: frames on their way through one may still come out of the other.
+    for (const queue of this.#queues) queue.setBackend(-1);
+    const states = this.#queues.map((queue, direction) => {
       // No further interrupts, also none that were on their way.
       queue.setEvents({ call: -1, kick: -1, error: -1 });
-    }
+      // vhost returns what it takes in order and at once, so that nothing is in flight: its used.idx is
+      // the ring's own.
+      const used = this.#host.memory.u16[this.#rings[direction].used / 2 + 1];
+      return { nextAvail: queue.next(), nextUsed: used };
+    });
     this.#host.unwatch(this.#error);
     close(this.#error);
+    const none = { nextAvail: 0, nextUsed: 0 };
+    return { rx: states[RX] ?? none, tx: states[TX] ?? none };
   }
 }

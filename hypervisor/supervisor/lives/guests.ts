@@ -250,7 +250,7 @@ export class Guests {
     const { images, disks, network, command, runDirectory } = this.#options;
     const { id } = record;
     const directory = join(runDirectory, id);
-    const tap = record.network ? network.attach(id) : null;
+    const tap = record.network ? network.attach(id, { multiQueue: record.cpus > 1 }) : null;
     try {
       const config: GuestConfig = {
         name: record.name,

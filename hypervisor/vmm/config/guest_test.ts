@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import fc from "fast-check";
 import { ConfigError } from "./fields.ts";
 import { checkHostMemory, parseConfig } from "./guest.ts";
+import { netFromFlag } from "./net.ts";
 import { rateLimit } from "./rate_limit.ts";
 
 const VALID = {
@@ -64,6 +65,33 @@ Deno.test("a card needs a tap's name and a unicast address", () => {
   }
   const upper = parseConfig({ ...VALID, nets: [{ tap: "tap0", mac: "52:54:00:AB:CD:EF" }] });
   assertEquals(upper.nets[0].mac, "52:54:00:ab:cd:ef");
+});
+
+Deno.test("a card's queues, size and limits are checked, and written as flags too", () => {
+  const card = { tap: "tap0", mac: "52:54:00:00:00:01" };
+  const full = {
+    ...card,
+    queues: 4,
+    queueSize: 1024,
+    mtu: 9000,
+    linkUp: false,
+    receiveLimit: { operationsPerSecond: 1000 },
+    sendLimit: { operationsPerSecond: 5, bytesPerSecond: 7000 },
+  };
+  assertEquals(parseConfig({ ...VALID, nets: [full] }).nets, [full]);
+  const flag = "tap0,queues=4,queue-size=1024,mtu=9000,link=down,receive-frames=1000," +
+    "send-frames=5,send-bytes=7000";
+  assertEquals(netFromFlag(flag, 0), full);
+  assertEquals(netFromFlag("tap0,mac=52:54:00:00:00:07", 0).mac, "52:54:00:00:00:07");
+  refused({ nets: [{ ...card, queues: 9 }] }, "a network card's queues 9: it must be a whole");
+  refused({ nets: [{ ...card, queueSize: 96 }] }, "a network card's queueSize 96");
+  refused({ nets: [{ ...card, mtu: 67 }] }, "from 68 to 65521");
+  refused({ nets: [{ ...card, linkUp: 1 }] }, "a network card's linkUp 1");
+  refused({ nets: [{ ...card, sendLimit: { bytesPerSecond: 0 } }] }, "a network card's sendLimit");
+  refused({ nets: [netFromFlag("tap0,queues=x", 0)] }, "a network card's queues NaN");
+  for (const option of ["queues", "constructor=1", "link=up", "colour=red"]) {
+    assertThrows(() => netFromFlag(`tap0,${option}`, 0), ConfigError, `"${option}"`);
+  }
 });
 
 Deno.test("any JSON gives a configuration that parses to itself, or a ConfigError", () => {
