@@ -41,7 +41,15 @@ export interface GuestConfig {
   cpuAffinity?: number[][];
   /** 1 to 8 nodes that the guest sees: together all its CPUs and memory. Without, it sees none. */
   numaNodes?: NumaNodeConfig[];
+  /**
+   * How many disks and network cards can be plugged in while the guest runs: 0 to 8, 0 without. Each
+   * port costs the guest a little time at its start.
+   */
+  hotplugPorts?: number;
 }
+
+/** A device that is plugged into a running guest. */
+export type PlugConfig = { disk: DiskConfig } | { net: NetConfig };
 
 export interface DiskConfig {
   /** A raw image or a block device; its length must be a multiple of 512 bytes. */

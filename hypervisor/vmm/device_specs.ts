@@ -12,8 +12,9 @@ import { NetDevice } from "../devices/virtio/net.ts";
 import type { NetOptions } from "../devices/virtio/net_options.ts";
 import { RngDevice } from "../devices/virtio/rng.ts";
 import type { Arena } from "../machine/arena.ts";
+import { close } from "../sys/files.ts";
 import { ConfigError } from "./config/fields.ts";
-import type { GuestConfig } from "./control.ts";
+import type { DiskConfig, GuestConfig, PlugConfig } from "./control.ts";
 import { memoryDevices, type MemoryDeviceSpec } from "./memory_setup.ts";
 import { openNet } from "./net_resources.ts";
 
@@ -27,10 +28,7 @@ export type DeviceSpec =
 export function openDevices(config: GuestConfig): DeviceSpec[] {
   try {
     return [
-      ...config.disks.map(({ path, readonly, serial }, i): DeviceSpec => {
-        const disk = openDisk(path, { readonly });
-        return { kind: "block", options: { name: `block${i}`, ...disk, serial } };
-      }),
+      ...config.disks.map((disk, i) => openBlock(disk, `block${i}`)),
       ...config.nets.map((net, i): DeviceSpec => ({
         kind: "net",
         options: openNet(net, { name: `net${i}`, cpus: config.cpus }),
@@ -40,6 +38,32 @@ export function openDevices(config: GuestConfig): DeviceSpec[] {
     ];
   } catch (cause) {
     throw new ConfigError((cause as Error).message, { cause });
+  }
+}
+
+function openBlock(config: DiskConfig, name: string): DeviceSpec {
+  const { path, readonly, serial } = config;
+  return { kind: "block", options: { name, ...openDisk(path, { readonly }), serial } };
+}
+
+/** Opens what a device that is plugged in stands on. */
+export function openPlugged(
+  device: PlugConfig,
+  options: { name: string; cpus: number },
+): DeviceSpec {
+  if ("disk" in device) return openBlock(device.disk, options.name);
+  return { kind: "net", options: openNet(device.net, options) };
+}
+
+/** Closes what a device stands on, when it is taken out of a running guest. */
+export function closeDevice(spec: DeviceSpec): void {
+  switch (spec.kind) {
+    case "block":
+      return close(spec.options.fd);
+    case "net":
+      for (const fd of [...spec.options.vhosts, ...spec.options.taps]) close(fd);
+      return;
+      // The others are there for good.
   }
 }
 

@@ -8,7 +8,6 @@ import { KVM_PIT_SPEAKER_DUMMY } from "../kvm/ioctls.ts";
 import { Kvm } from "../kvm/kvm.ts";
 import { tscKhz } from "../kvm/vcpu.ts";
 import { TSS_ADDRESS } from "../machine/address_map.ts";
-import { ARENA_BYTES } from "../machine/arena.ts";
 import { loadLinux } from "../machine/boot/load.ts";
 import { guestCpuid, physicalBits } from "../machine/cpu/cpuid.ts";
 import { writeDescriptorTables } from "../machine/cpu/setup.ts";
@@ -22,6 +21,7 @@ import { type DeviceSpec, openDevices } from "./device_specs.ts";
 import type { IoMessage } from "./io_worker.ts";
 import { checkAffinity, numaTopology, openGuestRam } from "./memory_setup.ts";
 import { Pc, type PcSpec } from "./pc.ts";
+import { arenaBytes } from "./slots.ts";
 import type { VcpuMessage, VcpuSpec } from "./vcpu_worker.ts";
 
 /** Workers are files beside this one: `.ts` in the sources, `.js` in the appliance's bundle. */
@@ -118,12 +118,13 @@ export class Guest {
     const vm = kvm.createVm();
     vm.setTssAddress(TSS_ADDRESS);
     const spec: PcSpec = {
-      arena: new SharedArrayBuffer(ARENA_BYTES),
+      arena: new SharedArrayBuffer(arenaBytes(config.hotplugPorts ?? 0)),
       memory,
       vmFd: vm.fd,
       wakeIoFd: this.#wakeIoFd,
       physicalBits: bits,
       devices,
+      hotplugPorts: config.hotplugPorts ?? 0,
     };
     const pc = new Pc(spec, {
       ended: (reason) => this.#end(reason, ""),

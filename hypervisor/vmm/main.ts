@@ -19,6 +19,7 @@ In the foreground, its serial port on this terminal (Ctrl-] ends it):
                 [--net TAP[,OPTION]...]... [--cmdline TEXT] [--cpus 1] [--name NAME]
                 [--memory 512M[,huge-pages=transparent|2M|1G][,mergeable][,hotplug=2G[,requested=1G]]]
                 [--balloon 0M[,no-deflate-on-oom][,no-reporting]] [--pin VCPU,CPU[+CPU]...]...
+                [--hotplug-ports 0]
 
 ${NET_FLAG_HELP}
 
@@ -37,6 +38,7 @@ const STRINGS = [
   "name",
   "config",
   "control",
+  "hotplug-ports",
 ];
 const LISTS = ["disk", "net", "pin"];
 
@@ -71,6 +73,7 @@ function main(args: string[]): Promise<number> {
     cpuAffinity: pinFlags(flags.pin, Number(flags.cpus ?? "1")),
     disks: flags.disk.map(disk),
     nets: flags.net.map(netFromFlag),
+    hotplugPorts: Number(flags["hotplug-ports"] ?? "0"),
   }));
 }
 

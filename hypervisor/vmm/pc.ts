@@ -8,7 +8,6 @@ import { AcpiRegisters } from "../devices/acpi_registers.ts";
 import { RtcMc146818 } from "../devices/rtc_mc146818.ts";
 import { Uart16550 } from "../devices/uart16550.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
-import { MAX_QUEUES } from "../devices/virtio/common_config.ts";
 import { BAR } from "../devices/virtio/pci_capabilities.ts";
 import { VirtioPci } from "../devices/virtio/pci_transport.ts";
 import { Vm } from "../kvm/vm.ts";
@@ -22,10 +21,10 @@ import type { GuestMemory } from "../machine/memory.ts";
 import { guestMemory, type MemorySpec } from "../machine/ram.ts";
 import { PciRoot } from "../machine/pci/root.ts";
 import { eventfd, signal } from "../sys/eventfd.ts";
-import { struct } from "../sys/struct.ts";
 import type { ExitReason } from "./control.ts";
 import { createDevice, type DeviceSpec } from "./device_specs.ts";
 import { GuestLife } from "./lifecycle.ts";
+import { NotifyDescriptors, Slot } from "./slots.ts";
 
 /** What a thread needs to build the PC; passes by structured clone. */
 export interface PcSpec {
@@ -36,6 +35,8 @@ export interface PcSpec {
   wakeIoFd: number;
   physicalBits: number;
   devices: DeviceSpec[];
+  /** Slots for devices that come later; see `arenaBytes`. */
+  hotplugPorts: number;
 }
 
 /** How the PC reaches the rest of its VMM from this thread. */
@@ -46,8 +47,6 @@ export interface PcHost {
   serialReady(): void;
 }
 
-const NotifyDescriptors = struct("notify_descriptors", { fds: ["i32", MAX_QUEUES] });
-
 export class Pc {
   readonly arena: Arena;
   readonly lock: Lock;
@@ -55,11 +54,14 @@ export class Pc {
   readonly memoryBus = new Bus();
   readonly portBus = new Bus();
   readonly serial: Uart16550;
+  /** The devices; of those in slots, what this thread has put there. */
   readonly virtio: VirtioPci[] = [];
+  readonly slots: readonly Slot[];
   readonly memory: GuestMemory;
   readonly #interrupts: Interrupts;
   readonly #pci: PciRoot;
   readonly #rtc: RtcMc146818;
+  readonly #vectors: number;
   readonly #notify: { fds: Int32Array; queues: number }[] = [];
 
   constructor(spec: PcSpec, host: PcHost) {
@@ -84,8 +86,15 @@ export class Pc {
     this.portBus.attach(PORT.RTC, 2, this.#rtc);
     this.portBus.attach(PORT.ACPI, ACPI_PORT.LENGTH, acpi);
     const window = mmio64(spec.physicalBits);
-    this.#pci.attach(this.memoryBus, this.portBus, [window, MMIO32]);
     const wakeIo = () => signal(spec.wakeIoFd);
+    const { physicalBits, hotplugPorts: ports } = spec;
+    const interrupts = this.#interrupts;
+    this.slots = Array.from(
+      { length: ports },
+      (_, index) => new Slot(arena, { index, ports, physicalBits, vm, interrupts, wakeIo }),
+    );
+    for (const { port } of this.slots) this.#pci.addPort(port);
+    this.#pci.attach(this.memoryBus, this.portBus, [window, MMIO32]);
     spec.devices.forEach((device, i) => {
       const transport = this.#plugIn(createDevice(device, arena), {
         vm,
@@ -94,6 +103,8 @@ export class Pc {
       });
       this.#pci.plug(i + 1, transport.function);
     });
+    this.#vectors = interrupts.reserved;
+    for (const slot of this.slots) slot.reserve();
   }
 
   #plugIn(
@@ -120,8 +131,9 @@ export class Pc {
     for (const { fds, queues } of this.#notify) {
       for (let i = 0; i < queues; i++) fds[i] = eventfd();
     }
-    this.#interrupts.create([GSI.COM1, POWER_BUTTON_GSI], this.#interrupts.reserved);
+    this.#interrupts.create([GSI.COM1, POWER_BUTTON_GSI], this.#vectors);
     this.#pci.powerOn();
+    for (const { port } of this.slots) port.powerOn();
     this.serial.powerOn();
     this.#rtc.powerOn();
     for (const device of this.virtio) device.powerOn();

@@ -35,6 +35,7 @@ function withPc(test: (pc: Pc, other: () => Pc, ends: string[]) => void): void {
     wakeIoFd: eventfd(),
     physicalBits: BITS,
     devices,
+    hotplugPorts: 0,
   };
   const ends: string[] = [];
   const build = () => new Pc(spec, { ended: (reason) => ends.push(reason), serialReady: () => {} });

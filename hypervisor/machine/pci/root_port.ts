@@ -215,6 +215,11 @@ export class RootPort {
     return this.#s.settling === 1;
   }
 
+  /** The guest has not cut the slot's power. */
+  get isPowered(): boolean {
+    return (this.#control & SLOT_CONTROL.POWER_OFF) === 0;
+  }
+
   /** Whether the guest was asked to let go of the function. */
   get isLeaving(): boolean {
     return this.#s.leaving === 1;

@@ -7,6 +7,7 @@ import type { GuestConfig } from "../control.ts";
 import { MAX_CPUS } from "../lifecycle.ts";
 import { disk } from "./disk.ts";
 import { ConfigError, list, optionalText, record, text, whole } from "./fields.ts";
+import { hotplugPorts } from "./hotplug.ts";
 import { MEMORY_FIELDS, memoryFields } from "./memory.ts";
 import { net } from "./net.ts";
 
@@ -26,6 +27,7 @@ export function parseConfig(value: unknown): GuestConfig {
     "disks",
     "nets",
     ...MEMORY_FIELDS,
+    "hotplugPorts",
   ]);
   const guest = {
     memoryMiB: whole(c.memoryMiB, "the memory in MiB", { min: MIN_MEMORY_MIB, max: 2 ** 20 }),
@@ -40,6 +42,7 @@ export function parseConfig(value: unknown): GuestConfig {
     cmdline: c.cmdline === "" ? "" : text(c.cmdline, "the command line"),
     disks: list(c.disks, "the disks", MAX_DISKS).map(disk),
     nets: list(c.nets, "the network cards", MAX_NETS).map(net),
+    ...hotplugPorts(c.hotplugPorts),
   };
 }
 

@@ -1,0 +1,125 @@
+/**
+ * Plugs devices in and out of a running guest: by the thread that serves them.
+ *
+ * @module
+ */
+import type { VirtioPci } from "../devices/virtio/pci_transport.ts";
+import { closeDevice, type DeviceSpec } from "./device_specs.ts";
+import type { Pc } from "./pc.ts";
+import type { Slot } from "./slots.ts";
+
+export interface HotplugHost {
+  /** Stops the device: nothing of it is in flight when this returns. */
+  stop(transport: VirtioPci): void;
+  /** The guest has let go of the device, or had to. */
+  unplugged(name: string): void;
+}
+
+interface Plugged {
+  spec: DeviceSpec;
+  slot: Slot;
+  transport: VirtioPci;
+  release: () => void;
+}
+
+export class Hotplug {
+  readonly #pc: Pc;
+  readonly #host: HotplugHost;
+  readonly #plugged = new Map<string, Plugged>();
+
+  constructor(pc: Pc, host: HotplugHost) {
+    this.#pc = pc;
+    this.#host = host;
+  }
+
+  /** A name that no device has: its kind and the lowest number that is free. */
+  nameFor(kind: "block" | "net"): string {
+    const taken = new Set(this.#pc.virtio.map(({ device }) => device.name));
+    for (let n = 0;; n++) if (!taken.has(`${kind}${n}`)) return `${kind}${n}`;
+  }
+
+  /** Throws where there is no port to plug anything into. */
+  #freeSlot(): Slot {
+    const { slots } = this.#pc;
+    const slot = slots.find(({ port }) => !port.isOccupied);
+    if (slot !== undefined) return slot;
+    throw new RangeError(
+      slots.length === 0
+        ? "Cannot plug a device in: the guest has no hot-plug ports (hotplugPorts, at its start)"
+        : `Cannot plug a device in: all ${slots.length} hot-plug ports are taken`,
+    );
+  }
+
+  /** Puts the device that `open` makes into a free slot; it is closed when it is taken out. */
+  plug(open: () => DeviceSpec): string {
+    const slot = this.#freeSlot();
+    const spec = open();
+    const { name } = spec.options;
+    try {
+      const { transport, release } = this.#locked(() => slot.insert(spec));
+      this.#pc.virtio.push(transport);
+      this.#plugged.set(name, { spec, slot, transport, release });
+    } catch (error) {
+      closeDevice(spec);
+      throw error;
+    }
+    return name;
+  }
+
+  /**
+   * Asks the guest to let go of a device that was plugged in; with `force` it is taken out at once,
+   * as a disk that somebody pulls out: what the guest has not written to it yet is lost.
+   */
+  unplug(name: string, options: { force?: boolean } = {}): void {
+    const plugged = this.#plugged.get(name);
+    if (plugged === undefined) {
+      const known = this.#pc.virtio.some(({ device }) => device.name === name);
+      throw new RangeError(
+        `Cannot unplug "${name}": ${
+          known ? "it was there when the guest started, for good" : "there is no such device"
+        }`,
+      );
+    }
+    if (options.force) return this.#takeOut(name, plugged);
+    if (!this.#locked(() => plugged.slot.port.press())) {
+      throw new RangeError(`Cannot unplug "${name}": the guest is already at it`);
+    }
+  }
+
+  /** After the I/O loop was woken: resets devices whose power the guest has cut, or takes them out. */
+  serve(): void {
+    for (const [name, plugged] of this.#plugged) {
+      const { port } = plugged.slot;
+      if (!port.isSettling) continue;
+      this.#host.stop(plugged.transport);
+      if (port.isLeaving && !port.isPowered) {
+        this.#takeOut(name, plugged);
+        continue;
+      }
+      this.#locked(() => {
+        plugged.transport.resetDone();
+        plugged.transport.powerOn();
+        port.settled();
+      });
+    }
+  }
+
+  #takeOut(name: string, plugged: Plugged): void {
+    this.#locked(() => plugged.slot.port.remove());
+    this.#host.stop(plugged.transport);
+    plugged.release();
+    closeDevice(plugged.spec);
+    this.#plugged.delete(name);
+    this.#pc.virtio.splice(this.#pc.virtio.indexOf(plugged.transport), 1);
+    this.#host.unplugged(name);
+  }
+
+  #locked<T>(action: () => T): T {
+    this.#pc.lock.acquire();
+    try {
+      return action();
+    } finally {
+      this.#pc.lock.release();
+    }
+  }
+}
