@@ -17,7 +17,6 @@ export async function vmmBundle(): Promise<string> {
     entryPoints: [
       { out: "vmm", in: `${folder}/main.ts` },
       { out: "vcpu_worker", in: `${folder}/vcpu_worker.ts` },
-      { out: "io_worker", in: `${folder}/io_worker.ts` },
     ],
     outdir,
     bundle: true,

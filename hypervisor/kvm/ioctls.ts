@@ -52,6 +52,7 @@ export const KVM = {
   SET_LAPIC: iow(KVMIO, 0x8f, LapicState.size),
   SET_CPUID2: iow(KVMIO, 0x90, Cpuid2.size),
   GET_TSC_KHZ: io(KVMIO, 0xa3),
+  KVMCLOCK_CTRL: io(KVMIO, 0xad),
 } as const;
 
 /** What KVM_CHECK_EXTENSION is asked. */

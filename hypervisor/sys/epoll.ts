@@ -1,5 +1,5 @@
 /**
- * epoll(7), level-triggered: what an I/O thread waits on.
+ * epoll(7), level-triggered: what a main loop waits on.
  *
  * @module
  */

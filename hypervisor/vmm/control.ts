@@ -160,7 +160,14 @@ export type Request =
   /** Ends the guest at once. */
   | { op: "kill" }
   | { op: "events" }
-  | { op: "serial" };
+  | { op: "serial" }
+  /** What each device tells of itself. */
+  | { op: "devices" }
+  /** Changes a device of the running guest, such as "block0"; what can be changed is the device's. */
+  | { op: "change"; device: string; change: Record<string, unknown> }
+  /** Stops the vCPUs between two instructions; devices finish what they have begun. */
+  | { op: "pause" }
+  | { op: "resume" };
 
 export interface Status {
   version: number;
@@ -171,13 +178,20 @@ export interface Status {
   startedAt: number;
   cpus: number;
   memoryMiB: number;
+  /** Why the vCPUs do not run; absent while they do. */
+  pausedFor?: string;
 }
 
 export type Response =
   | { ok: true; status: Status }
+  /** To `devices`: by their names. */
+  | { ok: true; devices: Record<string, Record<string, unknown>> }
   | { ok: false; error: string };
 
 export type Event =
   | { event: "state"; state: VmmState }
+  /** The vCPUs were stopped, by somebody or because the host cannot serve a device. */
+  | { event: "paused"; reason: string }
+  | { event: "resumed" }
   /** The last line before the VMM closes its socket and exits. */
   | { event: "exit"; reason: ExitReason; message: string };

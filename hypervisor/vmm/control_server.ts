@@ -1,175 +1,132 @@
 /**
- * A guest under a supervisor's control: answers on the control socket (control.ts) and leaves word of
- * its end in `exit.json` beside it.
+ * Answers on the control socket (control.ts).
  *
  * @module
  */
+import { accept, listenUnix, WOULD_BLOCK } from "../sys/unix_sockets.ts";
+import { close } from "../sys/files.ts";
 import {
   CONTROL_VERSION,
   type Event,
-  EXIT_CODES,
-  type ExitReason,
-  type GuestConfig,
-  MAX_LINE_BYTES,
   type Request,
   type Response,
   SERIAL_REPLAY_BYTES,
   type VmmState,
 } from "./control.ts";
-import { ConfigError } from "./config/fields.ts";
-import { Guest } from "./guest.ts";
+import { ControlClient } from "./control_client.ts";
+import type { EventLoop } from "./event_loop.ts";
+import type { Guest, GuestEnd, GuestHost } from "./guest.ts";
 import { SerialLog } from "./serial_log.ts";
 
-/** How much a client of the serial port may fall behind before it is dropped, in bytes. */
-const MAX_BACKLOG = 4 * SERIAL_REPLAY_BYTES;
-const READ_BYTES = 4096;
+/** More than these at once are turned away. */
+const MAX_CLIENTS = 64;
+/** How long clients may take to hear of the end, in milliseconds. */
+const GOODBYE_MS = 1000;
 
-/** Runs the guest until its end; the process's exit code. */
-export async function runUnderControl(config: GuestConfig, socket: string): Promise<number> {
-  const end = await run(config, socket);
-  writeAtomically(socket.replace(/[^/]*$/, "exit.json"), JSON.stringify(end));
-  remove(socket);
-  return EXIT_CODES[end.reason];
-}
-
-async function run(
-  config: GuestConfig,
-  socket: string,
-): Promise<{ reason: ExitReason; message: string }> {
-  let server: ControlServer;
-  try {
-    server = new ControlServer(config, socket);
-  } catch (error) {
-    const message = (error as Error).message;
-    // The last line on stderr is the error for people.
-    console.error(message);
-    return { reason: error instanceof ConfigError ? "refused" : "host", message };
-  }
-  const end = await server.guest.ended;
-  await server.close(end);
-  return end;
-}
-
-function writeAtomically(path: string, text: string): void {
-  const temporary = `${path}.new`;
-  const file = Deno.openSync(temporary, { write: true, create: true, truncate: true });
-  file.writeSync(new TextEncoder().encode(text));
-  file.syncSync();
-  file.close();
-  Deno.renameSync(temporary, path);
-}
-
-function remove(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
-class ControlServer {
-  readonly guest: Guest;
-  readonly #listener: Deno.UnixListener;
+/** Where a guest's control socket is, and what goes through it. */
+export class ControlServer implements GuestHost {
+  readonly #loop: EventLoop;
+  readonly #socket: string;
   readonly #log = new SerialLog(SERIAL_REPLAY_BYTES);
-  readonly #clients = new Set<Client>();
-  readonly #serial = new Set<Client>();
-  readonly #events = new Set<Client>();
+  readonly #clients = new Set<ControlClient>();
+  readonly #serial = new Set<ControlClient>();
+  readonly #events = new Set<ControlClient>();
+  #listener = -1;
+  #guest!: Guest;
   #state: VmmState = "running";
-  #room = Promise.withResolvers<void>();
 
-  constructor(config: GuestConfig, socket: string) {
-    this.guest = new Guest(config, {
-      serial: (bytes) => {
-        this.#log.append(bytes);
-        for (const client of this.#serial) client.send(bytes);
-      },
-      serialRoom: () => {
-        this.#room.resolve();
-        this.#room = Promise.withResolvers();
-      },
-      log: (line) => console.error(line),
-    });
+  constructor(socket: string, options: { loop: EventLoop }) {
+    this.#socket = socket;
+    this.#loop = options.loop;
     // One that a run before has left.
     remove(socket);
-    this.#listener = Deno.listen({ transport: "unix", path: socket });
-    Deno.chmodSync(socket, 0o600);
-    this.#accept();
   }
 
-  async #accept(): Promise<void> {
-    for await (const connection of this.#listener) {
-      this.#handle(new Client(connection));
-    }
-  }
-
-  async #handle(client: Client): Promise<void> {
-    this.#clients.add(client);
+  /** Listens, from when there is somebody to ask. */
+  listen(guest: Guest): void {
+    this.#guest = guest;
+    const umask = Deno.umask(0o177);
     try {
-      await this.#serve(client);
-      await client.flush();
-    } catch {
-      // The other side went away.
+      this.#listener = listenUnix(this.#socket);
+    } finally {
+      Deno.umask(umask);
     }
-    this.#clients.delete(client);
-    client.close();
+    this.#loop.watch(this.#listener, () => this.#accept());
   }
 
-  async #serve(client: Client): Promise<void> {
-    const line = await client.readLine();
-    if (line === null) return;
+  #accept(): void {
+    const fd = accept(this.#listener);
+    if (fd === WOULD_BLOCK) return;
+    if (this.#clients.size >= MAX_CLIENTS) return close(fd);
+    const client = new ControlClient(fd, {
+      loop: this.#loop,
+      host: {
+        request: (client, line) => this.#request(client, line),
+        received: (client, bytes) =>
+          this.#serial.has(client) ? this.#guest.type(bytes) : bytes.length,
+        closed: (client) => {
+          for (const set of [this.#clients, this.#serial, this.#events]) set.delete(client);
+        },
+      },
+    });
+    this.#clients.add(client);
+  }
+
+  #request(client: ControlClient, line: string): void {
     const request = parseRequest(line);
     if (request === undefined) {
       const error = `Cannot understand ${JSON.stringify(line.slice(0, 80))}: it is no request`;
-      return client.answer({ ok: false, error });
+      client.answer({ ok: false, error } satisfies Response);
+      return client.end();
     }
+    let response: Response;
+    try {
+      response = this.#answer(request);
+    } catch (error) {
+      response = { ok: false, error: (error as Error).message };
+    }
+    client.answer(response);
     switch (request.op) {
-      case "status":
-        return client.answer(this.#status());
+      case "events":
+        this.#events.add(client);
+        return;
+      case "serial":
+        client.send(this.#log.read());
+        this.#serial.add(client);
+        return;
+      default:
+        client.end();
+    }
+  }
+
+  #answer(request: Request): Response {
+    switch (request.op) {
       case "power_button":
-        this.guest.pressPowerButton();
+        this.#guest.pressPowerButton();
         this.#setState("stopping");
-        return client.answer(this.#status());
+        break;
       case "kill":
         this.#setState("stopping");
-        client.answer(this.#status());
-        return this.guest.kill();
-      case "events":
-        client.answer(this.#status());
-        return await this.#follow(client, this.#events);
-      case "serial":
-        client.answer(this.#status());
-        client.send(this.#log.read());
-        return await this.#follow(client, this.#serial, (bytes) => this.#type(bytes));
+        this.#guest.kill();
+        break;
+      case "devices":
+        return { ok: true, devices: this.#guest.devices() };
+      case "change":
+        this.#guest.change(request.device, request.change);
+        break;
+      case "pause":
+        this.#guest.pause("It was told to pause");
+        break;
+      case "resume":
+        this.#guest.resume();
+        break;
     }
-  }
-
-  /** Keeps the client in `set` until it goes. */
-  async #follow(
-    client: Client,
-    set: Set<Client>,
-    received: (bytes: Uint8Array) => Promise<void> = async () => {},
-  ): Promise<void> {
-    set.add(client);
-    try {
-      for await (const bytes of client.read()) await received(bytes);
-    } finally {
-      set.delete(client);
-    }
-  }
-
-  async #type(bytes: Uint8Array): Promise<void> {
-    let ended = false;
-    for (let sent = 0; sent < bytes.length && !ended;) {
-      // Before it is tried: room may be made as soon as there is none.
-      const room = this.#room.promise;
-      const taken = this.guest.type(bytes.subarray(sent));
-      sent += taken;
-      if (taken === 0) ended = await Promise.race([room, this.guest.ended]) !== undefined;
-    }
+    return this.#status();
   }
 
   #status(): Response {
-    const { name, cpus, memoryMiB } = this.guest.config;
+    const { name, cpus, memoryMiB } = this.#guest.config;
+    const { pausedFor } = this.#guest;
     return {
       ok: true,
       status: {
@@ -177,9 +134,10 @@ class ControlServer {
         pid: Deno.pid,
         name,
         state: this.#state,
-        startedAt: this.guest.startedAt,
+        startedAt: this.#guest.startedAt,
         cpus,
         memoryMiB,
+        ...pausedFor !== null ? { pausedFor } : {},
       },
     };
   }
@@ -194,94 +152,70 @@ class ControlServer {
     for (const client of this.#events) client.answer(event);
   }
 
-  /** Says goodbye to everybody. */
-  async close(end: { reason: ExitReason; message: string }): Promise<void> {
+  serial(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#log.append(bytes);
+    for (const client of this.#serial) client.send(bytes);
+  }
+
+  /** A client that does not read is dropped, so there is always room. */
+  takesSerial(): boolean {
+    return true;
+  }
+
+  serialRoom(): void {
+    for (const client of this.#serial) client.offer();
+  }
+
+  log(line: string): void {
+    console.error(line);
+  }
+
+  paused(reason: string | null): void {
+    this.#publish(reason === null ? { event: "resumed" } : { event: "paused", reason });
+  }
+
+  /** Says goodbye to everybody, and leaves no socket. */
+  close(end: GuestEnd): void {
     this.#publish({ event: "exit", ...end });
-    this.#listener.close();
-    await Promise.all([...this.#clients].map((client) => client.flush()));
+    this.#loop.unwatch(this.#listener);
+    close(this.#listener);
+    for (const client of this.#clients) client.end();
+    let isLate = false;
+    this.#loop.after(GOODBYE_MS, () => isLate = true);
+    this.#loop.run(() => this.#clients.size === 0 || isLate);
+    remove(this.#socket);
   }
 }
+
+function remove(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+const OPS: readonly Request["op"][] = [
+  "status",
+  "power_button",
+  "kill",
+  "events",
+  "serial",
+  "devices",
+  "change",
+  "pause",
+  "resume",
+];
 
 function parseRequest(line: string): Request | undefined {
-  const OPS: readonly Request["op"][] = ["status", "power_button", "kill", "events", "serial"];
   try {
     const value = JSON.parse(line);
-    return OPS.includes(value?.op) ? value : undefined;
+    if (!OPS.includes(value?.op)) return undefined;
+    if (value.op !== "change") return value;
+    const { device, change } = value;
+    const isObject = typeof change === "object" && change !== null && !Array.isArray(change);
+    return typeof device === "string" && isObject ? value : undefined;
   } catch {
     return undefined;
-  }
-}
-
-/** One connection: sends in order, without making the sender wait. */
-class Client {
-  readonly #connection: Deno.UnixConn;
-  #rest: Uint8Array<ArrayBuffer> = new Uint8Array();
-  #sending: Promise<void> = Promise.resolve();
-  #backlog = 0;
-
-  constructor(connection: Deno.UnixConn) {
-    this.#connection = connection;
-  }
-
-  /** The first line; null if it is too long or does not come. */
-  async readLine(): Promise<string | null> {
-    for await (const bytes of this.#chunks()) {
-      const joined = new Uint8Array(this.#rest.length + bytes.length);
-      joined.set(this.#rest);
-      joined.set(bytes, this.#rest.length);
-      this.#rest = joined;
-      const end = joined.indexOf(0x0A);
-      if (end >= 0) {
-        this.#rest = joined.slice(end + 1);
-        return new TextDecoder().decode(joined.subarray(0, end));
-      }
-      if (joined.length > MAX_LINE_BYTES) return null;
-    }
-    return null;
-  }
-
-  /** What follows the first line. */
-  async *read(): AsyncGenerator<Uint8Array> {
-    if (this.#rest.length > 0) yield this.#rest;
-    yield* this.#chunks();
-  }
-
-  async *#chunks(): AsyncGenerator<Uint8Array> {
-    const buffer = new Uint8Array(READ_BYTES);
-    for (;;) {
-      const n = await this.#connection.read(buffer);
-      if (n === null) return;
-      yield buffer.slice(0, n);
-    }
-  }
-
-  answer(message: Response | Event): void {
-    this.send(new TextEncoder().encode(JSON.stringify(message) + "\n"));
-  }
-
-  send(bytes: Uint8Array<ArrayBuffer>): void {
-    if (bytes.length === 0) return;
-    this.#backlog += bytes.length;
-    if (this.#backlog > MAX_BACKLOG) return this.close();
-    this.#sending = this.#sending.then(async () => {
-      for (let at = 0; at < bytes.length;) at += await this.#connection.write(bytes.subarray(at));
-      this.#backlog -= bytes.length;
-    }).catch(() => {});
-  }
-
-  close(): void {
-    try {
-      this.#connection.close();
-    } catch {
-      // It is closed.
-    }
-  }
-
-  /** Returns when all that was sent is on its way, or one second has passed. */
-  async flush(): Promise<void> {
-    const limit = Promise.withResolvers<void>();
-    const timer = setTimeout(limit.resolve, 1000);
-    await Promise.race([this.#sending, limit.promise]);
-    clearTimeout(timer);
   }
 }

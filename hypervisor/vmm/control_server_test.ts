@@ -161,6 +161,55 @@ test("a client that says no more after its request is answered", "halt", async (
   assertEquals((await guest.ended).code, EXIT_CODES.poweroff);
 });
 
+test(
+  "a guest that is paused does nothing, and goes on when it is resumed",
+  "echo",
+  async (guest) => {
+    using events = await ControlConnection.open(guest.socket, { op: "events" });
+    assert((await events.line()).ok);
+    using terminal = await ControlConnection.open(guest.socket, { op: "serial" });
+    assert((await terminal.line()).ok);
+    assertEquals(await terminal.until("\n"), "hello\n");
+    const paused = await ask(guest.socket, { op: "pause" });
+    assertEquals(paused.status.pausedFor, "It was told to pause");
+    assertEquals(await events.line(), { event: "paused", reason: "It was told to pause" });
+    await terminal.send("one.");
+    // It would have been echoed long before other questions are answered.
+    for (let i = 0; i < 20; i++) await ask(guest.socket, { op: "status" });
+    const resumed = await ask(guest.socket, { op: "resume" });
+    assertEquals(resumed.status.pausedFor, undefined);
+    assertEquals(await events.line(), { event: "resumed" });
+    assertEquals(await terminal.until("."), "one.");
+    // One that is paused ends as well.
+    await ask(guest.socket, { op: "pause" });
+    await ask(guest.socket, { op: "kill" });
+    assertEquals((await guest.ended).code, EXIT_CODES.poweroff);
+  },
+);
+
+test(
+  "devices tell of themselves by name; a change that cannot be says why",
+  "halt",
+  async (guest) => {
+    const { ok, devices } = await ask(guest.socket, { op: "devices" });
+    assertEquals([ok, Object.keys(devices)], [true, ["rng0"]]);
+    const change = (device: unknown, change: unknown) =>
+      ask(guest.socket, { op: "change", device, change });
+    assertStringIncludes(
+      (await change("disk7", {})).error,
+      'Cannot change "disk7": the guest has no',
+    );
+    assertStringIncludes(
+      (await change("rng0", {})).error,
+      'Cannot change "rng0": nothing about it',
+    );
+    for (const wrong of [null, [], 7, undefined]) {
+      assertStringIncludes((await change("rng0", wrong)).error, "it is no request");
+    }
+    await ask(guest.socket, { op: "kill" });
+  },
+);
+
 test("what is no request is refused, and the guest goes on", "halt", async (guest) => {
   for (const request of ["nonsense", null, 7, [], {}, { op: "explode" }, { op: null }]) {
     const { ok, error } = await ask(guest.socket, request);

@@ -1,5 +1,5 @@
 /**
- * One guest: from a configuration to running vCPUs to its end. Runs on the main thread, which never
+ * One guest: from a configuration to running vCPUs to its end. Runs in the main loop, which never
  * enters the guest itself.
  *
  * @module
@@ -12,22 +12,25 @@ import { loadLinux } from "../machine/boot/load.ts";
 import { guestCpuid, physicalBits } from "../machine/cpu/cpuid.ts";
 import { writeDescriptorTables } from "../machine/cpu/setup.ts";
 import type { GuestMemory } from "../machine/memory.ts";
-import { eventfd, signal } from "../sys/eventfd.ts";
+import { drain, eventfd, signal } from "../sys/eventfd.ts";
 import { readPseudoFile } from "../sys/pseudo_files.ts";
 import { ConfigError } from "./config/fields.ts";
 import { checkHostMemory } from "./config/guest.ts";
 import type { ExitReason, GuestConfig } from "./control.ts";
 import { type DeviceSpec, openDevices } from "./device_specs.ts";
-import type { IoMessage } from "./io_worker.ts";
+import type { EventLoop } from "./event_loop.ts";
 import { checkAffinity, numaTopology, openGuestRam } from "./memory_setup.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 import { arenaBytes } from "./slots.ts";
-import type { VcpuMessage, VcpuSpec } from "./vcpu_worker.ts";
+import type { VcpuSpec } from "./vcpu_worker.ts";
+import { VirtioService } from "./virtio_service.ts";
 
 /** Workers are files beside this one: `.ts` in the sources, `.js` in the appliance's bundle. */
 const EXTENSION = import.meta.url.endsWith(".js") ? ".js" : ".ts";
 
-/** How long vCPUs and I/O may take to stop before the process ends under them, in milliseconds. */
+/** How long vCPUs may take to start, in milliseconds; generous, for emulated hosts. */
+const START_TIMEOUT_MS = 120_000;
+/** How long vCPUs may take to stop before the process ends under them, in milliseconds. */
 const STOP_TIMEOUT_MS = 10_000;
 /** How often a busy serial port is looked at, in milliseconds: what a person does not notice. */
 const SERIAL_PERIOD_MS = 10;
@@ -43,10 +46,10 @@ function load(memory: GuestMemory, options: Parameters<typeof loadLinux>[1]) {
   }
 }
 
-/** A thread that waits for what it is to do. */
-function thread(kind: "io" | "vcpu", id?: number): Worker {
-  const module = new URL(`./${kind}_worker${EXTENSION}`, import.meta.url);
-  return new Worker(module, { type: "module", name: `${kind}${id ?? ""}` });
+/** A vCPU's thread, which waits for what it is to do. */
+function thread(id: number): Worker {
+  const module = new URL(`./vcpu_worker${EXTENSION}`, import.meta.url);
+  return new Worker(module, { type: "module", name: `vcpu${id}` });
 }
 
 export interface GuestEnd {
@@ -57,54 +60,67 @@ export interface GuestEnd {
 export interface GuestHost {
   /** The serial port sent something. */
   serial(bytes: Uint8Array<ArrayBuffer>): void;
+  /** Whether it can take more of that now; where it cannot, it calls {@linkcode Guest.look} once it can. */
+  takesSerial(): boolean;
   /** The serial port takes input again. */
   serialRoom(): void;
   /** Something a person should know. */
   log(line: string): void;
+  /** The guest does not run, for this reason; null when it runs again. */
+  paused(reason: string | null): void;
 }
 
 export class Guest {
   readonly config: GuestConfig;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
-  /** Settles when the guest has ended and nothing of it runs any more. */
-  readonly ended: Promise<GuestEnd>;
   readonly #pc: Pc;
+  readonly #loop: EventLoop;
   readonly #host: GuestHost;
+  readonly #service: VirtioService;
   readonly #wakeIoFd: number;
-  #settle!: (end: GuestEnd) => void;
-  #message = "";
-  #running = 0;
+  #end_: GuestEnd | undefined;
+  #pausedFor: string | null = null;
   #violations = 0;
-  #serialTimer: ReturnType<typeof setTimeout> | undefined;
+  #isLookingSoon = false;
 
-  /** Sets the guest up and starts it; throws, with nothing left running, where it cannot. */
-  constructor(config: GuestConfig, host: GuestHost) {
+  /** Sets the guest up and starts it; throws where it cannot, and then the process is to end. */
+  constructor(config: GuestConfig, options: { loop: EventLoop; host: GuestHost }) {
+    const { loop, host } = options;
     this.config = config;
+    this.#loop = loop;
     this.#host = host;
-    this.ended = new Promise((resolve) => this.#settle = resolve);
     checkHostMemory(config, readPseudoFile("/proc/meminfo"));
     checkAffinity(config);
     const kvm = Kvm.open();
     const devices = openDevices(config);
     // Threads take longest to start, so they do while the rest is set up.
-    const io = thread("io");
-    const vcpus = Array.from({ length: config.cpus }, (_, id) => thread("vcpu", id));
-    try {
-      this.#wakeIoFd = eventfd();
-      const { pc, spec, vcpuSpecs } = this.#setUp(kvm, devices);
-      this.#pc = pc;
-      this.#startIo(io, spec);
-      vcpus.forEach((worker, id) => this.#startVcpu(worker, vcpuSpecs[id]));
-    } catch (error) {
-      for (const worker of [io, ...vcpus]) worker.terminate();
-      throw error;
-    }
+    const workers = Array.from({ length: config.cpus }, (_, id) => thread(id));
+    this.#wakeIoFd = eventfd();
+    const { pc, vcpuSpecs } = this.#setUp(kvm, devices);
+    this.#pc = pc;
+    this.#service = new VirtioService(pc, {
+      loop,
+      host: {
+        violated: (device, reason) => this.#violated(device, reason),
+        pause: (reason) => this.pause(reason),
+      },
+    });
+    loop.watch(this.#wakeIoFd, () => {
+      drain(this.#wakeIoFd);
+      this.look();
+    });
+    workers.forEach((worker, id) => worker.postMessage(vcpuSpecs[id]));
+    loop.after(START_TIMEOUT_MS, () => {
+      if (pc.life.threads + pc.life.stopped < config.cpus) {
+        this.#end("host", "The vCPUs' threads did not start");
+      }
+    });
     this.startedAt = Date.now();
-    this.#pc.life.start();
+    pc.life.release();
   }
 
-  #setUp(kvm: Kvm, devices: DeviceSpec[]): { pc: Pc; spec: PcSpec; vcpuSpecs: VcpuSpec[] } {
+  #setUp(kvm: Kvm, devices: DeviceSpec[]): { pc: Pc; vcpuSpecs: VcpuSpec[] } {
     const config = this.config;
     const supported = kvm.supportedCpuid();
     const bits = physicalBits(supported);
@@ -128,8 +144,9 @@ export class Guest {
     };
     const pc = new Pc(spec, {
       ended: (reason) => this.#end(reason, ""),
-      serialReady: () => queueMicrotask(() => this.#serial()),
+      serialReady: () => signal(this.#wakeIoFd),
     });
+    pc.life.hold();
     const boot = load(pc.memory, {
       ...config,
       physicalBits: bits,
@@ -161,59 +178,40 @@ export class Guest {
         cpus: config.cpuAffinity?.[id],
       };
     });
-    return { pc, spec, vcpuSpecs };
+    return { pc, vcpuSpecs };
   }
 
-  #startIo(worker: Worker, spec: PcSpec): void {
-    this.#running++;
-    worker.onmessage = ({ data }: MessageEvent<IoMessage>) => {
-      switch (data.kind) {
-        case "serial":
-          return this.#serial();
-        case "violation":
-          if (this.#violations++ < MAX_VIOLATIONS_LOGGED) {
-            this.#host.log(`The guest's driver broke ${data.device}: ${data.reason}`);
-          }
-          return;
-        case "failed":
-          this.#end("host", `The I/O thread failed: ${data.message}`);
-          return this.#stopped();
-        case "stopped":
-          return this.#stopped();
-      }
-    };
-    this.#onError(worker, "I/O");
-    worker.postMessage(spec);
+  /** How it ended, once nothing of it runs any more. */
+  get end(): GuestEnd | undefined {
+    return this.#end_;
   }
 
-  #startVcpu(worker: Worker, spec: VcpuSpec): void {
-    this.#running++;
-    worker.onmessage = ({ data }: MessageEvent<VcpuMessage>) => {
-      switch (data.kind) {
-        case "serial":
-          return this.#serial();
-        case "failed":
-          this.#end(data.reason, data.message);
-          return this.#stopped();
-        case "stopped":
-          this.#wakeIo();
-          return this.#stopped();
-      }
-    };
-    this.#onError(worker, `vCPU ${spec.id}`);
-    worker.postMessage(spec);
+  /** Why the guest does not run; null while it does. */
+  get pausedFor(): string | null {
+    return this.#pausedFor;
   }
 
-  #onError(worker: Worker, what: string): void {
-    worker.onerror = (event) => {
-      event.preventDefault();
-      this.#end("host", `The ${what} thread failed: ${event.message}`);
-      this.#stopped();
-    };
+  /** Does what threads and drivers asked for since the last time. */
+  look(): void {
+    this.#service.lookAtRequests();
+    this.#serial();
+    const { life } = this.#pc;
+    if (life.hasEnded && life.stopped === this.config.cpus) this.#over();
   }
 
-  #wakeIo(): void {
-    signal(this.#wakeIoFd);
+  #over(): void {
+    if (this.#end_) return;
+    this.#service.close();
+    this.#drainSerial();
+    const { life } = this.#pc;
+    const reason = life.reason ?? "host";
+    this.#end_ = { reason, message: life.message || DEFAULT_MESSAGES[reason] };
+  }
+
+  #violated(device: string, reason: string): void {
+    if (this.#violations++ < MAX_VIOLATIONS_LOGGED) {
+      this.#host.log(`The guest's driver broke ${device}: ${reason}`);
+    }
   }
 
   // A guest writes a byte at a time and each costs an exit: it must not also wake this thread for
@@ -221,38 +219,28 @@ export class Guest {
   #serial(): void {
     this.#host.serialRoom();
     if (this.#drainSerial() === 0 && this.#pc.serial.sleep()) return;
-    if (this.#serialTimer === undefined) {
-      this.#serialTimer = setTimeout(() => {
-        this.#serialTimer = undefined;
-        this.#serial();
-      }, SERIAL_PERIOD_MS);
-    }
+    if (this.#isLookingSoon) return;
+    this.#isLookingSoon = true;
+    this.#loop.after(SERIAL_PERIOD_MS, () => {
+      this.#isLookingSoon = false;
+      this.#serial();
+    });
   }
 
   #drainSerial(): number {
+    if (!this.#host.takesSerial()) return 0;
     const bytes = this.#pc.serial.transmit();
     if (bytes.length > 0) this.#host.serial(bytes);
     return bytes.length;
   }
 
   #end(reason: ExitReason, message: string): void {
-    if (this.#pc.life.end(reason)) this.#message = message;
-    this.#pc.life.kickAll();
-    this.#wakeIo();
+    const { life } = this.#pc;
+    life.end(reason, message);
+    life.kickAll();
+    signal(this.#wakeIoFd);
     // Should a thread hang in the kernel, the process ends without it.
-    setTimeout(() => this.#settleNow(), STOP_TIMEOUT_MS);
-  }
-
-  #stopped(): void {
-    if (--this.#running === 0) {
-      this.#drainSerial();
-      this.#settleNow();
-    }
-  }
-
-  #settleNow(): void {
-    const reason = this.#pc.life.reason ?? "host";
-    this.#settle({ reason, message: this.#message || DEFAULT_MESSAGES[reason] });
+    this.#loop.after(STOP_TIMEOUT_MS, () => this.#over());
   }
 
   /** Types at the serial port; how many of the bytes there was room for. */
@@ -262,6 +250,43 @@ export class Guest {
 
   pressPowerButton(): void {
     this.#pc.pressPowerButton();
+  }
+
+  /** Keeps the vCPUs out of the guest until {@linkcode resume}; the first reason is told. */
+  pause(reason: string): void {
+    if (this.#pausedFor !== null || this.#pc.life.hasEnded) return;
+    this.#pausedFor = reason;
+    this.#pc.life.hold();
+    this.#pc.life.kickAll();
+    this.#host.paused(reason);
+  }
+
+  /** Lets the guest go on. */
+  resume(): void {
+    if (this.#pausedFor === null) return;
+    this.#pausedFor = null;
+    this.#service.resumed();
+    // A device that still cannot go on has paused it again.
+    if (this.#pausedFor !== null) return;
+    this.#pc.life.release();
+    this.#host.paused(null);
+  }
+
+  /** What each device tells of itself, by the device's name. */
+  devices(): Record<string, Record<string, unknown>> {
+    return Object.fromEntries(
+      this.#pc.virtio.map(({ device }) => [device.name, device.report?.() ?? {}]),
+    );
+  }
+
+  /** Changes a device of the running guest; throws where there is none, or where it cannot. */
+  change(name: string, change: Readonly<Record<string, unknown>>): void {
+    const device = this.#pc.virtio.find(({ device }) => device.name === name)?.device;
+    if (!device) throw new RangeError(`Cannot change "${name}": the guest has no such device`);
+    if (!device.change) {
+      throw new TypeError(`Cannot change "${name}": nothing about it changes while a guest runs`);
+    }
+    device.change(change);
   }
 
   /** Ends the guest at once, as pulling the plug would. */

@@ -1,5 +1,5 @@
 /**
- * What the threads of a VMM tell each other about the guest's end: in the arena, so that any thread
+ * What the threads of a VMM tell each other about the guest's life: in the arena, so that any thread
  * can look at any time.
  *
  * @module
@@ -11,13 +11,23 @@ import type { ExitReason } from "./control.ts";
 
 export const MAX_CPUS = 8;
 
+/** Longer words about an end are cut, in bytes. */
+const MAX_MESSAGE = 1024;
+
 const Lifecycle = struct("lifecycle", {
   /** 0 while the guest runs, else 1 + the index of its {@linkcode REASONS}. */
   ended: ["i32", 1],
   /** Thread ids of the vCPU workers; 0 before one is ready and after it has stopped. */
   threads: ["i32", MAX_CPUS],
-  /** 1 once the vCPU workers may enter the guest. */
-  go: ["i32", 1],
+  /** How many vCPU workers have stopped for good. */
+  stopped: ["i32", 1],
+  /** 1 while vCPUs may not run the guest: before the start, and in a pause. */
+  held: ["i32", 1],
+  /** How many vCPUs wait until they are released. */
+  parked: ["i32", 1],
+  /** What there is to say about the end: its length in bytes, and UTF-8. */
+  message_length: ["i32", 1],
+  message: ["u8", MAX_MESSAGE],
 });
 
 const REASONS: readonly ExitReason[] = ["poweroff", "host", "refused", "crash", "reboot"];
@@ -29,9 +39,17 @@ export class GuestLife {
     this.#s = arena.place("vmm.lifecycle", Lifecycle);
   }
 
-  /** Ends the guest; the first reason counts. True if this was it. */
-  end(reason: ExitReason): boolean {
-    return Atomics.compareExchange(this.#s.ended, 0, 0, 1 + REASONS.indexOf(reason)) === 0;
+  /** Ends the guest; the first reason, and what was said with it, counts. True if this was it. */
+  end(reason: ExitReason, message = ""): boolean {
+    const isFirst = Atomics.compareExchange(this.#s.ended, 0, 0, 1 + REASONS.indexOf(reason)) === 0;
+    if (isFirst && message !== "") {
+      const bytes = new TextEncoder().encode(message).subarray(0, MAX_MESSAGE);
+      this.#s.message.set(bytes);
+      Atomics.store(this.#s.message_length, 0, bytes.length);
+    }
+    // Those who wait in a pause are to see it.
+    this.release();
+    return isFirst;
   }
 
   get hasEnded(): boolean {
@@ -42,21 +60,27 @@ export class GuestLife {
     return REASONS[Atomics.load(this.#s.ended, 0) - 1];
   }
 
-  /** By a vCPU worker: `thread` runs vCPU `id`; 0 when it has stopped. */
+  /** What was said about the end; empty where nothing was. */
+  get message(): string {
+    return new TextDecoder().decode(
+      this.#s.message.slice(0, Atomics.load(this.#s.message_length, 0)),
+    );
+  }
+
+  /** By a vCPU worker: `thread` runs vCPU `id`. */
   setThread(id: number, thread: number): void {
     Atomics.store(this.#s.threads, id, thread);
-    Atomics.notify(this.#s.threads, id);
   }
 
-  /** By a vCPU worker: returns when the guest may run. */
-  waitForStart(): void {
-    while (Atomics.load(this.#s.go, 0) === 0) Atomics.wait(this.#s.go, 0, 0);
+  /** By a vCPU worker: it does no more, whether or not it ever ran. */
+  setStopped(id: number): void {
+    Atomics.store(this.#s.threads, id, 0);
+    Atomics.add(this.#s.stopped, 0, 1);
   }
 
-  /** Lets the vCPU workers into the guest. */
-  start(): void {
-    Atomics.store(this.#s.go, 0, 1);
-    Atomics.notify(this.#s.go, 0);
+  /** How many vCPU workers have stopped for good. */
+  get stopped(): number {
+    return Atomics.load(this.#s.stopped, 0);
   }
 
   /** How many vCPU workers are ready to run or running. */
@@ -64,7 +88,34 @@ export class GuestLife {
     return this.#s.threads.reduce((n, thread) => n + (thread === 0 ? 0 : 1), 0);
   }
 
-  /** Gets every vCPU out of the guest; each then looks at {@linkcode hasEnded}. */
+  /** Keeps vCPUs out of the guest, or on their way out of it; see {@linkcode kickAll}. */
+  hold(): void {
+    Atomics.store(this.#s.held, 0, 1);
+  }
+
+  /** Lets vCPUs into the guest. */
+  release(): void {
+    Atomics.store(this.#s.held, 0, 0);
+    Atomics.notify(this.#s.held, 0);
+  }
+
+  get isHeld(): boolean {
+    return Atomics.load(this.#s.held, 0) === 1;
+  }
+
+  /** How many vCPUs wait for {@linkcode release}, none of them in the middle of an access. */
+  get parked(): number {
+    return Atomics.load(this.#s.parked, 0);
+  }
+
+  /** By a vCPU worker: returns when the guest may run, or has ended. */
+  park(): void {
+    Atomics.add(this.#s.parked, 0, 1);
+    while (this.isHeld && !this.hasEnded) Atomics.wait(this.#s.held, 0, 1);
+    Atomics.sub(this.#s.parked, 0, 1);
+  }
+
+  /** Gets every vCPU out of the guest; each then looks at {@linkcode hasEnded} and `isHeld`. */
   kickAll(): void {
     for (let id = 0; id < MAX_CPUS; id++) {
       const thread = Atomics.load(this.#s.threads, id);

@@ -18,12 +18,33 @@ Deno.test("the first reason to end is the one, in every thread", () => {
   }
 });
 
-Deno.test("a thread that may start does not wait, and one that has ended is not kicked", () => {
+Deno.test("what is said with the first reason is kept, what is too long is cut", () => {
   const [one, other] = threads();
-  one.start();
-  other.waitForStart();
+  assertEquals(other.message, "");
+  one.end("crash", "the reason, " + "é".repeat(2000));
+  one.end("host", "another");
+  assertEquals(other.message.startsWith("the reason, ééé"), true);
+  assertEquals(new TextEncoder().encode(other.message).length <= 1026, true);
+});
+
+Deno.test("a thread that may run does not wait, and one that has stopped is not kicked", () => {
+  const [one, other] = threads();
+  one.hold();
+  assert(other.isHeld);
+  one.release();
+  other.park();
   one.setThread(0, 2 ** 30);
+  assertEquals([other.threads, other.stopped, other.parked], [1, 0, 0]);
   other.kickAll();
-  one.setThread(0, 0);
+  one.setStopped(0);
   other.kickAll();
+  assertEquals([other.threads, other.stopped], [0, 1]);
+});
+
+Deno.test("an end releases those who are held", () => {
+  const [one, other] = threads();
+  one.hold();
+  one.end("poweroff");
+  other.park();
+  assert(other.hasEnded);
 });

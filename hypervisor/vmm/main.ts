@@ -9,8 +9,7 @@ import { parseConfig } from "./config/guest.ts";
 import { balloonFlag, memoryFlag, pinFlags } from "./config/memory_flags.ts";
 import { NET_FLAG_HELP, netFromFlag } from "./config/net.ts";
 import { EXIT_CODES } from "./control.ts";
-import { runInForeground } from "./foreground.ts";
-import { runUnderControl } from "./control_server.ts";
+import { runGuest } from "./run.ts";
 
 const USAGE = `Runs one guest.
 
@@ -19,7 +18,7 @@ In the foreground, its serial port on this terminal (Ctrl-] ends it):
                 [--net TAP[,OPTION]...]... [--cmdline TEXT] [--cpus 1] [--name NAME]
                 [--memory 512M[,huge-pages=transparent|2M|1G][,mergeable][,hotplug=2G[,requested=1G]]]
                 [--balloon 0M[,no-deflate-on-oom][,no-reporting]] [--pin VCPU,CPU[+CPU]...]...
-                [--hotplug-ports 0]
+                [--hotplug-ports 0] [--control SOCKET]
 
 ${NET_FLAG_HELP}
 
@@ -42,7 +41,7 @@ const STRINGS = [
 ];
 const LISTS = ["disk", "net", "pin"];
 
-function main(args: string[]): Promise<number> {
+function main(args: string[]): number {
   const unknown: string[] = [];
   const flags = parseArgs(args, {
     string: [...STRINGS, ...LISTS],
@@ -55,14 +54,14 @@ function main(args: string[]): Promise<number> {
   });
   if (flags.help) {
     console.log(USAGE);
-    return Promise.resolve(0);
+    return 0;
   }
   if (unknown.length > 0) throw new ConfigError(`Cannot use "${unknown[0]}": see --help`);
   if (flags.config !== undefined) {
     if (!flags.control) throw new ConfigError("Cannot use --config without --control SOCKET");
-    return runUnderControl(readConfig(flags.config), flags.control);
+    return runGuest(readConfig(flags.config), { socket: flags.control, hasTerminal: false });
   }
-  return runInForeground(parseConfig({
+  const config = parseConfig({
     name: flags.name || "guest",
     kernel: flags.kernel,
     initrd: flags.initrd,
@@ -74,7 +73,8 @@ function main(args: string[]): Promise<number> {
     disks: flags.disk.map(disk),
     nets: flags.net.map(netFromFlag),
     hotplugPorts: Number(flags["hotplug-ports"] ?? "0"),
-  }));
+  });
+  return runGuest(config, { socket: flags.control, hasTerminal: true });
 }
 
 function readConfig(path: string) {
@@ -106,7 +106,7 @@ function disk(text: string) {
 if (import.meta.main) {
   let code: number;
   try {
-    code = await main(Deno.args);
+    code = main(Deno.args);
   } catch (error) {
     console.error((error as Error).message);
     code = error instanceof ConfigError ? EXIT_CODES.refused : EXIT_CODES.host;

@@ -31,7 +31,7 @@ export interface PcSpec {
   arena: SharedArrayBuffer;
   memory: MemorySpec;
   vmFd: number;
-  /** An eventfd on which the I/O worker waits. */
+  /** An eventfd on which the main loop waits. */
   wakeIoFd: number;
   physicalBits: number;
   devices: DeviceSpec[];
@@ -58,6 +58,8 @@ export class Pc {
   readonly virtio: VirtioPci[] = [];
   readonly slots: readonly Slot[];
   readonly memory: GuestMemory;
+  /** An eventfd that wakes the main loop. */
+  readonly wakeIoFd: number;
   readonly #interrupts: Interrupts;
   readonly #pci: PciRoot;
   readonly #rtc: RtcMc146818;
@@ -65,10 +67,12 @@ export class Pc {
   readonly #notify: { fds: Int32Array; queues: number }[] = [];
 
   constructor(spec: PcSpec, host: PcHost) {
+    this.wakeIoFd = spec.wakeIoFd;
     const arena = this.arena = new Arena(spec.arena);
     const vm = new Vm(spec.vmFd);
-    this.lock = new Lock(arena, "vmm.lock");
+    // First, so that a thread that cannot build a PC can still say so.
     this.life = new GuestLife(arena);
+    this.lock = new Lock(arena, "vmm.lock");
     this.memory = guestMemory(arena, spec.memory);
     this.#interrupts = new Interrupts(arena, vm);
     this.#pci = new PciRoot(arena);

@@ -133,7 +133,7 @@ test("whatever a guest does to ports and registers, its VMM does not stumble", (
           bus.write(at.address, size, value % 2 ** (8 * size));
           const read = bus.read(at.address, size);
           assert(Number.isInteger(read) && read >= 0 && read <= 0xFFFF_FFFF);
-          // The I/O thread would stop what is to be reset.
+          // The main loop would stop what is to be reset.
           for (const transport of pc.virtio) {
             if (transport.pending === "reset") transport.resetDone();
           }

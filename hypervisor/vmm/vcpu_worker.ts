@@ -7,11 +7,14 @@
 import { KVM_EXIT, KVM_EXIT_IO_OUT, RUN } from "../kvm/ioctls.ts";
 import type { CpuidEntry } from "../kvm/kvm.ts";
 import { Vcpu } from "../kvm/vcpu.ts";
+import { Arena } from "../machine/arena.ts";
 import type { Bus } from "../machine/bus.ts";
 import { setUpBootVcpu, setUpVcpu } from "../machine/cpu/setup.ts";
 import { pinThread } from "../sys/affinity.ts";
 import { EAGAIN, EFAULT, EINTR, errno, SysError } from "../sys/errno.ts";
+import { signal } from "../sys/eventfd.ts";
 import { blockKick, drainKick, nameThread, threadId } from "../sys/threads.ts";
+import { GuestLife } from "./lifecycle.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 
 export interface VcpuSpec {
@@ -26,25 +29,22 @@ export interface VcpuSpec {
   cpus?: readonly number[];
 }
 
-export type VcpuMessage =
-  | { kind: "serial" }
-  | { kind: "stopped"; id: number }
-  | { kind: "failed"; id: number; reason: "crash" | "host"; message: string };
-
 /** The guest's CPU cannot go on; everything else that is thrown is the VMM's or the host's failure. */
 class GuestCrash extends Error {}
 
-const post = (message: VcpuMessage) => self.postMessage(message);
-
+// The main thread sleeps in epoll and gets no messages: what it must know is in the arena, and it is
+// woken to look there.
 self.onmessage = ({ data }: MessageEvent<VcpuSpec>) => {
+  const life = new GuestLife(new Arena(data.pc.arena));
   try {
     runVcpu(data);
-    post({ kind: "stopped", id: data.id });
   } catch (error) {
-    const crash = error instanceof GuestCrash;
-    const message = crash ? error.message : String((error as Error)?.stack ?? error);
-    post({ kind: "failed", id: data.id, reason: crash ? "crash" : "host", message });
+    if (error instanceof GuestCrash) life.end("crash", error.message);
+    else life.end("host", `vCPU ${data.id} failed: ${(error as Error)?.stack ?? error}`);
+    life.kickAll();
   }
+  life.setStopped(data.id);
+  signal(data.pc.wakeIoFd);
   self.close();
 };
 
@@ -56,7 +56,7 @@ function runVcpu(spec: VcpuSpec): void {
       pc.life.end(reason);
       pc.life.kickAll();
     },
-    serialReady: () => post({ kind: "serial" }),
+    serialReady: () => signal(spec.pc.wakeIoFd),
   });
   const vcpu = new Vcpu(spec.fd, spec.runSize);
   // A kick must be pending, not lost, when it comes between two entries into the guest.
@@ -65,12 +65,18 @@ function runVcpu(spec: VcpuSpec): void {
   setUpVcpu(vcpu, spec.cpuid);
   if (spec.entry !== null) setUpBootVcpu(vcpu, spec.entry);
   pc.life.setThread(spec.id, threadId());
-  pc.life.waitForStart();
-  try {
-    while (!pc.life.hasEnded) enter(pc, vcpu, spec.id);
-  } finally {
-    pc.life.setThread(spec.id, 0);
+  // Until everybody is ready.
+  pc.life.park();
+  while (!pc.life.hasEnded) {
+    if (pc.life.isHeld) pause(pc, vcpu);
+    else enter(pc, vcpu, spec.id);
   }
+}
+
+function pause(pc: Pc, vcpu: Vcpu): void {
+  signal(pc.wakeIoFd);
+  pc.life.park();
+  vcpu.tellPaused();
 }
 
 function enter(pc: Pc, vcpu: Vcpu, id: number): void {

@@ -59,7 +59,7 @@ const REQUEST_NAMES = ["none", "activate", "reset"] as const;
 /** Words that two threads write are changed with Atomics only: status, request, generation. */
 const VirtioPciV1 = struct("virtio_pci", {
   status: ["i32", 1],
-  /** What the I/O worker is to do. */
+  /** What the main loop is to do. */
   request: ["i32", 1],
   config_generation: ["i32", 1],
   device_feature_select: "u32",
@@ -222,7 +222,7 @@ export class CommonConfig {
     const now = Atomics.load(s.status, 0);
     if (value === 0) {
       if (now === 0) return;
-      // The status reads 0 once the I/O worker has stopped (section 4.1.4.3.2).
+      // The status reads 0 once the main loop has stopped (section 4.1.4.3.2).
       Atomics.store(s.request, 0, REQUEST.RESET);
       this.#wakeIo();
       return;
@@ -247,7 +247,7 @@ export class CommonConfig {
       this.accepted(VIRTIO_F.VERSION_1);
   }
 
-  // What follows is for the I/O worker.
+  // What follows is for the main loop.
 
   get pending(): typeof REQUEST_NAMES[number] {
     return REQUEST_NAMES[Atomics.load(this.#s.request, 0)];

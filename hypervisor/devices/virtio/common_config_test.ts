@@ -180,7 +180,7 @@ Deno.test("a vector that cannot be had reads back as none", () => {
   }
 });
 
-Deno.test("DRIVER_OK asks the I/O thread to activate, and a reset is done when that says so", () => {
+Deno.test("DRIVER_OK asks the main loop to activate, and a reset is done when that says so", () => {
   const { upTo, status, wakes, io, common, read } = config();
   upTo(0xF);
   const worker = io();

@@ -1,9 +1,9 @@
 /**
  * What a virtio device is to its transport.
  *
- * Each vCPU worker and the I/O worker constructs the same device objects over the same arena. The
+ * Each vCPU worker and the main loop constructs the same device objects over the same arena. The
  * vCPU workers call {@linkcode VirtioDevice.readConfig} and `writeConfig` under the bus lock; the
- * I/O worker calls `activate`, `notify` and `reset`. What both must see lies in the arena.
+ * main loop calls `activate`, `notify` and `reset`. What both must see lies in the arena.
  *
  * @module
  */
@@ -30,11 +30,13 @@ export const VIRTIO_F = {
   RING_PACKED: 34,
 } as const;
 
-/** How the I/O worker gets at what surrounds a device. */
+/** How the main loop gets at what surrounds a device. */
 export interface DeviceHost {
   readonly memory: GuestMemory;
-  /** Calls `ready` from the I/O loop when `fd` is readable, level-triggered, until {@linkcode unwatch}. */
+  /** Calls `ready` from the main loop when `fd` is readable, level-triggered, until {@linkcode unwatch}. */
   watch(fd: number, ready: () => void): void;
+  /** Whether a watched descriptor is watched until it can be read (at first, only that) or written to. */
+  want(fd: number, interest: { read: boolean; write: boolean }): void;
   unwatch(fd: number): void;
   /** Raises queue `index`'s interrupt (its MSI-X vector's eventfd). */
   interruptQueue(index: number): void;
@@ -47,7 +49,7 @@ export interface DeviceHost {
   /** Tells the driver that the device's configuration has changed (virtio 1.2, section 2.5). */
   configChanged(): void;
   /**
-   * Calls `action` once from the I/O loop, `ms` milliseconds from now; the function that is returned
+   * Calls `action` once from the main loop, `ms` milliseconds from now; the function that is returned
    * cancels it. For what waits, such as a rate limit: an idle device has no timer.
    */
   after(ms: number, action: () => void): () => void;
@@ -74,28 +76,28 @@ export interface VirtioDevice {
   writeConfig(offset: number, size: number, value: number): void;
   /**
    * True when a kernel back-end (vhost) takes the notifications, or the device watches them itself: the
-   * I/O loop then leaves them alone.
+   * main loop then leaves them alone.
    */
   readonly offloaded?: boolean;
   /**
-   * In the I/O worker, at DRIVER_OK: the configuration is frozen until `reset`.
+   * By the main loop, at DRIVER_OK: the configuration is frozen until `reset`.
    * `queues[i]` is null for a queue that the driver did not enable.
    */
   activate(
     host: DeviceHost,
     setup: { queues: readonly (QueueSetup | null)[]; features: ReadonlySet<number> },
   ): void;
-  /** In the I/O worker: the guest notified queue `index`; drain it. */
+  /** By the main loop: the guest notified queue `index`; drain it. */
   notify(index: number): void;
   /**
-   * In the I/O worker, at any time after the start: changes what can be changed while the guest runs
+   * By the main loop, at any time after the start: changes what can be changed while the guest runs
    * (a size, a limit, a link); throws a TypeError or RangeError that names what is wrong.
    */
   change?(change: Readonly<Record<string, unknown>>): void;
-  /** In the I/O worker: what the device tells of itself, such as counters; plain JSON. */
+  /** By the main loop: what the device tells of itself, such as counters; plain JSON. */
   report?(): Record<string, unknown>;
-  /** In the I/O worker: the guest goes on after {@linkcode DeviceHost.pause}. */
+  /** By the main loop: the guest goes on after {@linkcode DeviceHost.pause}. */
   resumed?(): void;
-  /** In the I/O worker: stop, let nothing in flight touch guest memory afterwards, forget. */
+  /** By the main loop: stop, let nothing in flight touch guest memory afterwards, forget. */
   reset(): void;
 }

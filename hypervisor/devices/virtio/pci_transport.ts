@@ -1,8 +1,8 @@
 /**
  * virtio over PCI (virtio 1.2, section 4.1): the registers through which a driver configures a
- * device, and the hand-over of its queues to the I/O worker.
+ * device, and the hand-over of its queues to the main loop.
  *
- * Registers are accessed by vCPU workers under the bus lock. Queues are served by the I/O worker: a
+ * Registers are accessed by vCPU workers under the bus lock. Queues are served by the main loop: a
  * driver's notification is an ioeventfd, so it never comes here.
  *
  * @module
@@ -34,7 +34,7 @@ export interface TransportOptions {
   /** Where the BAR lies at power-on. */
   base: number;
   device: VirtioDevice;
-  /** Tells the I/O worker to look at {@linkcode VirtioPci.pending}. */
+  /** Tells the main loop to look at {@linkcode VirtioPci.pending}. */
   wakeIo: () => void;
   /** An eventfd per queue that the driver's notifications signal. */
   notifyFds: Int32Array;
@@ -127,9 +127,9 @@ export class VirtioPci {
     });
   }
 
-  // What follows is for the I/O worker.
+  // What follows is for the main loop.
 
-  /** What the driver asked of the I/O worker since; "none" where nothing. */
+  /** What the driver asked of the main loop since; "none" where nothing. */
   get pending(): "none" | "activate" | "reset" {
     return this.#common.pending;
   }

@@ -200,7 +200,7 @@ Deno.test("the configuration window does nothing where it is set to nonsense", (
   assertEquals(device.writes, []);
 });
 
-Deno.test("a driver's set-up reaches the I/O thread: queues, features, interrupts, reset", () => {
+Deno.test("a driver's set-up reaches the main loop: queues, features, interrupts, reset", () => {
   const { fake, memory, decode, transport, wakes } = pc();
   decode(true);
   const write = (offset: number, size: number, value: number) =>

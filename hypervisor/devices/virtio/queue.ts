@@ -1,5 +1,5 @@
 /**
- * The split virtqueue (virtio 1.2, section 2.7) as the I/O worker sees it.
+ * The split virtqueue (virtio 1.2, section 2.7) as the main loop sees it.
  *
  * Everything here was written by the guest and may change while it is read, so each descriptor is
  * read once, and what {@linkcode VirtQueue.pop} answers with is checked: segments lie whole in RAM,

@@ -163,7 +163,9 @@ export class VmmProcess {
         polls = 0;
         for await (const event of readEvents(control)) {
           if (event.event === "state") listener.state(event.state);
-          else this.#said = { reason: event.reason, message: event.message };
+          else if (event.event === "exit") {
+            this.#said = { reason: event.reason, message: event.message };
+          }
         }
       } catch (error) {
         // What this process may not do, it will not be able to do later either.

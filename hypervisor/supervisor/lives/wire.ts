@@ -31,6 +31,8 @@ export const ResponseMessage = z.union([
 
 export const EventMessage = z.discriminatedUnion("event", [
   z.object({ event: z.literal("state"), state: z.enum(STATES) }),
+  z.object({ event: z.literal("paused"), reason: Message }),
+  z.object({ event: z.literal("resumed") }),
   z.object({ event: z.literal("exit"), reason: z.enum(REASONS), message: Message }),
 ]);
 

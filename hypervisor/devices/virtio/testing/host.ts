@@ -1,5 +1,5 @@
 /**
- * An I/O worker for tests: a {@linkcode DeviceHost} that counts what the device does and runs its loop
+ * A main loop for tests: a {@linkcode DeviceHost} that counts what the device does and runs its loop
  * by hand.
  *
  * @module
@@ -50,6 +50,10 @@ export class TestHost implements DeviceHost, Disposable {
     this.#epoll.remove(fd);
   }
 
+  want(fd: number, interest: { read: boolean; write: boolean }): void {
+    this.#epoll.change(fd, interest);
+  }
+
   get watched(): number {
     return this.#watches.size;
   }
@@ -66,7 +70,7 @@ export class TestHost implements DeviceHost, Disposable {
     return this.#notifyFds[index];
   }
 
-  /** As the I/O worker does: the device is stopped before this returns. */
+  /** As the main loop does: the device is stopped before this returns. */
   needsReset(reason: string): void {
     this.failures.push(reason);
     this.device?.reset();

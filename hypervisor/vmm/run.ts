@@ -1,0 +1,83 @@
+/**
+ * Runs one guest until its end, on this terminal, under a supervisor's control, or both.
+ *
+ * @module
+ */
+import { take } from "../sys/eventfd.ts";
+import { SIGHUP, SIGINT, signalEventfd, SIGTERM } from "../sys/signal_events.ts";
+import { ConfigError } from "./config/fields.ts";
+import { EXIT_CODES, type GuestConfig } from "./control.ts";
+import { ControlServer } from "./control_server.ts";
+import { EventLoop } from "./event_loop.ts";
+import { Guest, type GuestEnd, type GuestHost } from "./guest.ts";
+import { Terminal } from "./terminal.ts";
+
+export interface RunOptions {
+  /** Where to listen for a supervisor (control.ts). */
+  socket?: string;
+  /** Whether the guest's serial port is this terminal; how it ended is said there too. */
+  hasTerminal: boolean;
+}
+
+/** Runs the guest; the process's exit code. */
+export function runGuest(config: GuestConfig, options: RunOptions): number {
+  const { socket, hasTerminal } = options;
+  const loop = new EventLoop();
+  const terminal = hasTerminal ? new Terminal(loop) : undefined;
+  const server = socket === undefined ? undefined : new ControlServer(socket, { loop });
+  const hosts = [terminal, server].filter((host) => host !== undefined);
+  let end: GuestEnd;
+  try {
+    const guest = new Guest(config, { loop, host: together(hosts) });
+    endPolitely(guest, loop);
+    terminal?.attach(guest);
+    server?.listen(guest);
+    loop.run(() => guest.end !== undefined);
+    end = guest.end!;
+  } catch (error) {
+    // Without anybody who could be told, it is the caller's.
+    if (!socket) throw error;
+    const message = (error as Error).message;
+    // The last line on stderr is the error for people.
+    console.error(message);
+    end = { reason: error instanceof ConfigError ? "refused" : "host", message };
+    leaveWord(socket, end);
+    return EXIT_CODES[end.reason];
+  }
+  server?.close(end);
+  if (socket) leaveWord(socket, end);
+  terminal?.close(end.message);
+  return EXIT_CODES[end.reason];
+}
+
+/** A polite end first; the second signal pulls the plug. */
+function endPolitely(guest: Guest, loop: EventLoop): void {
+  const fd = signalEventfd([SIGTERM, SIGINT, SIGHUP]);
+  let asked = 0;
+  loop.watch(fd, () => {
+    if (asked === 0) guest.pressPowerButton();
+    asked += take(fd);
+    if (asked > 1) guest.kill();
+  });
+}
+
+function together(hosts: readonly GuestHost[]): GuestHost {
+  return {
+    serial: (bytes) => hosts.forEach((host) => host.serial(bytes)),
+    takesSerial: () => hosts.every((host) => host.takesSerial()),
+    serialRoom: () => hosts.forEach((host) => host.serialRoom()),
+    log: (line) => hosts.forEach((host) => host.log(line)),
+    paused: (reason) => hosts.forEach((host) => host.paused(reason)),
+  };
+}
+
+/** Says in `exit.json` beside the socket how it ended: old or new, never half. */
+function leaveWord(socket: string, end: GuestEnd): void {
+  const path = socket.replace(/[^/]*$/, "exit.json");
+  const temporary = `${path}.new`;
+  const file = Deno.openSync(temporary, { write: true, create: true, truncate: true });
+  file.writeSync(new TextEncoder().encode(JSON.stringify(end)));
+  file.syncSync();
+  file.close();
+  Deno.renameSync(temporary, path);
+}
