@@ -68,7 +68,11 @@ function memory(value: unknown, guest: { memoryMiB: number }): MemoryConfig {
       max: MAX_HOTPLUG_MIB,
     });
     if (config.hotplugMiB % HOTPLUG_STEP_MIB !== 0) {
-      refuse("the memory's hotplugMiB", m.hotplugMiB, `a multiple of ${HOTPLUG_STEP_MIB}`);
+      refuse(
+        "the memory's hotplugMiB",
+        m.hotplugMiB,
+        `it must be a multiple of ${HOTPLUG_STEP_MIB}`,
+      );
     }
   }
   if (m.requestedMiB !== undefined) {
