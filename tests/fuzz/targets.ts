@@ -6,6 +6,12 @@
 import fc from "fast-check";
 import { blockCase, checkBlockCase } from "../../hypervisor/devices/virtio/testing/block_case.ts";
 import {
+  balloonCase,
+  checkBalloonCase,
+  checkMemCase,
+  memCase,
+} from "../../hypervisor/devices/virtio/testing/memory_case.ts";
+import {
   checkNoiseCase,
   checkQueueCase,
   noiseCase,
@@ -34,6 +40,8 @@ export const TARGETS: Record<string, (options: FuzzOptions) => fc.RunDetails<any
   queue: target(queueCase, checkQueueCase),
   noise: target(noiseCase, checkNoiseCase),
   root_port: target(rootPortCase, checkRootPortCase),
+  balloon: target(balloonCase, checkBalloonCase),
+  mem: target(memCase, checkMemCase),
   block: target(blockCase, (one) => checkBlockCase(one, "io_uring")),
   block_sync: target(blockCase, (one) => checkBlockCase(one, "sync")),
 };
