@@ -24,8 +24,13 @@ export const MAX_LINE_BYTES = 64 * 1024;
 export interface GuestConfig {
   /** Shown in errors and as the process's title. */
   name: string;
-  /** bzImage. */
+  /** A bzImage, or an ELF vmlinux with a PVH entry (CONFIG_PVH). */
   kernel: string;
+  /**
+   * A folder where bzImages are kept unpacked, so that a guest does not unpack its kernel at every
+   * boot; made if it is missing. Without it, which is the default, a bzImage unpacks itself.
+   */
+  kernelCache?: string;
   initrd?: string;
   cmdline: string;
   /** MiB, 128 to 1048576. */

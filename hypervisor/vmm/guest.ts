@@ -151,8 +151,9 @@ export class Guest {
       ...config,
       physicalBits: bits,
       numa: numaTopology(config),
+      log: (line) => this.#host.log(line),
     });
-    writeDescriptorTables(pc.memory);
+    writeDescriptorTables(pc.memory, boot.mode);
     pc.memory.slots.forEach((region, slot) =>
       vm.setMemoryRegion(slot, {
         guest: region.guest,
@@ -174,7 +175,7 @@ export class Guest {
         fd,
         runSize,
         cpuid,
-        entry: id === 0 ? boot.entry : null,
+        boot: id === 0 ? boot : null,
         cpus: config.cpuAffinity?.[id],
       };
     });

@@ -18,7 +18,7 @@ In the foreground, its serial port on this terminal (Ctrl-] ends it):
                 [--net TAP[,OPTION]...]... [--cmdline TEXT] [--cpus 1] [--name NAME]
                 [--memory 512M[,huge-pages=transparent|2M|1G][,mergeable][,hotplug=2G[,requested=1G]]]
                 [--balloon 0M[,no-deflate-on-oom][,no-reporting]] [--pin VCPU,CPU[+CPU]...]...
-                [--hotplug-ports 0] [--control SOCKET]
+                [--hotplug-ports 0] [--kernel-cache FOLDER] [--control SOCKET]
 
 ${NET_FLAG_HELP}
 
@@ -29,6 +29,7 @@ Exit code: ${Object.entries(EXIT_CODES).map(([k, v]) => `${v} ${k}`).join(", ")}
 
 const STRINGS = [
   "kernel",
+  "kernel-cache",
   "initrd",
   "cmdline",
   "memory",
@@ -64,6 +65,7 @@ function main(args: string[]): number {
   const config = parseConfig({
     name: flags.name || "guest",
     kernel: flags.kernel,
+    kernelCache: flags["kernel-cache"],
     initrd: flags.initrd,
     cmdline: flags.cmdline ?? "console=ttyS0",
     ...memoryFlag(flags.memory ?? "512M"),

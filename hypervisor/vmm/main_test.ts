@@ -1,6 +1,12 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { zstdCompressSync } from "node:zlib";
 import { EXIT_CODES } from "./control.ts";
-import { type TinyKernel, tinyKernel } from "./testing/tiny_kernel.ts";
+import {
+  type TinyKernel,
+  tinyKernel,
+  tinyPackedKernel,
+  tinyPvhKernel,
+} from "./testing/tiny_kernel.ts";
 import { endOf, Folder, HAS_KVM, runVmm, startVmm } from "./testing/vmm_process.ts";
 
 const test = (name: string, body: () => Promise<void>) =>
@@ -30,6 +36,37 @@ test("a guest may have as much as the limits say, and RAM above the hole", async
   const args = ["--kernel", kernel, "--initrd", disk, ...size, ...disks.flat()];
   const { code, serial, errors } = await runVmm(args);
   assertEquals([code, serial], [EXIT_CODES.poweroff, "hello\n"], errors);
+});
+
+test("a vmlinux is entered by PVH, with its start info", async () => {
+  using folder = new Folder();
+  const kernel = folder.file("vmlinux", tinyPvhKernel("poweroff"));
+  const { code, serial, errors } = await runVmm(["--kernel", kernel, "--memory", "128M"]);
+  assertEquals([code, serial], [EXIT_CODES.poweroff, "hello\n"], errors);
+});
+
+test("a bzImage from the cache does not unpack itself; without a cache, or packed oddly, it does", async () => {
+  using folder = new Folder();
+  const cache = `${folder.path}/cache`;
+  const kernel = folder.file("kernel", tinyPackedKernel((bytes) => zstdCompressSync(bytes)));
+  const odd = folder.file("odd", tinyPackedKernel((bytes) => bytes.map((byte) => byte ^ 0xFF)));
+  const run = (path: string, ...more: string[]) =>
+    runVmm(["--kernel", path, "--memory", "128M", ...more]);
+  const first = await run(kernel, "--kernel-cache", cache);
+  const ends = await Promise.all([
+    run(kernel, "--kernel-cache", cache),
+    run(kernel),
+    run(odd, "--kernel-cache", cache),
+  ]);
+  const [second, without, third] = ends;
+  assertEquals(
+    [first, second, without, third].map(({ code, serial }) => [code, serial]),
+    [[0, "hello\n"], [0, "hello\n"], [0, "slow\n"], [0, "slow\n"]],
+    first.errors,
+  );
+  assertStringIncludes(third.errors, "packed in a way that is not known; it unpacks itself");
+  const kept = [...Deno.readDirSync(cache)].filter(({ name }) => name.endsWith(".vmlinux"));
+  assertEquals(kept.length, 1);
 });
 
 test("string instructions, PCI configuration and slots without a device answer as a PC's", async () => {

@@ -8,6 +8,7 @@ import { KVM_EXIT, KVM_EXIT_IO_OUT, RUN } from "../kvm/ioctls.ts";
 import type { CpuidEntry } from "../kvm/kvm.ts";
 import { Vcpu } from "../kvm/vcpu.ts";
 import { Arena } from "../machine/arena.ts";
+import type { BootEntry } from "../machine/boot/plan.ts";
 import type { Bus } from "../machine/bus.ts";
 import { setUpBootVcpu, setUpVcpu } from "../machine/cpu/setup.ts";
 import { pinThread } from "../sys/affinity.ts";
@@ -23,8 +24,8 @@ export interface VcpuSpec {
   fd: number;
   runSize: number;
   cpuid: CpuidEntry[];
-  /** The first instruction's address, for the boot processor. */
-  entry: number | null;
+  /** Where it starts, for the boot processor. */
+  boot: BootEntry | null;
   /** The host's CPUs to run on; any without. */
   cpus?: readonly number[];
 }
@@ -63,7 +64,7 @@ function runVcpu(spec: VcpuSpec): void {
   blockKick();
   vcpu.unmaskSignalsInGuest();
   setUpVcpu(vcpu, spec.cpuid);
-  if (spec.entry !== null) setUpBootVcpu(vcpu, spec.entry);
+  if (spec.boot !== null) setUpBootVcpu(vcpu, spec.boot);
   pc.life.setThread(spec.id, threadId());
   // Until everybody is ready.
   pc.life.park();

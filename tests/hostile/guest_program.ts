@@ -10,7 +10,7 @@
 import { ACPI_PORT } from "../../hypervisor/machine/acpi/tables.ts";
 import { S5_SLEEP_TYPE } from "../../hypervisor/machine/acpi/dsdt.ts";
 import { ECAM, PORT } from "../../hypervisor/machine/address_map.ts";
-import { BOOT } from "../../hypervisor/machine/boot/load.ts";
+import { BOOT } from "../../hypervisor/machine/boot/plan.ts";
 import { bzImage } from "../../hypervisor/machine/testing/bzimage.ts";
 import { MachineCode, type Size } from "./machine_code.ts";
 

@@ -12,6 +12,7 @@ const FIELD = {
   HEADER: 0x202,
   VERSION: 0x206,
   TYPE_OF_LOADER: 0x210,
+  LOADFLAGS: 0x211,
   RAMDISK_IMAGE: 0x218,
   RAMDISK_SIZE: 0x21C,
   CMD_LINE_PTR: 0x228,
@@ -19,6 +20,8 @@ const FIELD = {
   KERNEL_ALIGNMENT: 0x230,
   XLOADFLAGS: 0x236,
   CMDLINE_SIZE: 0x238,
+  PAYLOAD_OFFSET: 0x248,
+  PAYLOAD_LENGTH: 0x24C,
   PREF_ADDRESS: 0x258,
   INIT_SIZE: 0x260,
 } as const;
@@ -31,6 +34,10 @@ const XLF_KERNEL_64 = 1;
 /** In the protected-mode part: where 64-bit code begins. */
 const ENTRY_64 = 0x200;
 const SECTOR = 512;
+/** Linux maps itself in pages of 2 MiB. */
+const MIN_ALIGNMENT = 2 ** 21;
+/** In LOADFLAGS: the kernel does not run where it is linked to. */
+const KASLR_FLAG = 1 << 1;
 /** How much of the file {@linkcode parseBzImage} needs. */
 export const BZIMAGE_HEADER_BYTES = 0x1000;
 /** Where the protected-mode part is loaded. */
@@ -39,6 +46,10 @@ export const KERNEL_ADDRESS = 0x10_0000;
 export interface BzImage {
   /** From the start of the file to the protected-mode part, and that part's length. */
   readonly payload: { readonly offset: number; readonly length: number };
+  /** The packed kernel, from the start of the file; of no length if it does not say. */
+  readonly packed: { readonly offset: number; readonly length: number };
+  /** What an address at which the kernel runs is a multiple of, a power of two. */
+  readonly alignment: number;
   /** The setup header, as it is copied into the zero page at 0x1F1. */
   readonly setupHeader: Uint8Array;
   /** Guest physical address of the first instruction. */
@@ -84,9 +95,15 @@ export function parseBzImage(head: Uint8Array, fileLength: number): BzImage {
   }
   const pref = Number(view.getBigUint64(FIELD.PREF_ADDRESS, true));
   const initSize = view.getUint32(FIELD.INIT_SIZE, true);
+  const packedOffset = view.getUint32(FIELD.PAYLOAD_OFFSET, true);
+  const packedLength = view.getUint32(FIELD.PAYLOAD_LENGTH, true);
+  const inside = packedOffset + packedLength <= length;
+  const alignment = view.getUint32(FIELD.KERNEL_ALIGNMENT, true);
   const headerEnd = FIELD.JUMP + 2 + head[FIELD.JUMP + 1];
   return {
     payload: { offset, length },
+    packed: { offset: offset + packedOffset, length: inside ? packedLength : 0 },
+    alignment: Math.max(MIN_ALIGNMENT, alignment),
     setupHeader: head.slice(SETUP_HEADER, Math.min(headerEnd, 0x290)),
     entry: KERNEL_ADDRESS + ENTRY_64,
     end: Math.max(KERNEL_ADDRESS + length, Math.max(pref, KERNEL_ADDRESS) + initSize),
@@ -100,6 +117,8 @@ export interface ZeroPageOptions {
   initrd: { address: number; length: number } | null;
   rsdp: number;
   e820: readonly E820Entry[];
+  /** The kernel was moved to a random address; it then also puts its own areas at random ones. */
+  randomized?: boolean;
 }
 
 export interface E820Entry {
@@ -118,6 +137,7 @@ export function zeroPage(image: BzImage, options: ZeroPageOptions): Uint8Array {
   const view = new DataView(page.buffer);
   page.set(image.setupHeader, SETUP_HEADER);
   view.setUint8(FIELD.TYPE_OF_LOADER, LOADER_UNDEFINED);
+  if (options.randomized) page[FIELD.LOADFLAGS] |= KASLR_FLAG;
   view.setUint32(FIELD.CMD_LINE_PTR, options.cmdline, true);
   view.setUint32(FIELD.RAMDISK_IMAGE, options.initrd?.address ?? 0, true);
   view.setUint32(FIELD.RAMDISK_SIZE, options.initrd?.length ?? 0, true);

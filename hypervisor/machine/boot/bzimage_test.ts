@@ -10,6 +10,8 @@ Deno.test("an image says where its kernel lies, where it starts and how far it u
   const file = bzImage({ code: new Uint8Array(100), setupSects: 3 });
   assertEquals({ ...parse(file), setupHeader: 0 }, {
     payload: { offset: 2048, length: file.length - 2048 },
+    packed: { offset: 2048, length: 0 },
+    alignment: 2 ** 21,
     setupHeader: 0,
     entry: 0x10_0200,
     end: 0x110_0000,

@@ -7,26 +7,12 @@ import { acpiTables, RSDP_ADDRESS } from "../acpi/tables.ts";
 import { ECAM, ecamLength, MAX_HOTPLUG_PORTS } from "../address_map.ts";
 import type { GuestMemory } from "../memory.ts";
 import type { NumaTopology } from "../numa.ts";
-import {
-  BZIMAGE_HEADER_BYTES,
-  type E820Entry,
-  KERNEL_ADDRESS,
-  parseBzImage,
-  zeroPage,
-} from "./bzimage.ts";
+import { BootFile } from "./boot_file.ts";
+import { BZIMAGE_HEADER_BYTES, type E820Entry } from "./bzimage.ts";
+import { isElf } from "./elf.ts";
+import { planBzImage, planElf } from "./kernels.ts";
+import { BOOT, type BootEntry, type KernelPlan } from "./plan.ts";
 import { RESET_VECTOR, resetVector } from "./reset_vector.ts";
-
-/** Guest physical addresses of what the boot needs below 640 KiB. */
-export const BOOT = {
-  GDT: 0x500,
-  IDT: 0x520,
-  ZERO_PAGE: 0x7000,
-  STACK: 0x8FF0,
-  PML4: 0x9000,
-  PDPT: 0xA000,
-  PAGE_DIRECTORY: 0xB000,
-  CMDLINE: 0x2_0000,
-} as const;
 
 const LOW_RAM_END = 0x9_FC00;
 /** What there is room for, with its 0, whatever a kernel says of itself. */
@@ -35,85 +21,38 @@ const HIGH_RAM_START = 0x10_0000;
 const PAGE = 4096;
 
 export interface BootFiles {
+  /** A bzImage, or an ELF vmlinux with a PVH entry. */
   kernel: string;
   initrd?: string;
   cmdline: string;
+  /** A folder for unpacked kernels; without it a bzImage unpacks itself. */
+  kernelCache?: string;
 }
 
-export interface BootEntry {
-  /** First instruction, in 64-bit mode with RSI at the zero page. */
-  entry: number;
-}
-
-/** A file that is read once; errors name it. */
-class BootFile implements Disposable {
-  readonly length: number;
-  readonly #file: Deno.FsFile;
-  readonly #refuse: (why: string, cause?: unknown) => TypeError;
-
-  constructor(path: string, what: string) {
-    this.#refuse = (why, cause) =>
-      new TypeError(`Cannot read the ${what} "${path}": ${why}`, { cause });
-    try {
-      // Before it is opened, which would wait for the other end of a pipe.
-      const { isFile, size } = Deno.statSync(path);
-      if (!isFile) throw this.#refuse("it is not a file");
-      this.length = size;
-      this.#file = Deno.openSync(path, { read: true });
-    } catch (error) {
-      if (error instanceof TypeError) throw error;
-      const missing = error instanceof Deno.errors.NotFound;
-      throw this.#refuse(missing ? "there is no such file" : String(error), error);
-    }
-  }
-
-  /** Fills `target` with the bytes from `position` on. */
-  readInto(target: Uint8Array, position = 0): void {
-    this.#file.seekSync(position, Deno.SeekMode.Start);
-    for (let at = 0; at < target.length;) {
-      const n = this.#file.readSync(target.subarray(at));
-      if (n === null) throw this.#refuse("it became shorter while it was read");
-      at += n;
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.#file.close();
-  }
+export interface LoadOptions extends BootFiles {
+  cpus: number;
+  physicalBits: number;
+  hotplugPorts?: number;
+  numa?: NumaTopology;
+  /** Told why a boot is slower than it could be. */
+  log?: (line: string) => void;
 }
 
 /** Loads everything or throws with what was wrong; nothing runs before it returns. */
-export function loadLinux(
-  memory: GuestMemory,
-  options: BootFiles & {
-    cpus: number;
-    physicalBits: number;
-    hotplugPorts?: number;
-    numa?: NumaTopology;
-  },
-): BootEntry {
+export function loadLinux(memory: GuestMemory, options: LoadOptions): BootEntry {
   const mib = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
   const low = memory.regions[0].length;
   using kernel = new BootFile(options.kernel, "kernel");
   const refuse = (why: string) => new RangeError(`Cannot boot "${options.kernel}": ${why}`);
 
-  const head = new Uint8Array(Math.min(BZIMAGE_HEADER_BYTES, kernel.length));
-  kernel.readInto(head);
-  let image;
-  try {
-    image = parseBzImage(head, kernel.length);
-  } catch (cause) {
-    throw new SyntaxError(`Cannot boot "${options.kernel}": ${(cause as Error).message}`, {
-      cause,
-    });
-  }
-  if (image.end > low) {
+  using plan = planKernel(kernel, options);
+  if (plan.end > low) {
     throw refuse(
-      `it needs ${mib(image.end)} of memory to unpack and the guest has ${mib(memory.length)}`,
+      `it needs ${mib(plan.end)} of memory to unpack and the guest has ${mib(memory.length)}`,
     );
   }
   const cmdline = new TextEncoder().encode(options.cmdline);
-  const longest = Math.min(image.cmdlineSize, MAX_CMDLINE);
+  const longest = Math.min(plan.cmdlineSize, MAX_CMDLINE);
   if (cmdline.length > longest) {
     throw refuse(`the command line is ${cmdline.length} bytes long and it takes ${longest}`);
   }
@@ -125,12 +64,12 @@ export function loadLinux(
     if (length === 0) {
       throw new RangeError(`Cannot boot with the initrd "${options.initrd}": it is empty`);
     }
-    const top = Math.min(low, image.initrdAddressMax + 1);
+    const top = Math.min(low, plan.initrdAddressMax + 1);
     const address = Math.floor((top - length) / PAGE) * PAGE;
-    if (address < image.end) {
+    if (address < plan.end) {
       throw refuse(
         `its initrd "${options.initrd}" would overlap it: they need ${
-          mib(image.end + length + PAGE)
+          mib(plan.end + length + PAGE)
         } of memory and the guest has ${mib(memory.length)}`,
       );
     }
@@ -138,23 +77,32 @@ export function loadLinux(
     initrd = { address, length };
   }
 
-  const { offset, length } = image.payload;
-  kernel.readInto(memory.bytes.subarray(KERNEL_ADDRESS, KERNEL_ADDRESS + length), offset);
   memory.bytes.set(cmdline, BOOT.CMDLINE);
   memory.bytes[BOOT.CMDLINE + cmdline.length] = 0;
   memory.bytes.set(acpiTables(options), RSDP_ADDRESS);
   memory.bytes.set(resetVector(), RESET_VECTOR);
-  memory.bytes.set(
-    zeroPage(image, {
-      cmdline: BOOT.CMDLINE,
+  try {
+    return plan.place(memory, {
+      cmdline: options.cmdline,
       initrd,
-      rsdp: RSDP_ADDRESS,
       e820: e820(memory),
-    }),
-    BOOT.ZERO_PAGE,
-  );
-  writePageTables(memory);
-  return { entry: image.entry };
+      top: initrd?.address ?? low,
+    });
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new SyntaxError(`Cannot boot "${options.kernel}": ${cause.message}`, { cause });
+  }
+}
+
+/** By what the file begins with. */
+function planKernel(kernel: BootFile, options: LoadOptions): KernelPlan {
+  const head = kernel.read(0, BZIMAGE_HEADER_BYTES);
+  try {
+    return isElf(head) ? planElf(kernel, head) : planBzImage(kernel, head, options);
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new SyntaxError(`Cannot boot "${options.kernel}": ${cause.message}`, { cause });
+  }
 }
 
 /** The memory map that firmware would report. */
@@ -169,16 +117,4 @@ export function e820(memory: GuestMemory): E820Entry[] {
     entries.push({ address: high.guest, length: high.length, type: "ram" });
   }
   return entries;
-}
-
-/** The first GiB, mapped to itself in pages of 2 MiB. */
-function writePageTables(memory: GuestMemory): void {
-  const PRESENT_WRITABLE = 0x3;
-  const LARGE = 0x80;
-  const put = (at: number, value: number) => memory.view.setBigUint64(at, BigInt(value), true);
-  put(BOOT.PML4, BOOT.PDPT | PRESENT_WRITABLE);
-  put(BOOT.PDPT, BOOT.PAGE_DIRECTORY | PRESENT_WRITABLE);
-  for (let i = 0; i < 512; i++) {
-    put(BOOT.PAGE_DIRECTORY + i * 8, i * 0x20_0000 + (PRESENT_WRITABLE | LARGE));
-  }
 }

@@ -5,7 +5,8 @@ import { RSDP_ADDRESS } from "../acpi/tables.ts";
 import { ECAM } from "../address_map.ts";
 import { GuestMemory } from "../memory.ts";
 import { bzImage, type ImageOptions } from "../testing/bzimage.ts";
-import { BOOT, e820, loadLinux } from "./load.ts";
+import { e820, loadLinux } from "./load.ts";
+import { BOOT } from "./plan.ts";
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;

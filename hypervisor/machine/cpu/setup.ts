@@ -6,7 +6,7 @@
 import type { CpuidEntry } from "../../kvm/kvm.ts";
 import { Dtable, Fpu, Regs, Segment } from "../../kvm/structs.ts";
 import type { Vcpu } from "../../kvm/vcpu.ts";
-import { BOOT } from "../boot/load.ts";
+import { BOOT, type BootEntry } from "../boot/plan.ts";
 import type { GuestMemory } from "../memory.ts";
 
 const CR0_PE = 1;
@@ -34,12 +34,16 @@ const MISC_ENABLE_FAST_STRING = 1n;
 /** MTRRs on, everything write-back. */
 const MTRR_WRITE_BACK = 1n << 11n | 6n;
 
-/** As the 64-bit boot protocol wants it: null, code, data, TSS. */
-const GDT = [0n, 0x00AF_9B00_0000_FFFFn, 0x00CF_9300_0000_FFFFn, 0x008F_8B00_0000_FFFFn];
+/** As both boot protocols want it: null, code of the mode that it starts in, data, TSS. */
+const gdtOf = (code: bigint) => [0n, code, 0x00CF_9300_0000_FFFFn, 0x008F_8B00_0000_FFFFn];
+const GDT = {
+  linux64: gdtOf(0x00AF_9B00_0000_FFFFn),
+  pvh: gdtOf(0x00CF_9B00_0000_FFFFn),
+} as const;
 
 /** A segment register's hidden part, unpacked from its descriptor. */
-function segment(selector: number): InstanceType<typeof Uint8Array> {
-  const d = GDT[selector];
+function segment(gdt: readonly bigint[], selector: number): InstanceType<typeof Uint8Array> {
+  const d = gdt[selector];
   const bit = (n: bigint, mask = 1n) => Number(d >> n & mask);
   const limit = Number(d & 0xFFFFn | (d >> 32n & 0xF_0000n));
   const g = bit(55n);
@@ -59,8 +63,8 @@ function segment(selector: number): InstanceType<typeof Uint8Array> {
 }
 
 /** Writes what the vCPUs' tables point to; once per guest. */
-export function writeDescriptorTables(memory: GuestMemory): void {
-  GDT.forEach((entry, i) => memory.view.setBigUint64(BOOT.GDT + i * 8, entry, true));
+export function writeDescriptorTables(memory: GuestMemory, mode: BootEntry["mode"]): void {
+  GDT[mode].forEach((entry, i) => memory.view.setBigUint64(BOOT.GDT + i * 8, entry, true));
   memory.view.setBigUint64(BOOT.IDT, 0n, true);
 }
 
@@ -99,26 +103,32 @@ function setLocalInterrupts(vcpu: Vcpu): void {
   vcpu.setLapic(lapic);
 }
 
-/** The boot processor, in 64-bit mode at `entry`; the others wait for INIT and SIPI in KVM. */
-export function setUpBootVcpu(vcpu: Vcpu, entry: number): void {
+/** The boot processor, about to start the kernel; the others wait for INIT and SIPI in KVM. */
+export function setUpBootVcpu(vcpu: Vcpu, { entry, mode }: BootEntry): void {
+  const gdt = GDT[mode];
   const sregs = vcpu.sregs();
   const put = (field: BigUint64Array, bytes: Uint8Array) =>
     new Uint8Array(field.buffer, field.byteOffset, bytes.length).set(bytes);
-  put(sregs.cs, segment(1));
-  for (const data of [sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss]) put(data, segment(2));
-  put(sregs.tr, segment(3));
-  put(sregs.gdt, Dtable.create({ base: BOOT.GDT, limit: GDT.length * 8 - 1 }).$bytes);
+  put(sregs.cs, segment(gdt, 1));
+  for (const data of [sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss]) put(data, segment(gdt, 2));
+  put(sregs.tr, segment(gdt, 3));
+  put(sregs.gdt, Dtable.create({ base: BOOT.GDT, limit: gdt.length * 8 - 1 }).$bytes);
   put(sregs.idt, Dtable.create({ base: BOOT.IDT, limit: 7 }).$bytes);
-  sregs.cr0 = CR0_PE + CR0_PG;
-  sregs.cr3 = BOOT.PML4;
-  sregs.cr4 = CR4_PAE;
-  sregs.efer = EFER_LME | EFER_LMA;
+  if (mode === "linux64") {
+    sregs.cr0 = CR0_PE + CR0_PG;
+    sregs.cr3 = BOOT.PML4;
+    sregs.cr4 = CR4_PAE;
+    sregs.efer = EFER_LME | EFER_LMA;
+  } else {
+    sregs.cr0 = CR0_PE;
+    sregs.cr4 = 0;
+    sregs.efer = 0;
+  }
   vcpu.setSregs(sregs);
-  vcpu.setRegs(Regs.create({
-    rip: BigInt(entry),
-    rflags: RFLAGS_RESERVED,
-    rsi: BOOT.ZERO_PAGE,
-    rsp: BOOT.STACK,
-    rbp: BOOT.STACK,
-  }));
+  const common = { rip: BigInt(entry), rflags: RFLAGS_RESERVED };
+  vcpu.setRegs(Regs.create(
+    mode === "linux64"
+      ? { ...common, rsi: BOOT.ZERO_PAGE, rsp: BOOT.STACK, rbp: BOOT.STACK }
+      : { ...common, rbx: BOOT.START_INFO },
+  ));
 }

@@ -3,7 +3,7 @@ import type { CpuidEntry } from "../../kvm/kvm.ts";
 import { Dtable, Fpu, LapicState, Regs, Segment, Sregs } from "../../kvm/structs.ts";
 import type { Vcpu } from "../../kvm/vcpu.ts";
 import { map } from "../../sys/mapping.ts";
-import { BOOT } from "../boot/load.ts";
+import { BOOT } from "../boot/plan.ts";
 import { GuestMemory } from "../memory.ts";
 import { setUpBootVcpu, setUpVcpu, writeDescriptorTables } from "./setup.ts";
 
@@ -46,7 +46,7 @@ const segmentOf = (field: BigUint64Array) => Segment.at(field.buffer, field.byte
 
 Deno.test("the boot processor starts in 64-bit mode at the entry, with RSI at the zero page", () => {
   const fake = new FakeVcpu();
-  setUpBootVcpu(fake.vcpu, 0x10_0200);
+  setUpBootVcpu(fake.vcpu, { entry: 0x10_0200, mode: "linux64" });
   const { regsNow: regs, sregsNow: sregs } = fake;
   assertEquals([regs.rip, regs.rsi, regs.rflags], [0x10_0200n, BOOT.ZERO_PAGE, 2]);
   assertEquals(regs.rsp, BOOT.STACK);
@@ -66,21 +66,40 @@ Deno.test("the boot processor starts in 64-bit mode at the entry, with RSI at th
   assertEquals([task.selector, task.type, task.s, task.present], [0x18, 0xB, 0, 1]);
 });
 
-Deno.test("the descriptor tables in memory are those that the segments were made from", () => {
-  const mapping = map(2 ** 20);
-  const memory = new GuestMemory(mapping.address, mapping.length);
-  writeDescriptorTables(memory);
+Deno.test("PVH starts the boot processor in flat 32-bit mode, with EBX at the start info", () => {
   const fake = new FakeVcpu();
-  setUpBootVcpu(fake.vcpu, 0);
-  const { gdt: field, idt: idtField, cs } = fake.sregsNow;
-  const gdt = Dtable.at(field.buffer, field.byteOffset);
-  const idt = Dtable.at(idtField.buffer, idtField.byteOffset);
-  assertEquals([gdt.base, gdt.limit, idt.base], [BOOT.GDT, 31, BOOT.IDT]);
-  assert(gdt.base + gdt.limit < idt.base);
-  assertEquals(memory.view.getBigUint64(BOOT.GDT, true), 0n);
-  const code = memory.view.getBigUint64(BOOT.GDT + segmentOf(cs).selector, true);
-  assertEquals([code >> 53n & 1n, code >> 40n & 15n], [1n, 0xBn]);
-  mapping.unmap();
+  fake.sregsNow.efer = 0x500;
+  setUpBootVcpu(fake.vcpu, { entry: 0x100_0B20, mode: "pvh" });
+  const { regsNow: regs, sregsNow: sregs } = fake;
+  assertEquals([regs.rip, regs.rbx, regs.rflags], [0x100_0B20n, BOOT.START_INFO, 2]);
+  assertEquals([sregs.cr0, sregs.cr4, sregs.efer], [1, 0, 0]);
+  const { base, limit, type, s, present, l, db } = segmentOf(sregs.cs);
+  assertEquals(
+    { base, limit, type, s, present, l, db },
+    { base: 0, limit: 0xFFFF_FFFF, type: 0xB, s: 1, present: 1, l: 0, db: 1 },
+  );
+  const data = segmentOf(sregs.ds);
+  assertEquals([data.base, data.limit, data.type, data.db], [0, 0xFFFF_FFFF, 3, 1]);
+  assertEquals(segmentOf(sregs.tr).type, 0xB);
+});
+
+Deno.test("the descriptor tables in memory are those that the segments were made from", () => {
+  for (const [mode, long] of [["linux64", 1n], ["pvh", 0n]] as const) {
+    const mapping = map(2 ** 20);
+    const memory = new GuestMemory(mapping.address, mapping.length);
+    writeDescriptorTables(memory, mode);
+    const fake = new FakeVcpu();
+    setUpBootVcpu(fake.vcpu, { entry: 0, mode });
+    const { gdt: field, idt: idtField, cs } = fake.sregsNow;
+    const gdt = Dtable.at(field.buffer, field.byteOffset);
+    const idt = Dtable.at(idtField.buffer, idtField.byteOffset);
+    assertEquals([gdt.base, gdt.limit, idt.base], [BOOT.GDT, 31, BOOT.IDT]);
+    assert(gdt.base + gdt.limit < idt.base);
+    assertEquals(memory.view.getBigUint64(BOOT.GDT, true), 0n);
+    const code = memory.view.getBigUint64(BOOT.GDT + segmentOf(cs).selector, true);
+    assertEquals([code >> 53n & 1n, code >> 40n & 15n], [long, 0xBn]);
+    mapping.unmap();
+  }
 });
 
 Deno.test("every processor gets CPUID before the MSRs whose meaning depends on it", () => {

@@ -17,15 +17,17 @@ export interface ImageOptions {
   initSize?: number;
   initrdAddressMax?: number;
   cmdlineSize?: number;
+  /** The packed kernel, which lies behind the code. */
+  packed?: Uint8Array;
 }
 
 /** Where 64-bit code begins in the protected-mode part. */
 const ENTRY_64 = 0x200;
 
 export function bzImage(options: ImageOptions = {}): Uint8Array<ArrayBuffer> {
-  const { code = Uint8Array.of(0xF4), setupSects = 1 } = options;
+  const { code = Uint8Array.of(0xF4), setupSects = 1, packed = new Uint8Array() } = options;
   const start = ((setupSects || 4) + 1) * 512;
-  const length = Math.ceil((ENTRY_64 + code.length) / 16) * 16;
+  const length = Math.ceil((ENTRY_64 + code.length + packed.length) / 16) * 16;
   const file = new Uint8Array(start + length);
   const view = new DataView(file.buffer);
   view.setUint8(0x1F1, setupSects);
@@ -44,5 +46,10 @@ export function bzImage(options: ImageOptions = {}): Uint8Array<ArrayBuffer> {
   view.setBigUint64(0x258, options.prefAddress ?? 0x100_0000n, true);
   view.setUint32(0x260, options.initSize ?? 0x10_0000, true);
   file.set(code, start + ENTRY_64);
+  if (packed.length > 0) {
+    view.setUint32(0x248, ENTRY_64 + code.length, true);
+    view.setUint32(0x24C, packed.length, true);
+    file.set(packed, start + ENTRY_64 + code.length);
+  }
   return file;
 }

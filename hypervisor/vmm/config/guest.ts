@@ -20,6 +20,7 @@ export function parseConfig(value: unknown): GuestConfig {
   const c = record(value, "the configuration", [
     "name",
     "kernel",
+    "kernelCache",
     "initrd",
     "cmdline",
     "memoryMiB",
@@ -38,6 +39,7 @@ export function parseConfig(value: unknown): GuestConfig {
     ...memoryFields(c, guest),
     name: text(c.name, "the name"),
     kernel: text(c.kernel, "the kernel"),
+    kernelCache: optionalText(c.kernelCache, "the folder for unpacked kernels"),
     initrd: optionalText(c.initrd, "the initrd"),
     cmdline: c.cmdline === "" ? "" : text(c.cmdline, "the command line"),
     disks: list(c.disks, "the disks", MAX_DISKS).map(disk),

@@ -8,6 +8,7 @@ import { rateLimit } from "./rate_limit.ts";
 const VALID = {
   name: "demo",
   kernel: "/boot/vmlinuz",
+  kernelCache: "/var/cache/kernels",
   initrd: "/boot/initrd.img",
   cmdline: "console=ttyS0",
   memoryMiB: 512,
@@ -23,8 +24,8 @@ function refused(change: Record<string, unknown>, says: string): void {
 
 Deno.test("a whole configuration comes back as it is", () => {
   assertEquals(parseConfig(VALID), VALID);
-  const { initrd: _, ...bare } = { ...VALID, disks: [], nets: [], cmdline: "" };
-  assertEquals(parseConfig(bare), { ...bare, initrd: undefined });
+  const { initrd: _, kernelCache: __, ...bare } = { ...VALID, disks: [], nets: [], cmdline: "" };
+  assertEquals(parseConfig(bare), { ...bare, initrd: undefined, kernelCache: undefined });
 });
 
 Deno.test("what is outside its range is refused with the range", () => {

@@ -8,6 +8,7 @@ import { ACPI_PORT, RESET_VALUE } from "../../machine/acpi/tables.ts";
 import { S5_SLEEP_TYPE } from "../../machine/acpi/dsdt.ts";
 import { PORT } from "../../machine/address_map.ts";
 import { bzImage } from "../../machine/testing/bzimage.ts";
+import { ELF_ADDRESS, elfKernel } from "../../machine/testing/elf.ts";
 
 const u16 = (value: number) => [value & 0xFF, value >> 8];
 /** mov dx, port */
@@ -68,4 +69,24 @@ export type TinyKernel = keyof typeof CODE;
 /** A bzImage that prints `text` on COM1 and then does as it is named. */
 export function tinyKernel(kind: TinyKernel, text = "hello\n"): Uint8Array<ArrayBuffer> {
   return bzImage({ code: Uint8Array.from([...print(text), ...CODE[kind]]) });
+}
+
+/** cmp dword [ebx], the start info's magic; je over the ud2 */
+const CHECK_START_INFO = [0x81, 0x3B, 0x78, 0xC5, 0x6E, 0x33, 0x74, 2, ...TRIPLE_FAULT];
+
+/** An ELF vmlinux that PVH enters, which crashes if it is not given what PVH gives. */
+export function tinyPvhKernel(kind: TinyKernel, text = "hello\n"): Uint8Array<ArrayBuffer> {
+  const bytes = Uint8Array.from([...CHECK_START_INFO, ...print(text), ...CODE[kind]]);
+  return elfKernel({ segments: [{ address: ELF_ADDRESS, bytes }], pvh: ELF_ADDRESS });
+}
+
+/** A bzImage whose packed kernel prints `text` and powers off; unpacking itself, it says "slow". */
+export function tinyPackedKernel(pack: (bytes: Uint8Array) => Uint8Array, text = "hello\n") {
+  const bytes = Uint8Array.from([...print(text), ...POWER_OFF]);
+  const vmlinux = elfKernel({ segments: [{ address: ELF_ADDRESS, bytes }] });
+  const packed = pack(vmlinux);
+  const sized = new Uint8Array(packed.length + 4);
+  sized.set(packed);
+  new DataView(sized.buffer).setUint32(packed.length, vmlinux.length, true);
+  return bzImage({ code: Uint8Array.from([...print("slow\n"), ...POWER_OFF]), packed: sized });
 }
