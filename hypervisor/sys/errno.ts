@@ -33,6 +33,7 @@ export const ENOSYS = 38;
 export const EBADFD = 77;
 export const EOPNOTSUPP = 95;
 export const ENOBUFS = 105;
+export const EDQUOT = 122;
 
 const NAMES: Record<number, string> = {
   [EPERM]: "EPERM",
@@ -55,6 +56,7 @@ const NAMES: Record<number, string> = {
   [EBADFD]: "EBADFD",
   [EOPNOTSUPP]: "EOPNOTSUPP",
   [ENOBUFS]: "ENOBUFS",
+  [EDQUOT]: "EDQUOT",
 };
 
 /** errno as the last FFI call of this thread left it; read it before any other call. */

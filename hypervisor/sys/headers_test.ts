@@ -1,6 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { io, ior, iow, iowr } from "./ioctl.ts";
-import { IoUringParams } from "./io_uring.ts";
+import { Statx, STATX_DIOALIGN } from "./direct_io.ts";
+import { ALLOCATE, BLOCK_DEVICE } from "./fallocate.ts";
+import { IO_URING, IoUringParams } from "./io_uring.ts";
 import { MtuRequest } from "./links.ts";
 import { claimsOf, contradictions } from "./testing/headers.ts";
 import { Address } from "./packet_socket.ts";
@@ -31,6 +33,27 @@ Deno.test("io_uring's parameters are those of the kernel's headers", () => {
   // The last words of both have had several names.
   const claims = claimsOf(IoUringParams, { renamed, ours: ["sq_resv2", "cq_resv2"] });
   assertEquals(contradictions(["linux/io_uring.h"], claims), []);
+});
+
+Deno.test("io_uring's numbers are those of the kernel's headers", () => {
+  const claims = Object.fromEntries(
+    Object.entries(IO_URING).map(([name, value]) => [`(unsigned)IORING_${name}`, value]),
+  );
+  assertEquals(contradictions(["linux/io_uring.h"], claims), []);
+});
+
+Deno.test("what is asked of files is numbered as in the kernel's headers", () => {
+  const claims = {
+    ...Object.fromEntries(
+      Object.entries(ALLOCATE).map(([name, value]) => [`FALLOC_FL_${name}`, value]),
+    ),
+    "(unsigned)BLKDISCARD": BLOCK_DEVICE.DISCARD,
+    "(unsigned)BLKPBSZGET": BLOCK_DEVICE.PHYSICAL_BLOCK,
+    STATX_DIOALIGN,
+    ...claimsOf(Statx, { ours: ["others", "spare"] }),
+  };
+  const includes = ["sys/ioctl.h", "linux/falloc.h", "linux/fs.h", "linux/stat.h"];
+  assertEquals(contradictions(includes, claims), []);
 });
 
 Deno.test("ioctl numbers are packed as the kernel's macros pack them", () => {

@@ -62,6 +62,29 @@ export interface DiskConfig {
   readonly?: boolean;
   /** VIRTIO_BLK_T_GET_ID, at most 20 ASCII characters. */
   serial?: string;
+  /**
+   * `cached` (without) keeps what guests read and write in the host's page cache too; `direct` goes past
+   * it where the file system can, so that guests do not compete for it.
+   */
+  cache?: "cached" | "direct";
+  /**
+   * Whether a write may wait in the host until the guest flushes; true without. The guest's driver can
+   * turn it on and off. False makes each write stable before it is answered.
+   */
+  writeCache?: boolean;
+  /** Whether the guest can give blocks back (discard) and zero them; true without. */
+  discard?: boolean;
+  /** 1 to 16; as many as the guest has CPUs without. */
+  queues?: number;
+  /** The guest's sectors, in bytes: 512 or 4096; 512 without. */
+  blockSizeBytes?: number;
+  rateLimit?: RateLimitConfig;
+  /**
+   * Pins all of the guest's memory so that requests with `cache: "direct"` cost the kernel less; false
+   * without. The balloon cannot give such memory back. Without effect where the host's limit on locked
+   * memory forbids it.
+   */
+  pinMemory?: boolean;
 }
 
 /** What a disk or a network card may do; what is absent is unlimited. */

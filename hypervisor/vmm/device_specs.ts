@@ -6,13 +6,14 @@
 import { BalloonDevice } from "../devices/virtio/balloon.ts";
 import { BlockDevice, type BlockOptions } from "../devices/virtio/block.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
-import { openDisk } from "../devices/virtio/disk.ts";
+import { closeDisk } from "../devices/virtio/disk.ts";
 import { MemDevice } from "../devices/virtio/mem.ts";
 import { NetDevice } from "../devices/virtio/net.ts";
 import type { NetOptions } from "../devices/virtio/net_options.ts";
 import { RngDevice } from "../devices/virtio/rng.ts";
 import type { Arena } from "../machine/arena.ts";
 import { close } from "../sys/files.ts";
+import { blockOptions } from "./block_options.ts";
 import { ConfigError } from "./config/fields.ts";
 import type { DiskConfig, GuestConfig, PlugConfig } from "./control.ts";
 import { memoryDevices, type MemoryDeviceSpec } from "./memory_setup.ts";
@@ -28,7 +29,7 @@ export type DeviceSpec =
 export function openDevices(config: GuestConfig): DeviceSpec[] {
   try {
     return [
-      ...config.disks.map((disk, i) => openBlock(disk, `block${i}`)),
+      ...config.disks.map((disk, i) => openBlock(disk, { name: `block${i}`, cpus: config.cpus })),
       ...config.nets.map((net, i): DeviceSpec => ({
         kind: "net",
         options: openNet(net, { name: `net${i}`, cpus: config.cpus }),
@@ -41,9 +42,8 @@ export function openDevices(config: GuestConfig): DeviceSpec[] {
   }
 }
 
-function openBlock(config: DiskConfig, name: string): DeviceSpec {
-  const { path, readonly, serial } = config;
-  return { kind: "block", options: { name, ...openDisk(path, { readonly }), serial } };
+function openBlock(disk: DiskConfig, options: { name: string; cpus: number }): DeviceSpec {
+  return { kind: "block", options: blockOptions(disk, options) };
 }
 
 /** Opens what a device that is plugged in stands on. */
@@ -51,7 +51,7 @@ export function openPlugged(
   device: PlugConfig,
   options: { name: string; cpus: number },
 ): DeviceSpec {
-  if ("disk" in device) return openBlock(device.disk, options.name);
+  if ("disk" in device) return openBlock(device.disk, options);
   return { kind: "net", options: openNet(device.net, options) };
 }
 
@@ -59,7 +59,7 @@ export function openPlugged(
 export function closeDevice(spec: DeviceSpec): void {
   switch (spec.kind) {
     case "block":
-      return close(spec.options.fd);
+      return closeDisk(spec.options.disk);
     case "net":
       for (const fd of [...spec.options.vhosts, ...spec.options.taps]) close(fd);
       return;
@@ -71,7 +71,7 @@ export function closeDevice(spec: DeviceSpec): void {
 export function createDevice(spec: DeviceSpec, arena: Arena): VirtioDevice {
   switch (spec.kind) {
     case "block":
-      return new BlockDevice(spec.options);
+      return new BlockDevice(spec.options, { arena });
     case "net":
       return new NetDevice(arena, spec.options);
     case "rng":

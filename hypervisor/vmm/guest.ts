@@ -104,6 +104,7 @@ export class Guest {
       host: {
         violated: (device, reason) => this.#violated(device, reason),
         pause: (reason) => this.pause(reason),
+        resume: (reason) => this.resume(reason),
       },
     });
     loop.watch(this.#wakeIoFd, () => {
@@ -262,9 +263,9 @@ export class Guest {
     this.#host.paused(reason);
   }
 
-  /** Lets the guest go on. */
-  resume(): void {
-    if (this.#pausedFor === null) return;
+  /** Lets the guest go on: with a reason, only if that is what it was paused for. */
+  resume(reason = this.#pausedFor): void {
+    if (this.#pausedFor === null || this.#pausedFor !== reason) return;
     this.#pausedFor = null;
     this.#service.resumed();
     // A device that still cannot go on has paused it again.

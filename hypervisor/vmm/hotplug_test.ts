@@ -68,7 +68,7 @@ function withPc(test: (machine: Machine) => void): void {
     kind: "block",
     options: {
       name: hotplug.nameFor("block"),
-      ...openDisk(image, { readonly: true }),
+      disk: openDisk(image, { readonly: true }),
       serial,
     },
   });

@@ -4,6 +4,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli";
+import { DISK_FLAG_HELP, diskFromFlag } from "./config/disk.ts";
 import { ConfigError } from "./config/fields.ts";
 import { parseConfig } from "./config/guest.ts";
 import { balloonFlag, memoryFlag, pinFlags } from "./config/memory_flags.ts";
@@ -14,13 +15,15 @@ import { runGuest } from "./run.ts";
 const USAGE = `Runs one guest.
 
 In the foreground, its serial port on this terminal (Ctrl-] ends it):
-  deno task vmm --kernel FILE [--initrd FILE] [--disk FILE[,readonly][,serial=TEXT]]...
+  deno task vmm --kernel FILE [--initrd FILE] [--disk FILE[,OPTION]...]...
                 [--net TAP[,OPTION]...]... [--cmdline TEXT] [--cpus 1] [--name NAME]
                 [--memory 512M[,huge-pages=transparent|2M|1G][,mergeable][,hotplug=2G[,requested=1G]]]
                 [--balloon 0M[,no-deflate-on-oom][,no-reporting]] [--pin VCPU,CPU[+CPU]...]...
                 [--hotplug-ports 0] [--kernel-cache FOLDER] [--control SOCKET]
 
 ${NET_FLAG_HELP}
+
+${DISK_FLAG_HELP}
 
 For a supervisor, which speaks over a unix socket (hypervisor/vmm/control.ts):
   deno run ... main.ts --config FILE.json --control SOCKET
@@ -72,7 +75,7 @@ function main(args: string[]): number {
     balloon: flags.balloon === undefined ? undefined : balloonFlag(flags.balloon),
     cpus: Number(flags.cpus ?? "1"),
     cpuAffinity: pinFlags(flags.pin, Number(flags.cpus ?? "1")),
-    disks: flags.disk.map(disk),
+    disks: flags.disk.map(diskFromFlag),
     nets: flags.net.map(netFromFlag),
     hotplugPorts: Number(flags["hotplug-ports"] ?? "0"),
   });
@@ -92,17 +95,6 @@ function readConfig(path: string) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new ConfigError(`Cannot read the configuration "${path}": ${error.message}`);
   }
-}
-
-function disk(text: string) {
-  const [path, ...options] = text.split(",");
-  const disk: { path: string; readonly?: boolean; serial?: string } = { path };
-  for (const option of options) {
-    if (option === "readonly") disk.readonly = true;
-    else if (option.startsWith("serial=")) disk.serial = option.slice(7);
-    else throw new ConfigError(`Cannot use --disk option "${option}": readonly or serial=TEXT`);
-  }
-  return disk;
 }
 
 if (import.meta.main) {

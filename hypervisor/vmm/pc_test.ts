@@ -25,7 +25,7 @@ function withPc(test: (pc: Pc, other: () => Pc, ends: string[]) => void): void {
   Deno.truncateSync(image, 2 ** 20);
   const disk = openDisk(image, {});
   const devices: DeviceSpec[] = [
-    { kind: "block", options: { name: "block0", ...disk } },
+    { kind: "block", options: { name: "block0", disk } },
     { kind: "rng", options: { name: "rng0" } },
   ];
   const spec: PcSpec = {

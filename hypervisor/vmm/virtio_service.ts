@@ -14,6 +14,8 @@ export interface ServiceHost {
   violated(device: string, reason: string): void;
   /** A device cannot go on, for a reason on the host. */
   pause(reason: string): void;
+  /** What it paused for is over. */
+  resume(reason: string): void;
 }
 
 export class VirtioService {
@@ -113,6 +115,7 @@ export class VirtioService {
       configChanged: () => this.#locked(() => transport.configChanged()),
       after: (ms, action) => this.#loop.after(ms, action),
       pause: (reason) => this.#host.pause(reason),
+      resume: (reason) => this.#host.resume(reason),
     };
   }
 }

@@ -3,9 +3,10 @@ import { EAGAIN, EINTR, EIO, EOPNOTSUPP } from "../../sys/errno.ts";
 import type { Iovecs } from "../../sys/iovecs.ts";
 import { BlockDevice } from "./block.ts";
 import { VIRTIO_BLK_F, VIRTIO_BLK_S, VIRTIO_BLK_T } from "./block_protocol.ts";
-import type { BlockEngine, EngineOptions, Transfer } from "./block_engine.ts";
+import type { BlockEngine, BlockRange, EngineOptions, Transfer } from "./block_engine.ts";
 import { VIRTIO_F } from "./device.ts";
 import { Driver, testMemory } from "./testing/driver.ts";
+import { testDisk } from "./testing/disk.ts";
 import { TestHost } from "./testing/host.ts";
 
 const { IN, OUT, FLUSH } = VIRTIO_BLK_T;
@@ -13,7 +14,7 @@ const AREA = 0x10000;
 
 interface Call {
   tag: number;
-  kind: "read" | "write" | "sync";
+  kind: "read" | "write" | "sync" | "discard" | "zero";
   position: number;
   /** Address in guest memory and length of each piece. */
   pieces: [number, number][];
@@ -23,7 +24,8 @@ interface Call {
 /** Carries out nothing by itself: the test says what completes, and how. */
 class HeldEngine implements BlockEngine {
   readonly kind = "sync";
-  readonly eventFd = -1;
+  readonly fd = -1;
+  readonly fixedBuffers = false;
   readonly calls: Call[] = [];
   readonly #iovecs: Iovecs;
   readonly #base: number;
@@ -57,6 +59,20 @@ class HeldEngine implements BlockEngine {
 
   sync(tag: number): void {
     this.#call("sync", tag);
+  }
+
+  discard(tag: number, range: BlockRange): void {
+    this.#range("discard", tag, range);
+  }
+
+  zero(tag: number, range: BlockRange & { unmap: boolean }): void {
+    this.#range("zero", tag, range);
+  }
+
+  #range(kind: Call["kind"], tag: number, range: BlockRange): void {
+    const { position, length } = range;
+    this.calls.push({ tag, kind, position, pieces: [[position, length]], stable: false });
+    this.inFlight++;
   }
 
   complete(tag: number, result: number): void {
@@ -102,8 +118,8 @@ function withEngine(features: number[], run: (rig: Rig) => void): void {
   const driver = new Driver(memory, { size: 64, base: 0x1000 });
   let engine: HeldEngine | undefined;
   const device = new BlockDevice(
-    { name: "block0", fd: -1, sectors: 1000 },
-    (options) => engine = new HeldEngine(options, memory.address),
+    { name: "block0", disk: testDisk({ sectors: 1000 }) },
+    { engines: (options) => engine = new HeldEngine(options, memory.address) },
   );
   device.activate(host, { queues: [driver.setup], features: new Set(features) });
   run({
@@ -136,19 +152,19 @@ function withEngine(features: number[], run: (rig: Rig) => void): void {
 Deno.test("requests may complete in any order", () => {
   withEngine([VIRTIO_BLK_F.FLUSH], ({ driver, device, engine, add, status }) => {
     const heads = [add(0, IN, 0, 512), add(1, OUT, 8, 512), add(2, FLUSH, 0)];
-    device.notify();
+    device.notify(0);
     assertEquals(engine.calls.map(({ kind }) => kind), ["read", "write", "sync"]);
     assertEquals(driver.take(), undefined);
     engine.complete(engine.calls[2].tag, 0);
     engine.complete(engine.calls[0].tag, 512);
-    device.notify();
+    device.notify(0);
     assertEquals(driver.takeAll(), [
       { head: heads[2], written: 1 },
       { head: heads[0], written: 513 },
     ]);
     assertEquals([status(0), status(1), status(2)], [0, 0xee, 0]);
     engine.complete(engine.calls[1].tag, 512);
-    device.notify();
+    device.notify(0);
     assertEquals(driver.takeAll(), [{ head: heads[1], written: 1 }]);
   });
 });
@@ -156,20 +172,20 @@ Deno.test("requests may complete in any order", () => {
 Deno.test("a short transfer goes on where it ended", () => {
   withEngine([VIRTIO_BLK_F.FLUSH], ({ driver, device, engine, add, status }) => {
     const head = add(0, IN, 4, 1000, 1000, 48);
-    device.notify();
+    device.notify(0);
     const at = AREA + 0x1000;
     const [{ tag, pieces, position }] = engine.calls;
     assertEquals(pieces, [[at, 1000], [at + 1000, 1000], [at + 2000, 48]]);
     assertEquals(position, 4 * 512);
     engine.complete(tag, 1500);
-    device.notify();
+    device.notify(0);
     assertEquals(engine.calls[1].pieces, [[at + 1500, 500], [at + 2000, 48]]);
     assertEquals(engine.calls[1].position, 4 * 512 + 1500);
     engine.complete(engine.calls[1].tag, 500);
-    device.notify();
+    device.notify(0);
     assertEquals(engine.calls[2].pieces, [[at + 2000, 48]]);
     engine.complete(engine.calls[2].tag, 48);
-    device.notify();
+    device.notify(0);
     assertEquals(driver.take(), { head, written: 2049 });
     assertEquals(status(0), VIRTIO_BLK_S.OK);
   });
@@ -180,12 +196,12 @@ Deno.test("an interrupted transfer is tried again, a failed one is an I/O error"
     withEngine([VIRTIO_BLK_F.FLUSH], ({ driver, device, engine, add, status }) => {
       add(0, OUT, 0, 512);
       add(1, FLUSH, 0);
-      device.notify();
+      device.notify(0);
       for (const { tag } of [...engine.calls]) engine.complete(tag, -again);
-      device.notify();
+      device.notify(0);
       assertEquals(engine.calls.map(({ kind }) => kind), ["write", "sync", "write", "sync"]);
       for (const { tag } of engine.calls.slice(2)) engine.complete(tag, -EIO);
-      device.notify();
+      device.notify(0);
       assertEquals(driver.takeAll().map(({ written }) => written), [1, 1]);
       assertEquals([status(0), status(1)], [VIRTIO_BLK_S.IOERR, VIRTIO_BLK_S.IOERR]);
     });
@@ -195,9 +211,9 @@ Deno.test("an interrupted transfer is tried again, a failed one is an I/O error"
 Deno.test("a failed read counts no bytes as written", () => {
   withEngine([VIRTIO_BLK_F.FLUSH], ({ driver, device, engine, add }) => {
     const head = add(0, IN, 0, 512);
-    device.notify();
+    device.notify(0);
     engine.complete(engine.calls[0].tag, -EOPNOTSUPP);
-    device.notify();
+    device.notify(0);
     assertEquals(driver.take(), { head, written: 0 });
   });
 });
@@ -206,7 +222,7 @@ Deno.test("section 5.2.6.2: writes of a driver that does not flush are made stab
   for (const flush of [true, false]) {
     withEngine(flush ? [VIRTIO_BLK_F.FLUSH] : [], ({ device, engine, add }) => {
       add(0, OUT, 0, 512);
-      device.notify();
+      device.notify(0);
       assertEquals(engine.calls[0].stable, !flush);
     });
   }
@@ -216,7 +232,7 @@ Deno.test("a reset waits for what is in flight and answers nothing", () => {
   withEngine([VIRTIO_BLK_F.FLUSH], ({ driver, device, engine, add, status }) => {
     add(0, IN, 0, 512);
     add(1, OUT, 0, 512);
-    device.notify();
+    device.notify(0);
     assertEquals(engine.inFlight, 2);
     device.reset();
     assertEquals(engine.waits, 1);
@@ -236,11 +252,11 @@ Deno.test("as many requests can be in flight as the queue has entries", () => {
     };
     for (let round = 0; round < 3; round++) {
       all();
-      device.notify();
+      device.notify(0);
       assertEquals(engine.inFlight, 64);
       assertEquals(new Set(engine.calls.map(({ tag }) => tag)).size, 64);
       for (const { tag } of engine.calls.splice(0)) engine.complete(tag, 0);
-      device.notify();
+      device.notify(0);
       assertEquals(driver.takeAll().length, 64);
     }
   });

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { blockCase, checkBlockCase } from "./testing/block_case.ts";
 
 Deno.test("requests, good and bad, are answered as the standard says (sync)", () => {
-  fc.assert(fc.property(blockCase, (one) => checkBlockCase(one, "sync")), { numRuns: 250 });
+  fc.assert(fc.property(blockCase, (one) => checkBlockCase(one, "sync")), { numRuns: 120 });
 });
 
 Deno.test("requests, good and bad, are answered as the standard says (io_uring)", () => {

@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { close } from "../../sys/files.ts";
 import { BlockDevice } from "./block.ts";
 import { VIRTIO_BLK_F, VIRTIO_BLK_S, VIRTIO_BLK_T } from "./block_protocol.ts";
 import type { EngineKind } from "./block_engine.ts";
 import { VIRTIO_F } from "./device.ts";
-import { openDisk } from "./disk.ts";
+import { closeDisk, openDisk } from "./disk.ts";
 import { type Buffer, Driver, testMemory } from "./testing/driver.ts";
+import { testDisk } from "./testing/disk.ts";
 import { TestHost } from "./testing/host.ts";
 
 const SECTORS = 64;
@@ -42,7 +42,7 @@ function withDisk(options: RigOptions, run: (rig: Rig) => void): void {
   using host = new TestHost(memory, { queues: 1 });
   const eventIdx = features.includes(VIRTIO_F.EVENT_IDX);
   const driver = new Driver(memory, { size: options.size ?? 64, base: 0x1000, eventIdx });
-  const device = new BlockDevice({ name: "block0", ...disk, serial, engine });
+  const device = new BlockDevice({ name: "block0", disk, serial, engine });
   const header = (type: number, sector: number) => {
     memory.view.setUint32(HEADER, type, true);
     memory.view.setUint32(HEADER + 4, 0, true);
@@ -51,7 +51,7 @@ function withDisk(options: RigOptions, run: (rig: Rig) => void): void {
   const request = (buffers: Buffer[], statusAt: number) => {
     memory.bytes[statusAt] = 0xee;
     const head = driver.add(buffers);
-    device.notify();
+    device.notify(0);
     host.until(() => driver.usedIndex === driver.availIndex);
     const used = driver.take()!;
     assertEquals(used.head, head);
@@ -64,7 +64,7 @@ function withDisk(options: RigOptions, run: (rig: Rig) => void): void {
   } finally {
     device.reset();
     assertEquals(host.watched, 0);
-    close(disk.fd);
+    closeDisk(disk);
     Deno.removeSync(path);
   }
 }
@@ -193,7 +193,7 @@ function randomRequests(engine: EngineKind): void {
         started++;
       }
       driver.setUsedEvent(driver.usedIndex);
-      if (driver.availIndex !== before && driver.wantsKick(before)) device.notify();
+      if (driver.availIndex !== before && driver.wantsKick(before)) device.notify(0);
       host.until(() => {
         host.serveSelfNotifications(device);
         const all = driver.takeAll();
@@ -233,7 +233,7 @@ Deno.test("GET_ID answers with the serial number, padded with zeros", () => {
 });
 
 Deno.test("a serial number of more than 20 characters is refused", () => {
-  const make = () => new BlockDevice({ name: "b", fd: -1, sectors: 1, serial: "x".repeat(21) });
+  const make = () => new BlockDevice({ name: "b", disk: testDisk(), serial: "x".repeat(21) });
   assertThrows(make, RangeError, "at most 20");
 });
 
@@ -260,7 +260,7 @@ Deno.test("input 8: a chain without a status byte comes back with length 0, and 
   withDisk({}, ({ driver, device, host, header, request }) => {
     header(VIRTIO_BLK_T.FLUSH, 0);
     const head = driver.add([head16]);
-    device.notify();
+    device.notify(0);
     assertEquals(driver.take(), { head, written: 0 });
     assertEquals(host.failures, []);
     assertEquals(request([head16, statusByte], STATUS).status, VIRTIO_BLK_S.OK);
@@ -297,11 +297,11 @@ for (const engine of ["io_uring", "sync"] as const) {
       const data = { address: DATA, length: 512, writable: true };
       const head = driver.add([head16, data, statusByte]);
       driver.offer(head);
-      device.notify();
+      device.notify(0);
       assertEquals(host.failures, ["queue 0: head 0 was made available again while it is in use"]);
       assertEquals(host.watched, 0);
       assertEquals(driver.take(), undefined);
-      device.notify();
+      device.notify(0);
       assertEquals(host.failures.length, 1);
     });
   });
@@ -328,7 +328,7 @@ Deno.test("a batch raises one interrupt", () => {
   withDisk({ engine: "sync" }, ({ driver, device, host, header }) => {
     header(VIRTIO_BLK_T.FLUSH, 0);
     for (let i = 0; i < 20; i++) driver.add([head16, { ...statusByte, address: DATA + i }]);
-    device.notify();
+    device.notify(0);
     assertEquals(driver.takeAll().length, 20);
     assertEquals(host.interrupts, [1]);
   });
@@ -349,7 +349,7 @@ Deno.test("after reset, nothing in flight touches guest memory", () => {
           { address: at + 16, length: 1, writable: true },
         ]);
       }
-      device.notify();
+      device.notify(0);
       device.reset();
       const before = driver.usedIndex;
       memory.bytes.fill(0, 1 << 20, 17 << 20);

@@ -58,6 +58,8 @@ export interface DeviceHost {
    * not to blame for and must not notice, such as a full host disk.
    */
   pause(reason: string): void;
+  /** What {@linkcode pause} was for is over: the guest goes on, unless it was stopped for another reason. */
+  resume(reason: string): void;
 }
 
 export interface VirtioDevice {

@@ -3,14 +3,17 @@
  *
  * @module
  */
+import { type DirectAlignment, directAlignment } from "../../sys/direct_io.ts";
 import { SysError } from "../../sys/errno.ts";
-import { close, length, O_RDONLY, O_RDWR, open } from "../../sys/files.ts";
+import { canPunchHoles, physicalBlockBytes, setLength } from "../../sys/fallocate.ts";
+import { close, length, O_DIRECT, O_RDONLY, O_RDWR, open } from "../../sys/files.ts";
 import { tryLock } from "../../sys/flock.ts";
-
-export const SECTOR_BYTES = 512;
+import { SECTOR_BYTES } from "./block_protocol.ts";
 
 /** Offsets in a file are signed 64-bit in Linux, and numbers here. */
 const MAX_BYTES = 2 ** 52;
+/** What file systems write at once. */
+const FILE_BLOCK_BYTES = 4096;
 
 /** How many sectors a disk of `bytes` has; throws a RangeError where it cannot be a disk. */
 export function diskSectors(path: string, bytes: number): number {
@@ -30,25 +33,42 @@ export function diskSectors(path: string, bytes: number): number {
   return bytes / SECTOR_BYTES;
 }
 
+export interface DiskOptions {
+  readonly?: boolean;
+  /** `direct` goes past the host's page cache where the file allows it. */
+  cache?: "cached" | "direct";
+}
+
 export interface Disk {
+  path: string;
   /** Open and locked until it is closed or the process ends. */
   fd: number;
   sectors: number;
   readonly: boolean;
+  /** It is a block device, and no file. */
+  blockDevice: boolean;
+  /** Blocks can be given back. */
+  discard: boolean;
+  /** What is written at once without being read before, in bytes. */
+  physicalBlockBytes: number;
+  /** The same file past the page cache, and what requests have to be aligned to for it. */
+  direct?: DirectAlignment & { fd: number };
 }
 
 /**
  * Opens the image or block device at `path` and locks it: alone, or shared with other readers where it
  * is read-only. Throws an error that says why it cannot be a guest's disk.
  */
-export function openDisk(path: string, options: { readonly?: boolean } = {}): Disk {
+export function openDisk(path: string, options: DiskOptions = {}): Disk {
   const { readonly = false } = options;
   const refuse = (why: string, cause?: unknown): never => {
     throw new Error(`Cannot use disk "${path}": ${why}`, { cause });
   };
+  let blockDevice = false;
   try {
     const info = Deno.statSync(path);
-    if (!info.isFile && !info.isBlockDevice) refuse("it is neither a file nor a block device");
+    blockDevice = info.isBlockDevice ?? false;
+    if (!info.isFile && !blockDevice) refuse("it is neither a file nor a block device");
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) refuse("there is no such file", error);
     throw error;
@@ -61,13 +81,70 @@ export function openDisk(path: string, options: { readonly?: boolean } = {}): Di
     return refuse(`opening it ${readonly ? "" : "for writing "}failed: ${error.message}`, error);
   }
   try {
-    const sectors = diskSectors(path, length(fd));
+    const bytes = length(fd);
+    const sectors = diskSectors(path, bytes);
     if (!tryLock(fd, { shared: readonly })) {
       refuse("another guest uses it (stop that guest, or give this one a copy)");
     }
-    return { fd, sectors, readonly };
+    return {
+      path,
+      fd,
+      sectors,
+      readonly,
+      blockDevice,
+      discard: !readonly && (blockDevice || canPunchHoles(fd, bytes)),
+      physicalBlockBytes: physicalBlockBytes(fd) ?? FILE_BLOCK_BYTES,
+      direct: options.cache === "direct" ? openDirect(path, { fd, readonly }) : undefined,
+    };
   } catch (error) {
     close(fd);
     throw error;
   }
+}
+
+/** Undefined where the file system knows no O_DIRECT, such as tmpfs: the disk is then cached. */
+function openDirect(path: string, of: { fd: number; readonly: boolean }): Disk["direct"] {
+  const alignment = directAlignment(of.fd);
+  if (alignment === undefined) return undefined;
+  try {
+    return { ...alignment, fd: open(path, (of.readonly ? O_RDONLY : O_RDWR) | O_DIRECT) };
+  } catch (error) {
+    if (error instanceof SysError) return undefined;
+    throw error;
+  }
+}
+
+/** Closes what {@linkcode openDisk} opened. */
+export function closeDisk(disk: Disk): void {
+  close(disk.fd);
+  if (disk.direct !== undefined) close(disk.direct.fd);
+}
+
+/**
+ * Makes a disk in use larger: a file grows to `bytes`, a block device must have grown already. Returns
+ * its sectors; throws a RangeError where that cannot be.
+ */
+export function growDisk(disk: Disk, bytes: number): number {
+  const { path, fd } = disk;
+  const refuse = (why: string): never => {
+    throw new RangeError(`Cannot make disk "${path}" ${bytes} bytes long: ${why}`);
+  };
+  if (!Number.isSafeInteger(bytes) || bytes % SECTOR_BYTES !== 0 || bytes > MAX_BYTES) {
+    refuse(`it must be a multiple of ${SECTOR_BYTES}`);
+  }
+  if (bytes < disk.sectors * SECTOR_BYTES) {
+    refuse(`it has ${disk.sectors * SECTOR_BYTES}, and what a guest uses cannot shrink`);
+  }
+  if (disk.readonly) refuse("it is read-only");
+  const now = length(fd);
+  if (now < bytes) {
+    if (disk.blockDevice) refuse(`the device has ${now} (let it grow first)`);
+    try {
+      setLength(fd, bytes);
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      refuse(error.message);
+    }
+  }
+  return bytes / SECTOR_BYTES;
 }

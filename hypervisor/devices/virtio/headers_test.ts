@@ -3,8 +3,7 @@ import { type Claims, claimsOf, contradictions } from "../../sys/testing/headers
 import { VHOST } from "../../sys/vhost.ts";
 import { BalloonConfig, VIRTIO_BALLOON_F } from "./balloon.ts";
 import { STATISTICS } from "./balloon_statistics.ts";
-import { BlockConfig } from "./block.ts";
-import { VIRTIO_BLK_F, VIRTIO_BLK_S, VIRTIO_BLK_T } from "./block_protocol.ts";
+import { BlockConfig, VIRTIO_BLK_F, VIRTIO_BLK_S, VIRTIO_BLK_T } from "./block_protocol.ts";
 import {
   ConsoleConfig,
   ConsoleControl,

@@ -6,12 +6,11 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { close } from "../../../sys/files.ts";
 import { BlockDevice } from "../block.ts";
 import { VIRTIO_BLK_F, VIRTIO_BLK_S, VIRTIO_BLK_T } from "../block_protocol.ts";
 import type { EngineKind } from "../block_engine.ts";
 import { VIRTIO_F } from "../device.ts";
-import { openDisk } from "../disk.ts";
+import { closeDisk, openDisk } from "../disk.ts";
 import { type Buffer, Driver, testMemory } from "./driver.ts";
 import { TestHost } from "./host.ts";
 import { assertOnlyChanged } from "./queue_case.ts";
@@ -147,7 +146,7 @@ export function checkBlockCase(one: BlockCase, engine: EngineKind): void {
   const path = Deno.makeTempFileSync();
   const disk = Uint8Array.from({ length: SECTORS * 512 }, (_, i) => i ^ (i >> 8));
   Deno.writeFileSync(path, disk);
-  const { fd, sectors } = openDisk(path, { readonly: one.readonly });
+  const file = openDisk(path, { readonly: one.readonly });
   using memory = testMemory(AREAS + AREA_BYTES);
   using host = new TestHost(memory, { queues: 1 });
   const features = new Set(one.features);
@@ -155,9 +154,7 @@ export function checkBlockCase(one: BlockCase, engine: EngineKind): void {
   const driver = new Driver(memory, { size: QUEUE_SIZE, base: 0x1000, eventIdx });
   const device = new BlockDevice({
     name: "block0",
-    fd,
-    sectors,
-    readonly: one.readonly,
+    disk: file,
     serial: SERIAL,
     engine,
   });
@@ -181,7 +178,7 @@ export function checkBlockCase(one: BlockCase, engine: EngineKind): void {
       const head = driver.add(buffers, indirect ? { indirectTable: 0x10000 } : {});
       before.set(memory.bytes.subarray(0, AREAS));
       const interrupts = host.interrupts[0];
-      device.notify();
+      device.notify(0);
       host.until(() => driver.usedIndex === driver.availIndex);
       assertEquals(host.interrupts[0], interrupts + 1);
       const used = driver.take()!;
@@ -216,7 +213,7 @@ export function checkBlockCase(one: BlockCase, engine: EngineKind): void {
     assertEquals(host.failures, []);
   } finally {
     device.reset();
-    close(fd);
+    closeDisk(file);
     Deno.removeSync(path);
   }
 }

@@ -18,6 +18,8 @@ export class TestHost implements DeviceHost, Disposable {
   readonly failures: string[] = [];
   /** Why the guest was paused, each time. */
   readonly pauses: string[] = [];
+  /** How often the device said that it can go on. */
+  resumes = 0;
   /** How often the driver was told of a changed configuration. */
   configChanges = 0;
   /** What waits for {@linkcode elapse}, by when it is due in milliseconds of made-up time. */
@@ -106,6 +108,10 @@ export class TestHost implements DeviceHost, Disposable {
 
   pause(reason: string): void {
     this.pauses.push(reason);
+  }
+
+  resume(_reason: string): void {
+    this.resumes++;
   }
 
   /** One turn of the loop; it may end early, as io_uring interrupts whoever waits. */
