@@ -42,6 +42,8 @@ export const VHOST = {
   SET_VRING_CALL: iow(TYPE, 0x21, VringFile.size),
   SET_VRING_ERR: iow(TYPE, 0x22, VringFile.size),
   NET_SET_BACKEND: iow(TYPE, 0x30, VringFile.size),
+  VSOCK_SET_GUEST_CID: iow(TYPE, 0x60, 8),
+  VSOCK_SET_RUNNING: iow(TYPE, 0x61, 4),
 } as const;
 
 export interface VhostMemory {

@@ -51,6 +51,44 @@ export interface GuestConfig {
    * port costs the guest a little time at its start.
    */
   hotplugPorts?: number;
+  /** /dev/hvc0 in the guest; none without. */
+  console?: ConsoleConfig;
+  /** /dev/virtio-ports/NAME in the guest, at most 6. */
+  ports?: PortConfig[];
+  /** Stream sockets between programs of the guest and of the host; none without. */
+  vsock?: VsockConfig;
+}
+
+export interface ConsoleConfig {
+  /** A unix socket that the VMM listens on, for one client at a time. */
+  socket: string;
+  /** 1 to 1000, 80 without. */
+  columns?: number;
+  /** 1 to 1000, 25 without. */
+  rows?: number;
+}
+
+export interface PortConfig {
+  /** At most 64 letters, digits and _.:+-; "org.qemu.guest_agent.0" without. */
+  name?: string;
+  /** A unix socket that the VMM listens on, for one client at a time. */
+  socket: string;
+}
+
+export interface VsockConfig {
+  /** The guest's address, 3 to 4294967294; 3 without. */
+  cid?: number;
+  /**
+   * "user", which is the default: the VMM serves the device, and on the host each end is a unix
+   * socket. "vhost": the host's kernel serves it, and on the host each end is an AF_VSOCK socket.
+   */
+  backend?: "user" | "vhost";
+  /**
+   * For "user" only: a unix socket that the VMM listens on, at most 96 bytes. Whoever connects says
+   * "CONNECT <port>\n" and hears "OK <number>\n" once the guest has accepted. Who listens at this path
+   * with "_<port>" behind it is reached by programs of the guest under that port of the host (CID 2).
+   */
+  socket?: string;
 }
 
 /** A device that is plugged into a running guest. */

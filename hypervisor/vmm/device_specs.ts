@@ -5,17 +5,20 @@
  */
 import { BalloonDevice } from "../devices/virtio/balloon.ts";
 import { BlockDevice, type BlockOptions } from "../devices/virtio/block.ts";
+import { ConsoleDevice, type ConsoleOptions } from "../devices/virtio/console.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
 import { closeDisk } from "../devices/virtio/disk.ts";
 import { MemDevice } from "../devices/virtio/mem.ts";
 import { NetDevice } from "../devices/virtio/net.ts";
 import type { NetOptions } from "../devices/virtio/net_options.ts";
 import { RngDevice } from "../devices/virtio/rng.ts";
+import { VsockDevice, type VsockOptions } from "../devices/virtio/vsock.ts";
 import type { Arena } from "../machine/arena.ts";
 import { close } from "../sys/files.ts";
 import { blockOptions } from "./block_options.ts";
 import { ConfigError } from "./config/fields.ts";
 import type { DiskConfig, GuestConfig, PlugConfig } from "./control.ts";
+import { socketDevices } from "./device_sockets.ts";
 import { memoryDevices, type MemoryDeviceSpec } from "./memory_setup.ts";
 import { openNet } from "./net_resources.ts";
 
@@ -23,6 +26,8 @@ export type DeviceSpec =
   | { kind: "block"; options: BlockOptions }
   | { kind: "net"; options: NetOptions }
   | { kind: "rng"; options: { name: string } }
+  | { kind: "console"; options: ConsoleOptions }
+  | { kind: "vsock"; options: VsockOptions }
   | MemoryDeviceSpec;
 
 /** Opens what the devices stand on; throws a {@linkcode ConfigError} with what could not be had. */
@@ -36,6 +41,7 @@ export function openDevices(config: GuestConfig): DeviceSpec[] {
       })),
       { kind: "rng", options: { name: "rng0" } },
       ...memoryDevices(config),
+      ...socketDevices(config),
     ];
   } catch (cause) {
     throw new ConfigError((cause as Error).message, { cause });
@@ -76,6 +82,10 @@ export function createDevice(spec: DeviceSpec, arena: Arena): VirtioDevice {
       return new NetDevice(arena, spec.options);
     case "rng":
       return new RngDevice(spec.options);
+    case "console":
+      return new ConsoleDevice(arena, spec.options);
+    case "vsock":
+      return new VsockDevice(spec.options);
     case "balloon":
       return new BalloonDevice(arena, spec.options);
     case "mem":

@@ -9,6 +9,7 @@ import { ConfigError } from "./config/fields.ts";
 import { parseConfig } from "./config/guest.ts";
 import { balloonFlag, memoryFlag, pinFlags } from "./config/memory_flags.ts";
 import { NET_FLAG_HELP, netFromFlag } from "./config/net.ts";
+import { socketFlags } from "./config/socket_flags.ts";
 import { EXIT_CODES } from "./control.ts";
 import { runGuest } from "./run.ts";
 
@@ -20,6 +21,8 @@ In the foreground, its serial port on this terminal (Ctrl-] ends it):
                 [--memory 512M[,huge-pages=transparent|2M|1G][,mergeable][,hotplug=2G[,requested=1G]]]
                 [--balloon 0M[,no-deflate-on-oom][,no-reporting]] [--pin VCPU,CPU[+CPU]...]...
                 [--hotplug-ports 0] [--kernel-cache FOLDER] [--control SOCKET]
+                [--console SOCKET[,size=80x25]] [--port SOCKET[,name=org.qemu.guest_agent.0]]...
+                [--vsock SOCKET[,cid=3] | --vsock ,backend=vhost[,cid=3]]
 
 ${NET_FLAG_HELP}
 
@@ -42,8 +45,10 @@ const STRINGS = [
   "config",
   "control",
   "hotplug-ports",
+  "console",
+  "vsock",
 ];
-const LISTS = ["disk", "net", "pin"];
+const LISTS = ["disk", "net", "pin", "port"];
 
 function main(args: string[]): number {
   const unknown: string[] = [];
@@ -78,6 +83,7 @@ function main(args: string[]): number {
     disks: flags.disk.map(diskFromFlag),
     nets: flags.net.map(netFromFlag),
     hotplugPorts: Number(flags["hotplug-ports"] ?? "0"),
+    ...socketFlags({ console: flags.console, port: flags.port, vsock: flags.vsock }),
   });
   return runGuest(config, { socket: flags.control, hasTerminal: true });
 }

@@ -18,11 +18,14 @@ export class SocketSet {
   readonly #host: DeviceHost;
   readonly #epoll = new Epoll();
   readonly #members = new Map<number, Member>();
+  readonly #turned: () => void;
   #watched = false;
   #closed = false;
 
-  constructor(host: DeviceHost) {
+  /** `turned` is called after all that was ready at once. */
+  constructor(host: DeviceHost, options: { turned?: () => void } = {}) {
     this.#host = host;
+    this.#turned = options.turned ?? (() => {});
     this.listen(true);
   }
 
@@ -72,5 +75,6 @@ export class SocketSet {
       // An earlier one of this batch may have removed it.
       this.#members.get(this.#epoll.ready(i))?.ready(this.#epoll.events(i));
     }
+    if (!this.#closed) this.#turned();
   }
 }

@@ -10,6 +10,7 @@ import { ConfigError, list, optionalText, record, text, whole } from "./fields.t
 import { hotplugPorts } from "./hotplug.ts";
 import { MEMORY_FIELDS, memoryFields } from "./memory.ts";
 import { net } from "./net.ts";
+import { SOCKET_FIELDS, socketFields } from "./sockets.ts";
 
 export const MIN_MEMORY_MIB = 128;
 const MAX_DISKS = 16;
@@ -29,6 +30,7 @@ export function parseConfig(value: unknown): GuestConfig {
     "nets",
     ...MEMORY_FIELDS,
     "hotplugPorts",
+    ...SOCKET_FIELDS,
   ]);
   const guest = {
     memoryMiB: whole(c.memoryMiB, "the memory in MiB", { min: MIN_MEMORY_MIB, max: 2 ** 20 }),
@@ -45,6 +47,7 @@ export function parseConfig(value: unknown): GuestConfig {
     disks: list(c.disks, "the disks", MAX_DISKS).map(disk),
     nets: list(c.nets, "the network cards", MAX_NETS).map(net),
     ...hotplugPorts(c.hotplugPorts),
+    ...socketFields(c),
   };
 }
 

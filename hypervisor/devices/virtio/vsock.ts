@@ -1,0 +1,88 @@
+/**
+ * The socket device (virtio 1.2, section 5.10): streams between programs of the guest and of the host.
+ *
+ * @module
+ */
+import { ConfigSpace } from "./config_space.ts";
+import { type DeviceHost, VIRTIO_F, VIRTIO_ID, type VirtioDevice } from "./device.ts";
+import type { QueueSetup } from "./queue.ts";
+import { RX, TX, VSOCK_QUEUE_SIZE, type VsockBackend } from "./vsock_protocol.ts";
+import { UserVsock } from "./vsock_user.ts";
+import { VhostVsock } from "./vsock_vhost.ts";
+import { vhostFeatures } from "../../sys/vhost.ts";
+
+/** Where the other ends of the guest's streams are. */
+export type VsockOptions =
+  & {
+    /** Unique within the guest. */
+    name: string;
+    /** The guest's address. */
+    cid: number;
+  }
+  & (
+    | {
+      /** Listens for programs of the host at `path`. */
+      listener: number;
+      path: string;
+    }
+    | {
+      /** From `openVhostVsock`: AF_VSOCK sockets of the host. */
+      vhost: number;
+    }
+  );
+
+export class VsockDevice implements VirtioDevice {
+  readonly name: string;
+  readonly id = VIRTIO_ID.vsock;
+  readonly features: readonly number[];
+  readonly offloaded: boolean;
+  readonly queueSizes = [VSOCK_QUEUE_SIZE, VSOCK_QUEUE_SIZE, VSOCK_QUEUE_SIZE];
+  readonly #options: VsockOptions;
+  readonly #config: ConfigSpace;
+  #backend: VsockBackend | undefined;
+
+  constructor(options: VsockOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.offloaded = "vhost" in options;
+    const known = "vhost" in options ? vhostFeatures(options.vhost) : undefined;
+    const rings = [VIRTIO_F.INDIRECT_DESC, VIRTIO_F.EVENT_IDX];
+    this.features = rings.filter((bit) => known?.has(bit) ?? true);
+    // Section 5.10.4: guest_cid, 64 bits of which the upper half is reserved.
+    this.#config = new ConfigSpace(new Uint8Array(new Uint32Array([options.cid, 0]).buffer));
+  }
+
+  readConfig(offset: number, size: number): number {
+    return this.#config.read(offset, size);
+  }
+
+  writeConfig(): void {}
+
+  activate(
+    host: DeviceHost,
+    setup: { queues: readonly (QueueSetup | null)[]; features: ReadonlySet<number> },
+  ): void {
+    const [rx, tx] = [setup.queues[RX], setup.queues[TX]];
+    if (!rx || !tx) {
+      throw new RangeError(`Cannot activate ${this.name}: its data queues have to be enabled`);
+    }
+    const { features } = setup;
+    const queues = [rx, tx];
+    this.#backend = "vhost" in this.#options
+      ? new VhostVsock(host, { ...this.#options, queues, features })
+      : new UserVsock(host, { ...this.#options, queues, features });
+  }
+
+  notify(index: number): void {
+    this.#backend?.notify(index);
+  }
+
+  report(): Record<string, unknown> {
+    return this.#backend?.report() ?? { cid: this.#options.cid };
+  }
+
+  reset(): void {
+    this.#backend?.stop();
+    this.#backend = undefined;
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * The unix sockets on which a guest's devices wait for programs of the host.
+ *
+ * @module
+ */
+import type { VsockOptions } from "../devices/virtio/vsock.ts";
+import type { ConsoleOptions } from "../devices/virtio/console.ts";
+import { close } from "../sys/files.ts";
+import { openVhostVsock } from "../sys/vhost_vsock.ts";
+import { connectUnix, listenUnix } from "../sys/unix_sockets.ts";
+import { GUEST_AGENT_PORT } from "./config/sockets.ts";
+import type { GuestConfig, VsockConfig } from "./control.ts";
+import type { DeviceSpec } from "./device_specs.ts";
+
+/** The devices whose other ends are sockets, as far as they are configured. */
+export function socketDevices(config: GuestConfig): DeviceSpec[] {
+  const console = openConsole(config);
+  return [
+    ...(console ? [{ kind: "console", options: console } as const] : []),
+    ...(config.vsock ? [{ kind: "vsock", options: openVsock(config.vsock) } as const] : []),
+  ];
+}
+
+function openVsock({ cid = 3, backend, socket }: VsockConfig): VsockOptions {
+  const name = "vsock0";
+  if (backend === "vhost") return { name, cid, vhost: openVhostVsock(cid) };
+  return { name, cid, path: socket!, listener: listenForHost(socket!) };
+}
+
+/** The console device's options; undefined where nothing is configured that needs one. */
+function openConsole({ console, ports = [] }: GuestConfig): ConsoleOptions | undefined {
+  if (console === undefined && ports.length === 0) return undefined;
+  const { columns = 80, rows = 25 } = console ?? {};
+  return {
+    name: "console0",
+    console: console && { columns, rows, listener: listenForHost(console.socket) },
+    ports: ports.map(({ name = GUEST_AGENT_PORT, socket }) => ({
+      name,
+      listener: listenForHost(socket),
+    })),
+  };
+}
+
+/** Listens at `path`, also where a VMM that was killed left its socket. */
+export function listenForHost(path: string): number {
+  if (isDeadSocket(path)) Deno.removeSync(path);
+  return listenUnix(path);
+}
+
+function isDeadSocket(path: string): boolean {
+  try {
+    if (!Deno.lstatSync(path).isSocket) return false;
+  } catch {
+    return false;
+  }
+  try {
+    close(connectUnix(path));
+    return false;
+  } catch (error) {
+    return (error as { errno?: number }).errno === ECONNREFUSED;
+  }
+}
+
+const ECONNREFUSED = 111;
