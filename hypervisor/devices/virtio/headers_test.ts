@@ -31,6 +31,13 @@ import {
   VIRTIO_NET_F,
   VIRTIO_NET_S,
 } from "./net_protocol.ts";
+import {
+  HOST_CID,
+  VIRTIO_VSOCK_OP,
+  VIRTIO_VSOCK_SHUTDOWN,
+  VIRTIO_VSOCK_TYPE_STREAM,
+  VsockHeader,
+} from "./vsock_protocol.ts";
 
 function numbers(prefix: string, table: Record<string, number>): Claims {
   return Object.fromEntries(Object.entries(table).map(([key, value]) => [prefix + key, value]));
@@ -113,6 +120,19 @@ Deno.test("the console's configuration and messages are those of the kernel's he
     ...numbers("VIRTIO_CONSOLE_", VIRTIO_CONSOLE),
   };
   assertEquals(contradictions(["linux/virtio_console.h"], claims), []);
+});
+
+Deno.test("the socket device's header and numbers are those of the kernel's headers", () => {
+  // Its 64-bit addresses are two words here.
+  const claims = {
+    ...claimsOf(VsockHeader, { ours: ["src_cid_high", "dst_cid_high"] }),
+    ...numbers("VIRTIO_VSOCK_OP_", VIRTIO_VSOCK_OP),
+    ...numbers("VIRTIO_VSOCK_SHUTDOWN_", VIRTIO_VSOCK_SHUTDOWN),
+    VIRTIO_VSOCK_TYPE_STREAM: VIRTIO_VSOCK_TYPE_STREAM,
+    VMADDR_CID_HOST: HOST_CID,
+  };
+  const includes = ["linux/vm_sockets.h", "linux/virtio_vsock.h"];
+  assertEquals(contradictions(includes, claims), []);
 });
 
 Deno.test("virtio's ids and ring features are those of the kernel's headers", () => {
