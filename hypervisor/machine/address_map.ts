@@ -49,6 +49,12 @@ export function portWindows(
 export const IOAPIC = { start: 0xFEC0_0000, length: 0x1000 } as const;
 export const LAPIC = { start: 0xFEE0_0000, length: 0x1000 } as const;
 
+/** Where a PC has its firmware: no RAM to a guest, though memory of its own is behind it. */
+export const FIRMWARE = { start: 0xE_0000, length: 0x2_0000 } as const;
+
+/** The VM generation id, in a page of its own below the reset vector's. */
+export const VM_GENERATION = 0xF_E000;
+
 /** Three pages for VT-x's real mode, in the part of the hole where a PC has its firmware. */
 export const TSS_ADDRESS = 0xFFFB_D000;
 
@@ -77,4 +83,4 @@ export const PORT = {
 } as const;
 
 /** Global system interrupts of the devices that are not on PCI. */
-export const GSI = { COM1: 4, ACPI: 9, RTC: 8, FIRST_MSI: 24 } as const;
+export const GSI = { COM1: 4, ACPI: 9, RTC: 8, GENERATION: 10, FIRST_MSI: 24 } as const;

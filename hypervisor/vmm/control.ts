@@ -233,7 +233,9 @@ export type Request =
   | { op: "change"; device: string; change: Record<string, unknown> }
   /** Stops the vCPUs between two instructions; devices finish what they have begun. */
   | { op: "pause" }
-  | { op: "resume" };
+  | { op: "resume" }
+  /** Gives the guest a new VM generation id, on which it reseeds its random numbers. */
+  | { op: "new_generation" };
 
 export interface Status {
   version: number;

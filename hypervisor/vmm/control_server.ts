@@ -120,6 +120,9 @@ export class ControlServer implements GuestHost {
       case "resume":
         this.#guest.resume();
         break;
+      case "new_generation":
+        this.#guest.changeGeneration();
+        break;
     }
     return this.#status();
   }
@@ -205,6 +208,7 @@ const OPS: readonly Request["op"][] = [
   "change",
   "pause",
   "resume",
+  "new_generation",
 ];
 
 function parseRequest(line: string): Request | undefined {

@@ -254,6 +254,11 @@ export class Guest {
     this.#pc.pressPowerButton();
   }
 
+  /** Tells the guest that it is a copy of itself or comes from its past. */
+  changeGeneration(): void {
+    this.#pc.changeGeneration();
+  }
+
   /** Keeps the vCPUs out of the guest until {@linkcode resume}; the first reason is told. */
   pause(reason: string): void {
     if (this.#pausedFor !== null || this.#pc.life.hasEnded) return;

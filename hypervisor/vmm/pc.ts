@@ -11,6 +11,7 @@ import type { VirtioDevice } from "../devices/virtio/device.ts";
 import { BAR } from "../devices/virtio/pci_capabilities.ts";
 import { VirtioPci } from "../devices/virtio/pci_transport.ts";
 import { Vm } from "../kvm/vm.ts";
+import { GENERATION_GSI, newGeneration } from "../machine/acpi/generation.ts";
 import { ACPI_PORT, POWER_BUTTON_GSI } from "../machine/acpi/tables.ts";
 import { GSI, MMIO32, mmio64, PORT } from "../machine/address_map.ts";
 import { Arena } from "../machine/arena.ts";
@@ -135,7 +136,7 @@ export class Pc {
     for (const { fds, queues } of this.#notify) {
       for (let i = 0; i < queues; i++) fds[i] = eventfd();
     }
-    this.#interrupts.create([GSI.COM1, POWER_BUTTON_GSI], this.#vectors);
+    this.#interrupts.create([GSI.COM1, POWER_BUTTON_GSI, GENERATION_GSI], this.#vectors);
     this.#pci.powerOn();
     for (const { port } of this.slots) port.powerOn();
     this.serial.powerOn();
@@ -145,5 +146,11 @@ export class Pc {
 
   pressPowerButton(): void {
     this.#interrupts.pulse(POWER_BUTTON_GSI);
+  }
+
+  /** Tells the guest that it is a copy of itself or comes from its past. */
+  changeGeneration(): void {
+    newGeneration(this.memory);
+    this.#interrupts.pulse(GENERATION_GSI);
   }
 }

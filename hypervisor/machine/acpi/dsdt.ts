@@ -29,6 +29,7 @@ import {
   uuid,
   when,
 } from "./aml.ts";
+import { GENERATION_DEVICE, GENERATION_GSI, generationDevice } from "./generation.ts";
 import {
   busNumbers,
   interrupt,
@@ -43,7 +44,7 @@ import {
 /** The sleep type that means "off" in `_S5_` and in the sleep control register. */
 export const S5_SLEEP_TYPE = 5;
 
-/** Notify value: the power button was pressed (ACPI 6.5, section 5.6.6). */
+/** Notify value: the power button was pressed, the generation changed (ACPI 6.5, section 5.6.6). */
 const STATUS_CHANGE = 0x80;
 
 /** PCI Firmware 3.3, section 4.6: "_DSM Definitions for PCI". */
@@ -152,11 +153,12 @@ const events = device(
   "GED_",
   name("_HID", string("ACPI0013")),
   name("_UID", integer(0)),
-  name("_CRS", resources(interrupt(GSI.ACPI))),
+  name("_CRS", resources(interrupt(GSI.ACPI), interrupt(GENERATION_GSI))),
   method(
     "_EVT",
     { args: 1, serialized: true },
     when(equal(arg(0), integer(GSI.ACPI)), notify("\\_SB_.PWRB", STATUS_CHANGE)),
+    when(equal(arg(0), integer(GENERATION_GSI)), notify(GENERATION_DEVICE, STATUS_CHANGE)),
   ),
 );
 
@@ -177,6 +179,7 @@ export function dsdt(
       "\\_SB_",
       ...processors,
       powerButton,
+      generationDevice(),
       events,
       pciRoot(options.physicalBits, options.hotplugPorts),
       motherboard(options.hotplugPorts),

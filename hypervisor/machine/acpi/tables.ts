@@ -4,16 +4,16 @@
  *
  * @module
  */
-import { ECAM, GSI, IOAPIC, LAPIC, PORT } from "../address_map.ts";
+import { ECAM, FIRMWARE, GSI, IOAPIC, LAPIC, PORT, VM_GENERATION } from "../address_map.ts";
 import type { NumaTopology } from "../numa.ts";
 import { slit, srat } from "./affinity.ts";
 import { type Aml, bytes, le } from "./aml.ts";
 import { dsdt } from "./dsdt.ts";
 
 /** Where the RSDP lies: in the range that Linux searches, and in no RAM that it uses. */
-export const RSDP_ADDRESS = 0xE_0000;
-/** The tables follow the RSDP, up to here: the reset vector comes next. */
-const TABLES_END = 0xF_FFF0;
+export const RSDP_ADDRESS = FIRMWARE.start;
+/** The tables follow the RSDP, up to here: the generation id and the reset vector come next. */
+const TABLES_END = VM_GENERATION;
 
 const HEADER_BYTES = 36;
 const ascii = (text: string, length: number) => new TextEncoder().encode(text.padEnd(length, " "));

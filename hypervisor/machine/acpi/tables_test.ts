@@ -105,6 +105,9 @@ Deno.test("a disassembler that knows ACPI reads in the tables what is meant", ()
   assertStringIncludes(dsdt, "Name (\\_S5, Package (0x04) { 0x05, Zero, Zero, Zero })");
   assertStringIncludes(dsdt, "Notify (\\_SB.PWRB, 0x80)");
   assertStringIncludes(dsdt, 'Name (_HID, EisaId ("PNP0A08")');
+  assertStringIncludes(dsdt, 'Name (_CID, "VM_Gen_Counter")');
+  assertStringIncludes(dsdt, "Name (ADDR, Package (0x02) { 0x000FE000, Zero })");
+  assertMatch(dsdt, /If \(\(Arg0 == 0x0A\)\) \{ Notify \(\\_SB\.VGEN, 0x80\)/);
   const window = mmio64(OPTIONS.physicalBits);
   assertStringIncludes(dsdt, `0x${hex(window.start, 16)}, `);
   assertStringIncludes(dsdt, `0x${hex(window.start + window.length - 1, 16)}, `);

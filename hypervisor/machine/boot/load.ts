@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { newGeneration } from "../acpi/generation.ts";
 import { acpiTables, RSDP_ADDRESS } from "../acpi/tables.ts";
-import { ECAM, ecamLength, MAX_HOTPLUG_PORTS } from "../address_map.ts";
+import { ECAM, ecamLength, FIRMWARE, MAX_HOTPLUG_PORTS } from "../address_map.ts";
 import type { GuestMemory } from "../memory.ts";
 import type { NumaTopology } from "../numa.ts";
 import { BootFile } from "./boot_file.ts";
@@ -81,6 +82,7 @@ export function loadLinux(memory: GuestMemory, options: LoadOptions): BootEntry 
   memory.bytes[BOOT.CMDLINE + cmdline.length] = 0;
   memory.bytes.set(acpiTables(options), RSDP_ADDRESS);
   memory.bytes.set(resetVector(), RESET_VECTOR);
+  newGeneration(memory);
   try {
     return plan.place(memory, {
       cmdline: options.cmdline,
@@ -110,6 +112,7 @@ export function e820(memory: GuestMemory): E820Entry[] {
   const [low, high] = memory.regions;
   const entries: E820Entry[] = [
     { address: 0, length: LOW_RAM_END, type: "ram" },
+    { address: FIRMWARE.start, length: FIRMWARE.length, type: "reserved" },
     { address: HIGH_RAM_START, length: low.length - HIGH_RAM_START, type: "ram" },
     { address: ECAM.start, length: ecamLength(MAX_HOTPLUG_PORTS), type: "reserved" },
   ];

@@ -7,6 +7,8 @@ import { GuestMemory } from "../memory.ts";
 import { bzImage, type ImageOptions } from "../testing/bzimage.ts";
 import { e820, loadLinux } from "./load.ts";
 import { BOOT } from "./plan.ts";
+import { GENERATION_BYTES } from "../acpi/generation.ts";
+import { VM_GENERATION } from "../address_map.ts";
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
@@ -63,6 +65,21 @@ Deno.test("kernel, initrd, command line and tables lie where the zero page says"
     assertEquals(u32(0x70), RSDP_ADDRESS);
     assertEquals(text(memory.bytes.slice(RSDP_ADDRESS, RSDP_ADDRESS + 8)), "RSD PTR ");
   });
+});
+
+Deno.test("every start has a generation id of its own, in memory that is reserved", () => {
+  const ids = [1, 2].map(() => {
+    let id = new Uint8Array();
+    load({ kernel: bzImage() }, (memory) => {
+      id = memory.bytes.slice(VM_GENERATION, VM_GENERATION + GENERATION_BYTES);
+      const range = e820(memory).find(({ address, length }) =>
+        VM_GENERATION >= address && VM_GENERATION + 4096 <= address + length
+      );
+      assertEquals(range?.type, "reserved");
+    });
+    return id.toHex();
+  });
+  assert(ids[0] !== ids[1] && !ids.includes("0".repeat(32)));
 });
 
 Deno.test("the page tables map the first GiB to itself", () => {
