@@ -4,9 +4,10 @@
  * @module
  */
 import { check, EEXIST, ENOENT, errno } from "./errno.ts";
+import { libraryOf } from "./library.ts";
 import { readPseudoFile, writePseudoFile } from "./pseudo_files.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   mkdir: { parameters: ["buffer", "u32"], result: "i32" },
   rmdir: { parameters: ["buffer"], result: "i32" },
 });

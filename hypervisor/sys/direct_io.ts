@@ -3,9 +3,10 @@
  *
  * @module
  */
+import { libraryOf } from "./library.ts";
 import { struct } from "./struct.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
 });
 

@@ -4,8 +4,9 @@
  * @module
  */
 import { check } from "./errno.ts";
+import { libraryOf } from "./library.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   read: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   write: { parameters: ["i32", "buffer", "i32"], result: "i32" },
@@ -39,7 +40,7 @@ export function drain(fd: number): boolean {
   return libc.symbols.read(fd, count, 8) === 8;
 }
 
-const poll = Deno.dlopen("libc.so.6", {
+const poll = libraryOf({
   poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
 });
 const POLLIN = 1;

@@ -5,9 +5,10 @@
  */
 import { check, EINVAL, EOPNOTSUPP, errno } from "./errno.ts";
 import { io } from "./ioctl.ts";
+import { libraryOf } from "./library.ts";
 
 // An offset is 64 bits; none of these calls is on a path where that would count.
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" },
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },

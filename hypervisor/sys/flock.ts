@@ -5,8 +5,9 @@
  */
 import { check, EAGAIN, errno } from "./errno.ts";
 import { close, O_RDONLY, open } from "./files.ts";
+import { libraryOf } from "./library.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   flock: { parameters: ["i32", "i32"], result: "i32" },
 });
 

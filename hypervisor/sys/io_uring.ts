@@ -6,12 +6,13 @@
 import { EAGAIN, EBUSY, EINTR, EINVAL, errno, SysError } from "./errno.ts";
 import { close } from "./files.ts";
 import { io } from "./ioctl.ts";
+import { libraryOf } from "./library.ts";
 import { map, type Mapping } from "./mapping.ts";
 import { struct, type View } from "./struct.ts";
 
 // None of these calls has a wrapper in libc. Integer arguments are narrower in the kernel's own
 // declarations, so they can be passed as such and no bigint is made for each call.
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   setup: { name: "syscall", parameters: ["i32", "u32", "buffer"], result: "i32" },
   enter: {
     name: "syscall",

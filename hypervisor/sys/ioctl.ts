@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { libraryOf } from "./library.ts";
 
 // One symbol per argument shape, so that each gets a call path of its own. ioctl is variadic in C; on
 // x86-64 an integer argument is passed alike.
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   none: { name: "ioctl", parameters: ["i32", "u32", "i32"], result: "i32" },
   value: { name: "ioctl", parameters: ["i32", "u32", "u64"], result: "i32" },
   buffer: { name: "ioctl", parameters: ["i32", "u32", "buffer"], result: "i32" },

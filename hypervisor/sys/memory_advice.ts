@@ -4,8 +4,9 @@
  * @module
  */
 import { check } from "./errno.ts";
+import { libraryOf } from "./library.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
   mprotect: { parameters: ["usize", "usize", "i32"], result: "i32" },
   // mbind has no wrapper in the C library.

@@ -5,9 +5,10 @@
  */
 import { check, EEXIST, errno } from "./errno.ts";
 import { close, O_RDONLY, open } from "./files.ts";
+import { libraryOf } from "./library.ts";
 
 // glibc has no wrapper for finit_module(2).
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   syscall: { parameters: ["i64", "i32", "buffer", "i32"], result: "i64" },
   onPool: {
     name: "syscall",

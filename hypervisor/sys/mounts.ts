@@ -4,8 +4,9 @@
  * @module
  */
 import { check } from "./errno.ts";
+import { libraryOf } from "./library.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   mount: { parameters: ["buffer", "buffer", "buffer", "u64", "buffer"], result: "i32" },
   umount2: { parameters: ["buffer", "i32"], result: "i32" },
   sync: { parameters: [], result: "void" },

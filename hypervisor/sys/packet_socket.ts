@@ -5,9 +5,10 @@
  */
 import { check, EAGAIN, ENOBUFS, errno } from "./errno.ts";
 import { close } from "./files.ts";
+import { libraryOf } from "./library.ts";
 import { struct } from "./struct.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   if_nametoindex: { parameters: ["buffer"], result: "u32" },

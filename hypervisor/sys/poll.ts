@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { libraryOf } from "./library.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   poll: { parameters: ["buffer", "u64", "i32"], result: "i32" },
 });
 

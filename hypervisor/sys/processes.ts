@@ -5,9 +5,10 @@
  * @module
  */
 import { check, errno, SysError } from "./errno.ts";
+import { libraryOf } from "./library.ts";
 import { readPseudoFile } from "./pseudo_files.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   posix_spawn: {
     parameters: ["buffer", "buffer", "buffer", "buffer", "buffer", "buffer"],
     result: "i32",

@@ -6,8 +6,9 @@
  */
 import { check, errno, SysError } from "./errno.ts";
 import { close, O_RDONLY, O_WRONLY, open } from "./files.ts";
+import { libraryOf } from "./library.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
   write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
 });

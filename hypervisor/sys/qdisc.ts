@@ -5,9 +5,10 @@
  */
 import { check } from "./errno.ts";
 import { close } from "./files.ts";
+import { libraryOf } from "./library.ts";
 import { struct } from "./struct.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },

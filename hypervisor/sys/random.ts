@@ -4,8 +4,9 @@
  * @module
  */
 import { errno } from "./errno.ts";
+import { libraryOf } from "./library.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   getrandom: { parameters: ["usize", "usize", "u32"], result: "i32" },
 });
 

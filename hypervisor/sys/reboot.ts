@@ -4,8 +4,9 @@
  * @module
  */
 import { check } from "./errno.ts";
+import { libraryOf } from "./library.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   reboot: { parameters: ["i32"], result: "i32" },
 });
 

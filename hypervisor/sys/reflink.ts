@@ -7,8 +7,9 @@
 import { check, errno, SysError } from "./errno.ts";
 import { close, length, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, open } from "./files.ts";
 import { ioctl, iow } from "./ioctl.ts";
+import { libraryOf } from "./library.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   copy_file_range: {

@@ -9,9 +9,10 @@
  */
 import { check } from "./errno.ts";
 import { eventfd } from "./eventfd.ts";
+import { libraryOf } from "./library.ts";
 import { bufferAt } from "./mapping.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   mmap: { parameters: ["usize", "usize", "i32", "i32", "i32", "i64"], result: "usize" },
   mprotect: { parameters: ["usize", "usize", "i32"], result: "i32" },
   sigaction: { parameters: ["i32", "buffer", "pointer"], result: "i32" },

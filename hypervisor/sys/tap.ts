@@ -6,11 +6,12 @@
 import { check, EBUSY, EEXIST, EINVAL, ENODEV, errno, SysError } from "./errno.ts";
 import { close, O_NONBLOCK, O_RDWR, open } from "./files.ts";
 import { ioctl, ioctlBuffer, iow } from "./ioctl.ts";
+import { libraryOf } from "./library.ts";
 import { setMtu } from "./links.ts";
 import { dropQueueing } from "./qdisc.ts";
 import { struct } from "./struct.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   if_nametoindex: { parameters: ["buffer"], result: "u32" },
 });

@@ -4,8 +4,9 @@
  * @module
  */
 import { EINTR, errno } from "./errno.ts";
+import { libraryOf } from "./library.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
 });
 

@@ -4,8 +4,9 @@
  * @module
  */
 import { check, errno, ESRCH } from "./errno.ts";
+import { libraryOf } from "./library.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   gettid: { parameters: [], result: "i32" },
   getpid: { parameters: [], result: "i32" },
   tgkill: { parameters: ["i32", "i32", "i32"], result: "i32" },

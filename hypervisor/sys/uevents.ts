@@ -5,8 +5,9 @@
  */
 import { check } from "./errno.ts";
 import { close } from "./files.ts";
+import { libraryOf } from "./library.ts";
 
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },

@@ -5,9 +5,10 @@
  */
 import { errno } from "./errno.ts";
 import type { Iovecs } from "./iovecs.ts";
+import { libraryOf } from "./library.ts";
 
 // Linux moves 2^31 - 4096 bytes at most in one call, so results fit 32 bits and need no bigint.
-const libc = Deno.dlopen("libc.so.6", {
+const libc = libraryOf({
   readv: { parameters: ["i32", "pointer", "i32"], result: "i32" },
   writev: { parameters: ["i32", "pointer", "i32"], result: "i32" },
   preadv2: { parameters: ["i32", "usize", "i32", "i64", "i32"], result: "i32" },
