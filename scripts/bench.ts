@@ -1,44 +1,78 @@
 /**
- * Measures our VMM against QEMU, and our exit loop against the same in C, in one boot of the lab.
+ * Measures our VMM beside QEMU, and our exit loop beside the same in C.
  *
  * @module
  */
+import { guestFiles } from "./bench_run/guest_files.ts";
+import type { BenchJob } from "./bench_run/job.ts";
+import { type BenchOptions, parseBenchOptions, USAGE } from "./bench_run/options.ts";
+import { markdownTable, parseResults, withTable } from "./bench_run/results.ts";
 import { runInLab } from "./lab.ts";
-import { markerInitrd } from "./lab_pc/marker_initrd.ts";
 import { parseLabOptions } from "./lab_pc/options.ts";
 import { CHECKOUT, OUT } from "./setup/checkout.ts";
-import { guestSystem } from "./setup/guests.ts";
+import { run } from "./setup/command.ts";
+import { measuringTools } from "./setup/measuring_tools.ts";
 import { vmmBundle } from "./vmm_bundle.ts";
 
-const USAGE = `Usage: ./scripts/bench [boot|memory|exits]...
+const RESULT = `${OUT}/bench.json`;
+/** For fifty guests. */
+const LAB_MEMORY_MIB = "8192";
 
-  boot    seconds from a monitor's start to its guest's init: ours, QEMU microvm, QEMU q35
-  memory  private memory of a monitor whose guest with one vCPU idles
-  exits   nanoseconds of an exit in our loop and in the same loop in C
-Prints ratios and writes out/bench.json. Without arguments: all of them.`;
-
-if (import.meta.main) {
-  const known = ["boot", "memory", "exits"];
-  const chosen = Deno.args.length > 0 ? Deno.args : known;
-  if (chosen.some((it) => !known.includes(it))) {
-    console.error(`Cannot measure "${chosen.find((it) => !known.includes(it))}"\n\n${USAGE}`);
-    Deno.exit(2);
+async function main(): Promise<number> {
+  let options: BenchOptions;
+  try {
+    options = parseBenchOptions(Deno.args);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    return 2;
   }
-  await Deno.mkdir(OUT, { recursive: true });
-  const guest = await guestSystem({ suite: "trixie", flavour: "cloud" });
-  const job = {
-    vmm: await vmmBundle(),
-    guest: { kernel: guest.kernel, initrd: await markerInitrd(), memoryMiB: 256 },
-    result: `${OUT}/bench.json`,
-    chosen,
-  };
-  const inside = `${CHECKOUT}/scripts/bench_run/inside.ts`;
-  const options = parseLabOptions([
-    ...["--", "deno", "run", "-A", "--no-check", inside, JSON.stringify(job)],
-  ]);
-  const code = await runInLab(options, {
-    onOutput: (bytes) => Deno.stdout.writeSync(bytes),
-    onErrors: (bytes) => Deno.stderr.writeSync(bytes),
-  });
-  Deno.exit(code);
+  if (options.readme) return await writeReadme();
+  return await measure(options);
 }
+
+async function measure(options: BenchOptions): Promise<number> {
+  await Deno.mkdir(OUT, { recursive: true });
+  const { native, scratch, chosen, rounds, seconds, guests } = options;
+  const job: BenchJob = {
+    ...{ chosen, rounds, seconds, guests },
+    vmm: await vmmBundle(),
+    files: await guestFiles(),
+    tools: await measuringTools(),
+    scratch: native ? scratch ?? "/var/tmp" : "/dev/vdb",
+    result: RESULT,
+    machine: await machine(native),
+    commit: (await run(["git", "-C", CHECKOUT, "describe", "--always", "--dirty"])).stdout.trim(),
+  };
+  const inside = [
+    ...["run", "-A", "--no-check", `${CHECKOUT}/scripts/bench_run/inside.ts`, JSON.stringify(job)],
+  ];
+  if (native) {
+    return (await new Deno.Command(Deno.execPath(), { args: inside }).spawn().status).code;
+  }
+  return await runInLab(
+    parseLabOptions(["--memory", LAB_MEMORY_MIB, "--", "deno", ...inside]),
+    {
+      onOutput: (bytes) => Deno.stdout.writeSync(bytes),
+      onErrors: (bytes) => Deno.stderr.writeSync(bytes),
+    },
+  );
+}
+
+async function machine(native: boolean): Promise<string> {
+  const text = await Deno.readTextFile("/proc/cpuinfo");
+  const model = /^model name\s*: (.*)$/m.exec(text)?.[1] ?? "an unknown CPU";
+  const cpus = text.match(/^processor\s*:/gm)?.length ?? 1;
+  const real = `${cpus} CPUs of ${model}`;
+  return native ? real : `the lab, a PC with 2 CPUs and AMD-V that is emulated on ${real}`;
+}
+
+async function writeReadme(): Promise<number> {
+  const page = `${CHECKOUT}/README.md`;
+  const table = markdownTable(parseResults(await Deno.readTextFile(RESULT)));
+  await Deno.writeTextFile(page, withTable(await Deno.readTextFile(page), table));
+  await run([Deno.execPath(), "fmt", "--quiet", page]);
+  console.log(`README.md has the figures of ${RESULT}`);
+  return 0;
+}
+
+if (import.meta.main) Deno.exit(await main());

@@ -1,18 +1,10 @@
 /**
- * The machine monitors that are compared: ours and QEMU's two PCs, with one and the same guest.
+ * The machine monitors that are compared, ours and QEMU's two PCs, and how each is told to run one
+ * and the same guest.
  *
  * @module
  */
-import { MARKER } from "../lab_pc/marker_initrd.ts";
-
-const INIT_SAYS = new RegExp(`${MARKER} after ([0-9.]+) s`);
-
-/** The guest that all of them run. */
-export interface BenchGuest {
-  kernel: string;
-  initrd: string;
-  memoryMiB: number;
-}
+import { vmmCommand } from "../../hypervisor/supervisor/vmm_command.ts";
 
 /** What is compared. */
 export const MONITORS = ["denovisor", "microvm", "q35"] as const;
@@ -20,92 +12,88 @@ export const MONITORS = ["denovisor", "microvm", "q35"] as const;
 /** One of {@linkcode MONITORS}. */
 export type Monitor = typeof MONITORS[number];
 
-const CMDLINE = "console=ttyS0 quiet panic=-1 reboot=t";
-
-/** The command that runs the guest with one vCPU, its serial port on standard output. */
-export function commandOf(
-  monitor: Monitor,
-  options: { vmm: string; guest: BenchGuest; stay: boolean },
-): string[] {
-  const { kernel, initrd, memoryMiB } = options.guest;
-  const cmdline = options.stay ? `${CMDLINE} stay` : CMDLINE;
-  if (monitor === "denovisor") {
-    return [
-      ...[Deno.execPath(), "run", "-A", "--no-config", "--no-lock", "--no-check", options.vmm],
-      ...["--kernel", kernel, "--initrd", initrd, "--cmdline", cmdline],
-      ...["--memory", `${memoryMiB}M`, "--cpus", "1"],
-    ];
-  }
-  const machine = monitor === "microvm" ? "microvm,rtc=on" : "q35";
-  return [
-    ...["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-    ...["-machine", machine, "-accel", "kvm", "-cpu", "host", "-smp", "1", "-m", `${memoryMiB}`],
-    ...["-kernel", kernel, "-initrd", initrd, "-append", cmdline, "-serial", "stdio"],
-  ];
+/** The guest that all of them run. */
+export interface GuestSpec {
+  cpus: number;
+  memoryMiB: number;
+  /** A kernel with its RAM disk, or a guest of a few bytes. */
+  boots: { kernel: string; initrd: string } | { tinyKernel: string; tinyFirmware: string };
+  disks?: readonly DiskSpec[];
+  /** Names of taps. */
+  taps?: readonly string[];
 }
 
-/** A guest that has reached user space. */
-export class ReachedGuest implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-  /** From the monitor's start to the first word of the guest's init. */
-  readonly seconds: number;
-  /** What the guest's kernel took of them by its own clock; the rest is the monitor's. */
-  readonly kernelSeconds: number;
+/** A raw file as a disk. */
+export interface DiskSpec {
+  path: string;
+  /** Past the host's page cache (O_DIRECT). */
+  direct: boolean;
+}
 
-  private constructor(child: Deno.ChildProcess, times: { all: number; kernel: number }) {
-    this.#child = child;
-    this.seconds = times.all;
-    this.kernelSeconds = times.kernel;
-  }
+/** The bundle of our VMM. */
+export interface Programs {
+  vmm: string;
+}
 
-  /** Starts the monitor and waits for the guest's init; throws if it does not come. */
-  static async start(command: readonly string[]): Promise<ReachedGuest> {
-    const [program, ...args] = command;
-    const began = performance.now();
-    const child = new Deno.Command(program, {
-      args,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const errors = new Response(child.stderr).text();
-    const timer = setTimeout(() => child.kill("SIGKILL"), 180_000);
-    const decoder = new TextDecoder();
-    let text = "";
-    const reader = child.stdout.getReader();
-    while (true) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      text += decoder.decode(value, { stream: true });
-      const kernel = INIT_SAYS.exec(text);
-      if (!kernel) continue;
-      clearTimeout(timer);
-      reader.releaseLock();
-      return new ReachedGuest(child, {
-        all: (performance.now() - began) / 1000,
-        kernel: Number(kernel[1]),
-      });
-    }
-    clearTimeout(timer);
-    throw new Error(
-      `Cannot measure "${command[0]}": its guest did not reach user space\n${text.slice(-500)}\n${
-        (await errors).slice(-500)
-      }`,
-    );
-  }
+const CMDLINE = "console=ttyS0 quiet panic=-1 reboot=t stay";
 
-  get pid(): number {
-    return this.#child.pid;
-  }
+/** What cannot lead to two guests of one address: `52:54:00` is where virtual machines' lie. */
+const mac = (monitor: Monitor, index: number) =>
+  `52:54:00:be:0${MONITORS.indexOf(monitor)}:0${index}`;
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch {
-      // It has powered off already.
-    }
-    await this.#child.stdin.close().catch(() => {});
-    await this.#child.stdout.cancel().catch(() => {});
-    await this.#child.status;
+/** The command that runs the guest, its serial port on standard input and output. */
+export function commandOf(monitor: Monitor, guest: GuestSpec, programs: Programs): string[] {
+  return monitor === "denovisor" ? ours(guest, programs.vmm) : qemu(monitor, guest);
+}
+
+function ours(guest: GuestSpec, vmm: string): string[] {
+  const { program, args } = vmmCommand(vmm);
+  const command = [program, ...args, "--cpus", `${guest.cpus}`, "--memory", `${guest.memoryMiB}M`];
+  if ("kernel" in guest.boots) {
+    const { kernel, initrd } = guest.boots;
+    command.push("--kernel", kernel, "--initrd", initrd, "--cmdline", CMDLINE);
+  } else {
+    command.push("--kernel", guest.boots.tinyKernel);
   }
+  for (const { path, direct } of guest.disks ?? []) {
+    command.push("--disk", direct ? `${path},direct` : path);
+  }
+  for (const [index, tap] of (guest.taps ?? []).entries()) {
+    command.push("--net", `${tap},mac=${mac("denovisor", index)}`);
+  }
+  return command;
+}
+
+/** QEMU at its best: no device that nobody asked for, vhost-net, io_uring with a thread per disk. */
+function qemu(monitor: "microvm" | "q35", guest: GuestSpec): string[] {
+  const { disks = [], taps = [] } = guest;
+  // microvm's own transport has no MSI-X, which costs more at run time than PCI does at boot.
+  const pci = disks.length + taps.length > 0 ? ",pcie=on" : "";
+  const command = [
+    ...["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+    // Without a clock chip Linux waits three seconds for one.
+    ...["-machine", monitor === "microvm" ? `microvm,rtc=on${pci}` : "q35"],
+    ...["-accel", "kvm", "-cpu", "host", "-smp", `${guest.cpus}`, "-m", `${guest.memoryMiB}`],
+    ...["-serial", "stdio"],
+  ];
+  if ("kernel" in guest.boots) {
+    const { kernel, initrd } = guest.boots;
+    command.push("-kernel", kernel, "-initrd", initrd, "-append", CMDLINE);
+  } else {
+    command.push("-bios", guest.boots.tinyFirmware);
+  }
+  for (const [index, { path, direct }] of disks.entries()) {
+    const cache = direct ? "none" : "writeback";
+    command.push("-object", `iothread,id=thread${index}`);
+    // Every contender has the same file, one after the other.
+    const drive = `if=none,id=disk${index},format=raw,file=${path},file.locking=off`;
+    command.push("-drive", `${drive},cache=${cache},aio=io_uring`);
+    command.push("-device", `virtio-blk-pci,drive=disk${index},iothread=thread${index},romfile=`);
+  }
+  for (const [index, tap] of taps.entries()) {
+    command.push("-netdev", `tap,id=net${index},ifname=${tap},script=no,downscript=no,vhost=on`);
+    const device = `virtio-net-pci,netdev=net${index},mac=${mac(monitor, index)},romfile=`;
+    command.push("-device", device);
+  }
+  return command;
 }

@@ -127,7 +127,10 @@ async function buildInitrd(kernel: KernelFiles, target: string): Promise<void> {
 }
 
 /** The files of the named modules and of all that they need, in the order to load them. */
-async function moduleFiles(kernel: KernelFiles, names: readonly string[]): Promise<string[]> {
+export async function moduleFiles(
+  kernel: KernelFiles,
+  names: readonly string[],
+): Promise<string[]> {
   const files = new Set<string>();
   for (const name of names) {
     const { stdout } = await inTrixie([
