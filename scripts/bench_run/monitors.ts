@@ -49,7 +49,7 @@ export function commandOf(monitor: Monitor, guest: GuestSpec, programs: Programs
 function ours(guest: GuestSpec, vmm: string): string[] {
   const { program, args } = vmmCommand(vmm);
   const command = [program, ...args, "--cpus", `${guest.cpus}`, "--memory", `${guest.memoryMiB}M`];
-  if ("kernel" in guest.boots) {
+  if ("initrd" in guest.boots) {
     const { kernel, initrd } = guest.boots;
     command.push("--kernel", kernel, "--initrd", initrd, "--cmdline", CMDLINE);
   } else {
@@ -76,7 +76,7 @@ function qemu(monitor: "microvm" | "q35", guest: GuestSpec): string[] {
     ...["-accel", "kvm", "-cpu", "host", "-smp", `${guest.cpus}`, "-m", `${guest.memoryMiB}`],
     ...["-serial", "stdio"],
   ];
-  if ("kernel" in guest.boots) {
+  if ("initrd" in guest.boots) {
     const { kernel, initrd } = guest.boots;
     command.push("-kernel", kernel, "-initrd", initrd, "-append", CMDLINE);
   } else {

@@ -12,7 +12,8 @@ import { MEMORY_FIELDS, memoryFields } from "./memory.ts";
 import { net } from "./net.ts";
 import { SOCKET_FIELDS, socketFields } from "./sockets.ts";
 
-export const MIN_MEMORY_MIB = 128;
+/** Enough for a kernel that is made small; a distribution's needs some 100 MiB to unpack itself. */
+export const MIN_MEMORY_MIB = 64;
 const MAX_DISKS = 16;
 const MAX_NETS = 8;
 
