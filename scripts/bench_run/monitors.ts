@@ -56,7 +56,7 @@ function ours(guest: GuestSpec, vmm: string): string[] {
     command.push("--kernel", guest.boots.tinyKernel);
   }
   for (const { path, direct } of guest.disks ?? []) {
-    command.push("--disk", direct ? `${path},direct` : path);
+    command.push("--disk", direct ? `${path},cache=direct` : path);
   }
   for (const [index, tap] of (guest.taps ?? []).entries()) {
     command.push("--net", `${tap},mac=${mac("denovisor", index)}`);
