@@ -77,10 +77,10 @@ export class BlockDevice implements VirtioDevice {
   #host: DeviceHost | undefined;
   #requests: BlockRequests | undefined;
 
-  /** `engines` makes what carries requests out; tests give one that they can hold up. */
+  /** `engines` makes what carries requests out, `now` is a clock in milliseconds: tests have their own. */
   constructor(
     options: BlockOptions,
-    more: { arena?: Arena; engines?: typeof createEngine } = {},
+    more: { arena?: Arena; engines?: typeof createEngine; now?: () => number } = {},
   ) {
     const { name, disk, queues = 1, writeback = true, blockBytes = SECTOR_BYTES } = options;
     if (!Number.isInteger(queues) || queues < 1 || queues > MAX_BLOCK_QUEUES) {
@@ -97,7 +97,7 @@ export class BlockDevice implements VirtioDevice {
     this.#disk = disk;
     this.#engines = more.engines ?? createEngine;
     this.#serial = serialBytes(options.serial ?? "");
-    this.#limiter = new RateLimiter(options.rateLimit);
+    this.#limiter = new RateLimiter(options.rateLimit, more.now);
     this.queueSizes = new Array(queues).fill(BLOCK_QUEUE_SIZE);
     const discards = (options.discard ?? true) && disk.discard && !disk.readonly;
     const { SEG_MAX, RO, BLK_SIZE, FLUSH, TOPOLOGY, CONFIG_WCE } = VIRTIO_BLK_F;

@@ -17,6 +17,9 @@ import { assertOnlyChanged } from "./queue_case.ts";
 
 const SECTORS = 64;
 const QUEUE_SIZE = 128;
+const QUEUES = 3;
+const RINGS = 0x1000;
+const INDIRECT = 0x10000;
 const AREAS = 0x20000;
 const AREA_BYTES = 0x4000;
 const SERIAL = "serial-0";
@@ -39,10 +42,17 @@ interface RequestCase {
   /** The data is offered for the other direction. */
   wrongWay: boolean;
   indirect: boolean;
+  /** The data begins this far from an aligned address. */
+  shift: number;
+  queue: number;
+  /** What DISCARD and WRITE_ZEROES are about; takes the place of the data. */
+  range: { sector: number; count: number; flags: number };
 }
 
 export interface BlockCase {
   readonly: boolean;
+  cache: "cached" | "direct";
+  discard: boolean;
   features: number[];
   requests: RequestCase[];
 }
@@ -52,11 +62,11 @@ function mostly<T>(usual: fc.Arbitrary<T>, rare: fc.Arbitrary<T>): fc.Arbitrary<
   return fc.oneof({ weight: 15, arbitrary: usual }, { weight: 1, arbitrary: rare });
 }
 
-const { IN, OUT, FLUSH, GET_ID } = VIRTIO_BLK_T;
+const { IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES } = VIRTIO_BLK_T;
 
 const request: fc.Arbitrary<RequestCase> = fc.record({
   type: mostly(
-    fc.constantFrom<number>(IN, IN, OUT, OUT, FLUSH, GET_ID),
+    fc.constantFrom<number>(IN, IN, OUT, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES),
     fc.integer({ min: 0, max: 0xffff_ffff }),
   ),
   sector: mostly(
@@ -78,12 +88,25 @@ const request: fc.Arbitrary<RequestCase> = fc.record({
   statusWithData: fc.boolean(),
   wrongWay: mostly(fc.constant(false), fc.constant(true)),
   indirect: fc.boolean(),
+  shift: mostly(fc.constant(0), fc.integer({ min: 0, max: 511 })),
+  queue: fc.nat({ max: QUEUES - 1 }),
+  range: fc.record({
+    sector: mostly(
+      fc.nat({ max: SECTORS - 8 }),
+      fc.oneof(fc.nat({ max: SECTORS + 1 }), fc.maxSafeNat()),
+    ),
+    count: mostly(fc.integer({ min: 1, max: 8 }), fc.constantFrom(0, 65, 2 ** 32 - 1)),
+    flags: mostly(fc.constantFrom(0, 0, 1), fc.nat({ max: 2 ** 32 - 1 })),
+  }),
 });
 
 export const blockCase: fc.Arbitrary<BlockCase> = fc.record({
   readonly: mostly(fc.constant(false), fc.constant(true)),
+  cache: fc.constantFrom("cached", "direct"),
+  discard: mostly(fc.constant(true), fc.constant(false)),
   features: fc.subarray<number>([
     VIRTIO_BLK_F.FLUSH,
+    VIRTIO_BLK_F.CONFIG_WCE,
     VIRTIO_F.EVENT_IDX,
     VIRTIO_F.INDIRECT_DESC,
   ]),
@@ -98,7 +121,12 @@ interface Expected {
 }
 
 /** What section 5.2.6 says of a request; carries out writes on `disk`. */
-function expect(one: RequestCase, isReadonly: boolean, disk: Uint8Array, payload: Uint8Array) {
+function expect(
+  one: RequestCase,
+  device: { readonly: boolean; discards: boolean },
+  disk: Uint8Array,
+  payload: Uint8Array,
+) {
   const { type, sector, data } = one;
   const read = isRead(one);
   const writable = read ? data : 0;
@@ -119,7 +147,7 @@ function expect(one: RequestCase, isReadonly: boolean, disk: Uint8Array, payload
       }
       return { ...ok, into: disk.slice(sector * 512, sector * 512 + writable) };
     case OUT:
-      if (readable % 512 !== 0 || sector + readable / 512 > SECTORS || isReadonly) {
+      if (readable % 512 !== 0 || sector + readable / 512 > SECTORS || device.readonly) {
         return fails(VIRTIO_BLK_S.IOERR);
       }
       disk.set(payload.subarray(0, readable), sector * 512);
@@ -132,9 +160,27 @@ function expect(one: RequestCase, isReadonly: boolean, disk: Uint8Array, payload
       const into = id.subarray(0, Math.min(20, writable));
       return { ...ok, into, written: writable > 20 ? 20 : writable + 1 };
     }
+    case DISCARD:
+    case WRITE_ZEROES: {
+      if (!device.discards) return fails(VIRTIO_BLK_S.UNSUPP);
+      if (readable !== 16) return fails(VIRTIO_BLK_S.IOERR);
+      const { sector, count, flags } = one.range;
+      if (flags > (type === DISCARD ? 0 : 1)) return fails(VIRTIO_BLK_S.UNSUPP);
+      if (count === 0 || sector + count > SECTORS) return fails(VIRTIO_BLK_S.IOERR);
+      // Discarded blocks may read as anything; those of a file read as zeros.
+      disk.fill(0, sector * 512, (sector + count) * 512);
+      return { ...ok, written: writable > 0 ? 0 : 1 };
+    }
     default:
       return fails(VIRTIO_BLK_S.UNSUPP);
   }
+}
+
+/** A range instead of data, for the requests that are about one. */
+function writeRange(view: DataView, at: number, { range }: RequestCase): void {
+  view.setBigUint64(at, BigInt(range.sector), true);
+  view.setUint32(at + 8, range.count, true);
+  view.setUint32(at + 12, range.flags, true);
 }
 
 function isRead(one: RequestCase): boolean {
@@ -146,41 +192,51 @@ export function checkBlockCase(one: BlockCase, engine: EngineKind): void {
   const path = Deno.makeTempFileSync();
   const disk = Uint8Array.from({ length: SECTORS * 512 }, (_, i) => i ^ (i >> 8));
   Deno.writeFileSync(path, disk);
-  const file = openDisk(path, { readonly: one.readonly });
+  const file = openDisk(path, { readonly: one.readonly, cache: one.cache });
+  const rules = { readonly: one.readonly, discards: one.discard && file.discard };
   using memory = testMemory(AREAS + AREA_BYTES);
-  using host = new TestHost(memory, { queues: 1 });
+  using host = new TestHost(memory, { queues: QUEUES });
   const features = new Set(one.features);
   const eventIdx = features.has(VIRTIO_F.EVENT_IDX);
-  const driver = new Driver(memory, { size: QUEUE_SIZE, base: 0x1000, eventIdx });
+  const drivers = Array.from(
+    { length: QUEUES },
+    (_, index) =>
+      new Driver(memory, { size: QUEUE_SIZE, base: RINGS * (index + 1), index, eventIdx }),
+  );
   const device = new BlockDevice({
     name: "block0",
-    disk: file,
+    disk: { ...file, discard: rules.discards },
+    queues: QUEUES,
     serial: SERIAL,
     engine,
   });
-  device.activate(host, { queues: [driver.setup], features });
+  device.activate(host, { queues: drivers.map(({ setup }) => setup), features });
   try {
     one.requests.forEach((item, number) => {
       memory.bytes.fill(UNTOUCHED, AREAS);
+      const driver = drivers[item.queue];
+      const about = item.type === DISCARD || item.type === WRITE_ZEROES;
+      if (about && item.data !== 0 && item.data % 512 === 0) item = { ...item, data: 16, cuts: [] };
       const read = isRead(item);
-      const dataAt = AREAS + 0x100;
-      const statusAt = item.statusWithData && read ? dataAt + item.data : AREAS + 0x80;
+      const dataAt = AREAS + 0x200 + item.shift;
+      const statusAt = item.statusWithData && read ? dataAt + item.data : AREAS + 0x100;
       const payload = memory.bytes.subarray(dataAt, dataAt + item.data);
       if (!read) payload.forEach((_, i) => payload[i] = i * 7 + number);
+      if (!read && about && item.data === 16) writeRange(memory.view, dataAt, item);
       memory.view.setUint32(AREAS, item.type, true);
       memory.view.setBigUint64(AREAS + 8, BigInt(item.sector), true);
       const buffers = layOut(item, read, { dataAt, statusAt });
       if (buffers.length === 0) return;
       const before = memory.bytes.slice();
-      const expected = expect(item, one.readonly, disk, payload);
+      const expected = expect(item, rules, disk, payload);
       const indirect = item.indirect && features.has(VIRTIO_F.INDIRECT_DESC);
       driver.setUsedEvent(driver.usedIndex);
-      const head = driver.add(buffers, indirect ? { indirectTable: 0x10000 } : {});
+      const head = driver.add(buffers, indirect ? { indirectTable: INDIRECT } : {});
       before.set(memory.bytes.subarray(0, AREAS));
-      const interrupts = host.interrupts[0];
-      device.notify(0);
+      const interrupts = host.interrupts[item.queue];
+      device.notify(item.queue);
       host.until(() => driver.usedIndex === driver.availIndex);
-      assertEquals(host.interrupts[0], interrupts + 1);
+      assertEquals(host.interrupts[item.queue], interrupts + 1);
       const used = driver.take()!;
       assertEquals(used.head, head);
       const ring = [driver.setup.used, driver.setup.used + 6 + 8 * QUEUE_SIZE];
