@@ -19,10 +19,14 @@ const Entry = struct("arena_entry", {
 const Header = struct("arena_header", { magic: "u32", count: "u32", end: "u32", reserved: "u32" });
 
 const MAGIC = 0x564e4544; // "DENV"
-const MAX_ENTRIES = 128;
+/** For each of two dozen devices half a dozen, and those of the ports that more come by. */
+const MAX_ENTRIES = 512;
+/** Of one device. */
+const MAX_INNER_ENTRIES = 32;
 /** Every section has its own cache lines, so that threads do not share one by accident. */
 const ALIGN = 64;
-const FIRST = Math.ceil((Header.size + MAX_ENTRIES * Entry.size) / ALIGN) * ALIGN;
+/** Where the sections begin. */
+const after = (entries: number) => Math.ceil((Header.size + entries * Entry.size) / ALIGN) * ALIGN;
 
 export const ARENA_BYTES = 512 * 1024;
 
@@ -36,13 +40,16 @@ export class Arena {
   readonly buffer: SharedArrayBuffer;
   readonly #base: number;
   readonly #length: number;
-  #next = FIRST;
+  readonly #entries: number;
+  #next: number;
   #count = 0;
 
   constructor(buffer = new SharedArrayBuffer(ARENA_BYTES), part?: InnerArena) {
     this.buffer = buffer;
     this.#base = part?.offset ?? 0;
     this.#length = part?.length ?? buffer.byteLength;
+    this.#entries = part === undefined ? MAX_ENTRIES : MAX_INNER_ENTRIES;
+    this.#next = after(this.#entries);
   }
 
   /** Room for other arenas, one after the other: see {@linkcode Arena.within}. */
@@ -65,7 +72,7 @@ export class Arena {
     const offset = this.#next;
     const base = this.#base;
     const size = layout.size;
-    if (this.#count === MAX_ENTRIES || offset + size > this.#length) {
+    if (this.#count === this.#entries || offset + size > this.#length) {
       throw new RangeError(`Cannot place "${name}" in the arena: ${size} bytes do not fit`);
     }
     const entry = Entry.at(this.buffer, base + Header.size + this.#count * Entry.size);

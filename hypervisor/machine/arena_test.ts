@@ -37,14 +37,14 @@ Deno.test("a thread with another layout, name or version is refused", () => {
 });
 
 Deno.test("what does not fit is refused: bytes, sections, names", () => {
-  const arena = new Arena(new SharedArrayBuffer(16 * 1024));
-  const large = struct("large", { bytes: ["u8", 16 * 1024] });
+  const arena = new Arena(new SharedArrayBuffer(48 * 1024));
+  const large = struct("large", { bytes: ["u8", 32 * 1024] });
   assertThrows(() => arena.place("large", large), RangeError, "do not fit");
   assertThrows(() => arena.place("n".repeat(49), Port), RangeError, "name is too long");
   arena.place("n".repeat(48), Port);
   const many = new Arena();
-  for (let i = 0; i < 128; i++) many.place(`${i}`, Port);
-  assertThrows(() => many.place("128", Port), RangeError, "do not fit");
+  for (let i = 0; i < 512; i++) many.place(`${i}`, Port);
+  assertThrows(() => many.place("512", Port), RangeError, "do not fit");
 });
 
 Deno.test("a copy of the arena has every register", () => {
@@ -71,6 +71,6 @@ Deno.test("an arena within another is taken by one set of sections after the oth
   const port = outer.within(part, { fresh: true }).place("port", Port);
   assert(port.$bytes.every((byte) => byte === 0));
   assertEquals(after.seconds, 7);
-  const large = struct("large", { bytes: ["u8", 8 * 1024] });
+  const large = struct("large", { bytes: ["u8", 14 * 1024] });
   assertThrows(() => outer.within(part).place("large", large), RangeError, "do not fit");
 });

@@ -231,6 +231,13 @@ export type Request =
   | { op: "devices" }
   /** Changes a device of the running guest, such as "block0"; what can be changed is the device's. */
   | { op: "change"; device: string; change: Record<string, unknown> }
+  /** Puts a disk or a network card into a free hot-plug port of the running guest. */
+  | { op: "plug"; device: PlugConfig }
+  /**
+   * Asks the guest to let go of a device that was plugged in; the event `unplugged` tells when it has.
+   * With `force` the device is taken out at once, and what the guest has not written to it is lost.
+   */
+  | { op: "unplug"; device: string; force?: boolean }
   /** Stops the vCPUs between two instructions; devices finish what they have begun. */
   | { op: "pause" }
   | { op: "resume" }
@@ -254,6 +261,8 @@ export type Response =
   | { ok: true; status: Status }
   /** To `devices`: by their names. */
   | { ok: true; devices: Record<string, Record<string, unknown>> }
+  /** To `plug`: the device's name. */
+  | { ok: true; plugged: string }
   | { ok: false; error: string };
 
 export type Event =
@@ -261,5 +270,7 @@ export type Event =
   /** The vCPUs were stopped, by somebody or because the host cannot serve a device. */
   | { event: "paused"; reason: string }
   | { event: "resumed" }
+  /** A device was taken out of its hot-plug port, and nothing of it is open any more. */
+  | { event: "unplugged"; device: string }
   /** The last line before the VMM closes its socket and exits. */
   | { event: "exit"; reason: ExitReason; message: string };

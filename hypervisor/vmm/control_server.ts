@@ -5,6 +5,7 @@
  */
 import { accept, listenUnix, WOULD_BLOCK } from "../sys/unix_sockets.ts";
 import { close } from "../sys/files.ts";
+import { plugged } from "./config/hotplug.ts";
 import {
   CONTROL_VERSION,
   type Event,
@@ -114,6 +115,11 @@ export class ControlServer implements GuestHost {
       case "change":
         this.#guest.change(request.device, request.change);
         break;
+      case "plug":
+        return { ok: true, plugged: this.#guest.hotplug.plug(plugged(request.device)) };
+      case "unplug":
+        this.#guest.hotplug.unplug(request.device, { force: request.force });
+        break;
       case "pause":
         this.#guest.pause("It was told to pause");
         break;
@@ -173,6 +179,10 @@ export class ControlServer implements GuestHost {
     console.error(line);
   }
 
+  unplugged(device: string): void {
+    this.#publish({ event: "unplugged", device });
+  }
+
   paused(reason: string | null): void {
     this.#publish(reason === null ? { event: "resumed" } : { event: "paused", reason });
   }
@@ -206,6 +216,8 @@ const OPS: readonly Request["op"][] = [
   "serial",
   "devices",
   "change",
+  "plug",
+  "unplug",
   "pause",
   "resume",
   "new_generation",
@@ -215,8 +227,11 @@ function parseRequest(line: string): Request | undefined {
   try {
     const value = JSON.parse(line);
     if (!OPS.includes(value?.op)) return undefined;
+    const { device, change, force = false } = value;
+    if (value.op === "unplug") {
+      return typeof device === "string" && typeof force === "boolean" ? value : undefined;
+    }
     if (value.op !== "change") return value;
-    const { device, change } = value;
     const isObject = typeof change === "object" && change !== null && !Array.isArray(change);
     return typeof device === "string" && isObject ? value : undefined;
   } catch {

@@ -26,6 +26,7 @@ function withGuest(kind: TinyKernel, body: (guest: Running) => Promise<void>) {
         cpus: 2,
         disks: [],
         nets: [],
+        hotplugPorts: 1,
       }),
     );
     const socket = `${folder.path}/control.sock`;
@@ -277,4 +278,26 @@ Deno.test({
       assertEquals(JSON.parse(Deno.readTextFileSync(`${folder.path}/exit.json`)).reason, reason);
     }
   },
+});
+
+test("a disk is plugged in, and taken out by force", "halt", async ({ socket, folder }) => {
+  using events = await ControlConnection.open(socket, { op: "events" });
+  await events.line();
+  const path = folder.file("disk.raw", new Uint8Array(1 << 20));
+  const plug = { op: "plug", device: { disk: { path } } };
+  assertEquals(await ask(socket, plug), { ok: true, plugged: "block0" });
+  const { devices } = await ask(socket, { op: "devices" });
+  assertEquals(Object.keys(devices), ["rng0", "block0"]);
+  assertStringIncludes((await ask(socket, plug)).error, "all 1 hot-plug ports are taken");
+  const unplug = { op: "unplug", device: "block0" };
+  assert((await ask(socket, unplug)).ok);
+  assertStringIncludes((await ask(socket, unplug)).error, "the guest is already at it");
+  assert((await ask(socket, { ...unplug, force: true })).ok);
+  assertEquals(await events.line(), { event: "unplugged", device: "block0" });
+  assertStringIncludes((await ask(socket, unplug)).error, "there is no such device");
+  assertStringIncludes(
+    (await ask(socket, { op: "plug", device: { disk: { path: "/no" } } })).error,
+    'Cannot use disk "/no"',
+  );
+  assertEquals(await ask(socket, plug), { ok: true, plugged: "block0" });
 });

@@ -19,6 +19,7 @@ import { checkHostMemory } from "./config/guest.ts";
 import type { ExitReason, GuestConfig } from "./control.ts";
 import { type DeviceSpec, openDevices } from "./device_specs.ts";
 import type { EventLoop } from "./event_loop.ts";
+import { Hotplug } from "./hotplug.ts";
 import { checkAffinity, numaTopology, openGuestRam } from "./memory_setup.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 import { arenaBytes } from "./slots.ts";
@@ -66,6 +67,8 @@ export interface GuestHost {
   serialRoom(): void;
   /** Something a person should know. */
   log(line: string): void;
+  /** A device that was plugged in is gone. */
+  unplugged(device: string): void;
   /** The guest does not run, for this reason; null when it runs again. */
   paused(reason: string | null): void;
 }
@@ -74,6 +77,8 @@ export class Guest {
   readonly config: GuestConfig;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
+  /** What comes and goes while the guest runs. */
+  readonly hotplug: Hotplug;
   readonly #pc: Pc;
   readonly #loop: EventLoop;
   readonly #host: GuestHost;
@@ -106,6 +111,11 @@ export class Guest {
         pause: (reason) => this.pause(reason),
         resume: (reason) => this.resume(reason),
       },
+    });
+    this.hotplug = new Hotplug(pc, {
+      cpus: config.cpus,
+      stop: (transport) => this.#service.stop(transport),
+      unplugged: (device) => host.unplugged(device),
     });
     loop.watch(this.#wakeIoFd, () => {
       drain(this.#wakeIoFd);
@@ -196,6 +206,7 @@ export class Guest {
   /** Does what threads and drivers asked for since the last time. */
   look(): void {
     this.#service.lookAtRequests();
+    this.hotplug.serve();
     this.#serial();
     const { life } = this.#pc;
     if (life.hasEnded && life.stopped === this.config.cpus) this.#over();

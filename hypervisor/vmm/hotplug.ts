@@ -4,11 +4,14 @@
  * @module
  */
 import type { VirtioPci } from "../devices/virtio/pci_transport.ts";
-import { closeDevice, type DeviceSpec } from "./device_specs.ts";
+import type { PlugConfig } from "./control.ts";
+import { closeDevice, type DeviceSpec, openPlugged } from "./device_specs.ts";
 import type { Pc } from "./pc.ts";
 import type { Slot } from "./slots.ts";
 
 export interface HotplugHost {
+  /** How many CPUs the guest has. */
+  readonly cpus: number;
   /** Stops the device: nothing of it is in flight when this returns. */
   stop(transport: VirtioPci): void;
   /** The guest has let go of the device, or had to. */
@@ -33,7 +36,7 @@ export class Hotplug {
   }
 
   /** A name that no device has: its kind and the lowest number that is free. */
-  nameFor(kind: "block" | "net"): string {
+  #nameFor(kind: "block" | "net"): string {
     const taken = new Set(this.#pc.virtio.map(({ device }) => device.name));
     for (let n = 0;; n++) if (!taken.has(`${kind}${n}`)) return `${kind}${n}`;
   }
@@ -50,11 +53,11 @@ export class Hotplug {
     );
   }
 
-  /** Puts the device that `open` makes into a free slot; it is closed when it is taken out. */
-  plug(open: () => DeviceSpec): string {
+  /** Opens a device and puts it into a free slot, where the guest finds it; its name. */
+  plug(device: PlugConfig): string {
     const slot = this.#freeSlot();
-    const spec = open();
-    const { name } = spec.options;
+    const name = this.#nameFor("disk" in device ? "block" : "net");
+    const spec = openPlugged(device, { name, cpus: this.#host.cpus });
     try {
       const { transport, release } = this.#locked(() => slot.insert(spec));
       this.#pc.virtio.push(transport);

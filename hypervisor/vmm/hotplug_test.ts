@@ -1,13 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { openDisk } from "../devices/virtio/disk.ts";
 import { Kvm } from "../kvm/kvm.ts";
 import { HAS_KVM } from "../kvm/testing/has_kvm.ts";
 import { ECAM, portWindows } from "../machine/address_map.ts";
 import { eventfd } from "../sys/eventfd.ts";
 import { close } from "../sys/files.ts";
 import { map } from "../sys/mapping.ts";
-import type { DeviceSpec } from "./device_specs.ts";
+import type { PlugConfig } from "./control.ts";
 import { Hotplug } from "./hotplug.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 import { arenaBytes } from "./slots.ts";
@@ -36,7 +35,7 @@ interface Machine {
   /** What happened, in order. */
   log: string[];
   image: string;
-  disk: (serial?: string) => () => DeviceSpec;
+  disk: (serial?: string) => PlugConfig;
 }
 
 /** A PC with two ports on a true VM, as its main thread and one vCPU's see it. */
@@ -61,17 +60,11 @@ function withPc(test: (machine: Machine) => void): void {
   pc.powerOn();
   const log: string[] = [];
   const hotplug = new Hotplug(pc, {
+    cpus: 1,
     stop: ({ device }) => log.push(`stop ${device.name}`),
     unplugged: (name) => log.push(`unplugged ${name}`),
   });
-  const disk = (serial = "A") => (): DeviceSpec => ({
-    kind: "block",
-    options: {
-      name: hotplug.nameFor("block"),
-      disk: openDisk(image, { readonly: true }),
-      serial,
-    },
-  });
+  const disk = (serial = "A"): PlugConfig => ({ disk: { path: image, readonly: true, serial } });
   try {
     test({ pc, hotplug, vcpu: build(), log, image, disk });
   } finally {

@@ -67,6 +67,7 @@ function together(hosts: readonly GuestHost[]): GuestHost {
     takesSerial: () => hosts.every((host) => host.takesSerial()),
     serialRoom: () => hosts.forEach((host) => host.serialRoom()),
     log: (line) => hosts.forEach((host) => host.log(line)),
+    unplugged: (device) => hosts.forEach((host) => host.unplugged(device)),
     paused: (reason) => hosts.forEach((host) => host.paused(reason)),
   };
 }

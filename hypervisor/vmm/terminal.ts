@@ -126,6 +126,10 @@ export class Terminal implements GuestHost {
     console.error(`vmm: ${line}`);
   }
 
+  unplugged(device: string): void {
+    this.log(`The guest has let go of ${device}`);
+  }
+
   paused(reason: string | null): void {
     this.log(reason === null ? "The guest runs again" : `The guest is paused: ${reason}`);
   }

@@ -36,7 +36,7 @@ export class VirtioService {
     for (const transport of this.#pc.virtio) {
       const pending = transport.pending;
       if (pending === "reset") {
-        this.#stop(transport);
+        this.stop(transport);
         // Registers are cleared, which must not happen in the middle of a vCPU's access.
         this.#locked(() => transport.resetDone());
       } else if (pending === "activate") {
@@ -53,7 +53,7 @@ export class VirtioService {
 
   /** Stops everything; what is in flight is waited for: the guest was told that it is on its way. */
   close(): void {
-    for (const transport of [...this.#active.keys()]) this.#stop(transport);
+    for (const transport of [...this.#active.keys()]) this.stop(transport);
   }
 
   #locked(action: () => void): void {
@@ -88,7 +88,8 @@ export class VirtioService {
     }
   }
 
-  #stop(transport: VirtioPci): void {
+  /** Stops a device: nothing of it is in flight when this returns. */
+  stop(transport: VirtioPci): void {
     const watched = this.#active.get(transport);
     if (watched === undefined) return;
     for (const index of watched) this.#loop.unwatch(transport.queueNotifyFd(index));
@@ -97,7 +98,7 @@ export class VirtioService {
   }
 
   #violated(transport: VirtioPci, reason: string): void {
-    this.#stop(transport);
+    this.stop(transport);
     transport.needsReset();
     this.#host.violated(transport.device.name, reason);
   }
