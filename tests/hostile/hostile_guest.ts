@@ -6,7 +6,7 @@
 import { type Case, type Expectation, GuestProgram } from "./guest_program.ts";
 
 /** A guest that waits for what never comes is ended by then; generous, for nested emulation. */
-const PATIENCE_MS = 150_000;
+const PATIENCE_MS = 240_000;
 
 /** How to run a VMM in the foreground: program and first arguments. */
 export type VmmCommand = readonly [program: string, ...args: string[]];

@@ -12,11 +12,26 @@ export const F_NEXT = 1;
 export const F_WRITE = 2;
 export const F_INDIRECT = 4;
 
-/** RAM of `length` bytes that belongs to no guest; pages exist once touched. */
+/** What lies on both sides of a test's RAM, and must still lie there in the end. */
+const GUARD_BYTES = 8192;
+const GUARD = 0x5AFE_6A2D;
+
+/**
+ * RAM of `length` bytes that belongs to no guest; pages exist once touched. When it is disposed of, it
+ * throws if anything was written beside it, by whomever.
+ */
 export function testMemory(length: number): GuestMemory & Disposable {
-  const mapping = map(length);
-  const memory = new GuestMemory(mapping.address, mapping.length);
-  return Object.assign(memory, { [Symbol.dispose]: () => mapping.unmap() });
+  const mapping = map(length + 2 * GUARD_BYTES);
+  const [below, above] = [0, mapping.length - GUARD_BYTES].map((at) =>
+    new Uint32Array(mapping.buffer, at, GUARD_BYTES / 4).fill(GUARD)
+  );
+  const memory = new GuestMemory(mapping.address + GUARD_BYTES, length);
+  const check = () => {
+    const isUntouched = [below, above].every((guard) => guard.every((word) => word === GUARD));
+    mapping.unmap();
+    if (!isUntouched) throw new Error("Bytes beside the guest's RAM were written");
+  };
+  return Object.assign(memory, { [Symbol.dispose]: check });
 }
 
 export interface Buffer {

@@ -114,10 +114,11 @@ export class TestHost implements DeviceHost, Disposable {
     this.resumes++;
   }
 
-  /** One turn of the loop; it may end early, as io_uring interrupts whoever waits. */
-  turn(timeoutMs: number): void {
+  /** One turn of the loop; it may end early, as io_uring interrupts whoever waits. How much was ready. */
+  turn(timeoutMs: number): number {
     const n = this.#epoll.wait(timeoutMs);
     for (let i = 0; i < n; i++) this.#watches.get(this.#epoll.ready(i))?.();
+    return n;
   }
 
   /** Turns until `done`; throws if that takes more than ten seconds. */
@@ -137,6 +138,6 @@ export class TestHost implements DeviceHost, Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const fd of [...this.#notifyFds, ...this.#interruptFds]) close(fd);
+    for (const fd of [...this.#notifyFds, ...this.#interruptFds, this.#epoll.fd]) close(fd);
   }
 }
