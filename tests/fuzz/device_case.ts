@@ -66,7 +66,7 @@ const MAX_QUEUES = 18;
 const TABLES = RINGS + MAX_QUEUES * RING_BYTES;
 const TABLE_BYTES = 0x400;
 const BUFFERS = TABLES + 64 * TABLE_BYTES;
-export const MEMORY_BYTES = 0x80000;
+export const MEMORY_BYTES = 0x40000;
 const ROOM = MEMORY_BYTES - BUFFERS;
 
 const queue = fc.integer({ min: 0, max: 5 });
@@ -385,7 +385,6 @@ export function checkDeviceCase(kind: DeviceKind, steps: DeviceCase): void {
     if (!kind.discards) run.checkMemory(before);
   }
   run.isHonest = true;
-  under.memory.bytes.fill(0, 0, MEMORY_BYTES);
   run.start(start);
   const head = run.send(kind.good, { at: 0, indirect: false, kick: true });
   const driver = run.driver(kind.good.queue);

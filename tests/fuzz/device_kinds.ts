@@ -136,7 +136,7 @@ const balloon: DeviceKind = {
       writable,
     })),
   )),
-  good: { queue: 0, readable: [bytesOf([100, 4])], writable: [] },
+  good: { queue: 0, readable: [bytesOf([50, 4])], writable: [] },
   create() {
     const memory = testMemory(MEMORY_BYTES);
     const arena = new Arena();
