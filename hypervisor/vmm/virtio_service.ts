@@ -78,6 +78,8 @@ export class VirtioService {
     }
     this.#active.set(transport, watched);
     for (const index of watched) {
+      // A queue that was broken from the start has stopped the device.
+      if (!this.#active.has(transport)) return;
       const fd = transport.queueNotifyFd(index);
       this.#loop.watch(fd, () => {
         drain(fd);

@@ -7,12 +7,14 @@
 import { COMMON } from "../../hypervisor/devices/virtio/common_config.ts";
 import { BAR } from "../../hypervisor/devices/virtio/pci_capabilities.ts";
 import type { BlockDriver } from "./block_driver.ts";
-import { F_INDIRECT, F_NEXT, F_WRITE, type GuestDriver } from "./guest_driver.ts";
+import { F_INDIRECT, F_NEXT, F_WRITE, type GuestDriver, type QueueChoice } from "./guest_driver.ts";
 
 export interface DeviceUnderTest {
   /** As in its VMM's messages. */
   name: string;
   driver: GuestDriver;
+  /** What its driver accepts of feature bits 0 to 31. */
+  features: number;
   /** The queues of which the device takes chains at once. */
   queues: readonly number[];
   /** A real request is answered, after a start. */
@@ -23,11 +25,12 @@ export interface DeviceUnderTest {
 const NOWHERE = 0xA000_0000;
 
 export function anyDeviceCases(device: DeviceUnderTest, bystander: BlockDriver): void {
-  const { driver, name } = device;
+  const { driver, name, features } = device;
   const { program } = driver;
   bystander.virtio.start();
+  const start = (queues: Record<number, QueueChoice> = {}) => driver.start({ features, queues });
   const recovers = () => {
-    driver.start();
+    start();
     device.works();
   };
   const violates = (how: string, body: () => void) =>
@@ -43,28 +46,34 @@ export function anyDeviceCases(device: DeviceUnderTest, bystander: BlockDriver):
     const { desc, used } = driver.rings(queue);
     violates(
       `queue ${queue} of 3 entries`,
-      () => driver.start({ queues: { [queue]: { size: 3 } } }),
+      () => start({ [queue]: { size: 3 } }),
     );
     violates(
       `queue ${queue} where nothing is`,
-      () => driver.start({ queues: { [queue]: { desc: NOWHERE } } }),
+      () => start({ [queue]: { desc: NOWHERE } }),
     );
     violates(
       `queue ${queue} that is misaligned`,
-      () => driver.start({ queues: { [queue]: { used: used + 1 } } }),
+      () => start({ [queue]: { used: used + 1 } }),
     );
     violates(`an available index far ahead in queue ${queue}`, () => {
-      driver.start();
+      start();
       driver.setAvailIndex(0x8000, queue);
       driver.kick(queue);
     });
+    violates(`queue ${queue} broken before DRIVER_OK`, () => {
+      driver.negotiate(features);
+      for (let index = 0; index < driver.queues; index++) driver.setUpQueue(index);
+      driver.setAvailIndex(0x8000, queue);
+      driver.driverOk();
+    });
     violates(`a head outside queue ${queue}`, () => {
-      driver.start();
+      start();
       driver.offer([0xFFFF], queue);
       driver.kick(queue);
     });
     program.case(`${name}: malformed chains in queue ${queue}`, () => {
-      driver.start();
+      start();
       const chains = [
         { flags: F_NEXT, length: 16, next: 0 },
         { flags: F_NEXT | F_WRITE, length: 16, next: 0xFFFF },
@@ -84,7 +93,7 @@ export function anyDeviceCases(device: DeviceUnderTest, bystander: BlockDriver):
       recovers();
     });
     program.case(`${name}: queue ${queue} whose rings lie over each other`, () => {
-      driver.start({ queues: { [queue]: { avail: desc, used: desc } } });
+      start({ [queue]: { avail: desc, used: desc } });
       for (let i = 0; i < 8; i++) {
         driver.describe(i, { address: desc, length: 0x800, flags: i % 2 * F_WRITE }, desc);
         driver.kick(queue);
@@ -105,7 +114,7 @@ export function anyDeviceCases(device: DeviceUnderTest, bystander: BlockDriver):
   });
   program.case(`${name}: a reset before DRIVER_OK is carried out, and many in a row`, () => {
     for (let i = 0; i < 20; i++) {
-      driver.start();
+      start();
       driver.kick();
       driver.write(COMMON.DEVICE_STATUS, 0);
       driver.write(COMMON.DEVICE_STATUS, 1);

@@ -61,7 +61,8 @@ export class GuestDriver {
   readonly pci: PciTarget;
   /** Where the BAR lies. */
   readonly bar: number;
-  readonly #queues: number;
+  /** How many queues it sets up. */
+  readonly queues: number;
   readonly #rings: number;
   /** How far each queue's rings have got. */
   readonly #avail: number[] = [];
@@ -74,8 +75,8 @@ export class GuestDriver {
     const number = placed.get(program) ?? 0;
     placed.set(program, number + 1);
     this.bar = MMIO32.start + number * BAR.SIZE;
-    this.#queues = options.queues ?? 1;
-    this.#rings = program.allocate(this.#queues * RING_BYTES);
+    this.queues = options.queues ?? 1;
+    this.#rings = program.allocate(this.queues * RING_BYTES);
     this.moveBar(this.bar);
   }
 
@@ -133,7 +134,7 @@ export class GuestDriver {
       this.write(COMMON.DRIVER_FEATURE, bits);
     }
     this.write(COMMON.DEVICE_STATUS, 0xB);
-    for (let index = 0; index < this.#queues; index++) {
+    for (let index = 0; index < this.queues; index++) {
       this.#avail[index] = this.#used[index] = 0;
       this.program.fill(this.#rings + index * RING_BYTES, RING_BYTES);
     }
@@ -164,7 +165,7 @@ export class GuestDriver {
   /** Everything that a good driver does; `queues` changes what those of these numbers are given. */
   start(options: { features?: number; queues?: Record<number, QueueChoice> } = {}): void {
     this.negotiate(options.features);
-    for (let index = 0; index < this.#queues; index++) {
+    for (let index = 0; index < this.queues; index++) {
       this.setUpQueue(index, options.queues?.[index]);
     }
     this.driverOk();

@@ -44,7 +44,7 @@ export class HostileGuest {
     Deno.writeFileSync(kernel, program.toKernel());
     const [command, ...first] = options.vmm;
     this.#child = new Deno.Command(command, {
-      args: [...first, "--kernel", kernel, "--memory", "128M", ...options.args],
+      args: [...first, "--kernel", kernel, ...options.args],
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",

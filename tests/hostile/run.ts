@@ -4,32 +4,21 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { VIRTIO_ID } from "../../hypervisor/devices/virtio/device.ts";
 import { Folder } from "../../hypervisor/vmm/testing/vmm_process.ts";
-import { anyDeviceCases, type DeviceUnderTest } from "./any_device_cases.ts";
+import { anyDeviceCases } from "./any_device_cases.ts";
 import { BEFORE_SHRINKING, blockCases } from "./block_cases.ts";
 import { BlockDriver, diskImage, SECTOR_BYTES } from "./block_driver.ts";
-import { F_WRITE, GuestDriver } from "./guest_driver.ts";
+import { balloon, entropy, memoryDevice, network } from "./devices.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest, type HostileRun, type VmmCommand } from "./hostile_guest.ts";
 import { pciCases } from "./pci_cases.ts";
 import { queueCases } from "./queue_cases.ts";
+import { TestTap } from "./test_tap.ts";
 import { raceCases } from "./race_cases.ts";
 
 /** Of a guest's doing, a VMM says this much at most. */
 const MAX_LINES = 20;
 const MAX_LINE_BYTES = 300;
-
-function rng(program: GuestProgram): DeviceUnderTest {
-  const driver = new GuestDriver(program, VIRTIO_ID.rng);
-  const address = program.allocate(4096);
-  return {
-    name: "rng0",
-    driver,
-    queues: [0],
-    works: () => driver.roundTrip([{ address, length: 64, flags: F_WRITE }], 64),
-  };
-}
 
 /** Reads its disk before and after all that happens beside it. */
 function neighbour(): GuestProgram {
@@ -43,13 +32,14 @@ function neighbour(): GuestProgram {
   return program;
 }
 
-function hostile(): GuestProgram {
+function hostile(hasNetwork: boolean): GuestProgram {
   const program = new GuestProgram();
   const disk = new BlockDriver(program, { nth: 0 });
   const bystander = new BlockDriver(program, { nth: 1 });
   queueCases(disk, bystander);
   pciCases(disk, bystander);
-  for (const device of [rng(program)]) anyDeviceCases(device, bystander);
+  const devices = [entropy, balloon, memoryDevice, ...(hasNetwork ? [network] : [])];
+  for (const device of devices) anyDeviceCases(device(program), bystander);
   raceCases(disk, bystander);
   blockCases(disk, bystander);
   return program;
@@ -64,12 +54,16 @@ export async function hostileGuest(t: Deno.TestContext, vmm: VmmCommand): Promis
     // It polls for most of its life, which need not cost the hostile guest its processor.
     vmm: ["nice", "-n", "19", ...vmm],
     folder: folder.path,
-    args: ["--disk", image("neighbour")],
+    args: ["--memory", "128M", "--disk", image("neighbour")],
   });
-  const guest = new HostileGuest(hostile(), {
+  using tap = TestTap.create();
+  const guest = new HostileGuest(hostile(tap !== null), {
     vmm,
     folder: folder.path,
-    args: ["--cpus", "2", "--disk", disk, "--disk", image("bystander")],
+    args: [
+      ...["--cpus", "2", "--memory", "128M,hotplug=128M", "--balloon", "0M"],
+      ...["--disk", disk, "--disk", image("bystander"), ...(tap ? ["--net", tap.name] : [])],
+    ],
   });
   await guest.isThrough(BEFORE_SHRINKING);
   await Deno.truncate(disk, diskImage().length - SECTOR_BYTES);
