@@ -10,7 +10,7 @@ import type { EngineKind } from "../../hypervisor/devices/virtio/block_engine.ts
 import { VIRTIO_BLK_T } from "../../hypervisor/devices/virtio/block_protocol.ts";
 import { ConsoleDevice } from "../../hypervisor/devices/virtio/console.ts";
 import { CONTROL_TX, VIRTIO_CONSOLE } from "../../hypervisor/devices/virtio/console_protocol.ts";
-import { openDisk } from "../../hypervisor/devices/virtio/disk.ts";
+import { closeDisk, openDisk } from "../../hypervisor/devices/virtio/disk.ts";
 import { MemDevice, VIRTIO_MEM_REQ } from "../../hypervisor/devices/virtio/mem.ts";
 import { RngDevice } from "../../hypervisor/devices/virtio/rng.ts";
 import { testMemory } from "../../hypervisor/devices/virtio/testing/driver.ts";
@@ -95,14 +95,15 @@ function block(engine: EngineKind): DeviceKind {
       Deno.truncateSync(path, DISK_SECTORS * 512);
       const disk = openDisk(path, {});
       Deno.removeSync(path);
+      const arena = new Arena();
       const memory = testMemory(MEMORY_BYTES);
-      const device = new BlockDevice({ name: "block0", ...disk, engine });
+      const device = new BlockDevice({ name: "block0", disk, queues: 2, engine }, { arena });
       return {
-        arena: new Arena(),
+        arena,
         memory,
         device,
         [Symbol.dispose]() {
-          close(disk.fd);
+          closeDisk(disk);
           memory[Symbol.dispose]();
         },
       };
