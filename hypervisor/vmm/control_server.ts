@@ -223,7 +223,7 @@ const OPS: readonly Request["op"][] = [
   "new_generation",
 ];
 
-function parseRequest(line: string): Request | undefined {
+export function parseRequest(line: string): Request | undefined {
   try {
     const value = JSON.parse(line);
     if (!OPS.includes(value?.op)) return undefined;
