@@ -1,5 +1,5 @@
 /**
- * epoll(7), level-triggered: what a main loop waits on.
+ * epoll(7), level-triggered unless said otherwise: what a main loop waits on.
  *
  * @module
  */
@@ -22,6 +22,7 @@ export const EPOLLIN = 1;
 export const EPOLLOUT = 4;
 export const EPOLLERR = 8;
 export const EPOLLHUP = 16;
+const EPOLLET = 0x8000_0000;
 
 // struct epoll_event is packed on x86-64: u32 events, then u64 data at 4.
 const EVENT_BYTES = 12;
@@ -36,9 +37,9 @@ export class Epoll {
   readonly #events = new Uint8Array(EVENT_BYTES * MAX_EVENTS);
   readonly #view = new DataView(this.#events.buffer);
 
-  /** Watches `fd` until it can be read. */
-  add(fd: number): void {
-    this.#control(EPOLL_CTL_ADD, fd, EPOLLIN);
+  /** Watches `fd` until it can be read; with `edge`, each time that there is more to read. */
+  add(fd: number, options: { edge?: boolean } = {}): void {
+    this.#control(EPOLL_CTL_ADD, fd, options.edge ? EPOLLIN | EPOLLET : EPOLLIN);
   }
 
   /** Whether to watch a descriptor that was added until it can be read, written to, or both. */

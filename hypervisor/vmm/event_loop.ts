@@ -18,9 +18,12 @@ export class EventLoop {
   readonly #timers = new Timers();
   readonly #watched = new Map<number, () => void>();
 
-  /** Calls `ready` whenever `fd` can be read, level-triggered, until {@linkcode unwatch}. */
-  watch(fd: number, ready: () => void): void {
-    this.#epoll.add(fd);
+  /**
+   * Calls `ready` whenever `fd` can be read, level-triggered, until {@linkcode unwatch}; with `edge`,
+   * once each time that it is signalled, so that nobody has to read it.
+   */
+  watch(fd: number, ready: () => void, options: { edge?: boolean } = {}): void {
+    this.#epoll.add(fd, options);
     this.#watched.set(fd, ready);
   }
 

@@ -36,3 +36,20 @@ Deno.test("a descriptor can be watched for room to write", () => {
   loop.unwatch(fd);
   close(fd);
 });
+
+Deno.test("a descriptor watched for edges is told of once for each signal, and needs no reading", () => {
+  const loop = new EventLoop();
+  const fd = eventfd();
+  let called = 0;
+  loop.watch(fd, () => called++, { edge: true });
+  for (let signals = 1; signals <= 3; signals++) {
+    signal(fd);
+    loop.run(() => called === signals);
+    let over = false;
+    loop.after(1, () => over = true);
+    loop.run(() => over);
+    assertEquals(called, signals);
+  }
+  loop.unwatch(fd);
+  close(fd);
+});
