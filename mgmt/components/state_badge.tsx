@@ -9,7 +9,17 @@ const LABELS: Record<GuestState, string> = {
 };
 
 /** Each state has a shape, a colour and a word of its own. */
-export function StateBadge({ state }: { state: GuestState }) {
+export function StateBadge({ state, isPaused = false }: { state: GuestState; isPaused?: boolean }) {
+  if (isPaused && state === "running") {
+    return (
+      <span class="state state-paused">
+        <svg class="state-shape" viewBox="0 0 12 12" aria-hidden="true">
+          <path d="M2 1h3v10H2zM7 1h3v10H7z" />
+        </svg>
+        Paused
+      </span>
+    );
+  }
   return (
     <span class={`state state-${state}`}>
       <svg class="state-shape" viewBox="0 0 12 12" aria-hidden="true">

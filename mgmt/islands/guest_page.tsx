@@ -52,7 +52,7 @@ export default function GuestPage(props: { host: Host; guest: Guest }) {
             <a href="/">Guests</a>
           </p>
           <h1>
-            {guest.name} <StateBadge state={guest.state} />
+            {guest.name} <StateBadge state={guest.state} isPaused={guest.pausedFor !== null} />
           </h1>
         </div>
         <div class="row actions" role="group" aria-label={`Actions for ${guest.name}`}>
@@ -101,6 +101,11 @@ export default function GuestPage(props: { host: Host; guest: Guest }) {
       {guest.error !== null && (
         <div class="banner" role="alert">
           <b>{guest.state === "failed" ? "It failed." : "Its last run failed."}</b> {guest.error}
+        </div>
+      )}
+      {guest.pausedFor !== null && (
+        <div class="banner" role="alert">
+          <b>It is paused and waits.</b> {guest.pausedFor}
         </div>
       )}
       <div class="guest-parts">

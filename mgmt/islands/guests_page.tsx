@@ -119,10 +119,12 @@ function GuestRow({ guest }: { guest: Guest }) {
     <tr>
       <th scope="row">
         <a class="guest-name" href={`/guests/${guest.id}`}>{guest.name}</a>
-        <span class="guest-sub">{guest.error ?? guest.diskImage ?? guest.kernel}</span>
+        <span class="guest-sub">
+          {guest.error ?? guest.pausedFor ?? guest.diskImage ?? guest.kernel}
+        </span>
       </th>
       <td data-label="State">
-        <StateBadge state={guest.state} />
+        <StateBadge state={guest.state} isPaused={guest.pausedFor !== null} />
       </td>
       <td data-label="vCPUs" class="number">{guest.cpus}</td>
       <td data-label="Memory" class="number">{formatMiB(guest.memoryMiB)}</td>

@@ -28,6 +28,7 @@ export function newGuest(body: GuestCreate, more: Partial<Guest> = {}): Guest {
     name: body.name,
     state: "stopped",
     error: null,
+    pausedFor: null,
     cpus: body.cpus ?? 1,
     memoryMiB: body.memoryMiB ?? 512,
     kernel: body.kernel,

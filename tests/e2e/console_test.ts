@@ -79,6 +79,11 @@ browserTest("guests are live without the page asking again", async () => {
   site.api.put(id, { state: "running", startedAt: new Date().toISOString() });
   await state("Running");
   await page.getByText("3 of 5 running").waitFor();
+  site.api.put(id, { pausedFor: "The disk of the host is full" });
+  await state("Paused");
+  await row.getByText("The disk of the host is full").waitFor();
+  site.api.put(id, { pausedFor: null });
+  await state("Running");
   assertEquals(site.api.log.slice(asked), []);
   site.api.put(id, { state: "stopped", startedAt: null });
   await state("Stopped");

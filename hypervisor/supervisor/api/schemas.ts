@@ -69,6 +69,8 @@ export const Guest = z.strictObject({
   state: z.enum(GUEST_STATES),
   /** Why it is `failed`, for a person; else null. */
   error: z.string().nullable(),
+  /** Why its CPUs wait though it is up, for a person, such as a full disk of the host; else null. */
+  pausedFor: z.string().nullable(),
   cpus: z.int(),
   memoryMiB: z.int(),
   kernel: ImageName,

@@ -52,6 +52,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   #state: GuestState;
   #process: V | null = null;
   #startedAt: number | null = null;
+  #pausedFor: string | null = null;
   #intent: Intent = "run";
   /** Resolves when the present run, with its restarts, is over and cleaned up. */
   #over: Promise<void> = Promise.resolve();
@@ -85,6 +86,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
       ...this.record,
       state: this.#state,
       error: this.#state === "failed" ? this.record.error : null,
+      pausedFor: this.isUp ? this.#pausedFor : null,
       startedAt: this.isUp && this.#startedAt !== null
         ? new Date(this.#startedAt).toISOString()
         : null,
@@ -192,8 +194,13 @@ export class GuestLife<V extends Vmm = VmmProcess> {
           ready();
         },
         state: (state) => this.#setState(state),
+        paused: (reason) => {
+          this.#pausedFor = reason;
+          this.#around.changed(this);
+        },
       }, this.#around.released);
       if (end === null) return;
+      this.#pausedFor = null;
       const { name } = this.record;
       this.#around.log(isGood(end) ? "info" : "warn", "a guest's VMM ended", {
         guest: name,
@@ -223,6 +230,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
       });
     }
     this.#startedAt = status.startedAt;
+    this.#pausedFor = status.pausedFor ?? null;
     if (this.record.error !== null) this.#keepError(null);
     if (this.#intent === "run") this.#state = status.state;
     this.#around.changed(this);

@@ -52,6 +52,10 @@ class ScriptedVmm implements Vmm {
     this.#listener!.state("stopping");
   }
 
+  paused(reason: string | null) {
+    this.#listener!.paused(reason);
+  }
+
   end(reason: VmmEnd["reason"]) {
     this.isAlive = false;
     this.#end.resolve({ reason, message: `it was ${reason}\n    at some line` });
@@ -200,6 +204,23 @@ function check(stage: Stage) {
     assert(NEXT[states[i - 1]].includes(states[i]), `${states[i - 1]} to ${states[i]}`);
   }
 }
+
+Deno.test("why a guest waits is in its view while it is up, and forgotten with the run", async () => {
+  const stage = new Stage();
+  void stage.life.start();
+  await stage.settle();
+  stage.vmm!.ready();
+  await stage.settle();
+  assertEquals([stage.life.view().state, stage.life.view().pausedFor], ["running", null]);
+  stage.vmm!.paused("The disk is full");
+  assertEquals(stage.life.view().pausedFor, "The disk is full");
+  stage.vmm!.paused(null);
+  assertEquals(stage.life.view().pausedFor, null);
+  stage.vmm!.paused("The disk is full");
+  stage.vmm!.end("poweroff");
+  await stage.settle();
+  assertEquals([stage.life.view().state, stage.life.view().pausedFor], ["stopped", null]);
+});
 
 Deno.test("whatever happens in whatever order, state, VMM and error agree", async () => {
   await fc.assert(

@@ -43,6 +43,8 @@ export interface VmmListener {
   /** It answers on its socket: now, or again after the connection broke. */
   ready(status: Status): void;
   state(state: "running" | "stopping"): void;
+  /** Why the guest's CPUs wait; null when they go on. */
+  paused(reason: string | null): void;
 }
 
 const POLL_MS = 20;
@@ -163,6 +165,8 @@ export class VmmProcess {
         polls = 0;
         for await (const event of readEvents(control)) {
           if (event.event === "state") listener.state(event.state);
+          else if (event.event === "paused") listener.paused(event.reason);
+          else if (event.event === "resumed") listener.paused(null);
           else if (event.event === "exit") {
             this.#said = { reason: event.reason, message: event.message };
           }

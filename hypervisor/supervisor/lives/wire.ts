@@ -22,6 +22,7 @@ const StatusMessage = z.object({
   startedAt: z.number(),
   cpus: z.int(),
   memoryMiB: z.int(),
+  pausedFor: Message.optional(),
 });
 
 export const ResponseMessage = z.union([
