@@ -44,7 +44,13 @@ function openConsole({ console, ports = [] }: GuestConfig): ConsoleOptions | und
 /** Listens at `path`, also where a VMM that was killed left its socket. */
 export function listenForHost(path: string): number {
   if (isDeadSocket(path)) Deno.removeSync(path);
-  return listenUnix(path);
+  // Whoever may connect may talk to the guest's programs.
+  const umask = Deno.umask(0o177);
+  try {
+    return listenUnix(path);
+  } finally {
+    Deno.umask(umask);
+  }
 }
 
 function isDeadSocket(path: string): boolean {

@@ -77,6 +77,8 @@ const PACKAGES = [
   "mount",
   "netbase",
   "procps",
+  "qemu-guest-agent",
+  "socat",
   "sysvinit-core",
   "udev",
   "zstd",

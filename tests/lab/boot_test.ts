@@ -1,5 +1,12 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { guestSystem } from "../../scripts/setup/guests.ts";
+import {
+  answersAsAgent,
+  echoesThroughPorts,
+  GuestSockets,
+  hasConsole,
+  talksOverVsock,
+} from "./guest_sockets.ts";
 import { RunningGuest } from "./running_guest.ts";
 
 type Choice = Parameters<typeof guestSystem>[0];
@@ -79,22 +86,27 @@ Deno.test("eight vCPUs, and RAM on both sides of the hole below 4 GiB", async ()
   assertEquals(await guest.ended(), 0);
 });
 
-Deno.test("two vCPUs in 128 MiB: disk, entropy and network work", async (t) => {
+Deno.test("two vCPUs in 128 MiB: disk, entropy, network and sockets work", async (t) => {
   const ip = (...args: string[]) => new Deno.Command("ip", { args }).output();
   await ip("tuntap", "add", "dev", "labtap0", "mode", "tap", "vnet_hdr");
   await ip("addr", "add", "10.99.0.1/24", "dev", "labtap0");
   await ip("link", "set", "labtap0", "up");
+  using sockets = new GuestSockets();
   try {
     await using guest = await boot(TRIXIE, {
       cpus: 2,
       memory: "128M",
-      more: ["--net", "labtap0,mac=52:54:00:aa:bb:01"],
+      more: ["--net", "labtap0,mac=52:54:00:aa:bb:01", ...sockets.options],
     });
     assertEquals(await guest.run("nproc"), "2");
     await t.step("what is written is on the disk", () => writesItsDisk(guest));
     await t.step("entropy comes from the host", () => hasEntropy(guest));
     await t.step("guest and host reach each other", () => reachesItsHost(guest));
     await t.step("a network card taken up again works", () => rebindsItsCard(guest));
+    await t.step("ports carry data both ways", () => echoesThroughPorts(guest, sockets));
+    await t.step("QEMU's guest agent answers a ping", () => answersAsAgent(guest, sockets));
+    await t.step("the console has a size that changes", () => hasConsole(guest, sockets));
+    await t.step("vsock connects both ways", () => talksOverVsock(guest, sockets));
     await guest.type("poweroff\n");
     assertEquals(await guest.ended(), 0);
   } finally {

@@ -1,0 +1,140 @@
+/**
+ * The socket device over vhost-vsock: the kernel's thread works on rings that the test fills, and its
+ * streams are AF_VSOCK sockets of this machine.
+ */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { VsockDevice } from "../../hypervisor/devices/virtio/vsock.ts";
+import {
+  EVENT,
+  HOST_CID,
+  RX,
+  TX,
+  VIRTIO_VSOCK_OP as OP,
+  VIRTIO_VSOCK_TYPE_STREAM,
+  VsockHeader,
+} from "../../hypervisor/devices/virtio/vsock_protocol.ts";
+import { Driver, testMemory } from "../../hypervisor/devices/virtio/testing/driver.ts";
+import { TestHost } from "../../hypervisor/devices/virtio/testing/host.ts";
+import { signal } from "../../hypervisor/sys/eventfd.ts";
+import { close } from "../../hypervisor/sys/files.ts";
+import { openVhostVsock } from "../../hypervisor/sys/vhost_vsock.ts";
+
+const CID = 4711;
+const HEADER = VsockHeader.size;
+const RX_AREA = 0x20000;
+const TX_AREA = 0x60000;
+const SIZE = 64;
+
+class Rig implements Disposable {
+  readonly memory = testMemory(1 << 20);
+  readonly host = new TestHost(this.memory, { queues: 3 });
+  readonly vhost = openVhostVsock(CID);
+  readonly device = new VsockDevice({ name: "vsock0", cid: CID, vhost: this.vhost });
+  #drivers: Driver[] = [];
+  #places = new Map<number, number>();
+
+  constructor() {
+    this.host.device = this.device;
+    this.activate();
+  }
+
+  get tx(): Driver {
+    return this.#drivers[TX];
+  }
+
+  activate(): void {
+    this.#drivers = [RX, TX, EVENT].map((index) =>
+      new Driver(this.memory, { size: SIZE, base: 0x1000 + index * 0x4000, index })
+    );
+    const queues = this.#drivers.map(({ setup }) => setup);
+    this.device.activate(this.host, { queues, features: new Set() });
+    for (let i = 0; i < SIZE; i++) {
+      const address = RX_AREA + i * 4096;
+      this.#places.set(
+        this.#drivers[RX].add([{ address, length: 4096, writable: true }]),
+        address,
+      );
+    }
+    signal(this.host.queueNotifyFd(RX));
+  }
+
+  send(op: number, port: number, payload = ""): void {
+    const bytes = new TextEncoder().encode(payload);
+    const header = VsockHeader.create({
+      src_cid: CID,
+      dst_cid: HOST_CID,
+      src_port: 50,
+      dst_port: port,
+      len: bytes.length,
+      type: VIRTIO_VSOCK_TYPE_STREAM,
+      op,
+      buf_alloc: 65536,
+    });
+    this.memory.bytes.set(header.$bytes, TX_AREA);
+    this.memory.bytes.set(bytes, TX_AREA + HEADER);
+    this.tx.add([{ address: TX_AREA, length: HEADER + bytes.length }]);
+    signal(this.host.queueNotifyFd(TX));
+  }
+
+  /** The next packet of the kind `op`. */
+  async packet(op: number): Promise<string> {
+    for (const until = Date.now() + 20_000; Date.now() < until;) {
+      for (const { head, written } of this.#drivers[RX].takeAll()) {
+        const at = this.#places.get(head)!;
+        const header = VsockHeader.at(this.memory.bytes.slice(at, at + HEADER).buffer);
+        const payload = this.memory.bytes.slice(at + HEADER, at + written);
+        if (header.op === op) return new TextDecoder().decode(payload);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    throw new Error(`Cannot see a packet of kind ${op}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.device.reset();
+    close(this.vhost);
+    this.host[Symbol.dispose]();
+    this.memory[Symbol.dispose]();
+  }
+}
+
+Deno.test("vhost-vsock: a guest reaches a program of the host that listens at AF_VSOCK", async () => {
+  using rig = new Rig();
+  using listener = Deno.listen({ transport: "vsock", cid: -1, port: 5000 });
+  rig.send(OP.REQUEST, 5000);
+  using connection = await listener.accept();
+  await rig.packet(OP.RESPONSE);
+  rig.send(OP.RW, 5000, "good day");
+  const buffer = new Uint8Array(64);
+  const n = await connection.read(buffer);
+  assertEquals(new TextDecoder().decode(buffer.subarray(0, n!)), "good day");
+  await connection.write(new TextEncoder().encode("and to you"));
+  assertEquals(await rig.packet(OP.RW), "and to you");
+});
+
+Deno.test("vhost-vsock: it stops, and starts again with other rings", async () => {
+  using rig = new Rig();
+  for (let round = 0; round < 3; round++) {
+    // Nobody listens there.
+    rig.send(OP.REQUEST, 9);
+    await rig.packet(OP.RST);
+    rig.device.reset();
+    assertEquals(rig.host.watched, 0);
+    rig.activate();
+  }
+});
+
+Deno.test("vhost-vsock: a ring that the driver breaks stops the device", () => {
+  using rig = new Rig();
+  rig.tx.offer(SIZE + 5);
+  signal(rig.host.queueNotifyFd(TX));
+  rig.host.until(() => rig.host.failures.length > 0);
+  assertEquals(rig.host.failures, ["vhost-vsock found a broken ring"]);
+  assertEquals(rig.host.watched, 0);
+});
+
+Deno.test("vhost-vsock: an address belongs to one guest", () => {
+  using _rig = new Rig();
+  assertThrows(() => openVhostVsock(CID), Error, `take the vsock address ${CID}`);
+  assert(CID > HOST_CID);
+});
