@@ -12,6 +12,18 @@ import {
   memCase,
 } from "../../hypervisor/devices/virtio/testing/memory_case.ts";
 import {
+  checkConsoleCase,
+  checkConsoleStream,
+  consoleCase,
+  consoleStreamCase,
+} from "../../hypervisor/devices/virtio/testing/console_case.ts";
+import {
+  checkVsockCase,
+  checkVsockStream,
+  vsockCase,
+  vsockStreamCase,
+} from "../../hypervisor/devices/virtio/testing/vsock_case.ts";
+import {
   checkNoiseCase,
   checkQueueCase,
   noiseCase,
@@ -38,6 +50,10 @@ function target<T>(arbitrary: fc.Arbitrary<T>, check: (value: T) => void) {
 // deno-lint-ignore no-explicit-any -- each target has an input type of its own
 export const TARGETS: Record<string, (options: FuzzOptions) => fc.RunDetails<any>> = {
   queue: target(queueCase, checkQueueCase),
+  console: target(consoleCase, checkConsoleCase),
+  console_stream: target(consoleStreamCase, checkConsoleStream),
+  vsock: target(vsockCase, checkVsockCase),
+  vsock_stream: target(vsockStreamCase, checkVsockStream),
   noise: target(noiseCase, checkNoiseCase),
   root_port: target(rootPortCase, checkRootPortCase),
   balloon: target(balloonCase, checkBalloonCase),

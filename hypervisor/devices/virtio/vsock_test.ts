@@ -31,7 +31,7 @@ Deno.test("a program of the guest reaches the one that listens at the socket of 
   const [response, ...none] = guest.packets();
   assertEquals([brief(response), none], [[OP.RESPONSE, 1000, 50], []]);
   assertEquals([response.bufAlloc, response.fwdCnt, response.srcCid], [BUFFER_BYTES, 0, 2]);
-  const program = listener.accept();
+  const program = listener.accept()!;
   guest.send({ op: OP.RW, ...ports, payload: bytes("good day"), piece: 13 });
   assertEquals(program.text(), "good day");
   program.send("and to you");
@@ -310,7 +310,7 @@ Deno.test("hostile: there are at most 256 streams, and one that is over makes ro
     guest.offer();
     guest.packets();
     guest.settle(1);
-    if (i < MAX_CONNECTIONS) programs.push(listener.accept());
+    if (i < MAX_CONNECTIONS) programs.push(listener.accept()!);
   }
   assertEquals(streams(guest), MAX_CONNECTIONS);
   assertEquals(guest.device.report().refused, 5);

@@ -4,7 +4,7 @@
  * @module
  */
 import { close } from "../../../sys/files.ts";
-import { accept, listenUnix } from "../../../sys/unix_sockets.ts";
+import { accept, listenUnix, WOULD_BLOCK } from "../../../sys/unix_sockets.ts";
 import { VsockDevice } from "../vsock.ts";
 import {
   EVENT,
@@ -64,7 +64,7 @@ export class VsockGuest implements Disposable {
   readonly device: VsockDevice;
   readonly path: string;
   drivers: Driver[] = [];
-  /** How much of each stream this end has taken, for fwd_cnt. */
+  /** What its packets say that it can buffer, unless they say otherwise. */
   bufAlloc = 65536;
   readonly #folder = Deno.makeTempDirSync();
   readonly #listener: number;
@@ -94,12 +94,14 @@ export class VsockGuest implements Disposable {
   }
 
   /** A program of the host that listens for the guest at `port`. */
-  listen(port: number): { accept(): UnixClient } {
+  listen(port: number): { accept(): UnixClient | undefined } {
     const listener = listenUnix(`${this.path}_${port}`);
     this.#fds.push(listener);
     return {
       accept: () => {
-        const client = new UnixClient(accept(listener));
+        const fd = accept(listener);
+        if (fd === WOULD_BLOCK) return undefined;
+        const client = new UnixClient(fd);
         this.#clients.push(client);
         return client;
       },
@@ -141,7 +143,7 @@ export class VsockGuest implements Disposable {
     this.device.notify(RX);
   }
 
-  /** What the device has sent since the last call, of `guestPort` alone if that is given. */
+  /** What the device has sent since the last call. */
   packets(): Packet[] {
     const { drivers, memory } = this;
     for (const { head, written } of drivers[RX].takeAll()) {
@@ -205,7 +207,7 @@ export class VsockGuest implements Disposable {
     this.send({ op: OP.REQUEST, hostPort, guestPort });
     this.packets();
     this.offer();
-    return listener.accept();
+    return listener.accept()!;
   }
 
   [Symbol.dispose](): void {
