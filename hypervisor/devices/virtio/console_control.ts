@@ -204,11 +204,11 @@ export class ConsoleControlQueues {
         break;
       case RESIZE: {
         header.event = VIRTIO_CONSOLE.RESIZE;
-        // The standard has the columns first, but Linux has read the rows first since before there was
-        // a standard, and drivers in the field are Linux.
+        // Linux before 6.15 took the first for the rows, unless its stable branch was mended (Debian
+        // 13's was): such a guest has a window on its side, and no way to say so.
         const { columns, rows } = this.#size();
-        this.#words.setUint16(0, rows, true);
-        this.#words.setUint16(2, columns, true);
+        this.#words.setUint16(0, columns, true);
+        this.#words.setUint16(2, rows, true);
         break;
       }
       case NAME:
