@@ -7,7 +7,7 @@ import { parseArgs } from "@std/cli";
 import { DISK_FLAG_HELP, diskFromFlag } from "./config/disk.ts";
 import { ConfigError } from "./config/fields.ts";
 import { parseConfig } from "./config/guest.ts";
-import { balloonFlag, memoryFlag, pinFlags } from "./config/memory_flags.ts";
+import { balloonFlag, memoryFlag, numaFlag, pinFlags } from "./config/memory_flags.ts";
 import { NET_FLAG_HELP, netFromFlag } from "./config/net.ts";
 import { socketFlags } from "./config/socket_flags.ts";
 import { EXIT_CODES } from "./control.ts";
@@ -20,6 +20,7 @@ In the foreground, its serial port on this terminal (Ctrl-] ends it):
                 [--net TAP[,OPTION]...]... [--cmdline TEXT] [--cpus 1] [--name NAME]
                 [--memory 512M[,huge-pages=transparent|2M|1G][,mergeable][,hotplug=2G[,requested=1G]]]
                 [--balloon 0M[,no-deflate-on-oom][,no-reporting]] [--pin VCPU,CPU[+CPU]...]...
+                [--numa 256M[,cpus=N[+N]...][,host=N[+N]...][,distances=N[+N]...]]...
                 [--hotplug-ports 0] [--kernel-cache FOLDER] [--control SOCKET]
                 [--console SOCKET[,size=80x25]] [--port SOCKET[,name=org.qemu.guest_agent.0]]...
                 [--vsock SOCKET[,cid=3] | --vsock ,backend=vhost[,cid=3]]
@@ -48,7 +49,7 @@ const STRINGS = [
   "console",
   "vsock",
 ];
-const LISTS = ["disk", "net", "pin", "port"];
+const LISTS = ["disk", "net", "pin", "numa", "port"];
 
 function main(args: string[]): number {
   const unknown: string[] = [];
@@ -79,6 +80,7 @@ function main(args: string[]): number {
     ...memoryFlag(flags.memory ?? "512M"),
     balloon: flags.balloon === undefined ? undefined : balloonFlag(flags.balloon),
     cpus: Number(flags.cpus ?? "1"),
+    numaNodes: flags.numa.length === 0 ? undefined : flags.numa.map(numaFlag),
     cpuAffinity: pinFlags(flags.pin, Number(flags.cpus ?? "1")),
     disks: flags.disk.map(diskFromFlag),
     nets: flags.net.map(netFromFlag),

@@ -65,3 +65,23 @@ export function pinFlags(texts: readonly string[], cpus: number): number[][] | u
   }
   return lists;
 }
+
+/** "256M,cpus=0+1,host=0,distances=10+20" as a NUMA node of a configuration. */
+export function numaFlag(text: string): Record<string, unknown> {
+  const [first, ...options] = text.split(",");
+  const node: Record<string, unknown> = { memoryMiB: size(first, "numa"), cpus: [] };
+  const FIELDS: Record<string, string> = {
+    cpus: "cpus",
+    host: "hostNodes",
+    distances: "distances",
+  };
+  for (const option of options) {
+    const [, key, numbers] = /^([a-z]+)=(\d{1,4}(?:\+\d{1,4})*)$/.exec(option) ?? [];
+    if (key === undefined || !Object.hasOwn(FIELDS, key)) {
+      const known = "cpus=N[+N], host=N[+N] or distances=N[+N]";
+      throw new ConfigError(`Cannot use --numa option "${option}": ${known}`);
+    }
+    node[FIELDS[key]] = numbers.split("+").map(Number);
+  }
+  return node;
+}

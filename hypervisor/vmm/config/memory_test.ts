@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import fc from "fast-check";
 import { ConfigError } from "./fields.ts";
 import { memoryFields } from "./memory.ts";
-import { balloonFlag, memoryFlag, pinFlags } from "./memory_flags.ts";
+import { balloonFlag, memoryFlag, numaFlag, pinFlags } from "./memory_flags.ts";
 
 const GUEST = { memoryMiB: 2048, cpus: 2 };
 
@@ -133,6 +133,13 @@ Deno.test("flags become the fields that they stand for", () => {
     deflateOnOom: false,
     freePageReporting: false,
   });
+  assertEquals(numaFlag("256M"), { memoryMiB: 256, cpus: [] });
+  assertEquals(numaFlag("1G,cpus=0+2,host=1,distances=10+20"), {
+    memoryMiB: 1024,
+    cpus: [0, 2],
+    hostNodes: [1],
+    distances: [10, 20],
+  });
   assertEquals(pinFlags([], 2), undefined);
   assertEquals(pinFlags(["1,3", "1,4+5"], 3), [[], [3, 4, 5], []]);
   for (
@@ -141,6 +148,8 @@ Deno.test("flags become the fields that they stand for", () => {
       [() => memoryFlag("1G,hotplug"), "such as 512M"],
       [() => memoryFlag("1G,fast"), 'option "fast"'],
       [() => balloonFlag("1G,fast"), 'option "fast"'],
+      [() => numaFlag("1G,cpus=all"), 'option "cpus=all"'],
+      [() => numaFlag("1G,constructor=1"), 'option "constructor=1"'],
       [() => pinFlags(["0"], 1), "such as 0,2+3"],
       [() => pinFlags(["2,0"], 2), "no vCPU 2"],
     ] as const
