@@ -7,6 +7,7 @@
 import { ACPI_PORT, RESET_VALUE } from "../../machine/acpi/tables.ts";
 import { S5_SLEEP_TYPE } from "../../machine/acpi/dsdt.ts";
 import { PORT } from "../../machine/address_map.ts";
+import { BOOT } from "../../machine/boot/plan.ts";
 import { bzImage } from "../../machine/testing/bzimage.ts";
 import { ELF_ADDRESS, elfKernel } from "../../machine/testing/elf.ts";
 
@@ -17,6 +18,9 @@ const toPort = (port: number) => [0x66, 0xBA, ...u16(port)];
 const out = (port: number, value: number) => [...toPort(port), 0xB0, value, 0xEE];
 const print = (text: string) =>
   [...new TextEncoder().encode(text)].flatMap((b) => out(PORT.COM1, b));
+
+/** A page that nothing else of the boot uses. */
+const SPARE_PAGE = 0xD000;
 
 const SLEEP_OFF = S5_SLEEP_TYPE << 2 | 1 << 5;
 /** hlt; jmp to it */
@@ -53,11 +57,23 @@ const pciConfig = (slot: number, register: number) => [
   ...[0, 1, 2, 3].flatMap(() => [0xEE, 0xC1, 0xE8, 8]),
 ];
 
+/** mov dword [address], value */
+const store = (address: number, value: number) => [
+  ...[0xC7, 0x04, 0x25, ...u32(address), ...u32(value)],
+];
+/** Maps the 2 MiB from 4 GiB on, and writes there: mov rax, 4 GiB; mov [rax], al */
+const WRITE_ABOVE_4_GIB = [
+  ...[...store(BOOT.PDPT + 4 * 8, SPARE_PAGE | 3), ...store(SPARE_PAGE, 0x83)],
+  ...[...store(SPARE_PAGE + 4, 1), 0x48, 0xB8, 0, 0, 0, 0, 1, 0, 0, 0, 0x88, 0x00],
+];
+
 const CODE = {
   poweroff: POWER_OFF,
   reset: RESET,
   crash: TRIPLE_FAULT,
   halt: HALT,
+  /** Writes to the first byte above 4 GiB, and powers off if it can. */
+  high: [...WRITE_ABOVE_4_GIB, ...POWER_OFF],
   /** Sends a string by one instruction, and who is in PCI slots 1 and 31. */
   looks: [...STRING, ...pciConfig(1, 0), ...pciConfig(31, 0), ...POWER_OFF],
   /** Sends back what is typed, up to a "q", which powers it off. */
