@@ -7,6 +7,7 @@
 import { io, ior, iow, iowr } from "../sys/ioctl.ts";
 import {
   Cpuid2,
+  EnableCap,
   Fpu,
   Ioeventfd,
   Irqfd,
@@ -29,6 +30,7 @@ export const KVM = {
   CHECK_EXTENSION: io(KVMIO, 0x03),
   GET_VCPU_MMAP_SIZE: io(KVMIO, 0x04),
   GET_SUPPORTED_CPUID: iowr(KVMIO, 0x05, Cpuid2.size),
+  GET_SUPPORTED_HV_CPUID: iowr(KVMIO, 0xc1, Cpuid2.size),
   // On a VM
   CREATE_VCPU: io(KVMIO, 0x41),
   SET_USER_MEMORY_REGION: iow(KVMIO, 0x46, UserspaceMemoryRegion.size),
@@ -52,6 +54,7 @@ export const KVM = {
   SET_LAPIC: iow(KVMIO, 0x8f, LapicState.size),
   SET_CPUID2: iow(KVMIO, 0x90, Cpuid2.size),
   GET_TSC_KHZ: io(KVMIO, 0xa3),
+  ENABLE_CAP: iow(KVMIO, 0xa3, EnableCap.size),
   KVMCLOCK_CTRL: io(KVMIO, 0xad),
 } as const;
 
@@ -68,6 +71,8 @@ export const KVM_CAP = {
   TSC_DEADLINE_TIMER: 72,
   SIGNAL_MSI: 77,
   IMMEDIATE_EXIT: 136,
+  HYPERV_SYNIC2: 148,
+  SYS_HYPERV_CPUID: 191,
 } as const;
 
 /** Why KVM_RUN came back: `kvm_run.exit_reason`. */

@@ -72,10 +72,20 @@ export class Kvm {
 
   /** The CPUID leaves that this KVM can offer a guest on this CPU. */
   supportedCpuid(): CpuidEntry[] {
+    return this.#cpuid(KVM.GET_SUPPORTED_CPUID, "get the supported CPUID");
+  }
+
+  /** The leaves of Hyper-V that this KVM can offer; none where it cannot. */
+  supportedHyperVCpuid(): CpuidEntry[] {
+    if (this.extension(KVM_CAP.SYS_HYPERV_CPUID) <= 0) return [];
+    return this.#cpuid(KVM.GET_SUPPORTED_HV_CPUID, "get the supported CPUID of Hyper-V");
+  }
+
+  #cpuid(request: number, action: string): CpuidEntry[] {
     const bytes = new Uint8Array(Cpuid2.size + KVM_MAX_CPUID_ENTRIES * CpuidEntry2.size);
     const header = Cpuid2.at(bytes.buffer);
     header.nent = KVM_MAX_CPUID_ENTRIES;
-    check(ioctlBuffer(this.fd, KVM.GET_SUPPORTED_CPUID, bytes), "get the supported CPUID");
+    check(ioctlBuffer(this.fd, request, bytes), action);
     return Array.from({ length: header.nent }, (_, i) => {
       const e = CpuidEntry2.at(bytes.buffer, Cpuid2.size + i * CpuidEntry2.size);
       const { function: leaf, index, flags, eax, ebx, ecx, edx } = e;

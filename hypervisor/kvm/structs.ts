@@ -141,6 +141,13 @@ export const CpuidEntry2 = struct("kvm_cpuid_entry2", {
   padding: ["u32", 3],
 });
 
+export const EnableCap = struct("kvm_enable_cap", {
+  cap: "u32",
+  flags: "u32",
+  args: ["u64", 4],
+  pad: ["u8", 64],
+});
+
 export const SignalMask = struct("kvm_signal_mask", { len: "u32" });
 
 /** The part of `kvm_run` that is the same for every exit; the rest is a union from byte 32 on. */

@@ -13,6 +13,7 @@ import type { CpuidEntry } from "./kvm.ts";
 import {
   Cpuid2,
   CpuidEntry2,
+  EnableCap,
   Fpu,
   LapicState,
   MsrEntry,
@@ -52,6 +53,12 @@ export class Vcpu {
     const bytes = new Uint8Array(SignalMask.size + 8);
     SignalMask.at(bytes.buffer).len = 8;
     check(ioctlBuffer(this.fd, KVM.SET_SIGNAL_MASK, bytes), "set a vCPU's signal mask");
+  }
+
+  /** KVM_ENABLE_CAP without arguments. */
+  enable(capability: number): void {
+    const cap = EnableCap.create({ cap: capability });
+    check(ioctlBuffer(this.fd, KVM.ENABLE_CAP, cap.$bytes), `enable capability ${capability}`);
   }
 
   setCpuid(entries: readonly CpuidEntry[]): void {

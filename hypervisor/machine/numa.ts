@@ -6,7 +6,7 @@
 import type { RamRegion } from "./memory.ts";
 
 export interface NumaNode {
-  /** Processor numbers. */
+  /** Processor numbers; in ACPI's tables, their APIC ids. */
   cpus: readonly number[];
   /** Ranges of guest physical memory. */
   memory: readonly { start: number; length: number }[];

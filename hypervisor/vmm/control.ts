@@ -37,6 +37,8 @@ export interface GuestConfig {
   memoryMiB: number;
   /** 1 to 8. */
   cpus: number;
+  /** What the CPUs are; the host's, each a core of its own, without. */
+  cpu?: CpuConfig;
   disks: DiskConfig[];
   nets: NetConfig[];
   memory?: MemoryConfig;
@@ -93,6 +95,32 @@ export interface VsockConfig {
 
 /** A device that is plugged into a running guest. */
 export type PlugConfig = { disk: DiskConfig } | { net: NetConfig };
+
+export interface CpuConfig {
+  /**
+   * "host", the default: all that this host's CPU and KVM offer. Or a name under which a CPU is the
+   * same on every host of its vendor that can offer it, so that a guest may move: x86-64-v2,
+   * x86-64-v3, x86-64-v4, Skylake-Server, Icelake-Server, EPYC, EPYC-Milan.
+   */
+  model?: string;
+  /** By their names in /proc/cpuinfo: true adds one to the model, false takes it away. */
+  features?: Record<string, boolean>;
+  /** Their product is the number of CPUs. By default one socket of cores with one thread each. */
+  topology?: CpuTopologyConfig;
+  /** Offers Hyper-V's interface beside KVM's, which makes Windows a better guest; default false. */
+  hyperv?: boolean;
+  /** Lets the guest run guests of its own (VMX or SVM); default false. */
+  nested?: boolean;
+}
+
+export interface CpuTopologyConfig {
+  /** 1 to 8. */
+  sockets: number;
+  /** In each socket, 1 to 8. */
+  cores: number;
+  /** In each core, 1 to 8. */
+  threads: number;
+}
 
 export interface DiskConfig {
   /** A raw image or a block device; its length must be a multiple of 512 bytes. */

@@ -9,7 +9,6 @@ import { Kvm } from "../kvm/kvm.ts";
 import { tscKhz } from "../kvm/vcpu.ts";
 import { TSS_ADDRESS } from "../machine/address_map.ts";
 import { loadLinux } from "../machine/boot/load.ts";
-import { guestCpuid, physicalBits } from "../machine/cpu/cpuid.ts";
 import { writeDescriptorTables } from "../machine/cpu/setup.ts";
 import type { GuestMemory } from "../machine/memory.ts";
 import { drain, eventfd, signal } from "../sys/eventfd.ts";
@@ -17,6 +16,7 @@ import { readPseudoFile } from "../sys/pseudo_files.ts";
 import { ConfigError } from "./config/fields.ts";
 import { checkHostMemory } from "./config/guest.ts";
 import type { ExitReason, GuestConfig } from "./control.ts";
+import { GuestCpus } from "./cpu_setup.ts";
 import { type DeviceSpec, openDevices } from "./device_specs.ts";
 import type { EventLoop } from "./event_loop.ts";
 import { Hotplug } from "./hotplug.ts";
@@ -133,8 +133,8 @@ export class Guest {
 
   #setUp(kvm: Kvm, devices: DeviceSpec[]): { pc: Pc; vcpuSpecs: VcpuSpec[] } {
     const config = this.config;
-    const supported = kvm.supportedCpuid();
-    const bits = physicalBits(supported);
+    const cpus = new GuestCpus(kvm, config);
+    const bits = cpus.physicalBits;
     const memory = openGuestRam(config, {
       physicalBits: bits,
       log: (line) => this.#host.log(line),
@@ -161,6 +161,7 @@ export class Guest {
     const boot = load(pc.memory, {
       ...config,
       physicalBits: bits,
+      topology: cpus.topology,
       numa: numaTopology(config),
       log: (line) => this.#host.log(line),
     });
@@ -178,14 +179,15 @@ export class Guest {
 
     const runSize = kvm.runSize();
     const vcpuSpecs = Array.from({ length: config.cpus }, (_, id): VcpuSpec => {
-      const fd = vm.createVcpu(id);
-      const cpuid = guestCpuid(supported, { id, cpus: config.cpus, tscKhz: tscKhz(fd) });
+      const fd = vm.createVcpu(cpus.apicId(id));
+      const cpuid = cpus.cpuid(id, tscKhz(fd));
       return {
         pc: spec,
         id,
         fd,
         runSize,
         cpuid,
+        synic: cpus.synic,
         boot: id === 0 ? boot : null,
         cpus: config.cpuAffinity?.[id],
       };

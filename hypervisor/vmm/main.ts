@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "@std/cli";
 import { DISK_FLAG_HELP, diskFromFlag } from "./config/disk.ts";
+import { CPU_FLAG_HELP, cpuFromFlag } from "./config/cpu.ts";
 import { ConfigError } from "./config/fields.ts";
 import { parseConfig } from "./config/guest.ts";
 import { balloonFlag, memoryFlag, numaFlag, pinFlags } from "./config/memory_flags.ts";
@@ -17,13 +18,16 @@ const USAGE = `Runs one guest.
 
 In the foreground, its serial port on this terminal (Ctrl-] ends it):
   deno task vmm --kernel FILE [--initrd FILE] [--disk FILE[,OPTION]...]...
-                [--net TAP[,OPTION]...]... [--cmdline TEXT] [--cpus 1] [--name NAME]
+                [--net TAP[,OPTION]...]... [--cmdline TEXT] [--name NAME]
+                [--cpus 1] [--cpu MODEL[,OPTION]...]
                 [--memory 512M[,huge-pages=transparent|2M|1G][,mergeable][,hotplug=2G[,requested=1G]]]
                 [--balloon 0M[,no-deflate-on-oom][,no-reporting]] [--pin VCPU,CPU[+CPU]...]...
                 [--numa 256M[,cpus=N[+N]...][,host=N[+N]...][,distances=N[+N]...]]...
                 [--hotplug-ports 0] [--kernel-cache FOLDER] [--control SOCKET]
                 [--console SOCKET[,size=80x25]] [--port SOCKET[,name=org.qemu.guest_agent.0]]...
                 [--vsock SOCKET[,cid=3] | --vsock ,backend=vhost[,cid=3]]
+
+${CPU_FLAG_HELP}
 
 ${NET_FLAG_HELP}
 
@@ -42,6 +46,7 @@ const STRINGS = [
   "memory",
   "balloon",
   "cpus",
+  "cpu",
   "name",
   "config",
   "control",
@@ -80,6 +85,7 @@ function main(args: string[]): number {
     ...memoryFlag(flags.memory ?? "512M"),
     balloon: flags.balloon === undefined ? undefined : balloonFlag(flags.balloon),
     cpus: Number(flags.cpus ?? "1"),
+    cpu: flags.cpu === undefined ? undefined : cpuFromFlag(flags.cpu, Number(flags.cpus ?? "1")),
     numaNodes: flags.numa.length === 0 ? undefined : flags.numa.map(numaFlag),
     cpuAffinity: pinFlags(flags.pin, Number(flags.cpus ?? "1")),
     disks: flags.disk.map(diskFromFlag),

@@ -69,6 +69,21 @@ test("a bzImage from the cache does not unpack itself; without a cache, or packe
   assertEquals(kept.length, 1);
 });
 
+test("a guest's CPU is the host's, or less; what the host lacks is named", async () => {
+  using folder = new Folder();
+  const kernel = folder.file("kernel", tinyKernel("poweroff"));
+  const run = (...more: string[]) => runVmm(["--kernel", kernel, "--memory", "128M", ...more]);
+  const [less, shaped, foreign] = await Promise.all([
+    run("--cpu", "host,-sse2"),
+    run("--cpus", "6", "--cpu", "host,sockets=2"),
+    run("--cpu", "host,+vmx"),
+  ]);
+  assertEquals([less.code, less.serial], [0, "hello\n"], less.errors);
+  assertEquals([shaped.code, shaped.serial], [0, "hello\n"], shaped.errors);
+  assertEquals(foreign.code, EXIT_CODES.refused);
+  assertStringIncludes(foreign.errors, 'ask for it by "nested"');
+});
+
 test("string instructions, PCI configuration and slots without a device answer as a PC's", async () => {
   using folder = new Folder();
   const kernel = folder.file("kernel", tinyKernel("looks", ""));

@@ -24,6 +24,8 @@ export interface VcpuSpec {
   fd: number;
   runSize: number;
   cpuid: CpuidEntry[];
+  /** The vCPU has Hyper-V's interrupt controller. */
+  synic: boolean;
   /** Where it starts, for the boot processor. */
   boot: BootEntry | null;
   /** The host's CPUs to run on; any without. */
@@ -63,7 +65,7 @@ function runVcpu(spec: VcpuSpec): void {
   // A kick must be pending, not lost, when it comes between two entries into the guest.
   blockKick();
   vcpu.unmaskSignalsInGuest();
-  setUpVcpu(vcpu, spec.cpuid);
+  setUpVcpu(vcpu, spec.cpuid, { synic: spec.synic });
   if (spec.boot !== null) setUpBootVcpu(vcpu, spec.boot);
   pc.life.setThread(spec.id, threadId());
   // Until everybody is ready.

@@ -7,6 +7,7 @@
 import { ECAM, FIRMWARE, GSI, IOAPIC, LAPIC, PORT, VM_GENERATION } from "../address_map.ts";
 import type { NumaTopology } from "../numa.ts";
 import { slit, srat } from "./affinity.ts";
+import { apicId, flatTopology, type Topology } from "../cpu/topology.ts";
 import { type Aml, bytes, le } from "./aml.ts";
 import { dsdt } from "./dsdt.ts";
 
@@ -72,11 +73,13 @@ export const ACPI_PORT = { SLEEP_CONTROL: 0, SLEEP_STATUS: 1, RESET: 2, LENGTH: 
 /** What is to be written to the reset register. */
 export const RESET_VALUE = 1;
 
-/** The interrupt controllers (5.2.12). APIC ids equal processor numbers. */
-function madt(cpus: number): Uint8Array {
+/** The interrupt controllers (5.2.12). */
+function madt(topology: Topology, cpus: number): Uint8Array {
   const ENABLED = 1;
   const parts: Aml[] = [];
-  for (let id = 0; id < cpus; id++) parts.push(bytes(0, 8, id, id, le(ENABLED, 4)));
+  for (let id = 0; id < cpus; id++) {
+    parts.push(bytes(0, 8, id, apicId(topology, id), le(ENABLED, 4)));
+  }
   parts.push(bytes(1, 12, 0, 0, le(IOAPIC.start, 4), le(0, 4)));
   // LINT1 of every processor is NMI.
   parts.push(bytes(4, 6, 0xFF, le(0, 2), 1));
@@ -90,9 +93,23 @@ function mcfg(last: number): Uint8Array {
 
 /** RSDP and all tables, to be written to guest memory at {@linkcode RSDP_ADDRESS}. */
 export function acpiTables(
-  options: { cpus: number; physicalBits: number; hotplugPorts?: number; numa?: NumaTopology },
+  options: {
+    cpus: number;
+    physicalBits: number;
+    topology?: Topology;
+    hotplugPorts?: number;
+    numa?: NumaTopology;
+  },
 ): Uint8Array {
-  const { cpus, physicalBits, hotplugPorts = 0, numa } = options;
+  const { cpus, physicalBits, hotplugPorts = 0 } = options;
+  const { topology = flatTopology(cpus) } = options;
+  const numa = options.numa && {
+    ...options.numa,
+    nodes: options.numa.nodes.map(({ cpus, memory }) => ({
+      cpus: cpus.map((cpu) => apicId(topology, cpu)),
+      memory,
+    })),
+  };
   const out = new Uint8Array(TABLES_END - RSDP_ADDRESS);
   let next = 64;
   const place = (bytes: Uint8Array): number => {
@@ -107,7 +124,7 @@ export function acpiTables(
   const dsdtAddress = place(table("DSDT", 6, dsdt({ cpus, physicalBits, hotplugPorts })));
   const tables = [
     fadt(dsdtAddress),
-    madt(cpus),
+    madt(topology, cpus),
     mcfg(hotplugPorts),
     ...(numa ? [table("SRAT", 3, srat(numa))] : []),
     ...(numa?.distances ? [table("SLIT", 1, slit(numa.distances))] : []),

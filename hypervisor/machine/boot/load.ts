@@ -6,6 +6,7 @@
 import { newGeneration } from "../acpi/generation.ts";
 import { acpiTables, RSDP_ADDRESS } from "../acpi/tables.ts";
 import { ECAM, ecamLength, FIRMWARE, MAX_HOTPLUG_PORTS } from "../address_map.ts";
+import type { Topology } from "../cpu/topology.ts";
 import type { GuestMemory } from "../memory.ts";
 import type { NumaTopology } from "../numa.ts";
 import { BootFile } from "./boot_file.ts";
@@ -33,6 +34,7 @@ export interface BootFiles {
 export interface LoadOptions extends BootFiles {
   cpus: number;
   physicalBits: number;
+  topology?: Topology;
   hotplugPorts?: number;
   numa?: NumaTopology;
   /** Told why a boot is slower than it could be. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { KVM_CAP } from "../../kvm/ioctls.ts";
 import type { CpuidEntry } from "../../kvm/kvm.ts";
 import { Dtable, Fpu, Regs, Segment } from "../../kvm/structs.ts";
 import type { Vcpu } from "../../kvm/vcpu.ts";
@@ -18,6 +19,7 @@ const RFLAGS_RESERVED = 2;
 
 const MSR = {
   TSC: 0x10,
+  FEATURE_CONTROL: 0x3A,
   SYSENTER_CS: 0x174,
   SYSENTER_ESP: 0x175,
   SYSENTER_EIP: 0x176,
@@ -31,6 +33,9 @@ const MSR = {
 } as const;
 
 const MISC_ENABLE_FAST_STRING = 1n;
+const LOCKED_WITH_VMX = 1n | 1n << 2n;
+/** In leaf 1. */
+const ECX1_VMX = 1 << 5;
 /** MTRRs on, everything write-back. */
 const MTRR_WRITE_BACK = 1n << 11n | 6n;
 
@@ -69,8 +74,14 @@ export function writeDescriptorTables(memory: GuestMemory, mode: BootEntry["mode
 }
 
 /** CPUID and MSRs: for every vCPU. CPUID goes first: what MSRs mean depends on it. */
-export function setUpVcpu(vcpu: Vcpu, cpuid: readonly CpuidEntry[]): void {
+export function setUpVcpu(
+  vcpu: Vcpu,
+  cpuid: readonly CpuidEntry[],
+  options: { synic?: boolean } = {},
+): void {
   vcpu.setCpuid(cpuid);
+  if (options.synic) vcpu.enable(KVM_CAP.HYPERV_SYNIC2);
+  const hasVmx = cpuid.some((e) => e.function === 1 && (e.ecx & ECX1_VMX) !== 0);
   vcpu.setMsrs([
     [MSR.SYSENTER_CS, 0n],
     [MSR.SYSENTER_ESP, 0n],
@@ -83,6 +94,8 @@ export function setUpVcpu(vcpu: Vcpu, cpuid: readonly CpuidEntry[]): void {
     [MSR.TSC, 0n],
     [MSR.MISC_ENABLE, MISC_ENABLE_FAST_STRING],
     [MSR.MTRR_DEF_TYPE, MTRR_WRITE_BACK],
+    // As firmware leaves it where virtualization is switched on.
+    ...(hasVmx ? [[MSR.FEATURE_CONTROL, LOCKED_WITH_VMX]] as const : []),
   ]);
   vcpu.setFpu(Fpu.create({ fcw: 0x37F, mxcsr: 0x1F80 }));
   setLocalInterrupts(vcpu);

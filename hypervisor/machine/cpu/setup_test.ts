@@ -23,6 +23,9 @@ class FakeVcpu {
     this.order.push("msrs");
     for (const [index, data] of msrs) this.msrs.set(index, data);
   }
+  enable(capability: number) {
+    this.order.push(`enable ${capability}`);
+  }
   setFpu(fpu: typeof this.fpuNow) {
     this.fpuNow = fpu;
   }
@@ -110,6 +113,17 @@ Deno.test("every processor gets CPUID before the MSRs whose meaning depends on i
   assertEquals(fake.msrs.get(0x1A0), 1n, "fast strings");
   assertEquals(fake.msrs.get(0x10), 0n, "all clocks start at 0");
   assertEquals([fake.fpuNow.fcw, fake.fpuNow.mxcsr], [0x37F, 0x1F80]);
+});
+
+Deno.test("virtualization that the CPU has is switched on, Hyper-V's interrupts where wanted", () => {
+  const plain = new FakeVcpu();
+  setUpVcpu(plain.vcpu, []);
+  assertEquals(plain.msrs.has(0x3A), false);
+  const leaf1 = { function: 1, index: 0, flags: 0, eax: 0, ebx: 0, ecx: 1 << 5, edx: 0 };
+  const nested = new FakeVcpu();
+  setUpVcpu(nested.vcpu, [leaf1], { synic: true });
+  assertEquals(nested.msrs.get(0x3A), 5n);
+  assertEquals(nested.order, ["cpuid 1", "enable 148", "msrs"]);
 });
 
 Deno.test("LINT0 takes the PIC's interrupts, LINT1 is NMI, and their masks stay", () => {

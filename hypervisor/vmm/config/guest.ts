@@ -5,6 +5,7 @@
  */
 import type { GuestConfig } from "../control.ts";
 import { MAX_CPUS } from "../lifecycle.ts";
+import { cpu } from "./cpu.ts";
 import { disk } from "./disk.ts";
 import { ConfigError, list, optionalText, record, text, whole } from "./fields.ts";
 import { hotplugPorts } from "./hotplug.ts";
@@ -27,6 +28,7 @@ export function parseConfig(value: unknown): GuestConfig {
     "cmdline",
     "memoryMiB",
     "cpus",
+    "cpu",
     "disks",
     "nets",
     ...MEMORY_FIELDS,
@@ -36,6 +38,7 @@ export function parseConfig(value: unknown): GuestConfig {
   const guest = {
     memoryMiB: whole(c.memoryMiB, "the memory in MiB", { min: MIN_MEMORY_MIB, max: 2 ** 20 }),
     cpus: whole(c.cpus, "the number of CPUs", { min: 1, max: MAX_CPUS }),
+    ...(c.cpu === undefined ? {} : { cpu: cpu(c.cpu, c.cpus as number) }),
   };
   return {
     ...guest,
