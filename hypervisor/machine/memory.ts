@@ -60,7 +60,7 @@ export class GuestMemory {
   /** For `Atomics` on ring indices. */
   readonly u16: Uint16Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
-  /** The kernel holds on to all pages for I/O: to give one back would part the guest's from the kernel's. */
+  /** The kernel holds on to RAM's pages for I/O: to give one back would part the guest's from the kernel's. */
   pinned = false;
   readonly #viewAddress: number;
   readonly #private: boolean;
@@ -97,7 +97,7 @@ export class GuestMemory {
    * 0 until they are written again. False if the host would not have them.
    */
   discard(offset: number, length: number): boolean {
-    if (this.pinned) return false;
+    if (this.pinned && offset < this.length) return false;
     return discard(this.#viewAddress + offset, length, { private: this.#private }) === 0;
   }
 

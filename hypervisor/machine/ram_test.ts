@@ -117,6 +117,19 @@ Deno.test("memory that may be merged is private, and is given back all the same"
   free(spec);
 });
 
+Deno.test("of pinned RAM nothing is given back, of what was added all the same", () => {
+  const spec = openRam({ length: 2 * MiB, hotplugLength: 2 * MiB }, () => {});
+  const memory = guestMemory(new Arena(), spec);
+  assert(memory.plug(0, 1));
+  memory.bytes.fill(7);
+  memory.pinned = true;
+  assert(!memory.discard(0, 4096));
+  assertEquals(memory.bytes[0], 7);
+  assert(memory.unplug(0, 1));
+  assertEquals(memory.bytes[2 * MiB], 0);
+  free(spec);
+});
+
 Deno.test("a pool of huge pages that is too small is named, with what is missing", () => {
   const error = assertThrows(
     () => openRam({ length: 2 ** 44, hugePages: "2M" }, () => {}),

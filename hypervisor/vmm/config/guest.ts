@@ -40,15 +40,16 @@ export function parseConfig(value: unknown): GuestConfig {
     cpus: whole(c.cpus, "the number of CPUs", { min: 1, max: MAX_CPUS }),
     ...(c.cpu === undefined ? {} : { cpu: cpu(c.cpu, c.cpus as number) }),
   };
+  const disks = list(c.disks, "the disks", MAX_DISKS).map(disk);
   return {
     ...guest,
-    ...memoryFields(c, guest),
+    ...memoryFields(c, { ...guest, pinned: disks.some((it) => it.pinMemory) }),
     name: text(c.name, "the name"),
     kernel: text(c.kernel, "the kernel"),
     kernelCache: optionalText(c.kernelCache, "the folder for unpacked kernels"),
     initrd: optionalText(c.initrd, "the initrd"),
     cmdline: c.cmdline === "" ? "" : text(c.cmdline, "the command line"),
-    disks: list(c.disks, "the disks", MAX_DISKS).map(disk),
+    disks,
     nets: list(c.nets, "the network cards", MAX_NETS).map(net),
     ...hotplugPorts(c.hotplugPorts),
     ...socketFields(c),

@@ -28,7 +28,7 @@ type MemoryFields = Pick<GuestConfig, typeof MEMORY_FIELDS[number]>;
 /** Takes all fields that concern memory and where the guest runs; absent ones stay absent. */
 export function memoryFields(
   c: Record<string, unknown>,
-  guest: { memoryMiB: number; cpus: number },
+  guest: { memoryMiB: number; cpus: number; pinned?: boolean },
 ): MemoryFields {
   const fields: MemoryFields = {};
   if (c.memory !== undefined) fields.memory = memory(c.memory, guest);
@@ -37,6 +37,9 @@ export function memoryFields(
   if (c.numaNodes !== undefined) fields.numaNodes = numaNodes(c.numaNodes, guest);
   if (fields.balloon && isPool(fields.memory)) {
     refuse("a balloon with huge pages of", fields.memory?.hugePages, "pages of a pool stay whole");
+  }
+  if (fields.balloon && guest.pinned) {
+    refuse("a balloon with a disk's pinMemory", true, "what is pinned cannot be given back");
   }
   if (fields.memory?.hostNodes && fields.numaNodes?.some((node) => node.hostNodes)) {
     refuse("the memory's hostNodes", fields.memory.hostNodes, "the guest's nodes have their own");

@@ -52,6 +52,11 @@ Deno.test("options that do not go together are refused by both their names", () 
   refused({ memory: { mergeable: true, hotplugMiB: 128 } }, "mergeable memory with hotplugMiB 128");
   refused({ memory: { hugePages: "2M", hotplugMiB: 128 } }, "huge pages of 2M with hotplugMiB 128");
   refused({ memory: { hugePages: "2M" }, balloon: {} }, "a balloon with huge pages of");
+  assertThrows(
+    () => memoryFields({ balloon: {} }, { ...GUEST, pinned: true }),
+    ConfigError,
+    "a balloon with a disk's pinMemory",
+  );
   const odd = assertThrows(
     () => memoryFields({ memory: { hugePages: "1G" } }, { memoryMiB: 1536, cpus: 1 }),
     ConfigError,
