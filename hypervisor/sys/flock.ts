@@ -14,6 +14,7 @@ const libc = libraryOf({
 const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
+const LOCK_UN = 8;
 
 /** Locks the open file `fd`, alone or shared; false where another holds it. */
 export function tryLock(fd: number, options: { shared?: boolean } = {}): boolean {
@@ -22,6 +23,14 @@ export function tryLock(fd: number, options: { shared?: boolean } = {}): boolean
   if (errno() === EAGAIN) return false;
   check(-1, `lock descriptor ${fd}`);
   return false;
+}
+
+/**
+ * Gives the lock back now. A file that is merely closed stays locked while anything else in the kernel
+ * still has it, such as an io_uring that is being taken down.
+ */
+export function unlock(fd: number): void {
+  check(libc.symbols.flock(fd, LOCK_UN), `unlock descriptor ${fd}`);
 }
 
 /** Whether some process holds a lock on `path` right now. */

@@ -5,7 +5,7 @@
  */
 import { VIRTIO_BLK_S, VIRTIO_BLK_T } from "../../hypervisor/devices/virtio/block_protocol.ts";
 import { VIRTIO_ID } from "../../hypervisor/devices/virtio/device.ts";
-import { type Descriptor, F_WRITE, GuestDriver } from "./guest_driver.ts";
+import { type Descriptor, F_WRITE, GuestDriver, type GuestDriverOptions } from "./guest_driver.ts";
 import type { GuestProgram } from "./guest_program.ts";
 
 export const SECTORS = 128;
@@ -31,7 +31,7 @@ export class BlockDriver {
   readonly status: number;
   readonly data: number;
 
-  constructor(program: GuestProgram, options: { nth: number }) {
+  constructor(program: GuestProgram, options: GuestDriverOptions) {
     this.program = program;
     this.virtio = new GuestDriver(program, VIRTIO_ID.block, options);
     this.header = program.allocate(16);

@@ -53,6 +53,15 @@ const WIDTH: Partial<Record<number, 1 | 2>> = {
   [COMMON.QUEUE_NOTIFY_OFF]: 2,
 };
 
+export interface GuestDriverOptions {
+  nth?: number;
+  queues?: number;
+  /** 0 without. */
+  bus?: number;
+  /** Where its BAR is to lie; anywhere without. */
+  bar?: number;
+}
+
 /** How many BARs each program has given a place. */
 const placed = new WeakMap<GuestProgram, number>();
 
@@ -68,13 +77,14 @@ export class GuestDriver {
   readonly #avail: number[] = [];
   readonly #used: number[] = [];
 
-  /** Finds the `nth` device of a kind and gives its BAR a place. */
-  constructor(program: GuestProgram, id: number, options: { nth?: number; queues?: number } = {}) {
+  /** Finds the `nth` device of a kind, on bus 0 or another, and gives its BAR a place. */
+  constructor(program: GuestProgram, id: number, options: GuestDriverOptions = {}) {
+    const { nth = 0, bus } = options;
     this.program = program;
-    this.pci = program.find(VENDOR, FIRST_DEVICE + id, options.nth ?? 0);
+    this.pci = program.find(VENDOR, FIRST_DEVICE + id, { nth, bus });
     const number = placed.get(program) ?? 0;
     placed.set(program, number + 1);
-    this.bar = MMIO32.start + number * BAR.SIZE;
+    this.bar = options.bar ?? MMIO32.start + number * BAR.SIZE;
     this.queues = options.queues ?? 1;
     this.#rings = program.allocate(this.queues * RING_BYTES);
     this.moveBar(this.bar);

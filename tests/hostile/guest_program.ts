@@ -153,13 +153,15 @@ export class GuestProgram {
     this.in(PORT.COM1, 1);
   }
 
-  /** Finds the `nth` PCI function with these identifiers. */
-  find(vendor: number, device: number, nth: number): PciTarget {
+  /** Finds the `nth` PCI function with these identifiers, on bus 0 or another. */
+  find(vendor: number, device: number, options: { nth: number; bus?: number }): PciTarget {
+    const { nth, bus = 0 } = options;
+    const first = ECAM.start + bus * ECAM.busLength;
     const pointer = AT.POINTERS + 16 * this.#pointers++;
     this.code.search({
-      first: ECAM.start,
+      first,
       step: 0x8000,
-      end: ECAM.start + ECAM.busLength,
+      end: first + ECAM.busLength,
       wanted: (device << 16 | vendor) >>> 0,
       nth,
     });

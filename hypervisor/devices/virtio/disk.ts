@@ -7,7 +7,7 @@ import { type DirectAlignment, directAlignment } from "../../sys/direct_io.ts";
 import { SysError } from "../../sys/errno.ts";
 import { canPunchHoles, physicalBlockBytes, setLength } from "../../sys/fallocate.ts";
 import { close, length, O_DIRECT, O_RDONLY, O_RDWR, open } from "../../sys/files.ts";
-import { tryLock } from "../../sys/flock.ts";
+import { tryLock, unlock } from "../../sys/flock.ts";
 import { SECTOR_BYTES } from "./block_protocol.ts";
 
 /** Offsets in a file are signed 64-bit in Linux, and numbers here. */
@@ -116,6 +116,7 @@ function openDirect(path: string, of: { fd: number; readonly: boolean }): Disk["
 
 /** Closes what {@linkcode openDisk} opened. */
 export function closeDisk(disk: Disk): void {
+  unlock(disk.fd);
   close(disk.fd);
   if (disk.direct !== undefined) close(disk.direct.fd);
 }
