@@ -1,25 +1,26 @@
 /**
- * Feeds a part of Denovisor random input for as long as is asked for.
+ * Feeds parts of Denovisor random input for as long as is asked for.
  *
  * ```
- * deno task fuzz [target] [--seconds N] [--seed S] [--path P]
+ * deno task fuzz [target...] [--seconds N] [--seed S] [--path P] [--jobs N]
  * ```
  *
- * Without a target, all have their turn. A failure prints the shrunk input with the seed and the path that
- * give it again.
+ * Without a target, all have their turn. A failure prints the smallest input that was found for it, and the
+ * command that gives it again.
  *
  * @module
  */
 import { parseArgs } from "node:util";
-import fc from "fast-check";
+import { fuzz } from "./supervised.ts";
 import { TARGETS } from "./targets.ts";
 
+const USAGE = `Usage: deno task fuzz [TARGET...] [--seconds N] [--seed S] [--path P] [--jobs N]
+
+Each target runs for N seconds (10), at most as many at a time as there are jobs (1). Targets:
+  ${Object.keys(TARGETS).join(" ")}`;
+
 function usage(why: string): never {
-  console.error(
-    `${why}\n\nUsage: deno task fuzz [${
-      Object.keys(TARGETS).join(" | ")
-    }] [--seconds N] [--seed S] [--path P]`,
-  );
+  console.error(`${why}\n\n${USAGE}`);
   Deno.exit(2);
 }
 
@@ -32,6 +33,8 @@ function options() {
         seconds: { type: "string", default: "10" },
         seed: { type: "string" },
         path: { type: "string" },
+        jobs: { type: "string", default: "1" },
+        help: { type: "boolean" },
       },
     });
   } catch (error) {
@@ -39,44 +42,46 @@ function options() {
   }
 }
 
-function integer(name: string, text: string): number {
+function integer(name: string, text: string, min = -Infinity): number {
   const value = Number(text);
-  if (text === "" || !Number.isSafeInteger(value)) {
-    usage(`Cannot parse --${name} "${text}": expected an integer`);
+  if (text === "" || !Number.isSafeInteger(value) || value < min) {
+    usage(
+      `Cannot use --${name} "${text}": expected a whole number${min > 0 ? ` from ${min}` : ""}`,
+    );
   }
   return value;
 }
 
-function main(): number {
+async function main(): Promise<number> {
   const { values, positionals } = options();
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
   const names = positionals.length > 0 ? positionals : Object.keys(TARGETS);
   for (const name of names) {
     if (!Object.hasOwn(TARGETS, name)) usage(`Cannot fuzz "${name}": there is no such target`);
   }
-  const seconds = integer("seconds", values.seconds);
-  if (seconds < 1) usage(`Cannot fuzz for ${seconds} seconds: expected 1 or more`);
+  const seconds = integer("seconds", values.seconds, 1);
+  const jobs = integer("jobs", values.jobs, 1);
   const seed = values.seed === undefined
     ? crypto.getRandomValues(new Int32Array(1))[0]
     : integer("seed", values.seed);
-  let failed = 0;
-  for (const name of names) {
-    console.log(`${name}: ${seconds} s with --seed ${seed}`);
-    const result = TARGETS[name]({
-      seed,
-      path: values.path,
-      numRuns: 2 ** 31 - 1,
-      interruptAfterTimeLimit: seconds * 1000,
-    });
-    console.log(`${name}: ${result.numRuns} inputs, ${result.failed ? "FAILED" : "all well"}`);
-    if (result.failed) {
-      failed++;
-      console.error(fc.defaultReportMessage(result));
-      console.error(
-        `Again: deno task fuzz ${name} --seed ${seed} --path ${result.counterexamplePath}`,
-      );
+  console.log(`${names.length} targets, ${seconds} s each, --seed ${seed}`);
+  const failed: string[] = [];
+  const left = [...names];
+  const work = async () => {
+    for (let name = left.shift(); name !== undefined; name = left.shift()) {
+      if (!await fuzz({ name, seed, path: values.path, seconds })) failed.push(name);
     }
-  }
-  return failed === 0 ? 0 : 1;
+  };
+  await Promise.all(Array.from({ length: jobs }, work));
+  console.log(
+    failed.length === 0
+      ? `${names.length} targets: all well`
+      : `${failed.length} of ${names.length} targets failed: ${failed.join(", ")}`,
+  );
+  return failed.length === 0 ? 0 : 1;
 }
 
-Deno.exit(main());
+Deno.exit(await main());

@@ -208,7 +208,8 @@ export function checkConfigCase(one: ConfigEdit[] | unknown): void {
     return;
   }
   assertEquals(parseConfig(config), config);
-  assertEquals(parseConfig(JSON.parse(JSON.stringify(config))), JSON.parse(JSON.stringify(config)));
+  const json = JSON.stringify(config);
+  assertEquals(JSON.stringify(parseConfig(JSON.parse(json))), json);
 }
 
 const OPS = [
