@@ -14,11 +14,12 @@ import { vmmBundle } from "./vmm_bundle.ts";
 import { denoTests, oneTest, tee, TestRun } from "./test_run/stages.ts";
 import { countOf } from "./test_run/summary.ts";
 
-const USAGE = `Usage: ./scripts/test [static|unit|lab-command|lab|e2e [FILE-OR-OPTION...]]
+const USAGE = `Usage: ./scripts/test [static|unit|fuzz|lab-command|lab|e2e [FILE-OR-OPTION...]]
 
 Without arguments: everything. What follows a part is passed to "deno test", in place of its folder.
   static       format, lint, types, import arrows
-  unit         the tests beside the sources
+  unit         the tests beside the sources, and a hostile guest where there is /dev/kvm
+  fuzz         random input for each of the fuzzer's targets, for a minute
   lab-command  ./scripts/lab itself, from outside
   lab          real guests, in the emulated PC
   e2e          a real browser`;
@@ -26,6 +27,8 @@ Without arguments: everything. What follows a part is passed to "deno test", in 
 const UNIT = ["hypervisor", "mgmt", "bootimg", "jsr", "scripts", "tests/hostile"];
 /** The kernel's headers and a compiler for them, a disassembler of ACPI tables. */
 const UNIT_PACKAGES = ["gcc", "libc6-dev", "linux-libc-dev", "acpica-tools", "util-linux"];
+/** For each target; as many run at a time as there are processors. */
+const FUZZ_SECONDS = 60;
 /** A hung guest must not hold up everything for ever. */
 const LAB_MINUTES = 40;
 /** Room for a guest of 8 GiB; what no guest touches costs this machine nothing. */
@@ -48,6 +51,15 @@ async function unitTests(args: readonly string[]): Promise<void> {
     await hostPackages(UNIT_PACKAGES);
     return await denoTests(["--quiet", "--parallel", ...or(args, UNIT)]);
   });
+}
+
+async function fuzzTargets(args: readonly string[]): Promise<void> {
+  const jobs = String(navigator.hardwareConcurrency);
+  const options = args.length > 0 ? args : ["--seconds", String(FUZZ_SECONDS), "--jobs", jobs];
+  await run.stage(
+    "fuzz",
+    () => oneTest(["deno", "run", "-A", "--no-check", "tests/fuzz/main.ts", ...options]),
+  );
 }
 
 async function labTests(args: readonly string[]): Promise<void> {
@@ -105,6 +117,7 @@ async function everything(): Promise<void> {
     .catch((error) => progress(`set-up failed: ${(error as Error).message}`));
   await staticChecks();
   await unitTests([]);
+  await fuzzTargets([]);
   await setup;
   await labCommandTests([]);
   await labTests([]);
@@ -117,6 +130,7 @@ if (import.meta.main) {
     all: everything,
     static: staticChecks,
     unit: () => unitTests(args),
+    fuzz: () => fuzzTargets(args),
     lab: () => labTests(args),
     "lab-command": () => labCommandTests(args),
     e2e: () => browserTests(args),

@@ -7,39 +7,19 @@
 import { assert } from "@std/assert";
 import fc from "fast-check";
 import { COMMON, STATUS } from "../../hypervisor/devices/virtio/common_config.ts";
-import { VIRTIO_F, type VirtioDevice } from "../../hypervisor/devices/virtio/device.ts";
+import { VIRTIO_F } from "../../hypervisor/devices/virtio/device.ts";
 import { BAR } from "../../hypervisor/devices/virtio/pci_capabilities.ts";
 import { type Buffer, Driver } from "../../hypervisor/devices/virtio/testing/driver.ts";
 import { assertOnlyChanged } from "../../hypervisor/devices/virtio/testing/queue_case.ts";
-import type { Arena } from "../../hypervisor/machine/arena.ts";
 import type { GuestMemory } from "../../hypervisor/machine/memory.ts";
 import { accessSize, mostly, u16, u32 } from "./arbitraries.ts";
+import {
+  type DeviceKind,
+  type DeviceUnderFuzz,
+  MEMORY_BYTES,
+  type Request,
+} from "./device_kind.ts";
 import { type Card, FuzzMachine } from "./machine.ts";
-
-/** A chain, by what is in its readable part and how long its writable buffers are. */
-export interface Request {
-  queue: number;
-  readable: number[][];
-  writable: number[];
-}
-
-/** What the fuzzer has to know of a kind of device. */
-export interface DeviceKind {
-  /** Requests of the kind that its driver makes. */
-  request: fc.Arbitrary<Request>;
-  /** One that is answered, whatever was before. */
-  good: Request;
-  /** Memory is given back to the host: pages may become zeros without having been offered. */
-  discards?: boolean;
-  /** A device with RAM around it, and everything that goes with it. */
-  create(): DeviceUnderFuzz;
-}
-
-export interface DeviceUnderFuzz extends Disposable {
-  arena: Arena;
-  memory: GuestMemory;
-  device: VirtioDevice;
-}
 
 type Step =
   | {
@@ -66,7 +46,6 @@ const MAX_QUEUES = 18;
 const TABLES = RINGS + MAX_QUEUES * RING_BYTES;
 const TABLE_BYTES = 0x400;
 const BUFFERS = TABLES + 64 * TABLE_BYTES;
-export const MEMORY_BYTES = 0x40000;
 const ROOM = MEMORY_BYTES - BUFFERS;
 
 const queue = fc.integer({ min: 0, max: 5 });

@@ -19,30 +19,9 @@ import { Arena } from "../../hypervisor/machine/arena.ts";
 import { close } from "../../hypervisor/sys/files.ts";
 import { listenUnix } from "../../hypervisor/sys/unix_sockets.ts";
 import { bytesOf, mostly, u16, u32, u8 } from "./arbitraries.ts";
-import { type DeviceKind, MEMORY_BYTES, type Request } from "./device_case.ts";
+import { type DeviceKind, MEMORY_BYTES, type Request, spoiled } from "./device_kind.ts";
 
 const MiB = 2 ** 20;
-
-/** Cuts a request's readable part in two now and then, and forgets or adds a writable buffer. */
-function spoiled(request: fc.Arbitrary<Request>): fc.Arbitrary<Request> {
-  return fc.record({
-    request,
-    cut: fc.option(fc.integer({ min: 1, max: 20 }), { freq: 3 }),
-    less: mostly(fc.constant(0), fc.integer({ min: 1, max: 20 })),
-    writable: fc.option(fc.array(fc.integer({ min: 0, max: 5000 }), { maxLength: 4 }), {
-      freq: 15,
-    }),
-  }).map(({ request, cut, less, writable }) => {
-    let readable = request.readable;
-    if (less > 0) {
-      readable = readable.map((bytes) => bytes.slice(0, Math.max(0, bytes.length - less)));
-    }
-    if (cut !== null) {
-      readable = readable.flatMap((bytes) => [bytes.slice(0, cut), bytes.slice(cut)]);
-    }
-    return { queue: request.queue, readable, writable: writable ?? request.writable };
-  });
-}
 
 const bytes = (maxLength: number) => fc.array(u8, { maxLength });
 
@@ -239,11 +218,11 @@ const consoleDevice: DeviceKind = {
   },
 };
 
-export const KINDS: Readonly<Record<string, DeviceKind>> = {
+export const KINDS = {
   block: block("io_uring"),
-  block_sync: block("sync"),
+  blockSync: block("sync"),
   rng,
   balloon,
   mem,
   console: consoleDevice,
-};
+} as const;

@@ -12,7 +12,7 @@
  */
 import { parseArgs } from "node:util";
 import { fuzz } from "./supervised.ts";
-import { TARGETS } from "./targets.ts";
+import { missing, TARGETS } from "./targets.ts";
 
 const USAGE = `Usage: deno task fuzz [TARGET...] [--seconds N] [--seed S] [--path P] [--jobs N]
 
@@ -69,7 +69,11 @@ async function main(): Promise<number> {
     : integer("seed", values.seed);
   console.log(`${names.length} targets, ${seconds} s each, --seed ${seed}`);
   const failed: string[] = [];
-  const left = [...names];
+  for (const name of names) {
+    const why = missing(name);
+    if (why !== undefined) console.log(`${name}: skipped, as ${why}`);
+  }
+  const left = names.filter((name) => missing(name) === undefined);
   const work = async () => {
     for (let name = left.shift(); name !== undefined; name = left.shift()) {
       if (!await fuzz({ name, seed, path: values.path, seconds })) failed.push(name);

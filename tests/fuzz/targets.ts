@@ -17,18 +17,7 @@ import {
   checkMemCase,
   memCase,
 } from "../../hypervisor/devices/virtio/testing/memory_case.ts";
-import {
-  checkConsoleCase,
-  checkConsoleStream,
-  consoleCase,
-  consoleStreamCase,
-} from "../../hypervisor/devices/virtio/testing/console_case.ts";
-import {
-  checkVsockCase,
-  checkVsockStream,
-  vsockCase,
-  vsockStreamCase,
-} from "../../hypervisor/devices/virtio/testing/vsock_case.ts";
+import { hasTun } from "../../hypervisor/devices/virtio/testing/net_rig.ts";
 import {
   checkNoiseCase,
   checkQueueCase,
@@ -36,10 +25,17 @@ import {
   queueCase,
 } from "../../hypervisor/devices/virtio/testing/queue_case.ts";
 import {
+  checkVsockCase,
+  checkVsockStream,
+  vsockCase,
+  vsockStreamCase,
+} from "../../hypervisor/devices/virtio/testing/vsock_case.ts";
+import {
   checkRootPortCase,
   rootPortCase,
 } from "../../hypervisor/machine/pci/testing/root_port_case.ts";
-import { checkDeviceCase, deviceCase } from "./device_case.ts";
+import { checkDeviceCase, type DeviceCase, deviceCase } from "./device_case.ts";
+import type { DeviceKind } from "./device_kind.ts";
 import { KINDS } from "./device_kinds.ts";
 import {
   bzImageCase,
@@ -59,6 +55,7 @@ import {
   msixCase,
   pciCase,
 } from "./register_cases.ts";
+import { STREAM_KINDS } from "./stream_kinds.ts";
 
 export interface FuzzOptions {
   seed: number;
@@ -72,47 +69,69 @@ export interface FuzzOptions {
 // deno-lint-ignore no-explicit-any -- each target has an input type of its own
 export type Target = (options: FuzzOptions) => fc.RunDetails<any>;
 
-/** Runs until the time is up; that it was is no failure. */
-function target<T>(arbitrary: fc.Arbitrary<T>, check: (value: T) => void): Target {
+/** A random input, and what must hold for it. */
+interface Property<T> {
+  arbitrary: fc.Arbitrary<T>;
+  check(value: T): void;
+}
+
+function property<T>(arbitrary: fc.Arbitrary<T>, check: (value: T) => void): Property<T> {
+  return { arbitrary, check };
+}
+
+/** A device behind its transport, driven by its registers. */
+function device(kind: DeviceKind): Property<DeviceCase> {
+  return property(deviceCase(kind), (steps) => checkDeviceCase(kind, steps));
+}
+
+/** Takes turns at its properties until the time is up; that it was is no failure. */
+// deno-lint-ignore no-explicit-any -- each property has an input type of its own
+function target(...properties: Property<any>[]): Target {
+  const arbitrary = fc.oneof(
+    ...properties.map((one, of) => one.arbitrary.map((value) => ({ of, value }))),
+  );
   return ({ seed, path, milliseconds, next }) =>
     fc.check(
-      fc.property(arbitrary, (value) => {
+      fc.property(arbitrary, ({ of, value }) => {
         next();
-        check(value);
+        properties[of].check(value);
       }),
       { seed, path, numRuns: 2 ** 31 - 1, interruptAfterTimeLimit: milliseconds },
     );
 }
 
-/** A device behind its transport, driven by its registers. */
-function device(kind: typeof KINDS[string]): Target {
-  return target(deviceCase(kind), (steps) => checkDeviceCase(kind, steps));
-}
-
 export const TARGETS: Readonly<Record<string, Target>> = {
-  // What is said of a case is exact where the driver is good, and only what must never be where not.
-  queue: target(queueCase, checkQueueCase),
-  console: target(consoleCase, checkConsoleCase),
-  console_stream: target(consoleStreamCase, checkConsoleStream),
-  vsock: target(vsockCase, checkVsockCase),
-  vsock_stream: target(vsockStreamCase, checkVsockStream),
-  noise: target(noiseCase, checkNoiseCase),
-  pci: target(pciCase, checkPciCase),
-  msix: target(msixCase, checkMsixCase),
-  root_port: target(rootPortCase, checkRootPortCase),
-  common: target(commonCase, checkCommonCase),
-  ports: target(portCase, checkPortCase),
-  block: target(blockCase, (one) => checkBlockCase(one, "io_uring")),
-  block_sync: target(blockCase, (one) => checkBlockCase(one, "sync")),
-  balloon: target(balloonCase, checkBalloonCase),
-  mem: target(memCase, checkMemCase),
-  console: target(consoleCase, checkConsoleCase),
-  console_stream: target(consoleStreamCase, checkConsoleStream),
-  ...Object.fromEntries(
-    Object.entries(KINDS).map(([name, kind]) => [`${name}_device`, device(kind)]),
+  queue: target(property(queueCase, checkQueueCase), property(noiseCase, checkNoiseCase)),
+  pci: target(property(pciCase, checkPciCase), property(rootPortCase, checkRootPortCase)),
+  msix: target(property(msixCase, checkMsixCase)),
+  common: target(property(commonCase, checkCommonCase)),
+  ports: target(property(portCase, checkPortCase)),
+  block: target(
+    property(blockCase, (one) => checkBlockCase(one, "io_uring")),
+    property(blockCase, (one) => checkBlockCase(one, "sync")),
+    device(KINDS.block),
+    device(KINDS.blockSync),
   ),
-  bzimage: target(bzImageCase, checkKernelCase),
-  elf: target(elfCase, checkKernelCase),
-  config: target(configCase, checkConfigCase),
-  control: target(lineCase, checkLineCase),
+  net: target(device(STREAM_KINDS.net)),
+  rng: target(device(KINDS.rng)),
+  balloon: target(property(balloonCase, checkBalloonCase), device(KINDS.balloon)),
+  mem: target(property(memCase, checkMemCase), device(KINDS.mem)),
+  console: target(
+    property(consoleCase, checkConsoleCase),
+    property(consoleStreamCase, checkConsoleStream),
+    device(KINDS.console),
+  ),
+  vsock: target(
+    property(vsockCase, checkVsockCase),
+    property(vsockStreamCase, checkVsockStream),
+    device(STREAM_KINDS.vsock),
+  ),
+  bzimage: target(property(bzImageCase, checkKernelCase)),
+  elf: target(property(elfCase, checkKernelCase)),
+  config: target(property(configCase, checkConfigCase), property(lineCase, checkLineCase)),
 };
+
+/** Why a target cannot be had on this machine; undefined where it can. */
+export function missing(name: string): string | undefined {
+  return name === "net" && !hasTun() ? "there is no /dev/net/tun" : undefined;
+}

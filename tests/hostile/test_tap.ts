@@ -3,28 +3,23 @@
  *
  * @module
  */
-const NAME = "hostiletap0";
+import { createTap, removeTap } from "../../hypervisor/sys/tap.ts";
 
 export class TestTap implements Disposable {
-  readonly name = NAME;
+  readonly name = `hostile${Deno.pid}`;
 
   /** Null where there are no taps, or none for us. */
   static create(): TestTap | null {
-    ip("link", "del", NAME);
-    if (!ip("tuntap", "add", "dev", NAME, "mode", "tap", "vnet_hdr")) return null;
-    ip("link", "set", NAME, "up");
-    return new TestTap();
+    const tap = new TestTap();
+    try {
+      createTap(tap.name);
+      return tap;
+    } catch {
+      return null;
+    }
   }
 
   [Symbol.dispose](): void {
-    ip("link", "del", NAME);
-  }
-}
-
-function ip(...args: string[]): boolean {
-  try {
-    return new Deno.Command("ip", { args, stdout: "null", stderr: "null" }).outputSync().success;
-  } catch {
-    return false;
+    removeTap(this.name);
   }
 }
