@@ -20,20 +20,23 @@ const MOUNTS: [type: string, target: string, flags: number, data?: string][] = [
   ["cgroup2", "/sys/fs/cgroup", NOTHING_RISKY, "favordynmods"],
 ];
 
-/** Files under /proc/sys. */
+/** What the kernel is told, file by file. */
 const SETTINGS: Record<string, string> = {
-  "kernel/hostname": "denovisor",
+  "/proc/sys/kernel/hostname": "denovisor",
   // All modules are loaded by PID 1: there is no program that the kernel could ask for one.
-  "kernel/modprobe": "\n",
+  "/proc/sys/kernel/modprobe": "\n",
   // The log takes what services write, without dropping lines.
-  "kernel/printk_devkmsg": "on\n",
+  "/proc/sys/kernel/printk_devkmsg": "on\n",
   // The screen is PID 1's: only emergencies may write on it.
-  "kernel/printk": "1 4 1 1",
+  "/proc/sys/kernel/printk": "1 4 1 1",
   // What the kernel says of itself is for root alone.
-  "kernel/dmesg_restrict": "1",
-  "kernel/kptr_restrict": "2",
+  "/proc/sys/kernel/dmesg_restrict": "1",
+  "/proc/sys/kernel/kptr_restrict": "2",
   // The console listens on 80 and 443 as a user without privileges.
-  "net/ipv4/ip_unprivileged_port_start": "80",
+  "/proc/sys/net/ipv4/ip_unprivileged_port_start": "80",
+  // Guests that ask for huge pages or for merging get it; others notice nothing.
+  "/sys/kernel/mm/transparent_hugepage/shmem_enabled": "advise",
+  "/sys/kernel/mm/ksm/run": "1",
 };
 
 /** Mounts them; returns what went wrong, since there is no log to write to yet. */
@@ -50,8 +53,8 @@ export function mountFirst(): string[] {
     attempt(() => Deno.mkdirSync(target, { recursive: true }));
     attempt(() => mount(type, target, { flags, data }));
   }
-  for (const [name, value] of Object.entries(SETTINGS)) {
-    attempt(() => Deno.writeTextFileSync(`/proc/sys/${name}`, value));
+  for (const [path, value] of Object.entries(SETTINGS)) {
+    attempt(() => Deno.writeTextFileSync(path, value));
   }
   return problems;
 }

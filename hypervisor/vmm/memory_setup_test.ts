@@ -84,6 +84,8 @@ test("the balloon's target and the memory to be added change while the guest run
     }
     const change = (device: string, change: unknown) =>
       ask(socket, { op: "change", device, change });
+    const first = (await ask(socket, { op: "devices" })).devices;
+    assertEquals([first.balloon0.targetMiB, first.mem0.requestedMiB], [16, 128]);
     assertEquals((await change("balloon0", { targetMiB: 32 })).ok, true);
     assertEquals((await change("mem0", { requestedMiB: 256 })).ok, true);
     const { error } = await change("balloon0", { targetMiB: 257 });
