@@ -204,8 +204,9 @@ export class ConsoleControlQueues {
         break;
       case RESIZE: {
         header.event = VIRTIO_CONSOLE.RESIZE;
-        // Linux before 6.15 took the first for the rows, unless its stable branch was mended (Debian
-        // 13's was): such a guest has a window on its side, and no way to say so.
+        // As the standard has it. Linux took the first for the rows until early 2025, then for the
+        // columns, in stable branches too (Debian 13's is one), and since late 2025 for the rows again:
+        // a guest that reads it the other way has its window on its side, and no way to say so.
         const { columns, rows } = this.#size();
         this.#words.setUint16(0, columns, true);
         this.#words.setUint16(2, rows, true);
