@@ -4,6 +4,11 @@
  * @module
  */
 import { VIRTIO_BALLOON_F } from "../../hypervisor/devices/virtio/balloon.ts";
+import {
+  CONTROL_TX,
+  VIRTIO_CONSOLE,
+  VIRTIO_CONSOLE_F,
+} from "../../hypervisor/devices/virtio/console_protocol.ts";
 import { VIRTIO_ID } from "../../hypervisor/devices/virtio/device.ts";
 import {
   MemRequest,
@@ -13,6 +18,7 @@ import {
   VIRTIO_MEM_RESP,
 } from "../../hypervisor/devices/virtio/mem.ts";
 import { BAR } from "../../hypervisor/devices/virtio/pci_capabilities.ts";
+import { TX, VIRTIO_VSOCK_OP } from "../../hypervisor/devices/virtio/vsock_protocol.ts";
 import type { DeviceUnderTest } from "./any_device_cases.ts";
 import { F_WRITE, GuestDriver } from "./guest_driver.ts";
 import type { GuestProgram } from "./guest_program.ts";
@@ -104,6 +110,56 @@ export function network(program: GuestProgram): DeviceUnderTest {
       program.fill(frame, 128);
       program.write(frame + NET_HEADER_BYTES + 12, 2, 0xB588);
       driver.roundTrip([{ address: frame, length: NET_HEADER_BYTES + FRAME_BYTES }], 0, 1);
+    },
+  };
+}
+
+export function consolePorts(program: GuestProgram): DeviceUnderTest {
+  const driver = new GuestDriver(program, VIRTIO_ID.console, { queues: 6 });
+  const message = program.allocate(4096);
+  return {
+    name: "console0",
+    driver,
+    features: 1 << VIRTIO_CONSOLE_F.MULTIPORT,
+    // Its answers and what the host types wait for the host.
+    queues: [1, CONTROL_TX],
+    works() {
+      // Messages about ports that are not there, and of no kind, and then a good one.
+      const messages = [[0x7FFF_FFFF, VIRTIO_CONSOLE.PORT_OPEN], [0, 0xFFFF], [
+        0,
+        VIRTIO_CONSOLE.DEVICE_READY,
+      ]];
+      for (const [port, event] of messages) {
+        program.write(message, 4, port);
+        program.write(message + 4, 4, event | 1 << 16);
+        driver.roundTrip([{ address: message, length: 8 }], 0, CONTROL_TX);
+      }
+    },
+  };
+}
+
+/** Section 5.10.6: of the header. */
+const VSOCK = { DST_CID: 8, LENGTH: 24, TYPE_AND_OP: 28 } as const;
+
+export function sockets(program: GuestProgram): DeviceUnderTest {
+  const driver = new GuestDriver(program, VIRTIO_ID.vsock, { queues: 3 });
+  const packet = program.allocate(4096);
+  return {
+    name: "vsock0",
+    driver,
+    features: 0,
+    queues: [TX],
+    works() {
+      program.fill(packet, 64);
+      program.write(packet, 8, 3);
+      program.write(packet + VSOCK.DST_CID, 8, 2);
+      // One that says that it is longer than it is, one of no kind, and one that ends nothing.
+      program.write(packet + VSOCK.LENGTH, 4, 0xFFFF_FFFF);
+      for (const op of [VIRTIO_VSOCK_OP.RW, 0xFFFF, VIRTIO_VSOCK_OP.RST]) {
+        program.write(packet + VSOCK.TYPE_AND_OP, 4, (1 | op << 16) >>> 0);
+        driver.roundTrip([{ address: packet, length: 44 }], 0, TX);
+        program.write(packet + VSOCK.LENGTH, 4, 0);
+      }
     },
   };
 }

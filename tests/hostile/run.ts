@@ -8,7 +8,7 @@ import { Folder } from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { anyDeviceCases } from "./any_device_cases.ts";
 import { BEFORE_SHRINKING, blockCases } from "./block_cases.ts";
 import { BlockDriver, diskImage, SECTOR_BYTES } from "./block_driver.ts";
-import { balloon, entropy, memoryDevice, network } from "./devices.ts";
+import { balloon, consolePorts, entropy, memoryDevice, network, sockets } from "./devices.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest, type HostileRun, type VmmCommand } from "./hostile_guest.ts";
 import { pciCases } from "./pci_cases.ts";
@@ -38,7 +38,14 @@ function hostile(hasNetwork: boolean): GuestProgram {
   const bystander = new BlockDriver(program, { nth: 1 });
   queueCases(disk, bystander);
   pciCases(disk, bystander);
-  const devices = [entropy, balloon, memoryDevice, ...(hasNetwork ? [network] : [])];
+  const devices = [
+    entropy,
+    balloon,
+    memoryDevice,
+    consolePorts,
+    sockets,
+    ...(hasNetwork ? [network] : []),
+  ];
   for (const device of devices) anyDeviceCases(device(program), bystander);
   raceCases(disk, bystander);
   blockCases(disk, bystander);
@@ -62,6 +69,8 @@ export async function hostileGuest(t: Deno.TestContext, vmm: VmmCommand): Promis
     folder: folder.path,
     args: [
       ...["--cpus", "2", "--memory", "128M,hotplug=128M", "--balloon", "0M"],
+      ...["--console", `${folder.path}/hvc0`, "--port", `${folder.path}/port`],
+      ...["--vsock", `${folder.path}/vsock`],
       ...["--disk", disk, "--disk", image("bystander"), ...(tap ? ["--net", tap.name] : [])],
     ],
   });
