@@ -7,6 +7,7 @@ import {
   hasConsole,
   talksOverVsock,
 } from "./guest_sockets.ts";
+import { losesItsCable, usesItsCard } from "./network_card.ts";
 import { RunningGuest } from "./running_guest.ts";
 
 type Choice = Parameters<typeof guestSystem>[0];
@@ -88,7 +89,7 @@ Deno.test("eight vCPUs, and RAM on both sides of the hole below 4 GiB", async ()
 
 Deno.test("two vCPUs in 128 MiB: disk, entropy, network and sockets work", async (t) => {
   const ip = (...args: string[]) => new Deno.Command("ip", { args }).output();
-  await ip("tuntap", "add", "dev", "labtap0", "mode", "tap", "vnet_hdr");
+  await ip("tuntap", "add", "dev", "labtap0", "mode", "tap", "vnet_hdr", "multi_queue");
   await ip("addr", "add", "10.99.0.1/24", "dev", "labtap0");
   await ip("link", "set", "labtap0", "up");
   using sockets = new GuestSockets();
@@ -96,12 +97,25 @@ Deno.test("two vCPUs in 128 MiB: disk, entropy, network and sockets work", async
     await using guest = await boot(TRIXIE, {
       cpus: 2,
       memory: "128M",
-      more: ["--net", "labtap0,mac=52:54:00:aa:bb:01", ...sockets.options],
+      more: ["--net", "labtap0,mac=52:54:00:aa:bb:01,mtu=1400", ...sockets.options],
     });
     assertEquals(await guest.run("nproc"), "2");
     await t.step("what is written is on the disk", () => writesItsDisk(guest));
     await t.step("entropy comes from the host", () => hasEntropy(guest));
     await t.step("guest and host reach each other", () => reachesItsHost(guest));
+    await t.step(
+      "its network card has queues, offloads and MTU",
+      () => usesItsCard(guest, { tap: "labtap0", mtu: 1400 }),
+    );
+    await t.step(
+      "a cable can be pulled, and a limit put on a running card",
+      () =>
+        losesItsCable(guest, {
+          socket: sockets.path("control"),
+          tap: "labtap0",
+          host: "10.99.0.1",
+        }),
+    );
     await t.step("a network card taken up again works", () => rebindsItsCard(guest));
     await t.step("ports carry data both ways", () => echoesThroughPorts(guest, sockets));
     await t.step("QEMU's guest agent answers a ping", () => answersAsAgent(guest, sockets));
