@@ -17,6 +17,7 @@ import {
   checkMemCase,
   memCase,
 } from "../../hypervisor/devices/virtio/testing/memory_case.ts";
+import { checkNetCase, netCase } from "../../hypervisor/devices/virtio/testing/net_case.ts";
 import { hasTun } from "../../hypervisor/devices/virtio/testing/net_rig.ts";
 import {
   checkNoiseCase,
@@ -112,7 +113,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
     device(KINDS.block),
     device(KINDS.blockSync),
   ),
-  net: target(device(STREAM_KINDS.net)),
+  net: target(property(netCase, checkNetCase), device(STREAM_KINDS.net)),
   rng: target(device(KINDS.rng)),
   balloon: target(property(balloonCase, checkBalloonCase), device(KINDS.balloon)),
   mem: target(property(memCase, checkMemCase), device(KINDS.mem)),
