@@ -208,6 +208,20 @@ Deno.test("a program that goes is told of once all that it left has been sent", 
   assertEquals([guest.packets(), streams(guest)], [[], 0]);
 });
 
+Deno.test("a guest that takes no more hears when the program goes", () => {
+  using guest = new VsockGuest();
+  const program = guest.opened();
+  guest.send({ op: OP.SHUTDOWN, ...ports, flags: SHUTDOWN.RCV });
+  program.send("unheard");
+  guest.settle();
+  guest.send({ op: OP.RW, ...ports, payload: bytes("still sending") });
+  assertEquals([guest.packets(), program.text()], [[], "still sending"]);
+  program.close();
+  guest.settle();
+  const [end, ...none] = guest.packets();
+  assertEquals([end.op, end.flags, none], [OP.SHUTDOWN, BOTH, []]);
+});
+
 Deno.test("a guest that goes leaves its last bytes to a program that reads late", () => {
   using guest = new VsockGuest();
   const program = guest.opened();

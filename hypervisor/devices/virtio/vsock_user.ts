@@ -289,8 +289,11 @@ export class UserVsock implements VsockBackend {
   /** The socket can take something again, or the host's program has gone. */
   #ready(connection: VsockConnection, events: number): void {
     if ((events & (EPOLLHUP | EPOLLERR)) !== 0) {
-      // While it may have left something, that comes first.
-      if (!connection.open || (connection.hostEnded & SHUTDOWN.SEND) !== 0) {
+      // While it may have left something that the guest would take, that comes first.
+      if (
+        !connection.open || (connection.hostEnded & SHUTDOWN.SEND) !== 0 ||
+        (connection.guestEnded & SHUTDOWN.RCV) !== 0
+      ) {
         return this.#gone(connection);
       }
       this.#deaf(connection);
@@ -363,14 +366,15 @@ export class UserVsock implements VsockBackend {
     const { fd, open, hostEnded, guestEnded } = connection;
     if (fd < 0) return;
     const sendsNoMore = (hostEnded & SHUTDOWN.SEND) !== 0;
-    const input = open && !sendsNoMore && (guestEnded & SHUTDOWN.RCV) === 0 &&
-      connection.credit > 0;
+    const guestTakes = (guestEnded & SHUTDOWN.RCV) === 0;
+    const input = open && !sendsNoMore && guestTakes && connection.credit > 0;
     if (input && !this.#inputs.has(fd)) {
       this.#inputs.add(fd, EPOLLIN, (events) => this.#receive(connection, events));
     } else if (!input) this.#inputs.remove(fd);
     const output = connection.buffered > 0;
-    // Who only waits is watched for its going: before the guest's answer, and after its own end.
-    const other = output || !open || sendsNoMore;
+    // Who only waits is watched for its going: before the guest's answer, and where nothing comes from
+    // it any more.
+    const other = output || !open || sendsNoMore || !guestTakes;
     if (other && !this.#others.has(fd)) {
       this.#others.add(fd, output ? EPOLLOUT : 0, (events) => this.#ready(connection, events));
     } else if (other) this.#others.change(fd, output ? EPOLLOUT : 0);
