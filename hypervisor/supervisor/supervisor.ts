@@ -74,6 +74,7 @@ export class Supervisor {
         log,
         command: options.command,
         runDirectory: join(run, "guests"),
+        kernelCache: join(data, "kernels"),
         memoryMiB: options.memoryMiB,
       });
       this.access = new Access(database, {

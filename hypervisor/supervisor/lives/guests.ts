@@ -31,6 +31,8 @@ export interface GuestsOptions {
   command: VmmCommand;
   /** Where each running guest has its directory. */
   runDirectory: string;
+  /** Where VMMs keep kernels unpacked. */
+  kernelCache: string;
   /** The host's memory in MiB; tests have hosts of their own. */
   memoryMiB?: () => number;
 }
@@ -247,7 +249,7 @@ export class Guests {
   }
 
   async #launch(record: GuestRecord): Promise<VmmProcess> {
-    const { images, disks, network, command, runDirectory } = this.#options;
+    const { images, disks, network, command, runDirectory, kernelCache } = this.#options;
     const { id } = record;
     const directory = join(runDirectory, id);
     const tap = record.network ? network.attach(id, { multiQueue: record.cpus > 1 }) : null;
@@ -255,6 +257,7 @@ export class Guests {
       const config: GuestConfig = {
         name: record.name,
         kernel: images.path("kernel", record.kernel),
+        kernelCache,
         ...(record.initrd !== null && { initrd: images.path("initrd", record.initrd) }),
         cmdline: record.cmdline,
         memoryMiB: record.memoryMiB,
