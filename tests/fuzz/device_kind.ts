@@ -25,6 +25,8 @@ export interface DeviceKind {
   request: fc.Arbitrary<Request>;
   /** One that is answered, whatever was before. */
   good: Request;
+  /** A request that is wrong stops the device, where others return it. */
+  isStrict?: boolean;
   /** Memory is given back to the host: pages may become zeros without having been offered. */
   discards?: boolean;
   /** A device with RAM around it, and everything that goes with it. */

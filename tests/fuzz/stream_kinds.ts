@@ -139,6 +139,7 @@ function packet(fields: {
 }
 
 const vsock: DeviceKind = {
+  isStrict: true,
   request: spoiled(fc.oneof(
     {
       weight: 3,
