@@ -27,7 +27,12 @@ export function openNet(
   if (vhosts.includes(-1)) {
     for (const fd of vhosts.splice(0)) if (fd >= 0) close(fd);
   }
-  if (mtu !== undefined && mtuOf(tap) !== mtu) setMtu(tap, mtu);
+  try {
+    if (mtu !== undefined && mtuOf(tap) !== mtu) setMtu(tap, mtu);
+  } catch (error) {
+    for (const fd of [...taps, ...vhosts]) close(fd);
+    throw error;
+  }
   return {
     name: options.name,
     interfaceName: tap,
