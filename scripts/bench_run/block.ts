@@ -86,7 +86,8 @@ async function fio(
     // Of the hundred fields: bandwidth in KiB/s and operations per second of reads, then of writes.
     ...["| grep '^3;' | cut -d';' -f7,8,48,49"],
   ].join(" "));
-  const [readRate, reads, writeRate, writes] = text.split(";").map(Number);
+  const fields = /^(\d+);(\d+);(\d+);(\d+)$/m.exec(text)?.slice(1) ?? [];
+  const [readRate, reads, writeRate, writes] = fields.map(Number);
   const value = load.size === "4k" ? reads + writes : (readRate + writeRate) / 1024;
   if (!(value > 0)) throw new Error(`Cannot read fio's output: "${text.slice(-200)}"`);
   return value;

@@ -100,7 +100,8 @@ ip link set lo up
 read -r uptime rest < /proc/uptime
 stty -F /dev/ttyS0 -echo -onlcr
 echo "${MARKER} after $uptime s" > /dev/console
-exec sh < /dev/ttyS0 > /dev/ttyS0 2>&1
+# Through a pipe: on a terminal the shell would be one for a person, with a prompt.
+sh < /dev/ttyS0 2>&1 | cat > /dev/ttyS0
 `;
 
 async function toolsInitrd(kernel: Kernel, kind: keyof typeof TOOLS): Promise<string> {
