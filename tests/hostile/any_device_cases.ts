@@ -66,6 +66,7 @@ export function anyDeviceCases(device: DeviceUnderTest, bystander: BlockDriver):
       for (let index = 0; index < driver.queues; index++) driver.setUpQueue(index);
       driver.setAvailIndex(0x8000, queue);
       driver.driverOk();
+      driver.kick(queue);
     });
     violates(`a head outside queue ${queue}`, () => {
       start();
