@@ -230,7 +230,8 @@ export class RootPort {
     const s = this.#s;
     s.generation++;
     s.occupied = 1;
-    s.settling = s.leaving = s.vacated_length = 0;
+    // What was torn out a moment ago, the guest may not have noticed yet: that stays.
+    s.settling = s.leaving = 0;
     this.#seen = s.generation;
     this.#occupant = fn;
     this.#status |= SLOT_STATUS.PRESENT | SLOT_STATUS.PRESENCE_CHANGED;

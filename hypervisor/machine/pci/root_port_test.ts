@@ -176,6 +176,26 @@ Deno.test("where a card was torn out reads are 0, until the guest has cut the sl
   assertEquals(vcpu.cut, []);
 });
 
+Deno.test("a card that follows at once on one that was torn out does not hide that from the guest", () => {
+  using pc = hotplugPc();
+  const { main, vcpu } = pc;
+  vcpu.startDriver(0);
+  main.insert(0);
+  const address = vcpu.mapCard(0);
+  vcpu.clearStatus(0);
+  main.ports[0].remove();
+  main.insert(0);
+  assertEquals(vcpu.slotStatus[0], PRESENT | PRESENCE_CHANGED | LINK_CHANGED);
+  assertEquals([vcpu.vendor(1), vcpu.memory.read(address, 4)], [0x1AF4, 0]);
+  // In the place of the first, the second answers.
+  vcpu.mapCard(0);
+  assertEquals(vcpu.memory.read(address, 4), 0x1000);
+  vcpu.slotControl(0, OFF);
+  main.ports[0].settled();
+  vcpu.slotControl(0, ALL_ON);
+  assertEquals([vcpu.vendor(1), vcpu.memory.read(address, 4)], [0x1AF4, 0xFFFF_FFFF]);
+});
+
 Deno.test("the interrupt is a message for each time that there begins to be something to tell", () => {
   using pc = hotplugPc();
   const { fake, main, vcpu } = pc;
