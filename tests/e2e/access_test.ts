@@ -4,30 +4,11 @@
  * @module
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { withPlainErrors } from "./browser.ts";
-import { Bench, PASSWORD, Site } from "./site.ts";
-
-let bench: Bench;
-/** What most tests share; they leave its guests as they found them. */
-let site: Site;
-
-Deno.test.beforeAll(async () => {
-  bench = await Bench.open();
-  site = await Site.open(bench);
-});
-
-Deno.test.afterAll(async () => {
-  await site[Symbol.asyncDispose]();
-  await bench[Symbol.asyncDispose]();
-});
-
-/** Processes and sockets outlive a test, since tests share them. */
-function browserTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name, fn: () => withPlainErrors(fn), sanitizeOps: false, sanitizeResources: false });
-}
+import { browserTest, shared } from "./shared_site.ts";
+import { PASSWORD } from "./site.ts";
 
 browserTest("who signs out or is signed out ends at the login", async () => {
-  await using visit = await site.visitSignedIn();
+  await using visit = await shared.site.visitSignedIn();
   const { page } = visit;
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.waitForURL("**/login");
@@ -40,17 +21,17 @@ browserTest("who signs out or is signed out ends at the login", async () => {
   await page.getByRole("heading", { level: 1, name: "Guests" }).waitFor();
   await visit.live();
   // This page asks for nothing by itself, so it learns of it when it next does.
-  site.api.signOutAll();
+  shared.site.api.signOutAll();
   await page.getByRole("link", { name: "Images", exact: true }).click();
   await page.waitForURL((url) => url.pathname === "/login");
 });
 
 browserTest("a forged cookie is no session", async () => {
-  await using visit = await site.visit();
+  await using visit = await shared.site.visit();
   await visit.context.addCookies([{
     name: "__Host-session",
     value: "A".repeat(43),
-    url: site.console.url,
+    url: shared.site.console.url,
     secure: true,
     httpOnly: true,
   }]);
@@ -63,10 +44,10 @@ browserTest("a forged cookie is no session", async () => {
 
 browserTest("foreign origins are refused, and every answer is locked down", async () => {
   using client = Deno.createHttpClient({
-    caCerts: [await Deno.readTextFile(`${site.console.tlsDir}/cert.pem`)],
+    caCerts: [await Deno.readTextFile(`${shared.site.console.tlsDir}/cert.pem`)],
   });
   const send = (path: string, init: RequestInit = {}) =>
-    fetch(site.console.url + path, { redirect: "manual", ...init, client } as RequestInit);
+    fetch(shared.site.console.url + path, { redirect: "manual", ...init, client } as RequestInit);
   const post = async (headers: HeadersInit) => {
     const body = JSON.stringify({ password: PASSWORD });
     const response = await send("/api/v1/session", { method: "POST", body, headers });
@@ -75,11 +56,13 @@ browserTest("foreign origins are refused, and every answer is locked down", asyn
   };
   assertEquals(await post({ origin: "https://evil.example" }), 403);
   assertEquals(await post({ "sec-fetch-site": "cross-site" }), 403);
-  assertEquals(await post({ origin: site.console.url }), 200);
+  assertEquals(await post({ origin: shared.site.console.url }), 200);
   assertEquals(await post({}), 200);
 
   const socket = new WebSocket(
-    `${site.console.url.replace("https", "wss")}/api/v1/guests/${site.guestNamed("web-1")}/console`,
+    `${shared.site.console.url.replace("https", "wss")}/api/v1/guests/${
+      shared.site.guestNamed("web-1")
+    }/console`,
     { client, headers: { origin: "https://evil.example" } } as never,
   );
   assertEquals(

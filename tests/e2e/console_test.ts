@@ -5,30 +5,11 @@
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { withPlainErrors } from "./browser.ts";
-import { Bench, PASSWORD, Site } from "./site.ts";
-
-let bench: Bench;
-/** What most tests share; they leave its guests as they found them. */
-let site: Site;
-
-Deno.test.beforeAll(async () => {
-  bench = await Bench.open();
-  site = await Site.open(bench);
-});
-
-Deno.test.afterAll(async () => {
-  await site[Symbol.asyncDispose]();
-  await bench[Symbol.asyncDispose]();
-});
-
-/** Processes and sockets outlive a test, since tests share them. */
-function browserTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name, fn: () => withPlainErrors(fn), sanitizeOps: false, sanitizeResources: false });
-}
+import { browserTest, shared } from "./shared_site.ts";
+import { PASSWORD, Site } from "./site.ts";
 
 browserTest("a new host is set up with its code, and then wants the password", async () => {
-  await using site = await Site.open(bench, { password: undefined, setupCode: "ABCD-1234" });
+  await using site = await Site.open(shared.bench, { password: undefined, setupCode: "ABCD-1234" });
   await using visit = await site.visit();
   const { page } = visit;
   await page.goto("/");
@@ -67,32 +48,32 @@ browserTest("a new host is set up with its code, and then wants the password", a
 });
 
 browserTest("guests are live without the page asking again", async () => {
-  await using visit = await site.visitSignedIn();
+  await using visit = await shared.site.visitSignedIn();
   const { page } = visit;
   const row = page.getByRole("row").filter({ hasText: "attic" });
   const state = (text: string) => row.locator(".state", { hasText: text }).waitFor();
   await state("Stopped");
-  const asked = site.api.log.length;
-  const id = site.guestNamed("attic");
-  site.api.put(id, { state: "starting" });
+  const asked = shared.site.api.log.length;
+  const id = shared.site.guestNamed("attic");
+  shared.site.api.put(id, { state: "starting" });
   await state("Starting");
-  site.api.put(id, { state: "running", startedAt: new Date().toISOString() });
+  shared.site.api.put(id, { state: "running", startedAt: new Date().toISOString() });
   await state("Running");
   await page.getByText("3 of 5 running").waitFor();
-  site.api.put(id, { pausedFor: "The disk of the host is full" });
+  shared.site.api.put(id, { pausedFor: "The disk of the host is full" });
   await state("Paused");
   await row.getByText("The disk of the host is full").waitFor();
-  site.api.put(id, { pausedFor: null });
+  shared.site.api.put(id, { pausedFor: null });
   await state("Running");
-  assertEquals(site.api.log.slice(asked), []);
-  site.api.put(id, { state: "stopped", startedAt: null });
+  assertEquals(shared.site.api.log.slice(asked), []);
+  shared.site.api.put(id, { state: "stopped", startedAt: null });
   await state("Stopped");
 });
 
 browserTest(
   "a guest is started, stopped and forced off; what cannot be says why",
   async () => {
-    await using visit = await site.visitSignedIn();
+    await using visit = await shared.site.visitSignedIn();
     const { page } = visit;
     const button = (name: string) => page.getByRole("button", { name, exact: true });
     await page.getByRole("link", { name: "attic" }).click();
@@ -109,15 +90,15 @@ browserTest(
     await page.getByRole("dialog").getByRole("button", { name: "Force off" }).click();
     await page.getByRole("heading", { level: 1 }).getByText("Stopped").waitFor();
     assertEquals(await button("Stop").getAttribute("aria-disabled"), "true");
-    assertMatch(site.api.lastHeaders.get("x-csrf-token") ?? "", /^[\w-]{30,}$/);
-    assertEquals(site.api.lastHeaders.get("x-forwarded-for"), "127.0.0.1");
+    assertMatch(shared.site.api.lastHeaders.get("x-csrf-token") ?? "", /^[\w-]{30,}$/);
+    assertEquals(shared.site.api.lastHeaders.get("x-forwarded-for"), "127.0.0.1");
   },
 );
 
 browserTest("the terminal echoes, survives a reload and comes back by itself", async () => {
-  await using visit = await site.visitSignedIn();
+  await using visit = await shared.site.visitSignedIn();
   const { page } = visit;
-  const id = site.guestNamed("web-1");
+  const id = shared.site.guestNamed("web-1");
   await page.goto(`/guests/${id}`);
   await visit.terminalShows(/web-1 login:$/);
   await page.locator(".link-open").waitFor();
@@ -126,12 +107,12 @@ browserTest("the terminal echoes, survives a reload and comes back by itself", a
   await visit.terminalShows(/you typed: uname\nweb-1:~#$/);
   await page.reload();
   await visit.terminalShows(/you typed: uname\nweb-1:~#$/);
-  site.api.serial(id).end();
+  shared.site.api.serial(id).end();
   await page.locator(".link-waiting").waitFor();
   await page.locator(".link-open").waitFor();
   await visit.terminalShows(/web-1:~#$/);
   // Colours that no style sheet can know beforehand.
-  site.api.serial(id).print("\r\n\x1b[38;2;10;200;30mtrue\x1b[0m \x1b[31mred\x1b[0m $ ");
+  shared.site.api.serial(id).print("\r\n\x1b[38;2;10;200;30mtrue\x1b[0m \x1b[31mred\x1b[0m $ ");
   await visit.terminalShows(/true red \$$/);
   const colour = await page.locator(".xterm-rows span", { hasText: /^true$/ })
     .evaluate((it) => getComputedStyle(it).color);
@@ -146,16 +127,16 @@ browserTest("the terminal echoes, survives a reload and comes back by itself", a
 browserTest(
   "a guest that runs off keeps its last screen, and says that it is off",
   async () => {
-    await using visit = await site.visitSignedIn();
+    await using visit = await shared.site.visitSignedIn();
     const { page } = visit;
-    await page.goto(`/guests/${site.guestNamed("lab-router")}`);
+    await page.goto(`/guests/${shared.site.guestNamed("lab-router")}`);
     await page.getByText("lab-router is off").waitFor();
     await page.getByText("it found no root file system").waitFor();
   },
 );
 
 browserTest("a guest is created; wrong fields are told at the fields", async () => {
-  await using visit = await site.visitSignedIn();
+  await using visit = await shared.site.visitSignedIn();
   const { page } = visit;
   await page.getByRole("link", { name: "New guest" }).click();
   await page.waitForURL("**/guests/new");
@@ -181,15 +162,15 @@ browserTest("a guest is created; wrong fields are told at the fields", async () 
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { level: 1, name: /web-2/ }).getByText("Running").waitFor();
   await visit.terminalShows(/web-2 login:$/);
-  const made = site.api.guests.get(site.guestNamed("web-2"))!;
+  const made = shared.site.api.guests.get(shared.site.guestNamed("web-2"))!;
   assertEquals([made.memoryMiB, made.diskImage], [256, "debian-12.raw"]);
 });
 
 browserTest("settings are changed and a guest is deleted", async () => {
-  await using visit = await site.visitSignedIn();
+  await using visit = await shared.site.visitSignedIn();
   const { page } = visit;
-  const id = site.guestNamed("web-2");
-  site.api.put(id, { state: "stopped" });
+  const id = shared.site.guestNamed("web-2");
+  shared.site.api.put(id, { state: "stopped" });
   await page.goto(`/guests/${id}`);
   await visit.live();
   await page.getByRole("button", { name: "Change the settings" }).click();
@@ -199,10 +180,10 @@ browserTest("settings are changed and a guest is deleted", async () => {
   await page.getByRole("dialog").getByLabel("vCPUs").fill("3");
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText("Changed web-2").waitFor();
-  assertEquals(site.api.guests.get(id)!.cpus, 3);
+  assertEquals(shared.site.api.guests.get(id)!.cpus, 3);
   await page.getByRole("button", { name: "Delete", exact: true }).click();
   await page.keyboard.press("Escape");
-  assert(site.api.guests.has(id));
+  assert(shared.site.api.guests.has(id));
   await page.getByRole("button", { name: "Delete", exact: true }).click();
   await page.getByRole("button", { name: "Delete web-2" }).click();
   await page.waitForURL((url) => url.pathname === "/");
@@ -211,7 +192,7 @@ browserTest("settings are changed and a guest is deleted", async () => {
 });
 
 browserTest("images are uploaded, one is cancelled, and used ones stay", async () => {
-  await using visit = await site.visitSignedIn();
+  await using visit = await shared.site.visitSignedIn();
   const { page } = visit;
   await page.goto("/images");
   await visit.live();
@@ -228,13 +209,13 @@ browserTest("images are uploaded, one is cancelled, and used ones stay", async (
   await page.getByText("Uploaded my-kernel-vmlinuz").waitFor();
   await page.getByRole("row").filter({ hasText: "my-kernel-vmlinuz" }).getByText("293 KiB")
     .waitFor();
-  assertEquals(site.api.lastHeaders.get("x-upload-length"), "300000");
+  assertEquals(shared.site.api.lastHeaders.get("x-upload-length"), "300000");
   await page.getByRole("button", { name: "Delete my-kernel-vmlinuz" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Delete image" }).click();
   await page.getByText("Deleted my-kernel-vmlinuz").waitFor();
 
   // An upload that does not end by itself goes on while other pages are looked at.
-  const release = site.api.holdUploads();
+  const release = shared.site.api.holdUploads();
   await page.locator("input[type=file]").setInputFiles({
     name: "slow.raw",
     mimeType: "application/octet-stream",
@@ -246,11 +227,11 @@ browserTest("images are uploaded, one is cancelled, and used ones stay", async (
   await page.getByRole("button", { name: /Cancel the upload of slow.raw/ }).click();
   await page.getByText("Cancelled the upload of slow.raw").waitFor();
   release();
-  assert(!site.api.images.some(({ name }) => name === "slow.raw"));
+  assert(!shared.site.api.images.some(({ name }) => name === "slow.raw"));
 });
 
 browserTest("a file chosen before the page came alive is not lost", async () => {
-  await using visit = await site.visitSignedIn();
+  await using visit = await shared.site.visitSignedIn();
   const { page } = visit;
   const held = Promise.withResolvers<void>();
   await page.route(/\.js(\?|$)/, async (route) => {
@@ -269,9 +250,9 @@ browserTest("a file chosen before the page came alive is not lost", async () => 
 });
 
 browserTest("every page is accessible in both themes and fits a phone", async () => {
-  const paths = ["/", `/guests/${site.guestNamed("web-1")}`, "/guests/new", "/images"];
+  const paths = ["/", `/guests/${shared.site.guestNamed("web-1")}`, "/guests/new", "/images"];
   for (const colorScheme of ["light", "dark"] as const) {
-    await using visit = await site.visit({ colorScheme, width: 360, height: 740 });
+    await using visit = await shared.site.visit({ colorScheme, width: 360, height: 740 });
     await visit.page.goto("/login");
     await visit.assertAccessible();
     await visit.assertFits();
@@ -297,7 +278,7 @@ browserTest("every page is accessible in both themes and fits a phone", async ()
 });
 
 browserTest("a host without guests and images leads to the first steps", async () => {
-  await using empty = await Site.open(bench, {
+  await using empty = await Site.open(shared.bench, {
     guests: [],
     images: [],
     host: { kvmProblem: "Cannot open /dev/kvm: it is not there" },
@@ -315,7 +296,7 @@ browserTest("a host without guests and images leads to the first steps", async (
 });
 
 browserTest("all can be done by keyboard", async () => {
-  await using visit = await site.visit();
+  await using visit = await shared.site.visit();
   const { page } = visit;
   const focused = () => page.evaluate(() => document.activeElement?.textContent?.trim());
   await page.goto("/login");
@@ -345,13 +326,13 @@ browserTest("all can be done by keyboard", async () => {
   await page.keyboard.press("n");
   await page.waitForURL("**/guests/new");
   await page.keyboard.press("Control+Home");
-  site.api.put(site.guestNamed("attic"), { state: "stopped", startedAt: null });
+  shared.site.api.put(shared.site.guestNamed("attic"), { state: "stopped", startedAt: null });
 });
 
 browserTest("back and forward work, and the theme is kept", async () => {
-  await using visit = await site.visitSignedIn();
+  await using visit = await shared.site.visitSignedIn();
   const { page } = visit;
-  const loads = site.api.log.filter((it) => it === "GET /events").length;
+  const loads = shared.site.api.log.filter((it) => it === "GET /events").length;
   await page.getByRole("link", { name: "Images", exact: true }).click();
   await page.getByRole("heading", { level: 1, name: "Images" }).waitFor();
   assertEquals(await page.title(), "Images · Denovisor");
@@ -360,7 +341,7 @@ browserTest("back and forward work, and the theme is kept", async () => {
   await page.goForward();
   await page.getByRole("heading", { level: 1, name: "Images" }).waitFor();
   // One stream for all of it.
-  assertEquals(site.api.log.filter((it) => it === "GET /events").length, loads);
+  assertEquals(shared.site.api.log.filter((it) => it === "GET /events").length, loads);
   await page.getByRole("button", { name: "Switch between light and dark" }).click();
   await page.reload();
   assertEquals(await page.locator("html").getAttribute("data-theme"), "dark");

@@ -5,12 +5,12 @@
  */
 import { drain, eventfd, signal } from "../../sys/eventfd.ts";
 import { close } from "../../sys/files.ts";
-import { EBUSY, SysError } from "../../sys/errno.ts";
-import { setFeatures, setMemory, setOwner, vhostFeatures, VhostQueue } from "../../sys/vhost.ts";
-import { type DeviceHost, VIRTIO_F } from "./device.ts";
+import { VhostQueue } from "../../sys/vhost.ts";
+import type { DeviceHost } from "./device.ts";
 import type { NetBackend, PairOptions, PairState } from "./net_pair.ts";
 import { MAX_NET_QUEUE_SIZE, RX, TX } from "./net_protocol.ts";
 import { checkRings, type Rings } from "./queue.ts";
+import { prepareVhost } from "./vhost_setup.ts";
 
 export interface VhostOptions extends PairOptions {
   /** From `openVhostNet`; each pair has one of its own. */
@@ -34,23 +34,7 @@ export class VhostBackend implements NetBackend {
       checkRings(memory, setup, { maxSize: MAX_NET_QUEUE_SIZE })
     );
     this.#host = host;
-    try {
-      setOwner(vhost);
-    } catch (error) {
-      // From before the driver's last reset; the owner stays.
-      if (!(error instanceof SysError) || error.errno !== EBUSY) throw error;
-    }
-    // Features before the rings: with EVENT_IDX they are longer, and vhost checks where they lie.
-    const known = vhostFeatures(vhost);
-    setFeatures(vhost, [...features, VIRTIO_F.VERSION_1].filter((bit) => known.has(bit)));
-    setMemory(
-      vhost,
-      memory.slots.map(({ guest, offset, length }) => ({
-        guest,
-        length,
-        address: memory.address + offset,
-      })),
-    );
+    prepareVhost(vhost, { memory, features });
     this.#error = eventfd();
     host.watch(this.#error, () => {
       if (drain(this.#error)) host.needsReset("vhost-net found a broken ring");

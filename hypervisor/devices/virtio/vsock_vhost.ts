@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { EBUSY, SysError } from "../../sys/errno.ts";
 import { drain, eventfd, signal } from "../../sys/eventfd.ts";
 import { close } from "../../sys/files.ts";
-import { setFeatures, setMemory, setOwner, vhostFeatures, VhostQueue } from "../../sys/vhost.ts";
+import { VhostQueue } from "../../sys/vhost.ts";
 import { runVhostVsock } from "../../sys/vhost_vsock.ts";
-import { type DeviceHost, VIRTIO_F } from "./device.ts";
+import type { DeviceHost } from "./device.ts";
 import { checkRings, type QueueSetup } from "./queue.ts";
+import { prepareVhost } from "./vhost_setup.ts";
 import { VSOCK_QUEUE_SIZE, type VsockBackend } from "./vsock_protocol.ts";
 
 export interface VhostVsockOptions {
@@ -41,23 +41,7 @@ export class VhostVsock implements VsockBackend {
       const rings = options.queues.map((setup) =>
         checkRings(memory, setup, { maxSize: VSOCK_QUEUE_SIZE })
       );
-      try {
-        setOwner(vhost);
-      } catch (error) {
-        // From before the driver's last reset; the owner stays.
-        if (!(error instanceof SysError) || error.errno !== EBUSY) throw error;
-      }
-      // Features before the rings: with EVENT_IDX they are longer, and vhost checks where they lie.
-      const known = vhostFeatures(vhost);
-      setFeatures(vhost, [...features, VIRTIO_F.VERSION_1].filter((bit) => known.has(bit)));
-      setMemory(
-        vhost,
-        memory.slots.map(({ guest, offset, length }) => ({
-          guest,
-          length,
-          address: memory.address + offset,
-        })),
-      );
+      prepareVhost(vhost, { memory, features });
       for (const { index, size, desc, avail, used } of rings) {
         const queue = new VhostQueue(vhost, index);
         const at = (offset: number) => memory.address + offset;
