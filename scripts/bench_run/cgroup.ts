@@ -23,6 +23,12 @@ export class Cgroup implements AsyncDisposable {
   }
 
   static async create(name: string): Promise<Cgroup> {
+    const controllers = await Deno.readTextFile(`${ROOT}/cgroup.subtree_control`).catch(() => "");
+    if (!controllers.includes("memory")) {
+      throw new Error(
+        `Cannot make a control group in "${ROOT}": it is not version 2 with memory enabled`,
+      );
+    }
     const path = `${ROOT}/${name}`;
     await Deno.mkdir(path);
     return new Cgroup(path);

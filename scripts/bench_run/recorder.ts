@@ -34,9 +34,11 @@ export class Recorder {
     try {
       await measure();
       return true;
-    } catch (error) {
-      this.#failures.push(`${what}: ${(error as Error).message}`);
-      this.#say(`FAILED ${what}: ${(error as Error).message}`);
+    } catch (thrown) {
+      // What failed first says more than what then failed in tidying up.
+      const error = thrown instanceof SuppressedError ? thrown.suppressed : thrown;
+      this.#failures.push(`${what}: ${error.message}`);
+      this.#say(`FAILED ${what}: ${error.message}`);
       return false;
     }
   }
