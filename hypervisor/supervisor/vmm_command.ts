@@ -20,6 +20,8 @@ export function vmmCommand(file: string): VmmCommand {
       "--no-check",
       "--cached-only",
       "--no-code-cache",
+      // A VMM gives back what its start left behind.
+      "--v8-flags=--expose-gc",
       // Calling the kernel by FFI is everything already, and Deno has no grant for files of /proc but
       // this one: a VMM's cage is to be made by the kernel, not by Deno.
       "--allow-all",

@@ -21,6 +21,7 @@ import { type DeviceSpec, openDevices } from "./device_specs.ts";
 import type { EventLoop } from "./event_loop.ts";
 import { Hotplug } from "./hotplug.ts";
 import { checkAffinity, numaTopology, openGuestRam } from "./memory_setup.ts";
+import { collectGarbage } from "./garbage.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 import { arenaBytes } from "./slots.ts";
 import type { VcpuSpec } from "./vcpu_worker.ts";
@@ -29,6 +30,8 @@ import { VirtioService } from "./virtio_service.ts";
 /** Workers are files beside this one: `.ts` in the sources, `.js` in the appliance's bundle. */
 const EXTENSION = import.meta.url.endsWith(".js") ? ".js" : ".ts";
 
+/** When a guest is busy with itself after its start, in milliseconds. */
+const SETTLED_MS = 10_000;
 /** How long vCPUs may take to start, in milliseconds; generous, for emulated hosts. */
 const START_TIMEOUT_MS = 120_000;
 /** How long vCPUs may take to stop before the process ends under them, in milliseconds. */
@@ -129,6 +132,7 @@ export class Guest {
     });
     this.startedAt = Date.now();
     pc.life.release();
+    loop.after(SETTLED_MS, collectGarbage);
   }
 
   #setUp(kvm: Kvm, devices: DeviceSpec[]): { pc: Pc; vcpuSpecs: VcpuSpec[] } {
