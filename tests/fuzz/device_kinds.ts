@@ -94,6 +94,8 @@ const PAGES = MEMORY_BYTES / 4096;
 const PFN = mostly(fc.nat(PAGES - 1), fc.oneof(fc.nat(2 * PAGES), u32));
 
 const balloon: DeviceKind = {
+  // A driver may give away the pages of its own rings.
+  isStrict: true,
   discards: true,
   request: spoiled(fc.oneof(
     fc.record({ queue: fc.constantFrom(0, 1), pfns: fc.array(PFN, { maxLength: 300 }) }).map((
