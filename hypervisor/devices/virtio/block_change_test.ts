@@ -4,7 +4,9 @@ import { BlockDevice } from "./block.ts";
 import { BlockConfig, VIRTIO_BLK_F, VIRTIO_BLK_S, VIRTIO_BLK_T } from "./block_protocol.ts";
 import { closeDisk, type DiskOptions, openDisk } from "./disk.ts";
 import { testDisk } from "./testing/disk.ts";
+import { Driver, testMemory } from "./testing/driver.ts";
 import { withEngine } from "./testing/held_engine.ts";
+import { TestHost } from "./testing/host.ts";
 
 const { IN, OUT } = VIRTIO_BLK_T;
 const { FLUSH, CONFIG_WCE } = VIRTIO_BLK_F;
@@ -211,5 +213,31 @@ Deno.test("a violation in one queue stops all of them", () => {
     assert(engine.closed);
     device.notify(0);
     assertEquals(drivers[0].take(), undefined);
+  });
+});
+
+Deno.test("memory that is pinned serves requests, and none of it is given back to the host", () => {
+  withImage(1000, (path) => {
+    const disk = openDisk(path, { cache: "direct" });
+    using memory = testMemory(1 << 20);
+    using host = new TestHost(memory, { queues: 1 });
+    const driver = new Driver(memory, { size: 64, base: 0x1000 });
+    assert(memory.discard(0x8000, 4096));
+    const options = { name: "block0", disk, pinMemory: true, engine: "io_uring" } as const;
+    const device = new BlockDevice(options);
+    device.activate(host, { queues: [driver.setup], features: new Set([FLUSH]) });
+    assertEquals(device.report().pinnedMemory, true);
+    assert(!memory.discard(0x8000, 4096));
+    Deno.writeFileSync(path, new Uint8Array(512_000).fill(9));
+    driver.add([
+      { address: 0x8000, length: 16 },
+      { address: 0x9000, length: 4096, writable: true },
+      { address: 0x8010, length: 1, writable: true },
+    ]);
+    device.notify(0);
+    host.until(() => driver.usedIndex === driver.availIndex);
+    assertEquals([memory.bytes[0x8010], memory.bytes[0x9000], memory.bytes[0x9fff]], [0, 9, 9]);
+    device.reset();
+    closeDisk(disk);
   });
 });
