@@ -121,7 +121,7 @@ Deno.test("a guest's memory shrinks and grows while it runs", async (t) => {
   await t.step("what it frees, the host has back", () => reportsFreePages(it));
   await t.step("the balloon takes memory and gives it back", () => inflates(it));
   await t.step("its statistics are those of its /proc/meminfo", () => tellsStatistics(it));
-  await t.step("memory is added", () => grows(it));
+  await t.step("memory is added and taken away", () => growsAndShrinks(it));
   await guest.type("poweroff\n");
   assertEquals(await guest.ended(), 0);
 });
@@ -175,7 +175,7 @@ async function tellsStatistics(it: MemoryGuest): Promise<void> {
   assert(Math.abs(statistics.freeBytes / MiB - await it.meminfo("MemFree")) < 64);
 }
 
-async function grows(it: MemoryGuest): Promise<void> {
+async function growsAndShrinks(it: MemoryGuest): Promise<void> {
   const total = await it.meminfo("MemTotal");
   const ofNode1 = async () => {
     const line = await it.guest.run("grep MemTotal /sys/devices/system/node/node1/meminfo");
@@ -187,5 +187,12 @@ async function grows(it: MemoryGuest): Promise<void> {
   await until("256 MiB were plugged", plugged(256));
   await until("they were online", async () => await it.meminfo("MemTotal") >= total + 250);
   assert(await ofNode1() >= before + 250);
+  // More than there was: some of it is used.
+  await it.guest.run("head -c 420M /dev/zero > /mnt/x");
+  assert(it.taken() > 420);
+  await it.guest.run("rm /mnt/x");
+  await it.change("mem0", { requestedMiB: 0 });
+  await until("all was unplugged", plugged(0));
+  assert(Math.abs(await it.meminfo("MemTotal") - total) < 1);
   assertEquals((await it.report("mem0")).refusedRequests, 0);
 }
