@@ -4,6 +4,7 @@ import {
   answersAsAgent,
   echoesThroughPorts,
   GuestSockets,
+  hasConsole,
   talksOverVsock,
 } from "./guest_sockets.ts";
 import { losesItsCable, usesItsCard } from "./network_card.ts";
@@ -118,6 +119,7 @@ Deno.test("two vCPUs in 128 MiB: disk, entropy, network and sockets work", async
     await t.step("a network card taken up again works", () => rebindsItsCard(guest));
     await t.step("ports carry data both ways", () => echoesThroughPorts(guest, sockets));
     await t.step("QEMU's guest agent answers a ping", () => answersAsAgent(guest, sockets));
+    await t.step("the console has a size that changes", () => hasConsole(guest, sockets));
     await t.step("vsock connects both ways", () => talksOverVsock(guest, sockets));
     await guest.type("poweroff\n");
     assertEquals(await guest.ended(), 0);

@@ -4,6 +4,7 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
 import type { RunningGuest } from "./running_guest.ts";
 
 const ECHO_PORT = "lab.echo";
@@ -120,6 +121,30 @@ export async function answersAsAgent(guest: RunningGuest, sockets: GuestSockets)
   assertEquals(JSON.parse(await agent.expect(/\n$/)), { return: 4711 });
   await agent.send('{"execute":"guest-ping"}\n');
   assertEquals(JSON.parse(await agent.expect(/\n$/)), { return: {} });
+}
+
+/** hvc0 is a terminal with a size that can be changed. */
+export async function hasConsole(guest: RunningGuest, sockets: GuestSockets): Promise<void> {
+  using console = await Connection.open(sockets.path("console"));
+  // The driver sets it a little after the terminal was opened.
+  const size = () => guest.run("(sleep 1; stty size) < /dev/hvc0");
+  assertEquals(await size(), "43 132");
+  const [heard] = await Promise.all([
+    console.expect(/from the guest/),
+    guest.run("echo from the guest > /dev/hvc0"),
+  ]);
+  assertMatch(heard, /from the guest/);
+  const change = { columns: 100, rows: 30 };
+  using control = await ControlConnection.open(sockets.path("control"), {
+    op: "change",
+    device: "console0",
+    change,
+  });
+  assertEquals((await control.line()).ok, true);
+  assertEquals(await size(), "30 100");
+  const reading = guest.run("head -n 1 < /dev/hvc0");
+  await console.send("from the host\n");
+  assertMatch(await reading, /from the host/);
 }
 
 /** Programs of the guest and of the host reach each other, whoever begins. */
