@@ -20,9 +20,9 @@ export interface CpuModel {
 
 const words = (text: string) => text.trim().split(/\s+/);
 
-/** Every 64-bit CPU has these, and a kernel wants them. */
+/** Every 64-bit CPU has these, and a kernel wants them; not what only virtual 8086 mode gains by. */
 const V1 = words(`
-  fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2
+  fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2
   syscall nx lm`);
 const V2 = [...V1, ...words("sse3 ssse3 sse4_1 sse4_2 cx16 popcnt lahf_lm rdtscp")];
 const V3 = [...V2, ...words("xsave avx avx2 fma f16c movbe bmi1 bmi2 abm")];
