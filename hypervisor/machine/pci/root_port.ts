@@ -235,6 +235,9 @@ export class RootPort {
     this.#seen = s.generation;
     this.#occupant = fn;
     this.#status |= SLOT_STATUS.PRESENT | SLOT_STATUS.PRESENCE_CHANGED;
+    // Where there is a button, Linux does not listen for presence: whoever puts something in presses
+    // it, and the guest powers the slot some seconds later. A slot with power sees its link come up.
+    if (!this.isPowered) this.#status |= SLOT_STATUS.ATTENTION_BUTTON;
     this.#updateLink();
     this.#interrupt();
   }
