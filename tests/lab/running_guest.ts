@@ -7,7 +7,7 @@ import { GUEST_LOGIN } from "../../scripts/setup/guests.ts";
 import { CHECKOUT } from "../../scripts/setup/checkout.ts";
 
 /** Nested emulation is slow, and slower still when the machine is busy. */
-const PATIENCE_MS = 240_000;
+const PATIENCE_MS = 360_000;
 
 /** The VMM as the appliance runs it. */
 export const VMM = `${CHECKOUT}/out/vmm/vmm.js`;
