@@ -7,7 +7,7 @@ import { type Signal, signal } from "@preact/signals";
 import { whyNot } from "../../hypervisor/supervisor/api/actions.ts";
 import type { Guest } from "../../hypervisor/supervisor/api/schemas.ts";
 import { call, messageOf } from "./api.ts";
-import { dropGuest, putGuest } from "./live.ts";
+import { dropGuest } from "./live.ts";
 import { toast } from "./toasts.ts";
 
 export type Act = "start" | "stop" | "force" | "reset" | "delete";
@@ -24,7 +24,10 @@ export function reasonAgainst(guest: Guest, act: Act): string | null {
   return whyNot(act === "force" ? "stop" : act, guest.state);
 }
 
-/** Does it and tells how it went; false where it failed. */
+/**
+ * Does it and tells how it went; false where it failed. What becomes of the guest is told by its
+ * events alone: an answer may come after those of what followed.
+ */
 export async function perform(guest: Guest, act: Act): Promise<boolean> {
   const key = `${guest.id} ${act}`;
   if (pending.peek().has(key)) return false;
@@ -33,17 +36,17 @@ export async function perform(guest: Guest, act: Act): Promise<boolean> {
   try {
     switch (act) {
       case "start":
-        putGuest(await call("startGuest", { params }));
+        await call("startGuest", { params });
         break;
       case "stop":
-        putGuest(await call("stopGuest", { params, body: { force: false } }));
+        await call("stopGuest", { params, body: { force: false } });
         toast("done", `Pressed the power button of ${guest.name}`);
         break;
       case "force":
-        putGuest(await call("stopGuest", { params, body: { force: true } }));
+        await call("stopGuest", { params, body: { force: true } });
         break;
       case "reset":
-        putGuest(await call("resetGuest", { params }));
+        await call("resetGuest", { params });
         toast("done", `Reset ${guest.name}`);
         break;
       case "delete":

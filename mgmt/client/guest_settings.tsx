@@ -8,7 +8,6 @@ import { call, fieldErrors, loadSchemas, messageOf } from "./api.ts";
 import { Dialog } from "./dialog.tsx";
 import { Field } from "./field.tsx";
 import { checkForm, focusFirst } from "./forms.ts";
-import { putGuest } from "./live.ts";
 import { toast } from "./toasts.ts";
 import { Uptime } from "./uptime.tsx";
 
@@ -86,7 +85,7 @@ function SettingsForm({ guest, onDone }: { guest: Guest; onDone: () => void }) {
     if ("errors" in checked) return fail(form, checked.errors);
     setBusy(true);
     try {
-      putGuest(await call("updateGuest", { params: { id: guest.id }, body: checked.value }));
+      await call("updateGuest", { params: { id: guest.id }, body: checked.value });
       toast("done", `Changed ${guest.name}`);
       onDone();
     } catch (error) {

@@ -50,8 +50,12 @@ function view(host: Host, map: ReadonlyMap<string, Guest>): Live {
   };
 }
 
-/** Takes over what an action answered, ahead of its event. */
-export function putGuest(guest: Guest): void {
+/** Takes over a guest that was just created, unless its events were quicker and know more. */
+export function addGuest(guest: Guest): void {
+  if (!guests.peek().has(guest.id)) putGuest(guest);
+}
+
+function putGuest(guest: Guest): void {
   guests.value = new Map(guests.peek()).set(guest.id, guest);
 }
 

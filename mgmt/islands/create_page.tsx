@@ -5,7 +5,7 @@ import { call, fieldErrors, loadSchemas, messageOf } from "../client/api.ts";
 import { type ControlAttributes, Field } from "../client/field.tsx";
 import { useHydrated } from "../client/hydrated.ts";
 import { checkForm, focusFirst, initially, initiallyChecked } from "../client/forms.ts";
-import { putGuest, useLive } from "../client/live.ts";
+import { addGuest, useLive } from "../client/live.ts";
 import { follow } from "../client/shortcuts.ts";
 import { toast } from "../client/toasts.ts";
 import { formatBytes, formatMiB } from "../components/format.ts";
@@ -86,11 +86,11 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
     setErrors({});
     try {
       const guest = await call("createGuest", { body: checked.value });
-      putGuest(guest);
+      addGuest(guest);
       toast("done", `Created ${guest.name}`);
       if (data.has("start")) {
         // It exists either way; why it does not start is told on its page.
-        await call("startGuest", { params: { id: guest.id } }).then(putGuest).catch((error) =>
+        await call("startGuest", { params: { id: guest.id } }).catch((error) =>
           toast("problem", messageOf(error))
         );
       }

@@ -52,7 +52,8 @@ export class Visit implements AsyncDisposable {
       colorScheme: options.colorScheme ?? "light",
       viewport: { width: options.width ?? 1280, height: options.height ?? 800 },
     });
-    context.setDefaultTimeout(15_000);
+    // A busy machine is slow, and a connection that was lost is tried again ever more seldom.
+    context.setDefaultTimeout(45_000);
     return new Visit(await context.newPage(), options.url);
   }
 
