@@ -6,6 +6,7 @@ import { formatMiB, formatTime } from "../components/format.ts";
 import { ActionButton } from "./action_button.tsx";
 import { call, fieldErrors, loadSchemas, messageOf } from "./api.ts";
 import { Dialog } from "./dialog.tsx";
+import { putGuest } from "./live.ts";
 import { Field } from "./field.tsx";
 import { checkForm, focusFirst } from "./forms.ts";
 import { toast } from "./toasts.ts";
@@ -85,7 +86,7 @@ function SettingsForm({ guest, onDone }: { guest: Guest; onDone: () => void }) {
     if ("errors" in checked) return fail(form, checked.errors);
     setBusy(true);
     try {
-      await call("updateGuest", { params: { id: guest.id }, body: checked.value });
+      putGuest(await call("updateGuest", { params: { id: guest.id }, body: checked.value }));
       toast("done", `Changed ${guest.name}`);
       onDone();
     } catch (error) {

@@ -55,7 +55,8 @@ export function addGuest(guest: Guest): void {
   if (!guests.peek().has(guest.id)) putGuest(guest);
 }
 
-function putGuest(guest: Guest): void {
+/** Takes over what is known of a guest now. */
+export function putGuest(guest: Guest): void {
   guests.value = new Map(guests.peek()).set(guest.id, guest);
 }
 
