@@ -35,7 +35,10 @@ Deno.test("a process gets its arguments and environment, and prints to its log",
 });
 
 Deno.test("a process leads a session of its own, without this one's signals blocked or ignored", async () => {
-  const { process, log } = shell("cat /proc/$$/stat; grep -E '^Sig(Blk|Ign)' /proc/$$/status");
+  const { process, log } = shell(
+    // In the shell's own place: a shell blocks all signals for as long as it starts another process.
+    "cat /proc/$$/stat; exec grep -E '^Sig(Blk|Ign)' /proc/self/status",
+  );
   await end(process);
   const text = Deno.readTextFileSync(log);
   const session = text.slice(text.lastIndexOf(")", text.indexOf("\n")) + 2).split(" ")[3];

@@ -101,7 +101,7 @@ Deno.test("a guest of impossible size is refused", async () => {
     { args: cpus("0"), says: ["the number of CPUs 0", "from 1 to 8"] },
     { args: cpus("255"), says: ["the number of CPUs 255", "from 1 to 8"] },
     { args: cpus("two"), says: ["the number of CPUs", "from 1 to 8"] },
-    { args: memory("1M"), says: ["the memory in MiB 1:", "from 128 to"] },
+    { args: memory("1M"), says: ["the memory in MiB 1:", "from 64 to"] },
     { args: memory("1024G"), says: ["1048576 MiB of memory: the host has"] },
   ]);
 });

@@ -12,8 +12,13 @@ import type * as Schemas from "../../hypervisor/supervisor/api/schemas.ts";
 let client: Promise<ApiClient> | undefined;
 
 function loadClient(): Promise<ApiClient> {
-  return client ??= import("../../hypervisor/supervisor/api/client.ts").then(({ ApiClient }) =>
-    new ApiClient({ headers: () => ({ "x-csrf-token": csrfToken() }) })
+  return client ??= import("../../hypervisor/supervisor/api/client.ts").then(
+    ({ ApiClient }) => new ApiClient({ headers: () => ({ "x-csrf-token": csrfToken() }) }),
+    (error) => {
+      // The next call tries again.
+      client = undefined;
+      throw error;
+    },
   );
 }
 
@@ -23,7 +28,9 @@ export function loadSchemas(): Promise<typeof Schemas> {
 }
 
 // Safari has no idle callbacks.
-if (IS_BROWSER) (globalThis.requestIdleCallback ?? setTimeout)(() => void loadClient());
+if (IS_BROWSER) {
+  (globalThis.requestIdleCallback ?? setTimeout)(() => void loadClient().catch(() => {}));
+}
 
 export function csrfToken(): string {
   return document.querySelector<HTMLMetaElement>('meta[name="csrf-token"]')?.content ?? "";

@@ -8,7 +8,7 @@ Deno.test("wrong fields are told by their paths, right ones pass as they are", (
   assertEquals("errors" in checked && Object.keys(checked.errors).sort(), ["disk.sizeMiB", "name"]);
   const wording = checkForm(GuestCreate, { name: "a", kernel: "k", memoryMiB: 5, cpus: 9.5 });
   assertEquals(wording, {
-    errors: { memoryMiB: "Must be at least 128", cpus: "Must be a whole number" },
+    errors: { memoryMiB: "Must be at least 64", cpus: "Must be a whole number" },
   });
   const good = { name: "web-1", kernel: "vmlinuz" };
   assertEquals(checkForm(GuestCreate, good), { value: good });

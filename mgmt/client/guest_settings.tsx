@@ -74,18 +74,21 @@ function SettingsForm({ guest, onDone }: { guest: Guest; onDone: () => void }) {
     if (isBusy) return;
     const form = event.target as HTMLFormElement;
     const data = new FormData(form);
-    const { GuestUpdate } = await loadSchemas();
-    const checked = checkForm(GuestUpdate, {
-      name: String(data.get("name")),
-      cpus: Number(data.get("cpus")),
-      memoryMiB: Number(data.get("memoryMiB")),
-      cmdline: String(data.get("cmdline")),
-      network: data.has("network"),
-      autostart: data.has("autostart"),
-    });
-    if ("errors" in checked) return fail(form, checked.errors);
     setBusy(true);
     try {
+      const { GuestUpdate } = await loadSchemas();
+      const checked = checkForm(GuestUpdate, {
+        name: String(data.get("name")),
+        cpus: Number(data.get("cpus")),
+        memoryMiB: Number(data.get("memoryMiB")),
+        cmdline: String(data.get("cmdline")),
+        network: data.has("network"),
+        autostart: data.has("autostart"),
+      });
+      if ("errors" in checked) {
+        setBusy(false);
+        return fail(form, checked.errors);
+      }
       putGuest(await call("updateGuest", { params: { id: guest.id }, body: checked.value }));
       toast("done", `Changed ${guest.name}`);
       onDone();
@@ -125,8 +128,8 @@ function SettingsForm({ guest, onDone }: { guest: Guest; onDone: () => void }) {
               {...attributes}
               name="memoryMiB"
               type="number"
-              min="128"
-              step="128"
+              min="64"
+              step="64"
               defaultValue={`${guest.memoryMiB}`}
             />
           )}

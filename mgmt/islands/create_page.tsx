@@ -79,12 +79,15 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
     if (isBusy) return;
     const form = event.target as HTMLFormElement;
     const data = new FormData(form);
-    const { GuestCreate } = await loadSchemas();
-    const checked = checkForm(GuestCreate, readForm(data));
-    if ("errors" in checked) return fail(form, checked.errors);
     setBusy(true);
     setErrors({});
     try {
+      const { GuestCreate } = await loadSchemas();
+      const checked = checkForm(GuestCreate, readForm(data));
+      if ("errors" in checked) {
+        setBusy(false);
+        return fail(form, checked.errors);
+      }
       const guest = await call("createGuest", { body: checked.value });
       addGuest(guest);
       toast("done", `Created ${guest.name}`);
@@ -145,8 +148,8 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
                 name="memoryMiB"
                 type="number"
                 inputMode="numeric"
-                min="128"
-                step="128"
+                min="64"
+                step="64"
                 list="memory-sizes"
                 {...initially("512")}
               />

@@ -171,8 +171,12 @@ function UploadForm({ taken }: { taken: Image[] }) {
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
     if (!file || isTaken) return;
-    const { ImageName } = await loadSchemas();
-    const checked = ImageName.safeParse(name);
+    let checked;
+    try {
+      checked = (await loadSchemas()).ImageName.safeParse(name);
+    } catch (error) {
+      return toast("problem", messageOf(error));
+    }
     if (!checked.success) return setInvalid(checked.error.issues[0].message);
     startUpload(kind, name, file);
     setFile(null);

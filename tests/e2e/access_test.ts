@@ -39,7 +39,7 @@ browserTest("a forged cookie is no session", async () => {
   assertEquals(new URL(visit.page.url()).pathname, "/login");
   const status = await visit.page.evaluate(async () => (await fetch("/api/v1/guests")).status);
   assertEquals(status, 401);
-  visit.expectComplaint(/status of 401/);
+  await visit.expectComplaint(/status of 401/);
 });
 
 browserTest("foreign origins are refused, and every answer is locked down", async () => {

@@ -7,6 +7,9 @@ import { assertEquals } from "@std/assert";
 import axe from "axe-core";
 import { type Browser, type BrowserContext, type Page } from "playwright-core";
 
+/** A browser tells its console's words by another way than what a page shows. */
+const COMPLAINT_PATIENCE_MS = 10_000;
+
 /** Where a test fails and tidying up after it fails too, tells of the test's own failure. */
 export async function withPlainErrors(fn: () => Promise<void>): Promise<void> {
   try {
@@ -90,10 +93,14 @@ export class Visit implements AsyncDisposable {
     );
   }
 
-  /** Takes out complaints that match; fails where there was none. */
-  expectComplaint(pattern: RegExp): void {
-    const isThere = this.complaints.some((text) => pattern.test(text));
-    assertEquals(isThere, true, `no complaint matches ${pattern}: ${this.complaints.join("; ")}`);
+  /** Takes out complaints that match; fails where none came, which may be later than what is seen. */
+  async expectComplaint(pattern: RegExp): Promise<void> {
+    const until = Date.now() + COMPLAINT_PATIENCE_MS;
+    const isThere = () => this.complaints.some((text) => pattern.test(text));
+    while (!isThere() && Date.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assertEquals(isThere(), true, `no complaint matches ${pattern}: ${this.complaints.join("; ")}`);
     this.forgive(pattern);
   }
 

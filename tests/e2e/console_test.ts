@@ -29,14 +29,14 @@ browserTest("a new host is set up with its code, and then wants the password", a
   await page.getByText("The two passwords differ").first().waitFor();
   await fill("WRONG", PASSWORD);
   await page.getByText("the code is wrong").first().waitFor();
-  visit.expectComplaint(/status of 403/);
+  await visit.expectComplaint(/status of 403/);
   await fill("abcd-1234", PASSWORD);
   await page.waitForURL("**/login?new");
   await visit.assertAccessible();
   await page.getByLabel("Administrator's password").fill("not the password");
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByText("the password is wrong").first().waitFor();
-  visit.expectComplaint(/status of 401/);
+  await visit.expectComplaint(/status of 401/);
   assertEquals(
     await page.locator("#password").evaluate((it) => it === document.activeElement),
     true,
@@ -78,6 +78,7 @@ browserTest(
     const button = (name: string) => page.getByRole("button", { name, exact: true });
     await page.getByRole("link", { name: "attic" }).click();
     await page.getByRole("heading", { level: 1, name: /attic/ }).getByText("Stopped").waitFor();
+    await page.locator("[data-terminal=ready]").waitFor();
     assertEquals(await button("Stop").getAttribute("aria-disabled"), "true");
     await button("Stop").focus();
     await page.getByText("Cannot stop a guest that is stopped").waitFor();
@@ -157,7 +158,7 @@ browserTest("a guest is created; wrong fields are told at the fields", async () 
   await page.getByLabel("Memory, MiB").fill("256");
   await page.getByRole("button", { name: "Create guest" }).click();
   await page.locator("#name-error", { hasText: "the name is taken" }).waitFor();
-  visit.expectComplaint(/status of 409/);
+  await visit.expectComplaint(/status of 409/);
   await name.fill("web-2");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { level: 1, name: /web-2/ }).getByText("Running").waitFor();
@@ -182,7 +183,10 @@ browserTest("settings are changed and a guest is deleted", async () => {
   await page.getByText("Changed web-2").waitFor();
   assertEquals(shared.site.api.guests.get(id)!.cpus, 3);
   await page.getByRole("button", { name: "Delete", exact: true }).click();
+  const question = page.getByRole("dialog", { name: "Delete web-2?" });
+  await question.waitFor();
   await page.keyboard.press("Escape");
+  await question.waitFor({ state: "hidden" });
   assert(shared.site.api.guests.has(id));
   await page.getByRole("button", { name: "Delete", exact: true }).click();
   await page.getByRole("button", { name: "Delete web-2" }).click();
@@ -270,7 +274,7 @@ browserTest("every page is accessible in both themes and fits a phone", async ()
       await visit.assertAccessible();
     }
     await visit.page.goto("/nowhere");
-    visit.expectComplaint(/status of 404/);
+    await visit.expectComplaint(/status of 404/);
     await visit.assertAccessible();
     await visit.page.setViewportSize({ width: 360, height: 740 });
     await visit.assertFits();
@@ -321,8 +325,10 @@ browserTest("all can be done by keyboard", async () => {
   await page.waitForURL("**/images");
   await visit.live();
   await page.keyboard.press("?");
-  await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
+  const keys = page.getByRole("dialog", { name: "Keyboard shortcuts" });
+  await keys.waitFor();
   await page.keyboard.press("Escape");
+  await keys.waitFor({ state: "hidden" });
   await page.keyboard.press("n");
   await page.waitForURL("**/guests/new");
   await page.keyboard.press("Control+Home");

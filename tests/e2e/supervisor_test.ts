@@ -41,7 +41,7 @@ Deno.test({
       await page.getByLabel("Administrator's password").fill("wrong password");
       await page.getByRole("button", { name: "Sign in" }).click();
       await page.getByText("the password is wrong").first().waitFor();
-      visit.expectComplaint(/status of 401|status of 403/);
+      await visit.expectComplaint(/status of 401|status of 403/);
       await visit.signIn(PASSWORD);
       await page.getByText("No guests yet").waitFor();
 
@@ -56,12 +56,14 @@ Deno.test({
       await page.getByText("Uploaded vmlinuz").waitFor();
 
       await page.keyboard.press("n");
+      // The page before it has a field for a name too.
+      await page.getByRole("heading", { level: 1, name: "New guest" }).waitFor();
       await page.getByLabel("Name", { exact: true }).fill("first");
       await page.getByLabel("Memory, MiB").fill("999999");
       await page.getByLabel("Size, MiB").fill("8");
       await page.getByRole("button", { name: "Create guest" }).click();
       await page.locator(".field-error, .banner").first().waitFor();
-      visit.expectComplaint(/status of 4\d\d/);
+      await visit.expectComplaint(/status of 4\d\d/);
       await page.getByLabel("Memory, MiB").fill("128");
       await page.getByRole("button", { name: "Create guest" }).click();
       const state = (text: string) => page.locator("h1 .state", { hasText: text }).waitFor();

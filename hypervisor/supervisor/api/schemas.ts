@@ -34,7 +34,7 @@ export const Cmdline = z.string().max(2047)
 export const GuestCreate = z.strictObject({
   name: GuestName,
   cpus: z.int().min(1).max(8).default(1),
-  memoryMiB: z.int().min(128).max(1024 * 1024).default(512),
+  memoryMiB: z.int().min(64).max(1024 * 1024).default(512),
   /** Names of images of the kinds kernel and initrd. */
   kernel: ImageName,
   initrd: ImageName.nullable().default(null),
@@ -55,7 +55,7 @@ export const GuestCreate = z.strictObject({
 export const GuestUpdate = z.strictObject({
   name: GuestName.optional(),
   cpus: z.int().min(1).max(8).optional(),
-  memoryMiB: z.int().min(128).max(1024 * 1024).optional(),
+  memoryMiB: z.int().min(64).max(1024 * 1024).optional(),
   kernel: ImageName.optional(),
   initrd: ImageName.nullable().optional(),
   cmdline: Cmdline.optional(),

@@ -58,7 +58,7 @@ Deno.test("what is wrong with a field is told in a person's words", () => {
     name: "is missing",
     kernel: "is missing",
     cpus: "must be a whole number",
-    memoryMiB: "must be at least 128",
+    memoryMiB: "must be at least 64",
     autostart: "must be true or false",
     disk: "must name an image, or give sizeMiB for an empty disk",
   });

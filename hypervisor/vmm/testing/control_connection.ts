@@ -4,6 +4,21 @@
  * @module
  */
 
+const PATIENCE_MS = 5000;
+
+/** A socket is there a moment before somebody listens at it. */
+async function connect(path: string): Promise<Deno.UnixConn> {
+  const until = Date.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await Deno.connect({ transport: "unix", path });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.ConnectionRefused) || Date.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+}
+
 export class ControlConnection implements Disposable {
   readonly #connection: Deno.UnixConn;
   #rest = "";
@@ -13,8 +28,7 @@ export class ControlConnection implements Disposable {
   }
 
   static async open(socket: string, request?: unknown): Promise<ControlConnection> {
-    const connection = await Deno.connect({ transport: "unix", path: socket });
-    const control = new ControlConnection(connection);
+    const control = new ControlConnection(await connect(socket));
     if (request !== undefined) await control.send(JSON.stringify(request) + "\n");
     return control;
   }
