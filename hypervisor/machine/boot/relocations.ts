@@ -11,8 +11,12 @@ import type { ElfKernel } from "./elf.ts";
 
 /** The lower half of the virtual address at which Linux has physical address 0. */
 const KERNEL_MAP = 0x8000_0000;
-/** The virtual addresses that Linux keeps for itself (KERNEL_IMAGE_SIZE). */
-const KERNEL_SPACE = 2 ** 30;
+/**
+ * The virtual addresses that Linux keeps for itself (KERNEL_IMAGE_SIZE), less one large page: an end
+ * at the very last address would be entry 0 of the next table, and Linux's start unmaps what lies
+ * behind the entry of its end, which would then be all of it.
+ */
+const KERNEL_SPACE = 2 ** 30 - 2 ** 21;
 
 export interface Relocations {
   readonly pointers: Uint32Array;

@@ -79,5 +79,6 @@ Deno.test("a shift is a multiple of the alignment, within the room, and not alwa
   // 33 places: that 200 are among four has a chance of 1 in 10^183.
   assert(new Set(shifts).size > 4);
   assertEquals(randomShift(0, MiB2), 0);
-  assertEquals(virtualRoom(kernel()), 2 ** 30 - 0x100_0040);
+  // Short of the end by a large page, which Linux could not map itself in.
+  assertEquals(virtualRoom(kernel()), 2 ** 30 - 2 ** 21 - 0x100_0040);
 });
