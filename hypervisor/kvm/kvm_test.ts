@@ -10,6 +10,7 @@ import { HAS_KVM } from "./testing/has_kvm.ts";
 import { Dtable, IrqRouting, IrqRoutingEntry, Regs, Segment } from "./structs.ts";
 import type { LoopTask } from "./testing/looping_vcpu_worker.ts";
 import { Vcpu } from "./vcpu.ts";
+import { VcpuRun } from "./vcpu_run.ts";
 import type { Vm } from "./vm.ts";
 
 const test = (name: string, body: (kvm: Kvm, vm: Vm) => void) =>
@@ -29,17 +30,18 @@ const test = (name: string, body: (kvm: Kvm, vm: Vm) => void) =>
   });
 
 /** A vCPU in real mode at the beginning of a page of `code`. */
-function realMode(kvm: Kvm, vm: Vm, code: readonly number[]): Vcpu {
+function realMode(kvm: Kvm, vm: Vm, code: readonly number[]): VcpuRun {
   const ram = map(0x1000);
   new Uint8Array(ram.buffer).set(code);
   vm.setMemoryRegion(0, { guest: 0, size: ram.length, host: ram.address });
-  const vcpu = new Vcpu(vm.createVcpu(0), kvm.runSize());
+  const fd = vm.createVcpu(0);
+  const vcpu = new Vcpu(fd);
   const sregs = vcpu.sregs();
   const cs = Segment.at(sregs.cs.buffer, sregs.cs.byteOffset);
   cs.base = cs.selector = 0;
   vcpu.setSregs(sregs);
   vcpu.setRegs(Regs.create({ rip: 0n, rflags: 2, rax: 0x41, rdx: 0x3F8 }));
-  return vcpu;
+  return new VcpuRun(fd, kvm.runSize());
 }
 
 test("a guest's write to a port comes out with its port, size and value", (kvm, vm) => {
@@ -78,7 +80,7 @@ test(
     assertEquals(vcpu.view.getUint8(RUN.mmio_is_write), 0);
     vcpu.view.setUint16(RUN.mmio_data, 0xBEEF, true);
     assertEquals(vcpu.enter(), 0);
-    assertEquals(vcpu.regs().rax & 0xFFFF, 0xBEEF);
+    assertEquals(new Vcpu(vcpu.fd).regs().rax & 0xFFFF, 0xBEEF);
   },
 );
 
@@ -88,7 +90,7 @@ test(
     // jmp to itself, which nothing but a kick ends
     const vcpu = realMode(kvm, vm, [0xEB, 0xFE]);
     blockKick();
-    vcpu.unmaskSignalsInGuest();
+    new Vcpu(vcpu.fd).unmaskSignalsInGuest();
     for (let i = 0; i < 3; i++) {
       kick(threadId());
       assertEquals(vcpu.enter(), -1);
@@ -96,8 +98,8 @@ test(
       assert(drainKick());
       assert(!drainKick());
     }
-    vcpu.setRegs(Regs.create({ rip: 0x100n, rflags: 2 }));
-    assertEquals(vcpu.regs().rip, 0x100n);
+    new Vcpu(vcpu.fd).setRegs(Regs.create({ rip: 0x100n, rflags: 2 }));
+    assertEquals(new Vcpu(vcpu.fd).regs().rip, 0x100n);
   },
 );
 
@@ -171,7 +173,7 @@ test("an irqfd is assigned once, and takes what was signalled before", (_kvm, vm
 });
 
 test("registers come back as they were set", (kvm, vm) => {
-  const vcpu = realMode(kvm, vm, [0xF4]);
+  const vcpu = new Vcpu(realMode(kvm, vm, [0xF4]).fd);
   const sregs = vcpu.sregs();
   const table = Dtable.create({ base: 0x500, limit: 31 });
   new Uint8Array(sregs.gdt.buffer, sregs.gdt.byteOffset, Dtable.size).set(table.$bytes);

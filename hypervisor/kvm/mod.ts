@@ -1,9 +1,10 @@
 /**
- * The KVM API as three handles: {@linkcode Kvm}, {@linkcode Vm} and {@linkcode Vcpu}.
+ * The KVM API as four handles: {@linkcode Kvm}, {@linkcode Vm}, {@linkcode Vcpu} and {@linkcode VcpuRun}.
  *
  * @module
  */
 export * from "./ioctls.ts";
 export * from "./kvm.ts";
 export * from "./vcpu.ts";
+export * from "./vcpu_run.ts";
 export * from "./vm.ts";

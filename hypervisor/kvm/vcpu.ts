@@ -1,12 +1,10 @@
 /**
- * A vCPU's descriptor and its `kvm_run` page. Everything here is for the
- * thread that runs it.
+ * A vCPU's state, while it does not run.
  *
  * @module
  */
 import { check } from "../sys/errno.ts";
 import { ioctl, ioctlBuffer } from "../sys/ioctl.ts";
-import { map } from "../sys/mapping.ts";
 import type { View } from "../sys/struct.ts";
 import { KVM } from "./ioctls.ts";
 import type { CpuidEntry } from "./kvm.ts";
@@ -25,26 +23,9 @@ import {
 
 export class Vcpu {
   readonly fd: number;
-  /** `kvm_run`, whole. */
-  readonly run: Uint8Array<ArrayBuffer>;
-  readonly view: DataView<ArrayBuffer>;
 
-  constructor(fd: number, runSize: number) {
+  constructor(fd: number) {
     this.fd = fd;
-    const buffer = map(runSize, { fd }).buffer;
-    this.run = new Uint8Array(buffer);
-    this.view = new DataView(buffer);
-  }
-
-  /** KVM_RUN: 0 on an exit, negative with errno else (EINTR when kicked). */
-  enter(): number {
-    return ioctl(this.fd, KVM.RUN, 0);
-  }
-
-  /** Tells a guest with a kvmclock that it was stopped, so that its watchdogs do not bark. */
-  tellPaused(): void {
-    // EINVAL where the guest has no kvmclock.
-    ioctl(this.fd, KVM.KVMCLOCK_CTRL, 0);
   }
 
   /** With an empty mask every signal, blocked by the thread or not, ends KVM_RUN with EINTR. */

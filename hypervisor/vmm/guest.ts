@@ -6,10 +6,10 @@
  */
 import { KVM_PIT_SPEAKER_DUMMY } from "../kvm/ioctls.ts";
 import { Kvm } from "../kvm/kvm.ts";
-import { tscKhz } from "../kvm/vcpu.ts";
+import { tscKhz, Vcpu } from "../kvm/vcpu.ts";
 import { TSS_ADDRESS } from "../machine/address_map.ts";
 import { loadLinux } from "../machine/boot/load.ts";
-import { writeDescriptorTables } from "../machine/cpu/setup.ts";
+import { setUpBootVcpu, setUpVcpu, writeDescriptorTables } from "../machine/cpu/setup.ts";
 import type { GuestMemory } from "../machine/memory.ts";
 import { drain, eventfd, signal } from "../sys/eventfd.ts";
 import { readPseudoFile } from "../sys/pseudo_files.ts";
@@ -184,17 +184,13 @@ export class Guest {
     const runSize = kvm.runSize();
     const vcpuSpecs = Array.from({ length: config.cpus }, (_, id): VcpuSpec => {
       const fd = vm.createVcpu(cpus.apicId(id));
-      const cpuid = cpus.cpuid(id, tscKhz(fd));
-      return {
-        pc: spec,
-        id,
-        fd,
-        runSize,
-        cpuid,
-        synic: cpus.synic,
-        boot: id === 0 ? boot : null,
-        cpus: config.cpuAffinity?.[id],
-      };
+      // All of them here, before the first one runs: one whose TSC were set a second later would be
+      // another clock than the others'. So a vCPU's thread need not be there when the first starts.
+      const vcpu = new Vcpu(fd);
+      setUpVcpu(vcpu, cpus.cpuid(id, tscKhz(fd)), { synic: cpus.synic });
+      if (id === 0) setUpBootVcpu(vcpu, boot);
+      vcpu.unmaskSignalsInGuest();
+      return { pc: spec, id, fd, runSize, cpus: config.cpuAffinity?.[id] };
     });
     return { pc, vcpuSpecs };
   }

@@ -5,12 +5,9 @@
  */
 /// <reference lib="deno.worker" />
 import { KVM_EXIT, KVM_EXIT_IO_OUT, RUN } from "../kvm/ioctls.ts";
-import type { CpuidEntry } from "../kvm/kvm.ts";
-import { Vcpu } from "../kvm/vcpu.ts";
+import { VcpuRun } from "../kvm/vcpu_run.ts";
 import { Arena } from "../machine/arena.ts";
-import type { BootEntry } from "../machine/boot/plan.ts";
 import type { Bus } from "../machine/bus.ts";
-import { setUpBootVcpu, setUpVcpu } from "../machine/cpu/setup.ts";
 import { pinThread } from "../sys/affinity.ts";
 import { EAGAIN, EFAULT, EINTR, errno, SysError } from "../sys/errno.ts";
 import { signal } from "../sys/eventfd.ts";
@@ -23,11 +20,6 @@ export interface VcpuSpec {
   id: number;
   fd: number;
   runSize: number;
-  cpuid: CpuidEntry[];
-  /** The vCPU has Hyper-V's interrupt controller. */
-  synic: boolean;
-  /** Where it starts, for the boot processor. */
-  boot: BootEntry | null;
   /** The host's CPUs to run on; any without. */
   cpus?: readonly number[];
 }
@@ -61,14 +53,11 @@ function runVcpu(spec: VcpuSpec): void {
     },
     serialReady: () => signal(spec.pc.wakeIoFd),
   });
-  const vcpu = new Vcpu(spec.fd, spec.runSize);
+  const vcpu = new VcpuRun(spec.fd, spec.runSize);
   // A kick must be pending, not lost, when it comes between two entries into the guest.
   blockKick();
-  vcpu.unmaskSignalsInGuest();
-  setUpVcpu(vcpu, spec.cpuid, { synic: spec.synic });
-  if (spec.boot !== null) setUpBootVcpu(vcpu, spec.boot);
   pc.life.setThread(spec.id, threadId());
-  // Until everybody is ready.
+  // Until the guest may run.
   pc.life.park();
   while (!pc.life.hasEnded) {
     if (pc.life.isHeld) pause(pc, vcpu);
@@ -76,13 +65,13 @@ function runVcpu(spec: VcpuSpec): void {
   }
 }
 
-function pause(pc: Pc, vcpu: Vcpu): void {
+function pause(pc: Pc, vcpu: VcpuRun): void {
   signal(pc.wakeIoFd);
   pc.life.park();
   vcpu.tellPaused();
 }
 
-function enter(pc: Pc, vcpu: Vcpu, id: number): void {
+function enter(pc: Pc, vcpu: VcpuRun, id: number): void {
   if (vcpu.enter() < 0) {
     const code = errno();
     if (code === EINTR) drainKick();
@@ -117,7 +106,7 @@ function enter(pc: Pc, vcpu: Vcpu, id: number): void {
   }
 }
 
-function accessPorts(bus: Bus, vcpu: Vcpu): void {
+function accessPorts(bus: Bus, vcpu: VcpuRun): void {
   const view = vcpu.view;
   const size = view.getUint8(RUN.io_size);
   const port = view.getUint16(RUN.io_port, true);

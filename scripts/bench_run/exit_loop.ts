@@ -8,6 +8,7 @@ import { KVM_EXIT, RUN } from "../../hypervisor/kvm/ioctls.ts";
 import { Kvm } from "../../hypervisor/kvm/kvm.ts";
 import { Regs } from "../../hypervisor/kvm/structs.ts";
 import { Vcpu } from "../../hypervisor/kvm/vcpu.ts";
+import { VcpuRun } from "../../hypervisor/kvm/vcpu_run.ts";
 import { Arena } from "../../hypervisor/machine/arena.ts";
 import { Bus } from "../../hypervisor/machine/bus.ts";
 import { Lock } from "../../hypervisor/machine/lock.ts";
@@ -24,13 +25,15 @@ export function exitNanoseconds(exits: number): number {
   const ram = map(4096);
   new Uint8Array(ram.buffer).set(CODE);
   vm.setMemoryRegion(0, { guest: 0, size: 4096, host: ram.address });
-  const vcpu = new Vcpu(vm.createVcpu(0), kvm.runSize());
-  const sregs = vcpu.sregs();
+  const fd = vm.createVcpu(0);
+  const state = new Vcpu(fd);
+  const vcpu = new VcpuRun(fd, kvm.runSize());
+  const sregs = state.sregs();
   // struct kvm_segment as three words: the base, then limit and selector, then attributes.
   sregs.cs[0] = 0n;
   sregs.cs[1] &= ~(0xffffn << 32n);
-  vcpu.setSregs(sregs);
-  vcpu.setRegs(Regs.create({ rax: 1n, rflags: 2n }));
+  state.setSregs(sregs);
+  state.setRegs(Regs.create({ rax: 1n, rflags: 2n }));
   const lock = new Lock(new Arena(), "bench");
   const bus = new Bus();
   let written = 0;

@@ -7,6 +7,7 @@
 import { EINTR, errno } from "../../sys/errno.ts";
 import { blockKick, drainKick, threadId } from "../../sys/threads.ts";
 import { Vcpu } from "../vcpu.ts";
+import { VcpuRun } from "../vcpu_run.ts";
 
 export interface LoopTask {
   fd: number;
@@ -16,9 +17,9 @@ export interface LoopTask {
 }
 
 self.onmessage = ({ data: { fd, runSize, kicks } }: MessageEvent<LoopTask>) => {
-  const vcpu = new Vcpu(fd, runSize);
+  const vcpu = new VcpuRun(fd, runSize);
   blockKick();
-  vcpu.unmaskSignalsInGuest();
+  new Vcpu(fd).unmaskSignalsInGuest();
   self.postMessage(threadId());
   let seen = 0;
   while (seen < kicks[1]) {
