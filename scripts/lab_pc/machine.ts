@@ -58,6 +58,9 @@ export function machineArguments(shape: PcShape): string[] {
 }
 
 /** One running PC. It ends with {@linkcode Symbol.asyncDispose}, or with this process. */
+/** The PC was switched off or reset while its job ran. */
+export class PcEnded extends Error {}
+
 export class LabPc implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #ports: Record<typeof PORTS[number], Deno.UnixConn>;
@@ -190,7 +193,7 @@ export class LabPc implements AsyncDisposable {
     ]);
     const code = /^exit (\d+)$/.exec(ended.value ?? "")?.[1];
     if (code === undefined || !output || !errors) {
-      throw new Error(`Cannot go on with the lab: its PC has ended by itself\n${this.#said()}`);
+      throw new PcEnded(`Cannot go on with the lab: its PC has ended by itself\n${this.#said()}`);
     }
     return Number(code);
   }

@@ -8,6 +8,7 @@ import {
   talksOverVsock,
 } from "./guest_sockets.ts";
 import { losesItsCable, usesItsCard } from "./network_card.ts";
+import { plugsCards, plugsDisks } from "./plugging.ts";
 import { RunningGuest } from "./running_guest.ts";
 
 type Choice = Parameters<typeof guestSystem>[0];
@@ -21,16 +22,10 @@ async function boot(
   const system = await guestSystem(choice);
   const disk = await Deno.makeTempFile({ suffix: ".raw" });
   await new Deno.Command("cp", { args: ["--sparse=always", system.disk, disk] }).output();
-  const guest = new RunningGuest([
+  const guest = await RunningGuest.booted([
     ...["--kernel", system.kernel, "--initrd", system.initrd, "--cmdline", system.cmdline],
     ...["--disk", `${disk},serial=LAB-0001`, "--cpus", String(cpus), "--memory", memory, ...more],
   ]);
-  try {
-    await guest.logIn();
-  } catch (error) {
-    await guest[Symbol.asyncDispose]();
-    throw error;
-  }
   return Object.assign(guest, { disk });
 }
 
@@ -92,12 +87,18 @@ Deno.test("two vCPUs in 128 MiB: disk, entropy, network and sockets work", async
   await ip("tuntap", "add", "dev", "labtap0", "mode", "tap", "vnet_hdr", "multi_queue");
   await ip("addr", "add", "10.99.0.1/24", "dev", "labtap0");
   await ip("link", "set", "labtap0", "up");
+  await ip("tuntap", "add", "dev", "labtap1", "mode", "tap", "vnet_hdr");
+  await ip("addr", "add", "10.98.0.1/24", "dev", "labtap1");
+  await ip("link", "set", "labtap1", "up");
   using sockets = new GuestSockets();
   try {
     await using guest = await boot(TRIXIE, {
       cpus: 2,
       memory: "128M",
-      more: ["--net", "labtap0,mac=52:54:00:aa:bb:01,mtu=1400", ...sockets.options],
+      more: [
+        ...["--net", "labtap0,mac=52:54:00:aa:bb:01,mtu=1400", "--hotplug-ports", "2"],
+        ...sockets.options,
+      ],
     });
     assertEquals(await guest.run("nproc"), "2");
     await t.step("what is written is on the disk", () => writesItsDisk(guest));
@@ -121,10 +122,17 @@ Deno.test("two vCPUs in 128 MiB: disk, entropy, network and sockets work", async
     await t.step("QEMU's guest agent answers a ping", () => answersAsAgent(guest, sockets));
     await t.step("the console has a size that changes", () => hasConsole(guest, sockets));
     await t.step("vsock connects both ways", () => talksOverVsock(guest, sockets));
+    const control = sockets.path("control");
+    await t.step("a card comes and goes", () => plugsCards(guest, control, "labtap1"));
+    await t.step(
+      "a disk comes and goes, is torn out, and comes again",
+      () => plugsDisks(guest, control),
+    );
     await guest.type("poweroff\n");
     assertEquals(await guest.ended(), 0);
   } finally {
     await ip("link", "del", "labtap0");
+    await ip("link", "del", "labtap1");
   }
 });
 

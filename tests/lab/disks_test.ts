@@ -39,7 +39,7 @@ Deno.test("a stock driver uses all that a disk offers", async (t) => {
   await run("mount", "-t", "tmpfs", "-o", "size=2M", "small", `${folder}/small`);
   const socket = `${folder}/control`;
   try {
-    await using guest = new RunningGuest([
+    await using guest = await RunningGuest.booted([
       ...["--kernel", system.kernel, "--initrd", system.initrd, "--cmdline", system.cmdline],
       ...["--cpus", "2", "--memory", "256M", "--control", socket, "--disk", root],
       ...["--disk", `${sparse(`${folder}/data/b.raw`, 64)},cache=direct,serial=SECOND`],
@@ -47,7 +47,6 @@ Deno.test("a stock driver uses all that a disk offers", async (t) => {
       ...["--disk", `${sparse(`${folder}/d.raw`, 64)},bytes=1000000,bytes-burst=1000000,queues=1`],
       ...["--disk", sparse(`${folder}/small/e.raw`, 64)],
     ]);
-    await guest.logIn();
     const disks = { guest, socket, folder };
     await t.step("it has a queue for each CPU, and knows its blocks", () => hasQueues(disks));
     await t.step("what is written past the page cache is in the file", () => writesDirectly(disks));

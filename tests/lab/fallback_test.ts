@@ -39,12 +39,11 @@ Deno.test("without vhost-net and io_uring, disk and network work and nothing is 
   await ip("addr", "add", `${HOST}/24`, "dev", TAP);
   await ip("link", "set", TAP, "up");
   try {
-    await using guest = new RunningGuest([
+    await using guest = await RunningGuest.booted([
       ...["--kernel", system.kernel, "--initrd", system.initrd, "--cmdline", system.cmdline],
       ...["--disk", disk, "--cpus", "2", "--memory", "256M"],
       ...["--net", `${TAP},mac=52:54:00:aa:bb:09`],
     ]);
-    await guest.logIn();
     const open = descriptors(guest.pid);
     assert(open.some((name) => name.includes("/dev/net/tun")), "the tap is seen");
     assert(!open.some((name) => /io_uring|vhost/.test(name)), "neither is in use");

@@ -109,13 +109,12 @@ Deno.test("a guest's memory shrinks and grows while it runs", async (t) => {
   const folder = await Deno.makeTempDir();
   const [disk, socket] = [`${folder}/disk.raw`, `${folder}/control.sock`];
   await new Deno.Command("cp", { args: ["--sparse=always", system.disk, disk] }).output();
-  await using guest = new RunningGuest([
+  await using guest = await RunningGuest.booted([
     ...["--kernel", system.kernel, "--initrd", system.initrd, "--disk", disk],
     ...["--cmdline", `${system.cmdline} memhp_default_state=online_movable`, "--control", socket],
     ...["--memory", "512M,hotplug=1G", "--balloon", "0M", "--pin", "0,0+1"],
     ...["--numa", "384M,cpus=0,host=0,distances=10+25", "--numa", "128M,distances=25+10"],
   ]);
-  await guest.logIn();
   const it = new MemoryGuest(guest, socket);
   await t.step("it sees its NUMA nodes", () => seesNodes(it));
   await t.step("what it frees, the host has back", () => reportsFreePages(it));

@@ -1,0 +1,49 @@
+/**
+ * Test files in the lab, each in an emulated PC of its own: one whose PC breaks off takes no other
+ * along, and is run once more.
+ *
+ * @module
+ */
+import { runInLab } from "../lab.ts";
+import { PcEnded } from "../lab_pc/machine.ts";
+import { parseLabOptions } from "../lab_pc/options.ts";
+import { CHECKOUT, progress } from "../setup/checkout.ts";
+import { tee } from "./stages.ts";
+import { type Count, countOf } from "./summary.ts";
+
+/** Room for a guest of 8 GiB; what no guest touches costs this machine nothing. */
+const LAB_MEMORY_MIB = 12_000;
+/** A hung guest must not hold up everything for ever. */
+const FILE_MINUTES = 25;
+/** How often a file is run whose PC ends by itself, which nothing that is tested there can make it do. */
+const ATTEMPTS = 2;
+
+/** The test files in a folder of the checkout, in order. */
+export function testFilesIn(folder: string): string[] {
+  return [...Deno.readDirSync(`${CHECKOUT}/${folder}`)]
+    .filter(({ name }) => name.endsWith("_test.ts"))
+    .map(({ name }) => `${folder}/${name}`)
+    .sort();
+}
+
+/** Runs `deno test` with these arguments in one PC, and counts its tests. */
+export async function labCount(args: readonly string[]): Promise<Count> {
+  const options = parseLabOptions([
+    ...["--memory", String(LAB_MEMORY_MIB)],
+    ...["--", "deno", "test", "-A", "--no-check", ...args],
+  ]);
+  for (let attempt = 1;; attempt++) {
+    const output = tee(Deno.stdout);
+    try {
+      const code = await runInLab(options, {
+        onOutput: output.write,
+        onErrors: tee(Deno.stderr).write,
+        stop: AbortSignal.timeout(FILE_MINUTES * 60_000),
+      });
+      return countOf(output.text(), code);
+    } catch (error) {
+      if (!(error instanceof PcEnded) || attempt === ATTEMPTS) throw error;
+      progress(`${args.join(" ")} is run once more: ${error.message}`);
+    }
+  }
+}
