@@ -119,6 +119,8 @@ export class Guest {
       cpus: config.cpus,
       stop: (transport) => this.#service.stop(transport),
       unplugged: (device) => host.unplugged(device),
+      after: (ms, action) => loop.after(ms, action),
+      log: (line) => host.log(line),
     });
     loop.watch(this.#wakeIoFd, () => {
       drain(this.#wakeIoFd);

@@ -16,13 +16,27 @@ export interface HotplugHost {
   stop(transport: VirtioPci): void;
   /** The guest has let go of the device, or had to. */
   unplugged(name: string): void;
+  /** Calls `action` once, `ms` milliseconds from now. */
+  after(ms: number, action: () => void): void;
+  /** Something a person should know. */
+  log(line: string): void;
 }
+
+/**
+ * Linux takes no notice of a button that is pressed while it is busy with the slot. It answers one
+ * that it has noticed by blinking, for 5 s, so that this is late enough to press again.
+ */
+const PRESS_AGAIN_MS = 15_000;
+/** A guest that minds none of these will not mind another. */
+const MAX_PRESSES = 8;
 
 interface Plugged {
   spec: DeviceSpec;
   slot: Slot;
   transport: VirtioPci;
   release: () => void;
+  /** How often the slot's button was pressed; 0 where nobody wants it out. */
+  presses: number;
 }
 
 export class Hotplug {
@@ -61,7 +75,7 @@ export class Hotplug {
     try {
       const { transport, release } = this.#locked(() => slot.insert(spec));
       this.#pc.virtio.push(transport);
-      this.#plugged.set(name, { spec, slot, transport, release });
+      this.#plugged.set(name, { spec, slot, transport, release, presses: 0 });
     } catch (error) {
       closeDevice(spec);
       throw error;
@@ -87,6 +101,21 @@ export class Hotplug {
     if (!this.#locked(() => plugged.slot.port.press())) {
       throw new RangeError(`Cannot unplug "${name}": the guest is already at it`);
     }
+    if (plugged.presses === 0) this.#pressAgain(name, plugged);
+    plugged.presses = 1;
+  }
+
+  #pressAgain(name: string, plugged: Plugged): void {
+    this.#host.after(PRESS_AGAIN_MS, () => {
+      if (this.#plugged.get(name) !== plugged) return;
+      if (plugged.presses === MAX_PRESSES) {
+        plugged.presses = 0;
+        return this.#host.log(`The guest does not let go of ${name}: it can be taken out by force`);
+      }
+      plugged.presses++;
+      this.#locked(() => plugged.slot.port.press());
+      this.#pressAgain(name, plugged);
+    });
   }
 
   /** After the I/O loop was woken: resets devices whose power the guest has cut, or takes them out. */

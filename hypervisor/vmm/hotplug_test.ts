@@ -34,6 +34,8 @@ interface Machine {
   vcpu: Pc;
   /** What happened, in order. */
   log: string[];
+  /** What is to happen after a while. */
+  later: (() => void)[];
   image: string;
   disk: (serial?: string) => PlugConfig;
 }
@@ -59,14 +61,17 @@ function withPc(test: (machine: Machine) => void): void {
   const pc = build();
   pc.powerOn();
   const log: string[] = [];
+  const later: (() => void)[] = [];
   const hotplug = new Hotplug(pc, {
     cpus: 1,
     stop: ({ device }) => log.push(`stop ${device.name}`),
     unplugged: (name) => log.push(`unplugged ${name}`),
+    after: (_ms, action) => later.push(action),
+    log: (line) => log.push(line),
   });
   const disk = (serial = "A"): PlugConfig => ({ disk: { path: image, readonly: true, serial } });
   try {
-    test({ pc, hotplug, vcpu: build(), log, image, disk });
+    test({ pc, hotplug, vcpu: build(), log, later, image, disk });
   } finally {
     close(spec.wakeIoFd);
     vm.close();
@@ -134,6 +139,32 @@ test("a disk that the guest lets go of is stopped, told of and closed", (m) => {
   hotplug.plug(m.disk());
   takeUp(vcpu, 0);
   assertEquals(vcpu.memoryBus.read(behind(0, 0), 4), 0x1042_1AF4);
+});
+
+test("the button of a guest that took no notice is pressed again, until it is of no use", (m) => {
+  const { vcpu, hotplug, log, later } = m;
+  const pressed = () => status(vcpu, 0) & 1;
+  const takesNoNotice = () => vcpu.memoryBus.write(port(0, SLOT_STATUS), 2, 1);
+  hotplug.plug(m.disk());
+  takeUp(vcpu, 0);
+  hotplug.unplug("block0");
+  for (let presses = 1; presses < 8; presses++) {
+    takesNoNotice();
+    assertEquals(pressed(), 0);
+    later.shift()!();
+    assertEquals(pressed(), 1);
+  }
+  takesNoNotice();
+  later.shift()!();
+  assertEquals([pressed(), later.length], [0, 0]);
+  assertEquals(log, ["The guest does not let go of block0: it can be taken out by force"]);
+  // A person may try again, and this time it does.
+  hotplug.unplug("block0");
+  assertEquals([pressed(), later.length], [1, 1]);
+  vcpu.memoryBus.write(port(0, SLOT_CONTROL), 2, OFF);
+  hotplug.serve();
+  later.shift()!();
+  assertEquals([log.at(-1), later.length], ["unplugged block0", 0]);
 });
 
 test("a slot that the guest turns off and on by itself keeps its disk, which is as new", (m) => {

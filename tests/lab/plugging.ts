@@ -9,8 +9,6 @@ import type { RunningGuest } from "./running_guest.ts";
 
 /** How long a guest may take to let go of a device: Linux alone waits 5 s. */
 const PATIENCE_MS = 120_000;
-/** Longer than Linux takes from the button to the power, on a slow machine too. */
-const PRESS_AGAIN_MS = 25_000;
 
 async function ask(socket: string, request: Request): Promise<Response & { ok: true }> {
   using connection = await Deno.connect({ transport: "unix", path: socket });
@@ -26,18 +24,10 @@ async function plug(socket: string, device: PlugConfig): Promise<string> {
   return response.plugged;
 }
 
-/**
- * Asks the guest to let go of a device, and waits until it has. Linux takes no notice of a button that
- * is pressed while it is busy with the slot, so this presses again, as a person would.
- */
+/** Asks the guest to let go of a device, and waits until it has. */
 async function unplug(socket: string, device: string): Promise<void> {
-  const until = Date.now() + PATIENCE_MS;
-  for (let pressed = -Infinity;;) {
-    if (Date.now() - pressed > PRESS_AGAIN_MS) {
-      const busy = (error: Error) => assertMatch(error.message, /the guest is already at it/);
-      await ask(socket, { op: "unplug", device }).catch(busy);
-      pressed = Date.now();
-    }
+  await ask(socket, { op: "unplug", device });
+  for (const until = Date.now() + PATIENCE_MS;;) {
     const response = await ask(socket, { op: "devices" });
     assert("devices" in response);
     if (!(device in response.devices)) return;
