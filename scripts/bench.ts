@@ -38,6 +38,7 @@ async function measure(options: BenchOptions): Promise<number> {
   const job: BenchJob = {
     ...{ chosen, rounds, seconds, guests },
     vmm: await vmmBundle(),
+    kernelCache: native ? `${OUT}/kernels` : "/tmp/kernels",
     files: await guestFiles(),
     tools: await measuringTools(),
     scratch: native ? scratch ?? "/var/tmp" : "/dev/vdb",

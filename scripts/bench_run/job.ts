@@ -11,6 +11,8 @@ import type { BenchName } from "./rows.ts";
 export interface BenchJob {
   chosen: BenchName[];
   vmm: string;
+  /** A folder for kernels that our VMM has unpacked. */
+  kernelCache: string;
   files: GuestFiles;
   /** Where the measuring tools are. */
   tools: string;

@@ -30,9 +30,12 @@ export interface DiskSpec {
   direct: boolean;
 }
 
-/** The bundle of our VMM. */
+/** Our VMM as the supervisor runs it. */
 export interface Programs {
+  /** Its bundle. */
   vmm: string;
+  /** Where it keeps kernels that it has unpacked. */
+  kernelCache: string;
 }
 
 const CMDLINE = "console=ttyS0 quiet panic=-1 reboot=t stay";
@@ -43,15 +46,16 @@ const mac = (monitor: Monitor, index: number) =>
 
 /** The command that runs the guest, its serial port on standard input and output. */
 export function commandOf(monitor: Monitor, guest: GuestSpec, programs: Programs): string[] {
-  return monitor === "denovisor" ? ours(guest, programs.vmm) : qemu(monitor, guest);
+  return monitor === "denovisor" ? ours(guest, programs) : qemu(monitor, guest);
 }
 
-function ours(guest: GuestSpec, vmm: string): string[] {
+function ours(guest: GuestSpec, { vmm, kernelCache }: Programs): string[] {
   const { program, args } = vmmCommand(vmm);
   const command = [program, ...args, "--cpus", `${guest.cpus}`, "--memory", `${guest.memoryMiB}M`];
   if ("initrd" in guest.boots) {
     const { kernel, initrd } = guest.boots;
     command.push("--kernel", kernel, "--initrd", initrd, "--cmdline", CMDLINE);
+    command.push("--kernel-cache", kernelCache);
   } else {
     command.push("--kernel", guest.boots.tinyKernel);
   }
