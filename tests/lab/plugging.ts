@@ -79,6 +79,8 @@ export async function plugsCards(guest: RunningGuest, socket: string, tap: strin
   const name = await plug(socket, { net: { tap, mac } });
   const find = `grep -l ${mac} /sys/class/net/*/address`;
   await guest.run(until(find));
+  // Whatever its udev renames it to.
+  await guest.run("udevadm settle --timeout=60");
   const nic = (await guest.run(find)).split("/")[4];
   await guest.run(`ip addr add 10.98.0.2/24 dev ${nic} && ip link set ${nic} up`);
   assertMatch(await guest.run("ping -c 3 -i 0.3 10.98.0.1"), / 0% packet loss/);

@@ -134,8 +134,7 @@ export class RateLimiter {
   /** Whether another operation may go now. */
   get open(): boolean {
     if (!this.#limited) return true;
-    // The clock is read only when there is nothing left of what is known.
-    if (!this.#operations.empty && !this.#bytes.empty) return true;
+    // Each time, and not only when a bucket is empty: time that passed while it was full is no credit.
     this.#fill();
     return !this.#operations.empty && !this.#bytes.empty;
   }
@@ -165,8 +164,6 @@ export class RateLimiter {
     this.#cancel = undefined;
   }
 
-  // While a bucket has something in it, time is not counted into it, so the level it shows is too low
-  // rather than too high: what is missing comes with the next look at the clock, up to the burst.
   #fill(): void {
     const now = this.#now();
     const ms = now - this.#last[0];

@@ -35,6 +35,17 @@ Deno.test("a burst passes at once, and then the rate", () => {
   assertEquals(pass(it, 0), 20);
 });
 
+Deno.test("no more than a burst passes at once, however long nothing did", () => {
+  const { clock, it } = limiter({ operationsPerSecond: 100, operationsBurst: 20 });
+  clock.ms += 3_600_000;
+  assertEquals(pass(it, 0), 20);
+  clock.ms += 100;
+  // What is left over counts towards the next burst.
+  assertEquals(pass(it, 0, 3), 3);
+  clock.ms += 3_600_000;
+  assertEquals(pass(it, 0), 20);
+});
+
 Deno.test("a request larger than the burst passes, and its debt is paid before the next", () => {
   const { clock, it } = limiter({ bytesPerSecond: 1000, bytesBurst: 100 });
   assertEquals(pass(it, 1100), 1);
