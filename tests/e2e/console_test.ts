@@ -146,7 +146,7 @@ browserTest("a guest is created; wrong fields are told at the fields", async () 
   await page.getByLabel("Memory, MiB").fill("5");
   await page.getByRole("button", { name: "Create guest" }).click();
   await page.locator("#name-error", { hasText: "Must be 1 to 63" }).waitFor();
-  await page.locator("#memoryMiB-error", { hasText: "Must be at least 128" }).waitFor();
+  await page.locator("#memoryMiB-error", { hasText: "Must be at least 64" }).waitFor();
   assertEquals(await name.getAttribute("aria-invalid"), "true");
   assertEquals(await name.evaluate((it) => it === document.activeElement), true);
   assertEquals(
