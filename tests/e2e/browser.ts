@@ -5,10 +5,13 @@
  */
 import { assertEquals } from "@std/assert";
 import axe from "axe-core";
-import { type Browser, type BrowserContext, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, type Page, type Request } from "playwright-core";
 
 /** A browser tells its console's words by another way than what a page shows. */
 const COMPLAINT_PATIENCE_MS = 10_000;
+
+/** Requests without an answer, of all windows of a test. */
+const waiting = new Set<string>();
 
 /** Where a test fails and tidying up after it fails too, tells of the test's own failure. */
 export async function withPlainErrors(fn: () => Promise<void>): Promise<void> {
@@ -17,7 +20,10 @@ export async function withPlainErrors(fn: () => Promise<void>): Promise<void> {
   } catch (error) {
     let first = error;
     while (first instanceof SuppressedError) first = first.suppressed;
+    console.error(`What the browser still waited for:\n${[...waiting].join("\n")}`);
     throw first;
+  } finally {
+    waiting.clear();
   }
 }
 
@@ -45,6 +51,10 @@ export class Visit implements AsyncDisposable {
         this.complaints.push(`${message.text()} (${message.location().url})`);
       }
     });
+    const line = (request: Request) => `  ${request.method()} ${request.url()}`;
+    page.on("request", (request) => waiting.add(line(request)));
+    page.on("requestfinished", (request) => waiting.delete(line(request)));
+    page.on("requestfailed", (request) => waiting.delete(line(request)));
     page.on("pageerror", (error) => this.complaints.push(error.message));
   }
 
