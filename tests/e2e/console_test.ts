@@ -299,6 +299,35 @@ browserTest("a host without guests and images leads to the first steps", async (
   await visit.assertFits();
 });
 
+browserTest("a page that is left before it came alive leaves the next one alone", async () => {
+  await using visit = await shared.site.visitSignedIn();
+  const { page } = visit;
+  const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  await page.route(/create_page.*\.js$/, (route) => first.promise.then(() => route.continue()));
+  await page.route(/images_page.*\.js$/, (route) => second.promise.then(() => route.continue()));
+  await page.getByRole("link", { name: "New guest" }).click();
+  await page.getByRole("heading", { level: 1, name: "New guest" }).waitFor();
+  await page.getByRole("link", { name: "Images", exact: true }).click();
+  const heading = page.getByRole("heading", { level: 1, name: "Images" });
+  await heading.waitFor();
+  const created = page.waitForResponse(/create_page.*\.js$/);
+  first.resolve();
+  await (await created).finished();
+  // Whatever its islands do now, they are not asked for any more.
+  await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 500)));
+  await heading.waitFor();
+  second.resolve();
+  // It is alive: a file can be chosen, and then it is asked for more.
+  await page.locator("input[type=file]").setInputFiles({
+    name: "initrd.img",
+    mimeType: "application/octet-stream",
+    buffer: Buffer.alloc(1000),
+  });
+  await page.getByRole("button", { name: "Upload", exact: true }).waitFor();
+  await heading.waitFor();
+  assertEquals(await page.getByRole("heading", { level: 1 }).count(), 1);
+});
+
 browserTest("all can be done by keyboard", async () => {
   await using visit = await shared.site.visit();
   const { page } = visit;

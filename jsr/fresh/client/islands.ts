@@ -14,11 +14,17 @@ interface Page {
 /** Islands that live, by the comment that opens them. */
 const living = new Map<Comment, Region>();
 
+/** Those that some page's hydration has taken charge of: their numbers are that page's. */
+const claimed = new WeakSet<Comment>();
+
 /** Hydrates the islands at and below `from`; `page` is the document that the server sent. */
 export async function hydrateIslands(
   document: Document,
   { from, state }: { from: Node; state: PageState },
 ): Promise<void> {
+  // Now, and not once their modules are there: by then another page may have taken this one's place,
+  // whose islands have other numbers.
+  const islands = claimIslands(from);
   const components = new Map(
     await Promise.all(
       Object.entries(state.modules).map(async ([name, [file, exportName]]) =>
@@ -26,7 +32,11 @@ export async function hydrateIslands(
       ),
     ),
   );
-  hydrateBelow(from, { document, uses: readIslands(state), components });
+  const page = { document, uses: readIslands(state), components };
+  for (const { start, index } of islands) {
+    if (!start.isConnected || living.has(start)) continue;
+    hydrateIsland(new Region(start, closing(start, "island")), index, page);
+  }
 }
 
 /** Ends the islands that lie in `region`, so that their effects are cleaned up. */
@@ -39,19 +49,23 @@ export function endIslands(region: Region): void {
   }
 }
 
-function hydrateBelow(node: Node, page: Page): void {
-  let child = node.firstChild;
-  while (child) {
+/** The outermost islands at and below `node` that nobody is in charge of yet. */
+function claimIslands(node: Node): { start: Comment; index: number }[] {
+  const found: { start: Comment; index: number }[] = [];
+  for (let child = node.firstChild; child; child = child.nextSibling) {
     const marker = markerOf(child);
-    if (marker?.kind === "island" && !living.has(child as Comment)) {
-      const end = closing(child, "island");
-      hydrateIsland(new Region(child as Comment, end), marker.index, page);
-      child = end;
-    } else {
-      hydrateBelow(child, page);
+    if (marker?.kind !== "island") {
+      found.push(...claimIslands(child));
+      continue;
     }
-    child = child.nextSibling;
+    const start = child as Comment;
+    if (!claimed.has(start)) {
+      claimed.add(start);
+      found.push({ start, index: marker.index });
+    }
+    child = closing(child, "island");
   }
+  return found;
 }
 
 function hydrateIsland(region: Region, index: number, page: Page): void {
