@@ -5,30 +5,29 @@
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { PlugConfig, Request, Response } from "../../hypervisor/vmm/control.ts";
+import { ask } from "../../hypervisor/vmm/testing/control_connection.ts";
 import type { RunningGuest } from "./running_guest.ts";
 
 /** How long a guest may take to let go of a device: Linux alone waits 5 s. */
 const PATIENCE_MS = 120_000;
 
-async function ask(socket: string, request: Request): Promise<Response & { ok: true }> {
-  using connection = await Deno.connect({ transport: "unix", path: socket });
-  await connection.write(new TextEncoder().encode(JSON.stringify(request) + "\n"));
-  const response: Response = await new globalThis.Response(connection.readable).json();
+async function order(socket: string, request: Request): Promise<Response & { ok: true }> {
+  const response: Response = await ask(socket, request);
   if (!response.ok) throw new Error(response.error);
   return response;
 }
 
 async function plug(socket: string, device: PlugConfig): Promise<string> {
-  const response = await ask(socket, { op: "plug", device });
+  const response = await order(socket, { op: "plug", device });
   assert("plugged" in response);
   return response.plugged;
 }
 
 /** Asks the guest to let go of a device, and waits until it has. */
 async function unplug(socket: string, device: string): Promise<void> {
-  await ask(socket, { op: "unplug", device });
+  await order(socket, { op: "unplug", device });
   for (const until = Date.now() + PATIENCE_MS;;) {
-    const response = await ask(socket, { op: "devices" });
+    const response = await order(socket, { op: "devices" });
     assert("devices" in response);
     if (!(device in response.devices)) return;
     assert(Date.now() < until, `The guest did not let go of ${device}`);
@@ -62,7 +61,7 @@ export async function plugsDisks(guest: RunningGuest, socket: string): Promise<v
       "mount /dev/vdb /mnt && sha256sum < /mnt/noise | cmp - /root/sum && umount /mnt",
     );
 
-    await ask(socket, { op: "unplug", device: name, force: true });
+    await order(socket, { op: "unplug", device: name, force: true });
     await guest.run(until("[ ! -b /dev/vdb ]"));
     assertEquals(await plug(socket, device), name);
     await guest.run(until("[ -b /dev/vdb ]"));
