@@ -85,7 +85,7 @@ async function browserTests(args: readonly string[]): Promise<void> {
       await hostPackages(["chromium"]);
       const count = await denoTests(args);
       if (count.failed === 0) return count;
-      // Rarely, on a busy machine, one request of the browser's gets no answer; what it was is said.
+      // One failure that comes and goes has no explanation yet: see tests/README.md.
       progress(`${args.join(" ")} is run once more`);
       return await denoTests(args);
     });

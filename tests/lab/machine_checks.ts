@@ -24,7 +24,7 @@ export function kernelOptions(path: string, start: KernelStart): string[] {
   return ["--kernel", vmlinux.path];
 }
 
-/** It lies neither where it was linked to nor at 16 MiB, unless both by a chance of 1 in 20,000. */
+/** It was moved in virtual or in physical memory; by chance it is not, once in some 20,000 starts. */
 export async function isAtARandomAddress(guest: RunningGuest): Promise<void> {
   const text = (await guest.run("grep ' _text$' /proc/kallsyms")).split(" ")[0];
   assertMatch(text, /^ffffffff[89ab][0-9a-f]{2}00000$/);

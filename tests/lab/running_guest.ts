@@ -9,12 +9,8 @@ import { CHECKOUT } from "../../scripts/setup/checkout.ts";
 /** Nested emulation is slow, and slower still when the machine is busy. */
 const PATIENCE_MS = 360_000;
 
-/**
- * How a virtual CPU ends once in a while below the lab's emulator. Seen once in 44 starts of a guest of
- * ours, not in 40 of QEMU's; the lab's own PC was once reset the same way, which no guest of ours can
- * do. What is to blame was not found.
- */
-const EMULATOR_FAULT = /shut down after a triple fault/;
+/** How a virtual CPU ends once in a while in the lab: see tests/README.md. */
+const WENT_ASTRAY = /shut down after a triple fault/;
 
 /** The VMM as the appliance runs it. */
 export const VMM = `${CHECKOUT}/out/vmm/vmm.js`;
@@ -50,8 +46,8 @@ export class RunningGuest {
   }
 
   /**
-   * Starts a guest and logs in at its prompt. Where it is the emulator that ends it on the way, it is
-   * started once more, with a word about that.
+   * Starts a guest and logs in at its prompt. One whose CPU went astray on the way is started once
+   * more, with a word about that.
    */
   static async booted(args: readonly string[]): Promise<RunningGuest> {
     for (let attempt = 1;; attempt++) {
@@ -61,7 +57,7 @@ export class RunningGuest {
         return guest;
       } catch (error) {
         await guest[Symbol.asyncDispose]();
-        if (attempt === 2 || !EMULATOR_FAULT.test(guest.errors)) throw error;
+        if (attempt === 2 || !WENT_ASTRAY.test(guest.errors)) throw error;
         console.error(`The guest is started once more: ${guest.errors.trim()}`);
       }
     }
