@@ -38,12 +38,13 @@ export async function labCount(args: readonly string[]): Promise<Count> {
   ]);
   for (let attempt = 1;; attempt++) {
     const output = tee(Deno.stdout);
-    const stop = AbortSignal.timeout(FILE_MINUTES * 60_000);
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(), FILE_MINUTES * 60_000);
     try {
       const code = await runInLab(options, {
         onOutput: output.write,
         onErrors: tee(Deno.stderr).write,
-        stop,
+        stop: stop.signal,
       });
       const count = countOf(output.text(), code);
       const crash = ASTRAY.exec(output.text())?.[0];
@@ -51,8 +52,10 @@ export async function labCount(args: readonly string[]): Promise<Count> {
       progress(`${args.join(" ")} is run once more: ${crash}`);
     } catch (error) {
       // What hung would most likely hang again.
-      if (!(error instanceof PcEnded) || stop.aborted || attempt === ATTEMPTS) throw error;
+      if (!(error instanceof PcEnded) || stop.signal.aborted || attempt === ATTEMPTS) throw error;
       progress(`${args.join(" ")} is run once more: ${error.message}`);
+    } finally {
+      clearTimeout(timer);
     }
   }
 }
