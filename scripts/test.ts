@@ -66,7 +66,7 @@ async function labTests(args: readonly string[]): Promise<void> {
   const runs = namesFiles(args) ? [args] : LAB.flatMap(testFilesIn).map((file) => [file, ...args]);
   await run.stage("lab set-up", async () => {
     await labSetup();
-    return { passed: 0, failed: 0 };
+    return { passed: 0, failed: 0, output: "" };
   });
   for (const args of runs) await run.stage(`lab: ${args.join(" ")}`, () => labCount(args));
 }
@@ -143,7 +143,7 @@ if (import.meta.main) {
   }
   Deno.chdir(CHECKOUT);
   await chosen();
+  console.log(`\n${run.report()}`);
   const { passed, failed } = run.total;
-  console.log(`\n${passed} passed, ${failed} failed`);
   Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
 }

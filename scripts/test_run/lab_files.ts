@@ -8,8 +8,8 @@ import { runInLab } from "../lab.ts";
 import { PcEnded } from "../lab_pc/machine.ts";
 import { parseLabOptions } from "../lab_pc/options.ts";
 import { CHECKOUT, progress } from "../setup/checkout.ts";
-import { tee } from "./stages.ts";
-import { type Count, countOf } from "./summary.ts";
+import { Transcript } from "./stages.ts";
+import { countOf, type Outcome } from "./summary.ts";
 
 /** Room for a guest of 8 GiB; what no guest touches costs this machine nothing. */
 const LAB_MEMORY_MIB = 12_000;
@@ -31,28 +31,33 @@ export function testFilesIn(folder: string): string[] {
 }
 
 /** Runs `deno test` with these arguments in one PC, and counts its tests. */
-export async function labCount(args: readonly string[]): Promise<Count> {
+export async function labCount(args: readonly string[]): Promise<Outcome> {
   const options = parseLabOptions([
     ...["--memory", String(LAB_MEMORY_MIB)],
     ...["--", "deno", "test", "-A", "--no-check", ...args],
   ]);
   for (let attempt = 1;; attempt++) {
-    const output = tee(Deno.stdout);
+    const transcript = new Transcript();
     const stop = new AbortController();
     const timer = setTimeout(() => stop.abort(), FILE_MINUTES * 60_000);
     try {
       const code = await runInLab(options, {
-        onOutput: output.write,
-        onErrors: tee(Deno.stderr).write,
+        onOutput: transcript.tee(Deno.stdout),
+        onErrors: transcript.tee(Deno.stderr),
         stop: stop.signal,
       });
-      const count = countOf(output.text(), code);
-      const crash = ASTRAY.exec(output.text())?.[0];
-      if (count.failed === 0 || !crash || attempt === ATTEMPTS) return count;
+      const output = transcript.text;
+      const count = countOf(output, code);
+      const crash = ASTRAY.exec(output)?.[0];
+      if (count.failed === 0 || !crash || attempt === ATTEMPTS) return { ...count, output };
       progress(`${args.join(" ")} is run once more: ${crash}`);
     } catch (error) {
       // What hung would most likely hang again.
-      if (!(error instanceof PcEnded) || stop.signal.aborted || attempt === ATTEMPTS) throw error;
+      if (!(error instanceof PcEnded)) throw error;
+      if (stop.signal.aborted || attempt === ATTEMPTS) {
+        progress(error.message);
+        return { passed: 0, failed: 1, output: `${transcript.text}\n${error.message}` };
+      }
       progress(`${args.join(" ")} is run once more: ${error.message}`);
     } finally {
       clearTimeout(timer);

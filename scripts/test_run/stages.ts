@@ -4,59 +4,67 @@
  * @module
  */
 import { CHECKOUT } from "../setup/checkout.ts";
-import { type Count, countOf } from "./summary.ts";
+import { type Count, countOf, excerptOf, type Outcome } from "./summary.ts";
 
-/** Counts all stages of a run. */
+/** Counts all stages of a run, and keeps what went wrong for the end. */
 export class TestRun {
   readonly total: Count = { passed: 0, failed: 0 };
+  readonly #failures: string[] = [];
 
   /** Runs one stage; whatever it throws counts as one failure. */
-  async stage(name: string, body: () => Promise<Count>): Promise<void> {
+  async stage(name: string, body: () => Promise<Outcome>): Promise<void> {
     console.log(`\n== ${name}`);
     const began = performance.now();
-    let count: Count;
+    let outcome: Outcome;
     try {
-      count = await body();
+      outcome = await body();
     } catch (error) {
       console.error((error as Error).message);
-      count = { passed: 0, failed: 1 };
+      outcome = { passed: 0, failed: 1, output: (error as Error).message };
     }
-    this.total.passed += count.passed;
-    this.total.failed += count.failed;
+    this.total.passed += outcome.passed;
+    this.total.failed += outcome.failed;
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    const verdict = count.failed === 0 ? "ok" : "FAILED";
+    const verdict = outcome.failed === 0 ? "ok" : "FAILED";
     console.log(
-      `== ${name}: ${verdict}, ${count.passed} passed and ${count.failed} failed in ${seconds} s`,
+      `== ${name}: ${verdict}, ${outcome.passed} passed and ${outcome.failed} failed in ${seconds} s`,
     );
+    if (outcome.failed > 0) {
+      this.#failures.push(`== ${name}: FAILED\n${excerptOf(outcome.output)}`);
+    }
+  }
+
+  /** What went wrong, stage by stage, and the count: the last that a run prints. */
+  report(): string {
+    const { passed, failed } = this.total;
+    return [...this.#failures, `${passed} passed, ${failed} failed`].join("\n\n");
   }
 }
 
 /** Runs a program whose exit code is the verdict, as one test. */
-export async function oneTest(command: readonly string[]): Promise<Count> {
-  const { code } = await shown(command);
-  return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+export async function oneTest(command: readonly string[]): Promise<Outcome> {
+  const { code, output } = await shown(command);
+  return code === 0 ? { passed: 1, failed: 0, output } : { passed: 0, failed: 1, output };
 }
 
 /** Runs `deno test` and counts its tests. */
-export async function denoTests(args: readonly string[]): Promise<Count> {
+export async function denoTests(args: readonly string[]): Promise<Outcome> {
   const { code, output } = await shown(["deno", "test", "-A", "--no-check", ...args]);
-  return countOf(output, code);
+  return { ...countOf(output, code), output };
 }
 
-/** Collects what is passed to it, for the count at its end, while it is shown. */
-export function tee(to: { writeSync(bytes: Uint8Array): number }): {
-  write(bytes: Uint8Array): void;
-  text(): string;
-} {
-  const decoder = new TextDecoder();
-  let text = "";
-  return {
-    write(bytes) {
-      text += decoder.decode(bytes, { stream: true });
+/** Collects what is passed on by several streams, in the order in which it came. */
+export class Transcript {
+  text = "";
+
+  /** A stream's writer: passes bytes on, and keeps them. */
+  tee(to: { writeSync(bytes: Uint8Array): number }): (bytes: Uint8Array) => void {
+    const decoder = new TextDecoder();
+    return (bytes) => {
+      this.text += decoder.decode(bytes, { stream: true });
       for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
-    },
-    text: () => text,
-  };
+    };
+  }
 }
 
 async function shown(command: readonly string[]): Promise<{ code: number; output: string }> {
@@ -66,9 +74,13 @@ async function shown(command: readonly string[]): Promise<{ code: number; output
     cwd: CHECKOUT,
     stdin: "null",
     stdout: "piped",
-    stderr: "inherit",
+    stderr: "piped",
   }).spawn();
-  const output = tee(Deno.stdout);
-  for await (const chunk of child.stdout) output.write(chunk);
-  return { code: (await child.status).code, output: output.text() };
+  const transcript = new Transcript();
+  const pass = async (from: ReadableStream<Uint8Array>, to: typeof Deno.stdout) => {
+    const write = transcript.tee(to);
+    for await (const chunk of from) write(chunk);
+  };
+  await Promise.all([pass(child.stdout, Deno.stdout), pass(child.stderr, Deno.stderr)]);
+  return { code: (await child.status).code, output: transcript.text };
 }

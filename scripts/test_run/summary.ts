@@ -10,13 +10,21 @@ export interface Count {
   failed: number;
 }
 
+/** The count of a run, and what it printed. */
+export interface Outcome extends Count {
+  output: string;
+}
+
+/** What an excerpt shows of a long output's beginning and of its end, in characters. */
+const EXCERPT_HEAD = 2400;
+const EXCERPT_TAIL = 800;
+
 /**
  * The count that a run of `deno test` ended with. A run that ended badly counts at least one
  * failure, and one that tells no count, because it broke off, exactly one.
  */
 export function countOf(output: string, exitCode: number): Count {
-  // deno-lint-ignore no-control-regex
-  const plain = output.replaceAll(/\x1b\[[0-9;]*m/g, "");
+  const plain = withoutColours(output);
   const summaries = [
     ...plain.matchAll(
       /^(?:ok|FAILED) \| (\d+) passed(?: \([^)]*\))?(?: \| \d+ \w+)*? \| (\d+) failed/gm,
@@ -27,4 +35,22 @@ export function countOf(output: string, exitCode: number): Count {
   const count = { passed: Number(last[1]), failed: Number(last[2]) };
   if (exitCode !== 0 && count.failed === 0) count.failed = 1;
   return count;
+}
+
+/**
+ * What went wrong in a run, short enough to stand at the end of a whole test's output, where it is
+ * found: from the errors on where `deno test` tells them, else the end of what was printed.
+ */
+export function excerptOf(output: string): string {
+  const plain = withoutColours(output).trim();
+  const errors = plain.search(/^ ?ERRORS ?$/m);
+  if (errors < 0) return plain.slice(-(EXCERPT_HEAD + EXCERPT_TAIL));
+  const told = plain.slice(errors);
+  if (told.length <= EXCERPT_HEAD + EXCERPT_TAIL) return told;
+  return `${told.slice(0, EXCERPT_HEAD)}\n[...]\n${told.slice(-EXCERPT_TAIL)}`;
+}
+
+function withoutColours(output: string): string {
+  // deno-lint-ignore no-control-regex
+  return output.replaceAll(/\x1b\[[0-9;]*m/g, "");
 }
