@@ -24,11 +24,9 @@ import { checkAffinity, numaTopology, openGuestRam } from "./memory_setup.ts";
 import { collectGarbage } from "./garbage.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 import { arenaBytes } from "./slots.ts";
+import { VcpuThreads } from "./vcpu_threads.ts";
 import type { VcpuSpec } from "./vcpu_worker.ts";
 import { VirtioService } from "./virtio_service.ts";
-
-/** Workers are files beside this one: `.ts` in the sources, `.js` in the appliance's bundle. */
-const EXTENSION = import.meta.url.endsWith(".js") ? ".js" : ".ts";
 
 /** When a guest is busy with itself after its start, in milliseconds. */
 const SETTLED_MS = 10_000;
@@ -48,12 +46,6 @@ function load(memory: GuestMemory, options: Parameters<typeof loadLinux>[1]) {
   } catch (cause) {
     throw new ConfigError((cause as Error).message, { cause });
   }
-}
-
-/** A vCPU's thread, which waits for what it is to do. */
-function thread(id: number): Worker {
-  const module = new URL(`./vcpu_worker${EXTENSION}`, import.meta.url);
-  return new Worker(module, { type: "module", name: `vcpu${id}` });
 }
 
 export interface GuestEnd {
@@ -86,6 +78,7 @@ export class Guest {
   readonly #loop: EventLoop;
   readonly #host: GuestHost;
   readonly #service: VirtioService;
+  readonly #threads: VcpuThreads;
   readonly #wakeIoFd: number;
   #end_: GuestEnd | undefined;
   #pausedFor: string | null = null;
@@ -102,8 +95,8 @@ export class Guest {
     checkAffinity(config);
     const kvm = Kvm.open();
     const devices = openDevices(config);
-    // Threads take longest to start, so they do while the rest is set up.
-    const workers = Array.from({ length: config.cpus }, (_, id) => thread(id));
+    // A thread takes longest to start, so it does while the rest is set up.
+    this.#threads = new VcpuThreads();
     this.#wakeIoFd = eventfd();
     const { pc, vcpuSpecs } = this.#setUp(kvm, devices);
     this.#pc = pc;
@@ -126,7 +119,7 @@ export class Guest {
       drain(this.#wakeIoFd);
       this.look();
     });
-    workers.forEach((worker, id) => worker.postMessage(vcpuSpecs[id]));
+    this.#threads.start(vcpuSpecs);
     loop.after(START_TIMEOUT_MS, () => {
       if (pc.life.threads + pc.life.stopped < config.cpus) {
         this.#end("host", "The vCPUs' threads did not start");
@@ -213,6 +206,7 @@ export class Guest {
     this.hotplug.serve();
     this.#serial();
     const { life } = this.#pc;
+    this.#threads.look(life);
     if (life.hasEnded && life.stopped === this.config.cpus) this.#over();
   }
 

@@ -57,6 +57,8 @@ function runVcpu(spec: VcpuSpec): void {
   // A kick must be pending, not lost, when it comes between two entries into the guest.
   blockKick();
   pc.life.setThread(spec.id, threadId());
+  // The other vCPUs' threads wait for the first one.
+  if (spec.id === 0) signal(spec.pc.wakeIoFd);
   // Until the guest may run.
   pc.life.park();
   while (!pc.life.hasEnded) {
