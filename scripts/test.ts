@@ -9,7 +9,7 @@ import { CHECKOUT, progress } from "./setup/checkout.ts";
 import { guestSystem } from "./setup/guests.ts";
 import { hostPackages } from "./setup/host_packages.ts";
 import { vmmBundle } from "./vmm_bundle.ts";
-import { labCount, testFilesIn } from "./test_run/lab_files.ts";
+import { labTests, testFilesIn } from "./test_run/lab_files.ts";
 import { denoTests, oneTest, TestRun } from "./test_run/stages.ts";
 
 const USAGE = `Usage: ./scripts/test [static|unit|fuzz|lab-command|lab|e2e [FILE-OR-OPTION...]]
@@ -62,13 +62,15 @@ async function fuzzTargets(args: readonly string[]): Promise<void> {
   );
 }
 
-async function labTests(args: readonly string[]): Promise<void> {
+async function realGuests(args: readonly string[]): Promise<void> {
   const runs = namesFiles(args) ? [args] : LAB.flatMap(testFilesIn).map((file) => [file, ...args]);
   await run.stage("lab set-up", async () => {
     await labSetup();
     return { passed: 0, failed: 0, output: "" };
   });
-  for (const args of runs) await run.stage(`lab: ${args.join(" ")}`, () => labCount(args));
+  for (const args of runs) {
+    await run.stageOrAgain(`lab: ${args.join(" ")}`, () => labTests(args));
+  }
 }
 
 async function labCommandTests(args: readonly string[]): Promise<void> {
@@ -81,12 +83,8 @@ async function labCommandTests(args: readonly string[]): Promise<void> {
 async function browserTests(args: readonly string[]): Promise<void> {
   const runs = namesFiles(args) ? [args] : testFilesIn("tests/e2e").map((file) => [file, ...args]);
   for (const args of runs) {
-    await run.stage(`browser: ${args.join(" ")}`, async () => {
+    await run.stageOrAgain(`browser: ${args.join(" ")}`, async () => {
       await hostPackages(["chromium"]);
-      const count = await denoTests(args);
-      if (count.failed === 0) return count;
-      // One failure that comes and goes has no explanation yet: see tests/README.md.
-      progress(`${args.join(" ")} is run once more`);
       return await denoTests(args);
     });
   }
@@ -121,7 +119,7 @@ async function everything(): Promise<void> {
   await fuzzTargets([]);
   await setup;
   await labCommandTests([]);
-  await labTests([]);
+  await realGuests([]);
   await browserTests([]);
 }
 
@@ -132,7 +130,7 @@ if (import.meta.main) {
     static: staticChecks,
     unit: () => unitTests(args),
     fuzz: () => fuzzTargets(args),
-    lab: () => labTests(args),
+    lab: () => realGuests(args),
     "lab-command": () => labCommandTests(args),
     e2e: () => browserTests(args),
   };

@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { CHECKOUT } from "../setup/checkout.ts";
+import { CHECKOUT, progress } from "../setup/checkout.ts";
 import { type Count, countOf, excerptOf, type Outcome } from "./summary.ts";
 
 /** Counts all stages of a run, and keeps what went wrong for the end. */
 export class TestRun {
   readonly total: Count = { passed: 0, failed: 0 };
   readonly #failures: string[] = [];
+  readonly #again: string[] = [];
 
   /** Runs one stage; whatever it throws counts as one failure. */
   async stage(name: string, body: () => Promise<Outcome>): Promise<void> {
@@ -34,10 +35,24 @@ export class TestRun {
     }
   }
 
+  /**
+   * A stage that is run once more where it fails, and says so: for tests over an emulator or a
+   * browser, whose own faults come and go (tests/README.md). What fails twice has failed.
+   */
+  async stageOrAgain(name: string, body: () => Promise<Outcome>): Promise<void> {
+    await this.stage(name, async () => {
+      const first = await body();
+      if (first.failed === 0) return first;
+      progress(`${name} is run once more`);
+      this.#again.push(`== ${name}: was run once more, for\n${excerptOf(first.output)}`);
+      return await body();
+    });
+  }
+
   /** What went wrong, stage by stage, and the count: the last that a run prints. */
   report(): string {
     const { passed, failed } = this.total;
-    return [...this.#failures, `${passed} passed, ${failed} failed`].join("\n\n");
+    return [...this.#again, ...this.#failures, `${passed} passed, ${failed} failed`].join("\n\n");
   }
 }
 
