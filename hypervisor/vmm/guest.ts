@@ -127,7 +127,11 @@ export class Guest {
     });
     this.startedAt = Date.now();
     pc.life.release();
-    loop.after(SETTLED_MS, collectGarbage);
+    loop.after(SETTLED_MS, () => {
+      pc.life.tidy();
+      pc.life.kickAll();
+      collectGarbage();
+    });
   }
 
   #setUp(kvm: Kvm, devices: DeviceSpec[]): { pc: Pc; vcpuSpecs: VcpuSpec[] } {

@@ -23,6 +23,8 @@ const Lifecycle = struct("lifecycle", {
   stopped: ["i32", 1],
   /** 1 while vCPUs may not run the guest: before the start, and in a pause. */
   held: ["i32", 1],
+  /** 1 once the vCPUs' threads are to give back what their start left behind. */
+  tidied: ["i32", 1],
   /** How many vCPUs wait until they are released. */
   parked: ["i32", 1],
   /** What there is to say about the end: its length in bytes, and UTF-8. */
@@ -101,6 +103,15 @@ export class GuestLife {
 
   get isHeld(): boolean {
     return Atomics.load(this.#s.held, 0) === 1;
+  }
+
+  /** Asks vCPUs' threads to give back memory when they are out of the guest next; see {@linkcode kickAll}. */
+  tidy(): void {
+    Atomics.store(this.#s.tidied, 0, 1);
+  }
+
+  get isTidy(): boolean {
+    return Atomics.load(this.#s.tidied, 0) === 1;
   }
 
   /** How many vCPUs wait for {@linkcode release}, none of them in the middle of an access. */

@@ -12,6 +12,7 @@ import { pinThread } from "../sys/affinity.ts";
 import { EAGAIN, EFAULT, EINTR, errno, SysError } from "../sys/errno.ts";
 import { signal } from "../sys/eventfd.ts";
 import { blockKick, drainKick, nameThread, threadId } from "../sys/threads.ts";
+import { collectGarbage } from "./garbage.ts";
 import { GuestLife } from "./lifecycle.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 
@@ -61,9 +62,13 @@ function runVcpu(spec: VcpuSpec): void {
   if (spec.id === 0) signal(spec.pc.wakeIoFd);
   // Until the guest may run.
   pc.life.park();
+  let tidied = false;
   while (!pc.life.hasEnded) {
     if (pc.life.isHeld) pause(pc, vcpu);
-    else enter(pc, vcpu, spec.id);
+    else if (pc.life.isTidy && !tidied) {
+      tidied = true;
+      collectGarbage();
+    } else enter(pc, vcpu, spec.id);
   }
 }
 
