@@ -24,13 +24,19 @@ export interface LabOutput {
 /** Boots the emulated PC, runs the command in it and returns the command's exit code. */
 export async function runInLab(options: LabOptions, output: LabOutput): Promise<number> {
   await using pc = await startLab(options);
-  using _ = endOnSignal(pc);
+  using signalled = endOnSignal(pc);
   output.stop?.addEventListener("abort", () => void pc[Symbol.asyncDispose]());
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(Deno.env.toObject())) {
     if (PASSED_ON.test(name)) env[name] = value;
   }
-  return await pc.run({ command: options.command, cwd: CHECKOUT, env, ...output });
+  try {
+    return await pc.run({ command: options.command, cwd: CHECKOUT, env, ...output });
+  } catch (error) {
+    // The PC did not end by itself then, and this process is about to.
+    await signalled.exit;
+    throw error;
+  }
 }
 
 /** Starts the PC, trying again if it does not come to life: nothing under test has run by then. */
@@ -56,16 +62,24 @@ async function startLab(options: LabOptions): Promise<LabPc> {
   }
 }
 
-/** Has a signal end the PC and then this process, as the shell expects of one that was signalled. */
-function endOnSignal(pc: LabPc): Disposable {
+/**
+ * Has a signal end the PC and then this process, as the shell expects of one that was signalled:
+ * `exit` is there from the signal on, and never fulfilled.
+ */
+function endOnSignal(pc: LabPc): Disposable & { exit?: Promise<never> } {
+  const signalled: Disposable & { exit?: Promise<never> } = {
+    [Symbol.dispose]: () => listeners.forEach((remove) => remove()),
+  };
   const listeners = Object.entries({ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }).map(
     ([signal, code]) => {
-      const listener = () => void pc[Symbol.asyncDispose]().then(() => Deno.exit(code));
+      const listener = () => {
+        signalled.exit ??= pc[Symbol.asyncDispose]().then(() => Deno.exit(code));
+      };
       Deno.addSignalListener(signal as Deno.Signal, listener);
       return () => Deno.removeSignalListener(signal as Deno.Signal, listener);
     },
   );
-  return { [Symbol.dispose]: () => listeners.forEach((remove) => remove()) };
+  return signalled;
 }
 
 async function main(): Promise<number> {

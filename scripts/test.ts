@@ -74,7 +74,7 @@ async function realGuests(args: readonly string[]): Promise<void> {
 }
 
 async function labCommandTests(args: readonly string[]): Promise<void> {
-  await run.stage("lab command", async () => {
+  await run.stageOrAgain("lab command", async () => {
     await labFiles();
     return await denoTests(or(args, ["tests/lab_command"]));
   });

@@ -84,7 +84,6 @@ async function bundle(entries: Record<string, string>): Promise<[string, Uint8Ar
       jsxImportSource: "preact",
       minifyWhitespace: true,
       legalComments: "none",
-      keepNames: true,
       logLevel: "error",
       plugins: [denoPlugin()],
     });
