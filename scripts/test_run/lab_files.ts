@@ -8,7 +8,7 @@ import { runInLab } from "../lab.ts";
 import { PcEnded } from "../lab_pc/machine.ts";
 import { parseLabOptions } from "../lab_pc/options.ts";
 import { CHECKOUT } from "../setup/checkout.ts";
-import { Transcript } from "./stages.ts";
+import { type Show, Transcript } from "./stages.ts";
 import { countOf, type Outcome } from "./summary.ts";
 
 /** Room for a guest of 8 GiB; what no guest touches costs this machine nothing. */
@@ -25,7 +25,7 @@ export function testFilesIn(folder: string): string[] {
 }
 
 /** Runs `deno test` with these arguments in one PC, and counts its tests. */
-export async function labTests(args: readonly string[]): Promise<Outcome> {
+export async function labTests(args: readonly string[], show: Show): Promise<Outcome> {
   const options = parseLabOptions([
     ...["--memory", String(LAB_MEMORY_MIB)],
     ...["--", "deno", "test", "-A", "--no-check", ...args],
@@ -35,14 +35,14 @@ export async function labTests(args: readonly string[]): Promise<Outcome> {
   const timer = setTimeout(() => stop.abort(), FILE_MINUTES * 60_000);
   try {
     const code = await runInLab(options, {
-      onOutput: transcript.tee(Deno.stdout),
-      onErrors: transcript.tee(Deno.stderr),
+      onOutput: transcript.tee(show.output),
+      onErrors: transcript.tee(show.errors),
       stop: stop.signal,
     });
     return { ...countOf(transcript.text, code), output: transcript.text };
   } catch (error) {
     if (!(error instanceof PcEnded)) throw error;
-    console.error(error.message);
+    show.errors(new TextEncoder().encode(`${error.message}\n`));
     return { passed: 0, failed: 1, output: `${transcript.text}\n${error.message}` };
   } finally {
     clearTimeout(timer);

@@ -6,6 +6,23 @@
 import { CHECKOUT, progress } from "../setup/checkout.ts";
 import { type Count, countOf, excerptOf, type Outcome } from "./summary.ts";
 
+/** Where a stage's output goes. */
+export interface Show {
+  output(bytes: Uint8Array): void;
+  errors(bytes: Uint8Array): void;
+}
+
+/** One stage: what it is called, and what it does. */
+export interface Stage {
+  name: string;
+  body(show: Show): Promise<Outcome>;
+}
+
+const AT_ONCE: Show = {
+  output: (bytes) => writeFully(Deno.stdout, bytes),
+  errors: (bytes) => writeFully(Deno.stderr, bytes),
+};
+
 /** Counts all stages of a run, and keeps what went wrong for the end. */
 export class TestRun {
   readonly total: Count = { passed: 0, failed: 0 };
@@ -13,40 +30,68 @@ export class TestRun {
   readonly #again: string[] = [];
 
   /** Runs one stage; whatever it throws counts as one failure. */
-  async stage(name: string, body: () => Promise<Outcome>): Promise<void> {
+  async stage(name: string, body: Stage["body"]): Promise<void> {
     console.log(`\n== ${name}`);
-    const began = performance.now();
-    let outcome: Outcome;
-    try {
-      outcome = await body();
-    } catch (error) {
-      console.error((error as Error).message);
-      outcome = { passed: 0, failed: 1, output: (error as Error).message };
-    }
-    this.total.passed += outcome.passed;
-    this.total.failed += outcome.failed;
-    const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    const verdict = outcome.failed === 0 ? "ok" : "FAILED";
-    console.log(
-      `== ${name}: ${verdict}, ${outcome.passed} passed and ${outcome.failed} failed in ${seconds} s`,
-    );
-    if (outcome.failed > 0) {
-      this.#failures.push(`== ${name}: FAILED\n${excerptOf(outcome.output)}`);
-    }
+    await this.#count({ name, body }, AT_ONCE);
   }
 
   /**
    * A stage that is run once more where it fails, and says so: for tests over an emulator or a
    * browser, whose own faults come and go (tests/README.md). What fails twice has failed.
    */
-  async stageOrAgain(name: string, body: () => Promise<Outcome>): Promise<void> {
-    await this.stage(name, async () => {
-      const first = await body();
+  async stageOrAgain(name: string, body: Stage["body"]): Promise<void> {
+    await this.stage(name, this.#orAgain({ name, body }));
+  }
+
+  /** Such stages, several at a time, each shown when it is over. */
+  async together(stages: readonly Stage[], lanes: number): Promise<void> {
+    const left = [...stages];
+    const lane = async () => {
+      for (let stage = left.shift(); stage; stage = left.shift()) {
+        const pieces: [keyof Show, Uint8Array][] = [];
+        await this.#count({ name: stage.name, body: this.#orAgain(stage) }, {
+          output: (bytes) => void pieces.push(["output", bytes.slice()]),
+          errors: (bytes) => void pieces.push(["errors", bytes.slice()]),
+        }, () => {
+          console.log(`\n== ${stage.name}`);
+          for (const [stream, bytes] of pieces) AT_ONCE[stream](bytes);
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: lanes }, lane));
+  }
+
+  #orAgain({ name, body }: Stage): Stage["body"] {
+    return async (show) => {
+      const first = await body(show);
       if (first.failed === 0) return first;
       progress(`${name} is run once more`);
       this.#again.push(`== ${name}: was run once more, for\n${excerptOf(first.output)}`);
-      return await body();
-    });
+      return await body(show);
+    };
+  }
+
+  async #count({ name, body }: Stage, show: Show, over = () => {}): Promise<void> {
+    const began = performance.now();
+    let outcome: Outcome;
+    try {
+      outcome = await body(show);
+    } catch (error) {
+      const { message } = error as Error;
+      show.errors(new TextEncoder().encode(`${message}\n`));
+      outcome = { passed: 0, failed: 1, output: message };
+    }
+    this.total.passed += outcome.passed;
+    this.total.failed += outcome.failed;
+    const seconds = ((performance.now() - began) / 1000).toFixed(1);
+    const verdict = outcome.failed === 0 ? "ok" : "FAILED";
+    over();
+    console.log(
+      `== ${name}: ${verdict}, ${outcome.passed} passed and ${outcome.failed} failed in ${seconds} s`,
+    );
+    if (outcome.failed > 0) {
+      this.#failures.push(`== ${name}: FAILED\n${excerptOf(outcome.output)}`);
+    }
   }
 
   /** What went wrong, stage by stage, and the count: the last that a run prints. */
@@ -73,13 +118,17 @@ export class Transcript {
   text = "";
 
   /** A stream's writer: passes bytes on, and keeps them. */
-  tee(to: { writeSync(bytes: Uint8Array): number }): (bytes: Uint8Array) => void {
+  tee(to: (bytes: Uint8Array) => void): (bytes: Uint8Array) => void {
     const decoder = new TextDecoder();
     return (bytes) => {
       this.text += decoder.decode(bytes, { stream: true });
-      for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
+      to(bytes);
     };
   }
+}
+
+function writeFully(to: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
 }
 
 async function shown(command: readonly string[]): Promise<{ code: number; output: string }> {
@@ -92,10 +141,10 @@ async function shown(command: readonly string[]): Promise<{ code: number; output
     stderr: "piped",
   }).spawn();
   const transcript = new Transcript();
-  const pass = async (from: ReadableStream<Uint8Array>, to: typeof Deno.stdout) => {
+  const pass = async (from: ReadableStream<Uint8Array>, to: Show[keyof Show]) => {
     const write = transcript.tee(to);
     for await (const chunk of from) write(chunk);
   };
-  await Promise.all([pass(child.stdout, Deno.stdout), pass(child.stderr, Deno.stderr)]);
+  await Promise.all([pass(child.stdout, AT_ONCE.output), pass(child.stderr, AT_ONCE.errors)]);
   return { code: (await child.status).code, output: transcript.text };
 }

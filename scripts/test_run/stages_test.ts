@@ -32,3 +32,21 @@ Deno.test("a stage that throws is one failure, and the next one runs", async () 
   assertEquals(run.total, { passed: 2, failed: 1 });
   assertStringIncludes(run.report(), "== set-up: FAILED\nno network");
 });
+
+Deno.test("stages of several lanes are all run, at most so many at a time, failures once more", async () => {
+  const run = new TestRun();
+  let now = 0, most = 0, times = 0;
+  const stage = (failures: number) => ({
+    name: "lab",
+    body: async () => {
+      times++;
+      most = Math.max(most, ++now);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      now--;
+      return failures-- > 0 ? BAD : GOOD;
+    },
+  });
+  await run.together([stage(0), stage(1), stage(2), stage(0), stage(0)], 2);
+  assertEquals([times, most], [7, 2]);
+  assertEquals(run.total, { passed: 9, failed: 1 });
+});
