@@ -4,8 +4,7 @@
  *
  * @module
  */
-import { ACPI_PORT, RESET_VALUE } from "../machine/acpi/tables.ts";
-import { S5_SLEEP_TYPE } from "../machine/acpi/dsdt.ts";
+import { ACPI_PORT, RESET_VALUE, S5_SLEEP_TYPE } from "../machine/acpi/registers.ts";
 import type { BusDevice } from "../machine/bus.ts";
 
 /** Sleep control register: SLP_TYPx in bits 4:2, SLP_EN in bit 5. */

@@ -12,7 +12,7 @@ import { BAR } from "../devices/virtio/pci_capabilities.ts";
 import { VirtioPci } from "../devices/virtio/pci_transport.ts";
 import { Vm } from "../kvm/vm.ts";
 import { GENERATION_GSI, newGeneration } from "../machine/acpi/generation.ts";
-import { ACPI_PORT, POWER_BUTTON_GSI } from "../machine/acpi/tables.ts";
+import { ACPI_PORT, POWER_BUTTON_GSI } from "../machine/acpi/registers.ts";
 import { GSI, MMIO32, mmio64, PORT } from "../machine/address_map.ts";
 import { Arena } from "../machine/arena.ts";
 import { Bus } from "../machine/bus.ts";

@@ -7,8 +7,7 @@
  *
  * @module
  */
-import { ACPI_PORT } from "../../hypervisor/machine/acpi/tables.ts";
-import { S5_SLEEP_TYPE } from "../../hypervisor/machine/acpi/dsdt.ts";
+import { ACPI_PORT, S5_SLEEP_TYPE } from "../../hypervisor/machine/acpi/registers.ts";
 import { ECAM, PORT } from "../../hypervisor/machine/address_map.ts";
 import { BOOT } from "../../hypervisor/machine/boot/plan.ts";
 import { bzImage } from "../../hypervisor/machine/testing/bzimage.ts";

@@ -30,6 +30,7 @@ import {
   when,
 } from "./aml.ts";
 import { GENERATION_DEVICE, GENERATION_GSI, generationDevice } from "./generation.ts";
+import { S5_SLEEP_TYPE } from "./registers.ts";
 import {
   busNumbers,
   interrupt,
@@ -40,9 +41,6 @@ import {
   ports,
   resources,
 } from "./resources.ts";
-
-/** The sleep type that means "off" in `_S5_` and in the sleep control register. */
-export const S5_SLEEP_TYPE = 5;
 
 /** Notify value: the power button was pressed, the generation changed (ACPI 6.5, section 5.6.6). */
 const STATUS_CHANGE = 0x80;
@@ -63,24 +61,26 @@ const OSC = {
 } as const;
 
 // The guest drives the hot-plug ports itself, by their slot registers, and not through ACPI.
-const osc = method(
-  "_OSC",
-  { args: 4, serialized: true },
-  dwordField(arg(3), 0, "CDW1"),
-  when(
-    equal(arg(0), uuid(PCI_OSC)),
-    dwordField(arg(3), 8, "CDW3"),
+function osc(): Aml {
+  return method(
+    "_OSC",
+    { args: 4, serialized: true },
+    dwordField(arg(3), 0, "CDW1"),
     when(
-      not(equal(and(named("CDW3"), integer(~OSC.CONTROL >>> 0)), integer(0))),
-      set(named("CDW1"), integer(OSC.MASKED)),
+      equal(arg(0), uuid(PCI_OSC)),
+      dwordField(arg(3), 8, "CDW3"),
+      when(
+        not(equal(and(named("CDW3"), integer(~OSC.CONTROL >>> 0)), integer(0))),
+        set(named("CDW1"), integer(OSC.MASKED)),
+      ),
+      keep(named("CDW3"), integer(OSC.CONTROL)),
+      when(not(equal(arg(1), integer(1))), set(named("CDW1"), integer(OSC.UNKNOWN_REVISION))),
+      giveBack(arg(3)),
     ),
-    keep(named("CDW3"), integer(OSC.CONTROL)),
-    when(not(equal(arg(1), integer(1))), set(named("CDW1"), integer(OSC.UNKNOWN_REVISION))),
+    set(named("CDW1"), integer(OSC.UNKNOWN_UUID)),
     giveBack(arg(3)),
-  ),
-  set(named("CDW1"), integer(OSC.UNKNOWN_UUID)),
-  giveBack(arg(3)),
-);
+  );
+}
 
 function pciRoot(physicalBits: number, hotplugPorts: number): Aml {
   const window = mmio64(physicalBits);
@@ -114,7 +114,7 @@ function pciRoot(physicalBits: number, hotplugPorts: number): Aml {
       ),
       giveBack(buffer(bytes(0))),
     ),
-    ...(hotplugPorts > 0 ? [osc] : []),
+    ...(hotplugPorts > 0 ? [osc()] : []),
   );
 }
 
@@ -129,38 +129,46 @@ function motherboard(hotplugPorts: number): Aml {
   );
 }
 
-const serial = device(
-  "COM1",
-  name("_HID", eisaId("PNP0501")),
-  name("_UID", integer(0)),
-  name("_CRS", resources(ports(PORT.COM1, 8), interrupt(GSI.COM1))),
-);
+function serial(): Aml {
+  return device(
+    "COM1",
+    name("_HID", eisaId("PNP0501")),
+    name("_UID", integer(0)),
+    name("_CRS", resources(ports(PORT.COM1, 8), interrupt(GSI.COM1))),
+  );
+}
 
-const rtc = device(
-  "RTC_",
-  name("_HID", eisaId("PNP0B00")),
-  name("_CRS", resources(ports(PORT.RTC, 2), interrupt(GSI.RTC))),
-);
+function rtc(): Aml {
+  return device(
+    "RTC_",
+    name("_HID", eisaId("PNP0B00")),
+    name("_CRS", resources(ports(PORT.RTC, 2), interrupt(GSI.RTC))),
+  );
+}
 
-const powerButton = device(
-  "PWRB",
-  name("_HID", eisaId("PNP0C0C")),
-  name("_UID", integer(0)),
-);
+function powerButton(): Aml {
+  return device(
+    "PWRB",
+    name("_HID", eisaId("PNP0C0C")),
+    name("_UID", integer(0)),
+  );
+}
 
 // A Generic Event Device (5.6.9): on a PC without the legacy ACPI registers, events are interrupts.
-const events = device(
-  "GED_",
-  name("_HID", string("ACPI0013")),
-  name("_UID", integer(0)),
-  name("_CRS", resources(interrupt(GSI.ACPI), interrupt(GENERATION_GSI))),
-  method(
-    "_EVT",
-    { args: 1, serialized: true },
-    when(equal(arg(0), integer(GSI.ACPI)), notify("\\_SB_.PWRB", STATUS_CHANGE)),
-    when(equal(arg(0), integer(GENERATION_GSI)), notify(GENERATION_DEVICE, STATUS_CHANGE)),
-  ),
-);
+function events(): Aml {
+  return device(
+    "GED_",
+    name("_HID", string("ACPI0013")),
+    name("_UID", integer(0)),
+    name("_CRS", resources(interrupt(GSI.ACPI), interrupt(GENERATION_GSI))),
+    method(
+      "_EVT",
+      { args: 1, serialized: true },
+      when(equal(arg(0), integer(GSI.ACPI)), notify("\\_SB_.PWRB", STATUS_CHANGE)),
+      when(equal(arg(0), integer(GENERATION_GSI)), notify(GENERATION_DEVICE, STATUS_CHANGE)),
+    ),
+  );
+}
 
 function processor(id: number): Aml {
   return device(
@@ -178,13 +186,13 @@ export function dsdt(
     scope(
       "\\_SB_",
       ...processors,
-      powerButton,
+      powerButton(),
       generationDevice(),
-      events,
+      events(),
       pciRoot(options.physicalBits, options.hotplugPorts),
       motherboard(options.hotplugPorts),
-      serial,
-      rtc,
+      serial(),
+      rtc(),
     ),
     name("\\_S5_", packageOf(integer(S5_SLEEP_TYPE), integer(0), integer(0), integer(0))),
   );

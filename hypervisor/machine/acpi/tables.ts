@@ -10,6 +10,7 @@ import { slit, srat } from "./affinity.ts";
 import { apicId, flatTopology, type Topology } from "../cpu/topology.ts";
 import { type Aml, bytes, le } from "./aml.ts";
 import { dsdt } from "./dsdt.ts";
+import { ACPI_PORT, RESET_VALUE } from "./registers.ts";
 
 /** Where the RSDP lies: in the range that Linux searches, and in no RAM that it uses. */
 export const RSDP_ADDRESS = FIRMWARE.start;
@@ -67,11 +68,6 @@ function fadt(dsdtAddress: number): Uint8Array {
   put(268, ascii("DENOVISO", 8));
   return table("FACP", 6, body);
 }
-
-/** Registers at PORT.ACPI. */
-export const ACPI_PORT = { SLEEP_CONTROL: 0, SLEEP_STATUS: 1, RESET: 2, LENGTH: 4 } as const;
-/** What is to be written to the reset register. */
-export const RESET_VALUE = 1;
 
 /** The interrupt controllers (5.2.12). */
 function madt(topology: Topology, cpus: number): Uint8Array {
@@ -150,6 +146,3 @@ function rsdp(xsdt: number): Uint8Array {
   out[32] = checksum(out);
   return out;
 }
-
-/** The interrupt that the Generic Event Device turns into a press of the power button. */
-export const POWER_BUTTON_GSI = GSI.ACPI;

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { ACPI_PORT, RESET_VALUE } from "../acpi/tables.ts";
+import { ACPI_PORT, RESET_VALUE } from "../acpi/registers.ts";
 import { PORT } from "../address_map.ts";
 
 /** F000:FFF0, where a BIOS begins that is jumped to in real mode. */

@@ -4,8 +4,7 @@
  *
  * @module
  */
-import { ACPI_PORT, RESET_VALUE } from "../../machine/acpi/tables.ts";
-import { S5_SLEEP_TYPE } from "../../machine/acpi/dsdt.ts";
+import { ACPI_PORT, RESET_VALUE, S5_SLEEP_TYPE } from "../../machine/acpi/registers.ts";
 import { PORT } from "../../machine/address_map.ts";
 import { BOOT } from "../../machine/boot/plan.ts";
 import { bzImage } from "../../machine/testing/bzimage.ts";
