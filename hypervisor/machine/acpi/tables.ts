@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { ECAM, FIRMWARE, GSI, IOAPIC, LAPIC, PORT, VM_GENERATION } from "../address_map.ts";
+import { ECAM, FIRMWARE, IOAPIC, LAPIC, PORT, VM_GENERATION } from "../address_map.ts";
 import type { NumaTopology } from "../numa.ts";
 import { slit, srat } from "./affinity.ts";
 import { apicId, flatTopology, type Topology } from "../cpu/topology.ts";
