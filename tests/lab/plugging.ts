@@ -76,9 +76,9 @@ export async function plugsDisks(guest: RunningGuest, socket: string): Promise<v
 export async function plugsCards(guest: RunningGuest, socket: string, tap: string): Promise<void> {
   const mac = "52:54:00:aa:bb:77";
   const name = await plug(socket, { net: { tap, mac } });
-  const find = `grep -l ${mac} /sys/class/net/*/address`;
+  // Its udev renames it, maybe just while it is looked for.
+  const find = `grep -ls ${mac} /sys/class/net/*/address | grep .`;
   await guest.run(until(find));
-  // Whatever its udev renames it to.
   await guest.run("udevadm settle --timeout=60");
   const nic = (await guest.run(find)).split("/")[4];
   await guest.run(`ip addr add 10.98.0.2/24 dev ${nic} && ip link set ${nic} up`);
