@@ -43,6 +43,7 @@ async function measure(options: BenchOptions): Promise<number> {
     tools: await measuringTools(),
     scratch: native ? scratch ?? "/var/tmp" : "/dev/vdb",
     result: native ? NATIVE_RESULT : RESULT,
+    lab: !native,
     machine: await machine(native),
     commit: (await run(["git", "-C", CHECKOUT, "describe", "--always", "--dirty"])).stdout.trim(),
   };

@@ -35,6 +35,7 @@ const SETTINGS: Record<string, string> = {
   // The console listens on 80 and 443 as a user without privileges.
   "/proc/sys/net/ipv4/ip_unprivileged_port_start": "80",
   // Guests that ask for huge pages or for merging get it; others notice nothing.
+  "/sys/kernel/mm/transparent_hugepage/enabled": "madvise",
   "/sys/kernel/mm/transparent_hugepage/shmem_enabled": "advise",
   "/sys/kernel/mm/ksm/run": "1",
 };

@@ -27,8 +27,11 @@ export interface RamOptions {
   length: number;
   /** Bytes that can be added, 0 for none. */
   hotplugLength?: number;
-  /** "transparent": of 2 MiB where the host finds them. "2M", "1G": of the host's pool. */
-  hugePages?: "transparent" | "2M" | "1G";
+  /**
+   * "transparent": of 2 MiB where the host finds them. "2M", "1G": of the host's pool. "none": of 4 KiB.
+   * Transparent ones without, and it is no matter whether the host has any; none if mergeable.
+   */
+  hugePages?: "transparent" | "2M" | "1G" | "none";
   /** The host may keep one copy of pages with the same content, of all guests that allow it. */
   mergeable?: boolean;
   /** The host's NUMA nodes for ranges of RAM; that of RAM's end is also that of what is added. */
@@ -77,16 +80,18 @@ function roundUp(value: number, to: number): number {
  * only in part is told to `log`.
  */
 export function openRam(options: RamOptions, log: (line: string) => void): MemorySpec {
-  const { length, hotplugLength = 0, hugePages, mergeable = false } = options;
+  const { length, hotplugLength = 0, mergeable = false } = options;
+  const { hugePages = mergeable ? "none" : "transparent" } = options;
   const hotplug = hotplugLength > 0 ? hotplugSpec(length, hotplugLength) : undefined;
-  const spec = mergeable
-    ? openMergeable(length, log)
-    : openFile(length, { hotplug, pool: hugePages === "transparent" ? undefined : hugePages });
+  const spec = mergeable ? openMergeable(length, log) : openFile(length, {
+    hotplug,
+    pool: hugePages === "2M" || hugePages === "1G" ? hugePages : undefined,
+  });
   const all = hotplug === undefined ? length : hotplug.offset + hotplug.length;
   for (const address of new Set([spec.address, spec.viewAddress ?? spec.address])) {
     if (hugePages === "transparent") adviseHugePages(address, all);
   }
-  if (hugePages === "transparent") tellIfRefused(spec, log);
+  if (options.hugePages === "transparent") tellIfRefused(spec, log);
   bind(spec, all, options.bindings ?? []);
   if (hotplug !== undefined) {
     // After the binding, which is remembered for what comes later.

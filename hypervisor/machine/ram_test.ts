@@ -4,7 +4,7 @@ import { Mapping } from "../sys/mapping.ts";
 import { readPseudoFile } from "../sys/pseudo_files.ts";
 import { Arena } from "./arena.ts";
 import { blockBytesFor, HOTPLUG_ALIGN, HotplugRegion, MAX_BLOCKS } from "./hotplug.ts";
-import { guestMemory, hotplugSpec, openRam } from "./ram.ts";
+import { guestMemory, hotplugSpec, openRam, type RamOptions } from "./ram.ts";
 import { ramRegions } from "./memory.ts";
 
 const MiB = 2 ** 20;
@@ -101,6 +101,20 @@ Deno.test("transparent huge pages are advised, and it is told where the host has
   assertEquals(log.length, off ? 1 : 0);
   if (off) assert(log[0].includes(`${file} says never`) || log[0].includes("says deny"));
   free(spec);
+});
+
+Deno.test("they are advised of RAM of which nothing is said, too, but of no mergeable RAM", () => {
+  const log: string[] = [];
+  const advised = (options: Partial<RamOptions>) => {
+    const spec = openRam({ length: 4 * MiB, ...options }, (line) => log.push(line));
+    const flags = flagsOf(spec.address);
+    free(spec);
+    return flags.includes("hg");
+  };
+  assert(advised({}));
+  assertEquals(log, []);
+  assert(!advised({ hugePages: "none" }));
+  assert(!advised({ mergeable: true }));
 });
 
 Deno.test("memory that may be merged is private, and is given back all the same", () => {

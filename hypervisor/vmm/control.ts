@@ -191,9 +191,11 @@ export interface NetConfig {
 export interface MemoryConfig {
   /**
    * "transparent": pages of 2 MiB where the host finds some and its settings allow it. "2M", "1G": all of
-   * it from the host's pool of such pages, of which memoryMiB must be a multiple. Default: of 4 KiB.
+   * it from the host's pool of such pages, of which memoryMiB must be a multiple. "none": of 4 KiB.
+   * Default: "transparent", but "none" where it is mergeable; only who asks for it is told where the
+   * host's settings do not allow it.
    */
-  hugePages?: "transparent" | "2M" | "1G";
+  hugePages?: "transparent" | "2M" | "1G" | "none";
   /**
    * The host may keep one copy of pages with the same content (KSM). No file backs such memory, so it
    * can be neither added to nor handed to another process. Default: false.

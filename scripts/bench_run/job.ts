@@ -24,6 +24,8 @@ export interface BenchJob {
   /** A block device that may be overwritten, or a folder in which there is room. */
   scratch: string;
   result: string;
+  /** Whether this is the lab, where all may be set as it is needed. */
+  lab: boolean;
   /** What it runs on, for the result. */
   machine: string;
   commit: string;

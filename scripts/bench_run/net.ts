@@ -34,13 +34,27 @@ const bandwidth = (name: string, ...more: string[]): Load => ({
     (await iperf(address, job, ...more)).sum_received.bits_per_second / 1e6,
 });
 
-/** Those that arrived: who sends more than the other takes is not the faster for it. */
+/** At which rates small packets are sent, in bit/s: the first, and each twice the one before. */
+const FIRST_RATE = 500_000;
+/** What counts as more packets than before. */
+const MORE = 1.05;
+
+/**
+ * The most that arrived, at whatever rate: who sends more than the other takes is not the faster for
+ * it, and on a host of two CPUs a sender without a limit leaves its guest none.
+ */
 const packets = (name: string, ...more: string[]): Load => ({
   row: { name: `net: ${name}`, unit: "/s", better: "higher" },
   async measure(address, job) {
-    const end = await iperf(address, job, "-u", "-b", "0", "-l", `${SMALL_BYTES}`, ...more);
-    const { packets, lost_packets, seconds } = end.sum_received ?? end.sum;
-    return (packets - lost_packets) / seconds;
+    let most = 0;
+    for (let rate = FIRST_RATE;; rate *= 2) {
+      const flags = ["-u", "-b", `${rate}`, "-l", `${SMALL_BYTES}`, ...more];
+      const end = await iperf(address, job, ...flags);
+      const { packets, lost_packets, seconds } = end.sum_received ?? end.sum;
+      const arrived = (packets - lost_packets) / seconds;
+      if (arrived < most * MORE) return Math.max(most, arrived);
+      most = arrived;
+    }
   },
 });
 

@@ -61,7 +61,7 @@ function memory(value: unknown, guest: { memoryMiB: number }): MemoryConfig {
     "hostNodePolicy",
   ]);
   const config: MemoryConfig = {};
-  const hugePages = oneOf(m.hugePages, "the huge pages", ["transparent", "2M", "1G"]);
+  const hugePages = oneOf(m.hugePages, "the huge pages", ["transparent", "2M", "1G", "none"]);
   if (hugePages !== undefined) config.hugePages = hugePages;
   const mergeable = flag(m.mergeable, "the memory's mergeable");
   if (mergeable !== undefined) config.mergeable = mergeable;

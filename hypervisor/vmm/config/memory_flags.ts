@@ -31,7 +31,7 @@ export function memoryFlag(
     else if (key === "hotplug") memory.hotplugMiB = size(value, "memory");
     else if (key === "requested") memory.requestedMiB = size(value, "memory");
     else {
-      const known = "huge-pages=transparent|2M|1G, mergeable, hotplug=SIZE or requested=SIZE";
+      const known = "huge-pages=transparent|2M|1G|none, mergeable, hotplug=SIZE or requested=SIZE";
       throw new ConfigError(`Cannot use --memory option "${option}": ${known}`);
     }
   }

@@ -32,7 +32,7 @@ Deno.test("memory options come back as they are, and absent ones stay absent", (
 });
 
 Deno.test("what memory cannot be is refused with what it may be", () => {
-  refused({ memory: { hugePages: "4M" } }, "one of transparent, 2M, 1G");
+  refused({ memory: { hugePages: "4M" } }, "one of transparent, 2M, 1G, none");
   refused({ memory: { hotplugMiB: 100 } }, "a multiple of 128");
   refused({ memory: { hotplugMiB: 2 ** 20 } }, "from 0 to 524288");
   refused({ memory: { hotplugMiB: 128, requestedMiB: 3 } }, "a multiple of 2");
@@ -95,7 +95,7 @@ Deno.test("any JSON gives memory options that parse to themselves, or a ConfigEr
   const some = <T>(it: fc.Arbitrary<T>) => fc.option(it, { nil: undefined });
   const near = fc.record({
     memory: some(fc.record({
-      hugePages: some(fc.constantFrom("transparent", "2M", "1G", "off")),
+      hugePages: some(fc.constantFrom("transparent", "2M", "1G", "none", "off")),
       mergeable: some(fc.boolean()),
       hotplugMiB: some(mib),
       requestedMiB: some(mib),
