@@ -134,6 +134,34 @@ export function struct<const F extends Fields>(name: string, fields: F): Struct<
   let size = 0;
   let align = 1;
   const offsets: Record<string, number> = {};
+  for (const key in fields) {
+    const field: Field = fields[key];
+    const width = SIZES[typeof field === "string" ? field : field[0]];
+    const at = Math.ceil(size / width) * width;
+    align = Math.max(align, width);
+    offsets[key] = at;
+    size = at + width * (typeof field === "string" ? 1 : field[1]);
+  }
+  size = Math.ceil(size / align) * align;
+  // Made when it is first used: a thread uses few of the structs that its modules declare.
+  let Instance: ReturnType<typeof instanceOf> | undefined;
+  const at = (buffer: ArrayBufferLike, byteOffset = 0) => {
+    Instance ??= instanceOf({ fields, offsets, size });
+    return new Instance(buffer, byteOffset) as unknown as View<F>;
+  };
+  return {
+    name,
+    size,
+    align,
+    fields,
+    offsets: offsets as { [K in keyof F]: number },
+    at,
+    create: (init) => Object.assign(at(new ArrayBuffer(size)), init),
+  };
+}
+
+function instanceOf(layout: { fields: Fields; offsets: Record<string, number>; size: number }) {
+  const { fields, offsets, size } = layout;
   const arrays: { key: string; type: Exclude<Scalar, "n64">; offset: number; length: number }[] =
     [];
   class Instance {
@@ -148,31 +176,11 @@ export function struct<const F extends Fields>(name: string, fields: F): Struct<
       }
     }
   }
-  for (const [key, field] of Object.entries(fields) as [string, Field][]) {
-    const scalar = typeof field === "string" ? field : field[0];
-    const width = SIZES[scalar];
-    size = Math.ceil(size / width) * width;
-    align = Math.max(align, width);
-    offsets[key] = size;
+  for (const [key, field] of Object.entries(fields)) {
+    const offset = offsets[key];
     if (typeof field === "string") {
-      Object.defineProperty(Instance.prototype, key, accessor(field, size));
-      size += width;
-    } else {
-      arrays.push({ key, type: field[0], offset: size, length: field[1] });
-      size += width * field[1];
-    }
+      Object.defineProperty(Instance.prototype, key, accessor(field, offset));
+    } else arrays.push({ key, type: field[0], offset, length: field[1] });
   }
-  size = Math.ceil(size / align) * align;
-  return {
-    name,
-    size,
-    align,
-    fields,
-    offsets: offsets as { [K in keyof F]: number },
-    at: (buffer, byteOffset = 0) => new Instance(buffer, byteOffset) as unknown as View<F>,
-    create(init) {
-      const view = new Instance(new ArrayBuffer(size), 0) as unknown as View<F>;
-      return Object.assign(view, init);
-    },
-  };
+  return Instance;
 }

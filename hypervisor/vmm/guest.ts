@@ -96,10 +96,9 @@ export class Guest {
     const kvm = Kvm.open();
     const devices = openDevices(config);
     // A thread takes longest to start, so it does while the rest is set up.
-    this.#threads = new VcpuThreads();
+    this.#threads = new VcpuThreads(loop);
     this.#wakeIoFd = eventfd();
-    const { pc, vcpuSpecs } = this.#setUp(kvm, devices);
-    this.#pc = pc;
+    const pc = this.#pc = this.#setUp(kvm, devices);
     this.#service = new VirtioService(pc, {
       loop,
       host: {
@@ -119,7 +118,6 @@ export class Guest {
       drain(this.#wakeIoFd);
       this.look();
     });
-    this.#threads.start(vcpuSpecs);
     loop.after(START_TIMEOUT_MS, () => {
       if (pc.life.threads + pc.life.stopped < config.cpus) {
         this.#end("host", "The vCPUs' threads did not start");
@@ -134,7 +132,7 @@ export class Guest {
     });
   }
 
-  #setUp(kvm: Kvm, devices: DeviceSpec[]): { pc: Pc; vcpuSpecs: VcpuSpec[] } {
+  #setUp(kvm: Kvm, devices: DeviceSpec[]): Pc {
     const config = this.config;
     const cpus = new GuestCpus(kvm, config);
     const bits = cpus.physicalBits;
@@ -161,6 +159,22 @@ export class Guest {
       serialReady: () => signal(this.#wakeIoFd),
     });
     pc.life.hold();
+    vm.createIrqchip();
+    vm.createPit(KVM_PIT_SPEAKER_DUMMY);
+    pc.powerOn();
+    const fds = Array.from({ length: config.cpus }, (_, id) => vm.createVcpu(cpus.apicId(id)));
+    const runSize = kvm.runSize();
+    // The first thread builds its devices while the kernel is loaded here; then it is let in.
+    this.#threads.start(
+      fds.map((fd, id): VcpuSpec => ({
+        pc: spec,
+        id,
+        fd,
+        runSize,
+        cpus: config.cpuAffinity?.[id],
+      })),
+    );
+
     const boot = load(pc.memory, {
       ...config,
       physicalBits: bits,
@@ -176,22 +190,15 @@ export class Guest {
         host: memory.address + region.offset,
       })
     );
-    vm.createIrqchip();
-    vm.createPit(KVM_PIT_SPEAKER_DUMMY);
-    pc.powerOn();
-
-    const runSize = kvm.runSize();
-    const vcpuSpecs = Array.from({ length: config.cpus }, (_, id): VcpuSpec => {
-      const fd = vm.createVcpu(cpus.apicId(id));
-      // All of them here, before the first one runs: one whose TSC were set a second later would be
-      // another clock than the others'. So a vCPU's thread need not be there when the first starts.
+    // All of them here, before the first one runs: one whose TSC were set a second later would be
+    // another clock than the others'. So a vCPU's thread need not be there when the first starts.
+    fds.forEach((fd, id) => {
       const vcpu = new Vcpu(fd);
       setUpVcpu(vcpu, cpus.cpuid(id, tscKhz(fd)), { synic: cpus.synic });
       if (id === 0) setUpBootVcpu(vcpu, boot);
       vcpu.unmaskSignalsInGuest();
-      return { pc: spec, id, fd, runSize, cpus: config.cpuAffinity?.[id] };
     });
-    return { pc, vcpuSpecs };
+    return pc;
   }
 
   /** How it ended, once nothing of it runs any more. */

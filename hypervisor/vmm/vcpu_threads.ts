@@ -1,22 +1,32 @@
 /**
- * The threads of a guest's vCPUs. The first vCPU alone runs a guest's first instructions, and
- * starting a thread takes the host longer than anything else at a start: so the others' threads are
- * started when the first one is about to enter the guest, which wakes them much later.
+ * The threads of a guest's vCPUs. The first vCPU alone runs a guest's first instructions, and to
+ * start a thread takes longer than anything else at a start: so the others' threads are started when
+ * the first one has entered the guest, which wakes them much later.
  *
  * @module
  */
+import type { EventLoop } from "./event_loop.ts";
 import type { GuestLife } from "./lifecycle.ts";
 import type { VcpuSpec } from "./vcpu_worker.ts";
 
 /** Workers are files beside this one: `.ts` in the sources, `.js` in the appliance's bundle. */
 const EXTENSION = import.meta.url.endsWith(".js") ? ".js" : ".ts";
 
+/**
+ * How long the first vCPU has the host for itself, in milliseconds: Linux wakes the others no earlier
+ * than a tenth of a second after its start, and then waits for them.
+ */
+const HEAD_START_MS = 20;
+
 export class VcpuThreads {
+  readonly #loop: EventLoop;
   readonly #first: Worker;
-  #waiting: readonly VcpuSpec[] = [];
+  #waiting: VcpuSpec[] = [];
+  #isStarting = false;
 
   /** Starts the first one's, which waits for what it is to do. */
-  constructor() {
+  constructor(loop: EventLoop) {
+    this.#loop = loop;
     this.#first = thread(0);
   }
 
@@ -29,15 +39,20 @@ export class VcpuThreads {
 
   /** Starts the others when the first one is there, and none where the guest has ended before. */
   look(life: GuestLife): void {
-    if (this.#waiting.length === 0) return;
-    const ended = life.hasEnded;
-    if (!ended && life.threads === 0) return;
-    const specs = this.#waiting;
-    this.#waiting = [];
-    for (const spec of specs) {
-      if (ended) life.setStopped(spec.id);
-      else thread(spec.id).postMessage(spec);
+    if (life.hasEnded) {
+      for (const { id } of this.#waiting.splice(0)) life.setStopped(id);
+    } else if (this.#waiting.length > 0 && !this.#isStarting && life.threads > 0) {
+      this.#isStarting = true;
+      this.#loop.after(HEAD_START_MS, () => this.#startNext());
     }
+  }
+
+  // One at a time: it keeps this thread, and the guest's output waits for that.
+  #startNext(): void {
+    const spec = this.#waiting.shift();
+    if (!spec) return;
+    thread(spec.id).postMessage(spec);
+    this.#loop.after(0, () => this.#startNext());
   }
 }
 
