@@ -62,13 +62,16 @@ function runVcpu(spec: VcpuSpec): void {
   if (spec.id === 0) signal(spec.pc.wakeIoFd);
   // Until the guest may run.
   pc.life.park();
-  let tidied = false;
+  let isTidy = false;
   while (!pc.life.hasEnded) {
     if (pc.life.isHeld) pause(pc, vcpu);
-    else if (pc.life.isTidy && !tidied) {
-      tidied = true;
+    else if (pc.life.isTidy && !isTidy) {
+      isTidy = true;
       collectGarbage();
-    } else enter(pc, vcpu, spec.id);
+    } else {
+      // Whoever has something to tell this thread kicks it: no exit of the guest's looks for that.
+      while (enter(pc, vcpu, spec.id));
+    }
   }
 }
 
@@ -78,14 +81,19 @@ function pause(pc: Pc, vcpu: VcpuRun): void {
   vcpu.tellPaused();
 }
 
-function enter(pc: Pc, vcpu: VcpuRun, id: number): void {
+/** Runs the guest until it needs something, and does that; false where the thread was kicked. */
+function enter(pc: Pc, vcpu: VcpuRun, id: number): boolean {
   if (vcpu.enter() < 0) {
     const code = errno();
-    if (code === EINTR) drainKick();
-    else if (code === EFAULT && pc.memory.hotplug !== undefined) {
+    if (code === EINTR) {
+      drainKick();
+      return false;
+    }
+    if (code === EFAULT && pc.memory.hotplug !== undefined) {
       throw new GuestCrash(`The guest crashed: vCPU ${id} used memory that was not added`);
-    } else if (code !== EAGAIN) throw new SysError(`run vCPU ${id}`, code);
-    return;
+    }
+    if (code !== EAGAIN) throw new SysError(`run vCPU ${id}`, code);
+    return true;
   }
   switch (vcpu.view.getUint32(RUN.exit_reason, true)) {
     case KVM_EXIT.IO:
@@ -95,7 +103,7 @@ function enter(pc: Pc, vcpu: VcpuRun, id: number): void {
       } finally {
         pc.lock.release();
       }
-      return;
+      return true;
     case KVM_EXIT.MMIO:
       pc.lock.acquire();
       try {
@@ -103,9 +111,9 @@ function enter(pc: Pc, vcpu: VcpuRun, id: number): void {
       } finally {
         pc.lock.release();
       }
-      return;
+      return true;
     case KVM_EXIT.INTR:
-      return;
+      return true;
     case KVM_EXIT.SHUTDOWN:
       throw new GuestCrash(`The guest crashed: vCPU ${id} shut down after a triple fault`);
     default:
