@@ -76,11 +76,11 @@ export async function plugsDisks(guest: RunningGuest, socket: string): Promise<v
 export async function plugsCards(guest: RunningGuest, socket: string, tap: string): Promise<void> {
   const mac = "52:54:00:aa:bb:77";
   const name = await plug(socket, { net: { tap, mac } });
-  // Its udev renames it, maybe just while it is looked for.
-  const find = `grep -ls ${mac} /sys/class/net/*/address | grep .`;
+  // Not by a glob over /sys/class/net: its udev renames it, maybe just while it is looked for.
+  const find = `ip -o link | grep ${mac}`;
   await guest.run(until(find));
   await guest.run("udevadm settle --timeout=60");
-  const nic = (await guest.run(find)).split("/")[4];
+  const nic = /\d+: ([^:@]+)/.exec(await guest.run(find))![1];
   await guest.run(`ip addr add 10.98.0.2/24 dev ${nic} && ip link set ${nic} up`);
   assertMatch(await guest.run("ping -c 3 -i 0.3 10.98.0.1"), / 0% packet loss/);
   await unplug(socket, name);
