@@ -64,51 +64,37 @@ export function relocate(
   const { elf, physical, virtual } = where;
   const { pointers, inverse, words } = relocations;
   const kernel = { start: elf.start, end: elf.end, physical };
-  addToPointers(view, pointers, { ...kernel, by: virtual });
-  addToWords(view, inverse, { ...kernel, by: -virtual });
-  addToWords(view, words, { ...kernel, by: virtual });
+  add(view, pointers, { ...kernel, by: virtual, width: 8 });
+  add(view, inverse, { ...kernel, by: -virtual, width: 4 });
+  add(view, words, { ...kernel, by: virtual, width: 4 });
 }
 
-interface Move {
-  /** Physical addresses that the kernel is linked to. */
-  start: number;
-  end: number;
-  physical: number;
-  by: number;
-}
-
-// A quarter of a million of them stand between a guest and its first instruction, before any of this
-// is compiled: in numbers of 31 bits, which need no memory, and without iterators or closures.
-
-function addToWords(view: DataView, addresses: Uint32Array, { start, end, physical, by }: Move) {
+/**
+ * A quarter of a million of them stand between a guest and its first instruction, before any of this
+ * is compiled: in numbers of 31 bits, which need no memory, and without iterators or closures.
+ */
+function add(
+  view: DataView,
+  addresses: Uint32Array,
+  move: { start: number; end: number; physical: number; by: number; width: number },
+): void {
+  const { start, end, physical, by, width } = move;
   const signed = new Int32Array(addresses.buffer, addresses.byteOffset, addresses.length);
-  const last = end - 4;
+  const last = end - width;
   for (let i = 0; i < signed.length; i++) {
     const address = signed[i];
     const linked = address & ~KERNEL_MAP;
-    if (address >= 0 || linked < start || linked > last) throw outside(address);
-    const at = linked + physical;
-    view.setInt32(at, view.getInt32(at, true) + by | 0, true);
-  }
-}
-
-function addToPointers(view: DataView, addresses: Uint32Array, { start, end, physical, by }: Move) {
-  const signed = new Int32Array(addresses.buffer, addresses.byteOffset, addresses.length);
-  const last = end - 8;
-  for (let i = 0; i < signed.length; i++) {
-    const address = signed[i];
-    const linked = address & ~KERNEL_MAP;
-    if (address >= 0 || linked < start || linked > last) throw outside(address);
+    if (address >= 0 || linked < start || linked > last) {
+      const told = (address >>> 0).toString(16);
+      throw new SyntaxError(`a relocation at 0x${told} is outside the kernel`);
+    }
     const at = linked + physical;
     const before = view.getInt32(at, true);
     const after = before + by | 0;
     view.setInt32(at, after, true);
     // The carry: it passed 2^32, which only what has its highest bit set can, as it moves by less.
-    if (before < 0 && after >= 0) view.setInt32(at + 4, view.getInt32(at + 4, true) + 1 | 0, true);
+    if (width === 8 && before < 0 && after >= 0) {
+      view.setInt32(at + 4, view.getInt32(at + 4, true) + 1 | 0, true);
+    }
   }
-}
-
-function outside(address: number): SyntaxError {
-  const told = (address >>> 0).toString(16);
-  return new SyntaxError(`a relocation at 0x${told} is outside the kernel`);
 }
