@@ -34,7 +34,7 @@ const SETTINGS: Record<string, string> = {
   "/proc/sys/kernel/kptr_restrict": "2",
   // The console listens on 80 and 443 as a user without privileges.
   "/proc/sys/net/ipv4/ip_unprivileged_port_start": "80",
-  // Guests that ask for huge pages or for merging get it; others notice nothing.
+  // Guests' RAM comes in huge pages or is merged where that is asked for, and nothing else does.
   "/sys/kernel/mm/transparent_hugepage/enabled": "madvise",
   "/sys/kernel/mm/transparent_hugepage/shmem_enabled": "advise",
   "/sys/kernel/mm/ksm/run": "1",

@@ -48,6 +48,7 @@ export class TestRun {
     const left = [...stages];
     const lane = async () => {
       for (let stage = left.shift(); stage; stage = left.shift()) {
+        progress(`${stage.name} has begun`);
         const pieces: [keyof Show, Uint8Array][] = [];
         await this.#count({ name: stage.name, body: this.#orAgain(stage) }, {
           output: (bytes) => void pieces.push(["output", bytes.slice()]),
