@@ -28,6 +28,11 @@ import { MAX_SEGMENTS, type QueueSetup, VirtQueue } from "./queue.ts";
 const MAX_DATA_BYTES = 0x7fff_f000;
 /** Requests of up to so many segments have their iovecs side by side; others have a page or more each. */
 const FEW_SEGMENTS = 8;
+/**
+ * How many bytes are handed over at a time. Reads from the page cache are copied while they are handed
+ * over: the guest is to have the first ones to work with while the next ones are copied.
+ */
+const BATCH_BYTES = 256 * 1024;
 /** How many iovecs a queue needs. */
 export const QUEUE_IOVECS = BLOCK_QUEUE_SIZE * (FEW_SEGMENTS + MAX_SEGMENTS);
 
@@ -100,14 +105,17 @@ export class BlockQueue {
     this.#unmap = new Uint8Array(depth);
   }
 
-  /** Takes up to a queue's size of requests, as long as the rate limit lets any pass. */
+  /** Takes up to a queue's size of requests or a batch of bytes, as long as the rate limit lets any pass. */
   take(): void {
     const { ring } = this;
     const { limiter } = this.#requests;
-    for (let n = ring.size; n > 0 && limiter.open; n--) {
+    let bytes = 0;
+    for (let n = ring.size; n > 0 && bytes < BATCH_BYTES && limiter.open; n--) {
       const head = ring.pop();
       if (head < 0) return;
-      limiter.spend(this.#start(head));
+      const moved = this.#start(head);
+      limiter.spend(moved);
+      bytes += moved;
     }
   }
 

@@ -172,8 +172,7 @@ export class BlockRequests {
     if (this.#failed) return;
     const { ring } = queue;
     ring.disableNotifications();
-    let rounds = 0;
-    do {
+    for (let rounds = 1;; rounds++) {
       this.#drive(queue);
       // A violation stops the device in the middle of this.
       if (this.#failed) return;
@@ -182,12 +181,15 @@ export class BlockRequests {
         this.limiter.waitOn(this.#host, this.#runAll);
         return;
       }
-      if (++rounds > ROUNDS) {
+      if (rounds > ROUNDS) {
         // Notifications stay off; this one is ours.
         signal(this.#host.queueNotifyFd(ring.rings.index));
         return;
       }
-    } while (ring.enableNotifications());
+      if (!ring.enableNotifications()) return;
+      // The driver goes on with what is done while this goes on with what comes next.
+      this.#publish();
+    }
   }
 
   /** Takes what a queue holds, hands it over and answers what is done. */

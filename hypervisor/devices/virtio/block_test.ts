@@ -334,6 +334,20 @@ Deno.test("a batch raises one interrupt", () => {
   });
 });
 
+Deno.test("of a batch of large requests, each is answered before the next is begun", () => {
+  const bytes = 512 * 1024;
+  withDisk({ engine: "sync", sectors: 3 * bytes / 512, memoryBytes: 2 << 20 }, (rig) => {
+    rig.header(VIRTIO_BLK_T.IN, 0);
+    const into = { address: 1 << 20, length: bytes, writable: true };
+    for (let n = 0; n < 3; n++) {
+      rig.driver.add([head16, into, { address: 0x18000 + n, length: 1, writable: true }]);
+    }
+    rig.device.notify(0);
+    rig.host.until(() => rig.driver.usedIndex === rig.driver.availIndex);
+    assertEquals(rig.host.interrupts, [3]);
+  });
+});
+
 Deno.test("after reset, nothing in flight touches guest memory", () => {
   withDisk(
     { sectors: 1 << 15, memoryBytes: 32 << 20 },
