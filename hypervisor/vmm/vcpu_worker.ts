@@ -5,6 +5,7 @@
  */
 /// <reference lib="deno.worker" />
 import { KVM_EXIT, KVM_EXIT_IO_OUT, RUN } from "../kvm/ioctls.ts";
+import { faultAddress } from "../kvm/memory_fault.ts";
 import { VcpuRun } from "../kvm/vcpu_run.ts";
 import { Arena } from "../machine/arena.ts";
 import type { Bus } from "../machine/bus.ts";
@@ -89,9 +90,7 @@ function enter(pc: Pc, vcpu: VcpuRun, id: number): boolean {
       drainKick();
       return false;
     }
-    if (code === EFAULT && pc.memory.hotplug !== undefined) {
-      throw new GuestCrash(`The guest crashed: vCPU ${id} used memory that was not added`);
-    }
+    if (code === EFAULT) throw noMemory(pc, { id, address: faultAddress(vcpu.view) });
     if (code !== EAGAIN) throw new SysError(`run vCPU ${id}`, code);
     return true;
   }
@@ -119,6 +118,19 @@ function enter(pc: Pc, vcpu: VcpuRun, id: number): boolean {
     default:
       throw new GuestCrash(`The guest crashed: vCPU ${id} ${describeExit(vcpu.view)}`);
   }
+}
+
+/** KVM found nothing behind an address that it was told of; -1 where it does not say which. */
+function noMemory({ memory }: Pc, vcpu: { id: number; address: number }): Error {
+  const { id, address } = vcpu;
+  const region = memory.hotplug;
+  const isUnknown = address < 0;
+  const at = isUnknown ? "" : `, at 0x${address.toString(16)}`;
+  const isAddable = region !== undefined &&
+    (isUnknown || address >= region.guest && address < region.guest + region.length);
+  return isAddable
+    ? new GuestCrash(`The guest crashed: vCPU ${id} used memory that was not added${at}`)
+    : new SysError(`run vCPU ${id}, for which the host has no memory${at}`, EFAULT);
 }
 
 function accessPorts(bus: Bus, vcpu: VcpuRun): void {
