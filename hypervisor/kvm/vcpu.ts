@@ -6,7 +6,7 @@
 import { check } from "../sys/errno.ts";
 import { ioctl, ioctlBuffer } from "../sys/ioctl.ts";
 import type { View } from "../sys/struct.ts";
-import { KVM } from "./ioctls.ts";
+import { KVM, KVM_MAX_CPUID_ENTRIES } from "./ioctls.ts";
 import type { CpuidEntry } from "./kvm.ts";
 import {
   Cpuid2,
@@ -20,6 +20,12 @@ import {
   SignalMask,
   Sregs,
 } from "./structs.ts";
+
+/** An MSR's number, and what it holds. */
+export type Msr = readonly [index: number, data: bigint];
+
+/** What one call takes: fewer than 256. */
+const MAX_MSRS = 255;
 
 export class Vcpu {
   readonly fd: number;
@@ -42,6 +48,21 @@ export class Vcpu {
     check(ioctlBuffer(this.fd, KVM.ENABLE_CAP, cap.$bytes), `enable capability ${capability}`);
   }
 
+  /** CPUID as the guest finds it now: what follows its control registers is in it. */
+  cpuid(): CpuidEntry[] {
+    const bytes = new Uint8Array(Cpuid2.size + KVM_MAX_CPUID_ENTRIES * CpuidEntry2.size);
+    const header = Cpuid2.at(bytes.buffer);
+    header.nent = KVM_MAX_CPUID_ENTRIES;
+    check(ioctlBuffer(this.fd, KVM.GET_CPUID2, bytes), "get a vCPU's CPUID");
+    const all = Array.from({ length: header.nent }, (_, i) => {
+      const e = CpuidEntry2.at(bytes.buffer, Cpuid2.size + i * CpuidEntry2.size);
+      const { function: leaf, index, flags, eax, ebx, ecx, edx } = e;
+      return { function: leaf, index, flags, eax, ebx, ecx, edx };
+    });
+    // Older kernels do not say how many there are: what follows the last is zeros, as no leaf 0 is.
+    return all.filter((e) => e.function !== 0 || e.eax !== 0);
+  }
+
   setCpuid(entries: readonly CpuidEntry[]): void {
     const bytes = new Uint8Array(Cpuid2.size + entries.length * CpuidEntry2.size);
     Cpuid2.at(bytes.buffer).nent = entries.length;
@@ -52,17 +73,43 @@ export class Vcpu {
   }
 
   /** Sets every MSR or throws, naming the first that KVM refused. */
-  setMsrs(msrs: readonly (readonly [index: number, data: bigint])[]): void {
-    const bytes = new Uint8Array(Msrs.size + msrs.length * MsrEntry.size);
-    Msrs.at(bytes.buffer).nmsrs = msrs.length;
-    msrs.forEach(([index, data], i) =>
-      Object.assign(MsrEntry.at(bytes.buffer, Msrs.size + i * MsrEntry.size), { index, data })
-    );
-    // The result counts those that were set: it stops, without an error, at the first it refuses.
-    const set = check(ioctlBuffer(this.fd, KVM.SET_MSRS, bytes), "set a vCPU's MSRs");
+  setMsrs(msrs: readonly Msr[]): void {
+    const set = this.trySetMsrs(msrs);
     if (set < msrs.length) {
       throw new Error(`Cannot set MSR 0x${msrs[set][0].toString(16)}: KVM refuses it`);
     }
+  }
+
+  /** Sets MSRs up to the first that KVM refuses; how many those were. */
+  trySetMsrs(msrs: readonly Msr[]): number {
+    for (let at = 0;; at += MAX_MSRS) {
+      const batch = msrs.slice(at, at + MAX_MSRS);
+      const bytes = new Uint8Array(Msrs.size + batch.length * MsrEntry.size);
+      Msrs.at(bytes.buffer).nmsrs = batch.length;
+      batch.forEach(([index, data], i) =>
+        Object.assign(MsrEntry.at(bytes.buffer, Msrs.size + i * MsrEntry.size), { index, data })
+      );
+      // The result counts those that were set: it stops, without an error, at the first it refuses.
+      const set = check(ioctlBuffer(this.fd, KVM.SET_MSRS, bytes), "set a vCPU's MSRs");
+      if (set < batch.length || batch.length < MAX_MSRS) return at + set;
+    }
+  }
+
+  /** Those of these MSRs that can be read, with what they hold. */
+  msrs(indices: readonly number[]): Msr[] {
+    const found: Msr[] = [];
+    for (let at = 0; at < indices.length;) {
+      const batch = indices.slice(at, at + MAX_MSRS);
+      const bytes = new Uint8Array(Msrs.size + batch.length * MsrEntry.size);
+      Msrs.at(bytes.buffer).nmsrs = batch.length;
+      const entry = (i: number) => MsrEntry.at(bytes.buffer, Msrs.size + i * MsrEntry.size);
+      batch.forEach((index, i) => entry(i).index = index);
+      // It stops, without an error, at the first that cannot be read: that one is passed over.
+      const read = check(ioctlBuffer(this.fd, KVM.GET_MSRS, bytes), "get a vCPU's MSRs");
+      for (let i = 0; i < read; i++) found.push([entry(i).index, entry(i).data]);
+      at += read === batch.length ? read : read + 1;
+    }
+    return found;
   }
 
   regs(): View<typeof Regs.fields> {
