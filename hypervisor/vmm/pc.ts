@@ -117,7 +117,8 @@ export class Pc {
     options: { vm: Vm; wakeIo: () => void; base: number },
   ): VirtioPci {
     const queues = device.queueSizes.length;
-    const fds = this.arena.place(`${device.name}.notify`, NotifyDescriptors).fds;
+    const name = `${device.name}.notify`;
+    const { fds } = this.arena.place(name, NotifyDescriptors, { local: true });
     this.#notify.push({ fds, queues });
     const transport = new VirtioPci({
       ...options,

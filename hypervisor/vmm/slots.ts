@@ -66,7 +66,7 @@ export class Slot {
     this.#vm = vm;
     this.#interrupts = interrupts;
     this.#wakeIo = wakeIo;
-    this.#state = arena.place(`slot${index}`, SlotV1);
+    this.#state = arena.place(`slot${index}`, SlotV1, { local: true });
     this.#inner = arena.reserve(`slot${index}.device`, INNER_BYTES);
     this.port = new RootPort(arena, {
       index,
@@ -106,7 +106,10 @@ export class Slot {
     const device = createDevice(spec, arena);
     const queues = device.queueSizes.length;
     const vectors = this.#vectors!.take(queues + 1);
-    const notifyFds = arena.place("notify", NotifyDescriptors).fds.subarray(0, queues);
+    const notifyFds = arena.place("notify", NotifyDescriptors, { local: true }).fds.subarray(
+      0,
+      queues,
+    );
     if (options.fresh) {
       for (let i = 0; i < queues; i++) notifyFds[i] = eventfd();
       vectors.open();

@@ -58,10 +58,8 @@ function runVcpu(spec: VcpuSpec): void {
   // A kick must be pending, not lost, when it comes between two entries into the guest.
   blockKick();
   pc.life.setThread(spec.id, threadId());
-  // The other vCPUs' threads wait for the first one.
-  if (spec.id === 0) signal(spec.pc.wakeIoFd);
-  // Until the guest may run.
-  pc.life.park();
+  // Until the guest may run. The other vCPUs' threads wait for the first one.
+  pc.life.park(() => signal(pc.wakeIoFd));
   let isTidy = false;
   while (!pc.life.hasEnded) {
     if (pc.life.isHeld) pause(pc, vcpu);
@@ -76,8 +74,7 @@ function runVcpu(spec: VcpuSpec): void {
 }
 
 function pause(pc: Pc, vcpu: VcpuRun): void {
-  signal(pc.wakeIoFd);
-  pc.life.park();
+  pc.life.park(() => signal(pc.wakeIoFd));
   vcpu.tellPaused();
 }
 
