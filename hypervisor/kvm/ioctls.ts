@@ -73,7 +73,6 @@ export const KVM = {
   GET_LAPIC: ior(KVMIO, 0x8e, LapicState.size),
   SET_LAPIC: iow(KVMIO, 0x8f, LapicState.size),
   SET_CPUID2: iow(KVMIO, 0x90, Cpuid2.size),
-  GET_CPUID2: iowr(KVMIO, 0x91, Cpuid2.size),
   GET_MP_STATE: ior(KVMIO, 0x98, MpState.size),
   SET_MP_STATE: iow(KVMIO, 0x99, MpState.size),
   GET_VCPU_EVENTS: ior(KVMIO, 0x9f, VcpuEvents.size),

@@ -6,7 +6,7 @@
 import { check } from "../sys/errno.ts";
 import { ioctl, ioctlBuffer } from "../sys/ioctl.ts";
 import type { View } from "../sys/struct.ts";
-import { KVM, KVM_MAX_CPUID_ENTRIES } from "./ioctls.ts";
+import { KVM } from "./ioctls.ts";
 import type { CpuidEntry } from "./kvm.ts";
 import {
   Cpuid2,
@@ -46,21 +46,6 @@ export class Vcpu {
   enable(capability: number): void {
     const cap = EnableCap.create({ cap: capability });
     check(ioctlBuffer(this.fd, KVM.ENABLE_CAP, cap.$bytes), `enable capability ${capability}`);
-  }
-
-  /** CPUID as the guest finds it now: what follows its control registers is in it. */
-  cpuid(): CpuidEntry[] {
-    const bytes = new Uint8Array(Cpuid2.size + KVM_MAX_CPUID_ENTRIES * CpuidEntry2.size);
-    const header = Cpuid2.at(bytes.buffer);
-    header.nent = KVM_MAX_CPUID_ENTRIES;
-    check(ioctlBuffer(this.fd, KVM.GET_CPUID2, bytes), "get a vCPU's CPUID");
-    const all = Array.from({ length: header.nent }, (_, i) => {
-      const e = CpuidEntry2.at(bytes.buffer, Cpuid2.size + i * CpuidEntry2.size);
-      const { function: leaf, index, flags, eax, ebx, ecx, edx } = e;
-      return { function: leaf, index, flags, eax, ebx, ecx, edx };
-    });
-    // Older kernels do not say how many there are: what follows the last is zeros, as no leaf 0 is.
-    return all.filter((e) => e.function !== 0 || e.eax !== 0);
   }
 
   setCpuid(entries: readonly CpuidEntry[]): void {

@@ -103,8 +103,11 @@ export class VcpuStates {
     this.#nestedBytes = Math.max(0, kvm.extension(KVM_CAP.NESTED_STATE));
   }
 
-  /** Takes the state of a vCPU whose thread is out of KVM_RUN, with no exit half done. */
-  capture(fd: number): VcpuState {
+  /**
+   * Takes the state of a vCPU whose thread is out of KVM_RUN, with no exit half done. `cpuid` is what
+   * it was given: what follows its registers, KVM finds again by them.
+   */
+  capture(fd: number, cpuid: CpuidEntry[]): VcpuState {
     const vcpu = new Vcpu(fd);
     const get = (request: number, size: number, what: string) => {
       const bytes = new Uint8Array(size);
@@ -113,7 +116,6 @@ export class VcpuStates {
     };
     // First: an INIT or SIPI that waits is carried out by this, which changes the others.
     const mp = get(KVM.GET_MP_STATE, MpState.size, "state of running");
-    const cpuid = vcpu.cpuid();
     const nested = this.#nestedBytes > 0 && isNested(cpuid) ? this.#nested(fd) : undefined;
     const sregs = this.#sregs2
       ? get(KVM.GET_SREGS2, Sregs2.size, "special registers")

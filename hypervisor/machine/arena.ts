@@ -59,6 +59,7 @@ export const ARENA_BYTES = 512 * 1024;
 
 /** A part of an arena that is an arena itself: for a device that comes and goes. */
 export interface InnerArena {
+  name: string;
   offset: number;
   length: number;
 }
@@ -92,7 +93,7 @@ export class Arena {
   reserve(name: string, length: number): InnerArena {
     const layout = struct("inner_arena", { bytes: ["u8", length] });
     const section = this.#place(name, layout, { kind: KIND.INNER });
-    return { offset: section.$bytes.byteOffset, length };
+    return { name, offset: section.$bytes.byteOffset, length };
   }
 
   /** An arena in what was reserved: `fresh` for the first thread that places sections in it. */
@@ -174,7 +175,7 @@ export class Arena {
       const name = new TextDecoder().decode(entry.name.slice(0, lengthOf(entry.name)));
       const offset = this.#base + entry.offset;
       if (entry.kind === KIND.INNER) {
-        const inner = new Arena(this.buffer, { part: { offset, length: entry.size } });
+        const inner = new Arena(this.buffer, { part: { name, offset, length: entry.size } });
         for (const [key, section] of inner.sections()) sections.set(`${name}/${key}`, section);
       } else if (entry.kind === KIND.STATE) {
         const bytes = new Uint8Array(entry.size);

@@ -17,6 +17,7 @@ import {
 import { ControlClient } from "./control_client.ts";
 import type { EventLoop } from "./event_loop.ts";
 import type { Guest, GuestEnd, GuestHost } from "./guest.ts";
+import { SaveClients } from "./save_clients.ts";
 import { SerialLog } from "./serial_log.ts";
 
 /** More than these at once are turned away. */
@@ -32,6 +33,7 @@ export class ControlServer implements GuestHost {
   readonly #clients = new Set<ControlClient>();
   readonly #serial = new Set<ControlClient>();
   readonly #events = new Set<ControlClient>();
+  readonly #saves = new SaveClients();
   #listener = -1;
   #guest!: Guest;
   #state: VmmState = "running";
@@ -63,9 +65,12 @@ export class ControlServer implements GuestHost {
       loop: this.#loop,
       host: {
         request: (client, line) => this.#request(client, line),
-        received: (client, bytes) =>
-          this.#serial.has(client) ? this.#guest.type(bytes) : bytes.length,
+        received: (client, bytes) => {
+          if (this.#saves.has(client)) return this.#saves.received(client, bytes);
+          return this.#serial.has(client) ? this.#guest.type(bytes) : bytes.length;
+        },
         closed: (client) => {
+          this.#saves.closed(client);
           for (const set of [this.#clients, this.#serial, this.#events]) set.delete(client);
         },
       },
@@ -83,6 +88,7 @@ export class ControlServer implements GuestHost {
     let response: Response;
     try {
       response = this.#answer(request);
+      if (request.op === "save") this.#saves.begin(client, this.#guest, request);
     } catch (error) {
       response = { ok: false, error: (error as Error).message };
     }
@@ -94,6 +100,9 @@ export class ControlServer implements GuestHost {
       case "serial":
         client.send(this.#log.read());
         this.#serial.add(client);
+        return;
+      case "save":
+        if (!response.ok) client.end();
         return;
       default:
         client.end();
@@ -221,6 +230,7 @@ const OPS: readonly Request["op"][] = [
   "pause",
   "resume",
   "new_generation",
+  "save",
 ];
 
 export function parseRequest(line: string): Request | undefined {
@@ -231,10 +241,16 @@ export function parseRequest(line: string): Request | undefined {
     if (value.op === "unplug") {
       return typeof device === "string" && typeof force === "boolean" ? value : undefined;
     }
+    if (value.op === "save") return isSave(value) ? value : undefined;
     if (value.op !== "change") return value;
     const isObject = typeof change === "object" && change !== null && !Array.isArray(change);
     return typeof device === "string" && isObject ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+function isSave({ directory, hold = false, stay = false }: Record<string, unknown>): boolean {
+  return typeof directory === "string" && /^\/[^\0]*[^\0/]/.test(directory) &&
+    typeof hold === "boolean" && typeof stay === "boolean";
 }

@@ -9,7 +9,7 @@ import { ConfigError } from "./config/fields.ts";
 import { EXIT_CODES, type GuestConfig } from "./control.ts";
 import { ControlServer } from "./control_server.ts";
 import { EventLoop } from "./event_loop.ts";
-import { Guest, type GuestEnd, type GuestHost } from "./guest.ts";
+import { Guest, type GuestEnd, type GuestHost, type RestoreOptions } from "./guest.ts";
 import { Terminal } from "./terminal.ts";
 
 export interface RunOptions {
@@ -19,8 +19,11 @@ export interface RunOptions {
   hasTerminal: boolean;
 }
 
-/** Runs the guest; the process's exit code. */
-export function runGuest(config: GuestConfig, options: RunOptions): number {
+/** What to run; called where what it throws is told as all else is. */
+export type GuestSource = () => { config: GuestConfig; restore?: RestoreOptions };
+
+/** Runs a guest, of this configuration or from a snapshot; the process's exit code. */
+export function runGuest(source: GuestSource, options: RunOptions): number {
   const { socket, hasTerminal } = options;
   const loop = new EventLoop();
   const terminal = hasTerminal ? new Terminal(loop) : undefined;
@@ -28,7 +31,8 @@ export function runGuest(config: GuestConfig, options: RunOptions): number {
   const hosts = [terminal, server].filter((host) => host !== undefined);
   let end: GuestEnd;
   try {
-    const guest = new Guest(config, { loop, host: together(hosts) });
+    const { config, restore } = source();
+    const guest = new Guest(config, { loop, host: together(hosts), restore });
     endPolitely(guest, loop);
     terminal?.attach(guest);
     server?.listen(guest);

@@ -5,7 +5,7 @@
  */
 /// <reference lib="deno.worker" />
 import { KVM_EXIT, KVM_EXIT_IO_OUT, RUN } from "../kvm/ioctls.ts";
-import { VcpuRun } from "../kvm/vcpu_run.ts";
+import { tellPaused, VcpuRun } from "../kvm/vcpu_run.ts";
 import { Arena } from "../machine/arena.ts";
 import type { Bus } from "../machine/bus.ts";
 import { pinThread } from "../sys/affinity.ts";
@@ -75,7 +75,7 @@ function runVcpu(spec: VcpuSpec): void {
 
 function pause(pc: Pc, vcpu: VcpuRun): void {
   pc.life.park(() => signal(pc.wakeIoFd));
-  vcpu.tellPaused();
+  tellPaused(vcpu.fd);
 }
 
 /** Runs the guest until it needs something, and does that; false where the thread was kicked. */
