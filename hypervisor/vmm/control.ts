@@ -248,7 +248,25 @@ export const EXIT_CODES = {
 
 export type ExitReason = keyof typeof EXIT_CODES;
 
-export type VmmState = "running" | "stopping";
+/** "waiting": no guest runs yet, see {@linkcode RunRequest}. */
+export type VmmState = "waiting" | "running" | "stopping";
+
+/**
+ * To a VMM that was started with `--wait`: what it is to run. So it has started before, which is what
+ * takes a start longest. The response comes once the guest runs, or says why it cannot; then the VMM
+ * ends. A guest goes on from a snapshot's directory with `restore`; `identity` and `config` are then as
+ * with `main.ts --restore`.
+ */
+export type RunRequest =
+  & {
+    op: "run";
+    /** Where the control socket's folder has been moved to meanwhile, an absolute path. */
+    folder?: string;
+  }
+  & (
+    | { config: GuestConfig; restore?: undefined }
+    | { config?: GuestConfig; restore: string; identity?: "new" | "same" }
+  );
 
 export type Request =
   | { op: "status" }
@@ -292,14 +310,15 @@ export type Request =
     stay?: boolean;
   }
   /** Gives the guest a new VM generation id, on which it reseeds its random numbers. */
-  | { op: "new_generation" };
+  | { op: "new_generation" }
+  | RunRequest;
 
 export interface Status {
   version: number;
   pid: number;
   name: string;
   state: VmmState;
-  /** When the guest's first instruction ran, milliseconds since the epoch. */
+  /** When the guest's first instruction ran, milliseconds since the epoch; 0 where none has. */
   startedAt: number;
   cpus: number;
   memoryMiB: number;

@@ -11,6 +11,7 @@ import {
   type Event,
   type Request,
   type Response,
+  type RunRequest,
   SERIAL_REPLAY_BYTES,
   type VmmState,
 } from "./control.ts";
@@ -28,15 +29,16 @@ const GOODBYE_MS = 1000;
 /** Where a guest's control socket is, and what goes through it. */
 export class ControlServer implements GuestHost {
   readonly #loop: EventLoop;
-  readonly #socket: string;
+  #socket: string;
   readonly #log = new SerialLog(SERIAL_REPLAY_BYTES);
   readonly #clients = new Set<ControlClient>();
   readonly #serial = new Set<ControlClient>();
   readonly #events = new Set<ControlClient>();
   readonly #saves = new SaveClients();
   #listener = -1;
-  #guest!: Guest;
-  #state: VmmState = "running";
+  #guest_: Guest | undefined;
+  #order: { request: RunRequest; client: ControlClient } | undefined;
+  #state: VmmState = "waiting";
 
   constructor(socket: string, options: { loop: EventLoop }) {
     this.#socket = socket;
@@ -45,9 +47,33 @@ export class ControlServer implements GuestHost {
     remove(socket);
   }
 
+  /** Where it listens. */
+  get socket(): string {
+    return this.#socket;
+  }
+
+  /** Listens without a guest until it is told what to run; undefined where it is told to end. */
+  waitForOrder(): RunRequest | undefined {
+    this.#open();
+    this.#loop.run(() => this.#order !== undefined || this.#state === "stopping");
+    return this.#order?.request;
+  }
+
   /** Listens, from when there is somebody to ask. */
   listen(guest: Guest): void {
-    this.#guest = guest;
+    this.#guest_ = guest;
+    this.#state = "running";
+    if (this.#listener < 0) this.#open();
+    this.#order?.client.answer(this.#status());
+    this.#order?.client.end();
+  }
+
+  get #guest(): Guest {
+    if (this.#guest_ === undefined) throw new Error("Cannot do that: no guest runs here yet");
+    return this.#guest_;
+  }
+
+  #open(): void {
     const umask = Deno.umask(0o177);
     try {
       this.#listener = listenUnix(this.#socket);
@@ -85,6 +111,12 @@ export class ControlServer implements GuestHost {
       client.answer({ ok: false, error } satisfies Response);
       return client.end();
     }
+    if (request.op === "run" && this.#state === "waiting" && this.#order === undefined) {
+      this.#order = { request, client };
+      const name = this.#socket.slice(this.#socket.lastIndexOf("/"));
+      if (request.folder !== undefined) this.#socket = request.folder + name;
+      return;
+    }
     let response: Response;
     try {
       response = this.#answer(request);
@@ -115,9 +147,18 @@ export class ControlServer implements GuestHost {
         this.#guest.pressPowerButton();
         this.#setState("stopping");
         break;
+      case "serial":
+        // That there is one.
+        this.#guest;
+        break;
       case "kill":
         this.#setState("stopping");
-        this.#guest.kill();
+        this.#guest_?.kill();
+        break;
+      case "run":
+        throw new Error("Cannot run another guest: a VMM has one");
+      case "events":
+      case "status":
         break;
       case "devices":
         return { ok: true, devices: this.#guest.devices() };
@@ -143,8 +184,8 @@ export class ControlServer implements GuestHost {
   }
 
   #status(): Response {
-    const { name, cpus, memoryMiB } = this.#guest.config;
-    const { pausedFor } = this.#guest;
+    const { config, pausedFor = null, startedAt = 0 } = this.#guest_ ?? {};
+    const { name = "", cpus = 0, memoryMiB = 0 } = config ?? {};
     return {
       ok: true,
       status: {
@@ -152,7 +193,7 @@ export class ControlServer implements GuestHost {
         pid: Deno.pid,
         name,
         state: this.#state,
-        startedAt: this.#guest.startedAt,
+        startedAt,
         cpus,
         memoryMiB,
         ...pausedFor !== null ? { pausedFor } : {},
@@ -199,6 +240,10 @@ export class ControlServer implements GuestHost {
   /** Says goodbye to everybody, and leaves no socket. */
   close(end: GuestEnd): void {
     this.#publish({ event: "exit", ...end });
+    if (this.#guest_ === undefined) {
+      this.#order?.client.answer({ ok: false, error: end.message } satisfies Response);
+    }
+    if (this.#listener < 0) return;
     this.#loop.unwatch(this.#listener);
     close(this.#listener);
     for (const client of this.#clients) client.end();
@@ -231,6 +276,7 @@ const OPS: readonly Request["op"][] = [
   "resume",
   "new_generation",
   "save",
+  "run",
 ];
 
 export function parseRequest(line: string): Request | undefined {
@@ -242,6 +288,7 @@ export function parseRequest(line: string): Request | undefined {
       return typeof device === "string" && typeof force === "boolean" ? value : undefined;
     }
     if (value.op === "save") return isSave(value) ? value : undefined;
+    if (value.op === "run") return isRun(value) ? value : undefined;
     if (value.op !== "change") return value;
     const isObject = typeof change === "object" && change !== null && !Array.isArray(change);
     return typeof device === "string" && isObject ? value : undefined;
@@ -253,4 +300,13 @@ export function parseRequest(line: string): Request | undefined {
 function isSave({ directory, hold = false, stay = false }: Record<string, unknown>): boolean {
   return typeof directory === "string" && /^\/[^\0]*[^\0/]/.test(directory) &&
     typeof hold === "boolean" && typeof stay === "boolean";
+}
+
+/** Of what to run, only its shape: the rest is looked at where it is used. */
+function isRun({ folder, config, restore, identity }: Record<string, unknown>): boolean {
+  const isPath = (it: unknown) => typeof it === "string" && /^\/[^\0]*$/.test(it);
+  const isConfig = typeof config === "object" && config !== null;
+  return (folder === undefined || isPath(folder)) &&
+    (restore === undefined ? isConfig : isPath(restore) && (config === undefined || isConfig)) &&
+    (identity === undefined || identity === "new" || identity === "same");
 }

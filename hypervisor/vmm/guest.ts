@@ -92,7 +92,13 @@ export class Guest {
    */
   constructor(
     config: GuestConfig,
-    options: { loop: EventLoop; host: GuestHost; restore?: RestoreOptions },
+    options: {
+      loop: EventLoop;
+      host: GuestHost;
+      /** Where they have been started before. */
+      threads?: VcpuThreads;
+      restore?: RestoreOptions;
+    },
   ) {
     const { loop, host, restore } = options;
     this.config = config;
@@ -103,7 +109,7 @@ export class Guest {
     const kvm = Kvm.open();
     const devices = restore === undefined ? openDevices(config) : [];
     // A thread takes longest to start, so it does while the rest is set up.
-    this.#threads = new VcpuThreads(loop);
+    this.#threads = options.threads ?? new VcpuThreads(loop);
     this.#wakeIoFd = eventfd();
     const setUp = {
       ...{ wakeIoFd: this.#wakeIoFd, threads: this.#threads },

@@ -179,10 +179,10 @@ function goOn(
 }
 
 /** The parts of a machine, wired together; its devices have neither power nor saved registers yet. */
-function assemble(
+export function assemble(
   kvm: Kvm,
   config: GuestConfig,
-  options: MachineOptions & Parts,
+  options: Omit<MachineOptions, "threads"> & Parts,
 ): Omit<Machine, "cpuids"> & { spec: PcSpec } {
   const { cpus, physicalBits, memory, devices, saved, wakeIoFd } = options;
   // The order matters: the interrupt chips come before vCPUs, whose local APICs come with them, and

@@ -12,7 +12,7 @@ import { balloonFlag, memoryFlag, numaFlag, pinFlags } from "./config/memory_fla
 import { NET_FLAG_HELP, netFromFlag } from "./config/net.ts";
 import { socketFlags } from "./config/socket_flags.ts";
 import { EXIT_CODES } from "./control.ts";
-import { runGuest } from "./run.ts";
+import { runGuest, runWaiting } from "./run.ts";
 import { verifySnapshot } from "./snapshot/directory.ts";
 import { restoreFrom } from "./snapshot/restore.ts";
 
@@ -42,6 +42,7 @@ sockets; --verify reads all of one and says whether it is whole:
 
 For a supervisor, which speaks over a unix socket (hypervisor/vmm/control.ts):
   deno run ... main.ts --config FILE.json --control SOCKET
+  deno run ... main.ts --wait --control SOCKET        (and is told later what to run)
 
 Exit code: ${Object.entries(EXIT_CODES).map(([k, v]) => `${v} ${k}`).join(", ")}`;
 
@@ -71,7 +72,7 @@ function main(args: string[]): number {
   const flags = parseArgs(args, {
     string: [...STRINGS, ...LISTS],
     collect: LISTS,
-    boolean: ["help"],
+    boolean: ["help", "wait"],
     unknown: (arg: string) => {
       unknown.push(arg);
       return false;
@@ -82,6 +83,10 @@ function main(args: string[]): number {
     return 0;
   }
   if (unknown.length > 0) throw new ConfigError(`Cannot use "${unknown[0]}": see --help`);
+  if (flags.wait) {
+    if (!flags.control) throw new ConfigError("Cannot use --wait without --control SOCKET");
+    return runWaiting(flags.control);
+  }
   if (flags.verify !== undefined) return verify(flags.verify);
   if (flags.restore !== undefined) {
     const { identity = "new", restore: directory } = flags;
