@@ -97,6 +97,15 @@ export class Uart16550 implements BusDevice {
     this.#s.dll = 1;
   }
 
+  /** From saved registers; throws a RangeError where they cannot be a serial port's. */
+  restore(): void {
+    if (this.#rxCount > RX_BYTES || this.#txCount > TX_BYTES) {
+      throw new RangeError(
+        "Cannot restore the serial port: its rings hold more than they have room for",
+      );
+    }
+  }
+
   get #rxCount(): number {
     return (Atomics.load(this.#s.rx_head, 0) - Atomics.load(this.#s.rx_tail, 0)) >>> 0;
   }

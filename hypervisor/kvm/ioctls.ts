@@ -6,19 +6,31 @@
  */
 import { io, ior, iow, iowr } from "../sys/ioctl.ts";
 import {
+  ClockData,
   Cpuid2,
+  Debugregs,
+  DeviceAttr,
   EnableCap,
   Fpu,
   Ioeventfd,
+  Irqchip,
   Irqfd,
   IrqRouting,
   LapicState,
+  MpState,
+  MsrList,
   Msrs,
+  NestedState,
   PitConfig,
+  PitState2,
   Regs,
   SignalMask,
   Sregs,
+  Sregs2,
   UserspaceMemoryRegion,
+  VcpuEvents,
+  Xcrs,
+  Xsave,
 } from "./structs.ts";
 
 const KVMIO = 0xAE;
@@ -27,6 +39,7 @@ export const KVM = {
   // On /dev/kvm
   GET_API_VERSION: io(KVMIO, 0x00),
   CREATE_VM: io(KVMIO, 0x01),
+  GET_MSR_INDEX_LIST: iowr(KVMIO, 0x02, MsrList.size),
   CHECK_EXTENSION: io(KVMIO, 0x03),
   GET_VCPU_MMAP_SIZE: io(KVMIO, 0x04),
   GET_SUPPORTED_CPUID: iowr(KVMIO, 0x05, Cpuid2.size),
@@ -36,10 +49,17 @@ export const KVM = {
   SET_USER_MEMORY_REGION: iow(KVMIO, 0x46, UserspaceMemoryRegion.size),
   SET_TSS_ADDR: io(KVMIO, 0x47),
   CREATE_IRQCHIP: io(KVMIO, 0x60),
+  GET_IRQCHIP: iowr(KVMIO, 0x62, Irqchip.size),
+  // The kernel's own header has it that way round.
+  SET_IRQCHIP: ior(KVMIO, 0x63, Irqchip.size),
   SET_GSI_ROUTING: iow(KVMIO, 0x6a, IrqRouting.size),
   IRQFD: iow(KVMIO, 0x76, Irqfd.size),
   CREATE_PIT2: iow(KVMIO, 0x77, PitConfig.size),
   IOEVENTFD: iow(KVMIO, 0x79, Ioeventfd.size),
+  SET_CLOCK: iow(KVMIO, 0x7b, ClockData.size),
+  GET_CLOCK: ior(KVMIO, 0x7c, ClockData.size),
+  GET_PIT2: ior(KVMIO, 0x9f, PitState2.size),
+  SET_PIT2: iow(KVMIO, 0xa0, PitState2.size),
   // On a vCPU
   RUN: io(KVMIO, 0x80),
   GET_REGS: ior(KVMIO, 0x81, Regs.size),
@@ -53,9 +73,28 @@ export const KVM = {
   GET_LAPIC: ior(KVMIO, 0x8e, LapicState.size),
   SET_LAPIC: iow(KVMIO, 0x8f, LapicState.size),
   SET_CPUID2: iow(KVMIO, 0x90, Cpuid2.size),
+  GET_MP_STATE: ior(KVMIO, 0x98, MpState.size),
+  SET_MP_STATE: iow(KVMIO, 0x99, MpState.size),
+  GET_VCPU_EVENTS: ior(KVMIO, 0x9f, VcpuEvents.size),
+  SET_VCPU_EVENTS: iow(KVMIO, 0xa0, VcpuEvents.size),
+  GET_DEBUGREGS: ior(KVMIO, 0xa1, Debugregs.size),
+  SET_DEBUGREGS: iow(KVMIO, 0xa2, Debugregs.size),
+  SET_TSC_KHZ: io(KVMIO, 0xa2),
   GET_TSC_KHZ: io(KVMIO, 0xa3),
+  GET_XSAVE: ior(KVMIO, 0xa4, Xsave.size),
+  SET_XSAVE: iow(KVMIO, 0xa5, Xsave.size),
+  GET_XCRS: ior(KVMIO, 0xa6, Xcrs.size),
+  SET_XCRS: iow(KVMIO, 0xa7, Xcrs.size),
   ENABLE_CAP: iow(KVMIO, 0xa3, EnableCap.size),
   KVMCLOCK_CTRL: io(KVMIO, 0xad),
+  GET_NESTED_STATE: iowr(KVMIO, 0xbe, NestedState.size),
+  SET_NESTED_STATE: iow(KVMIO, 0xbf, NestedState.size),
+  GET_SREGS2: ior(KVMIO, 0xcc, Sregs2.size),
+  SET_SREGS2: iow(KVMIO, 0xcd, Sregs2.size),
+  GET_XSAVE2: ior(KVMIO, 0xcf, Xsave.size),
+  SET_DEVICE_ATTR: iow(KVMIO, 0xe1, DeviceAttr.size),
+  GET_DEVICE_ATTR: iow(KVMIO, 0xe2, DeviceAttr.size),
+  HAS_DEVICE_ATTR: iow(KVMIO, 0xe3, DeviceAttr.size),
 } as const;
 
 /** What KVM_CHECK_EXTENSION is asked. */
@@ -67,12 +106,17 @@ export const KVM_CAP = {
   IRQFD: 32,
   PIT2: 33,
   IOEVENTFD: 36,
+  ADJUST_CLOCK: 39,
+  TSC_CONTROL: 60,
   MAX_VCPUS: 66,
   TSC_DEADLINE_TIMER: 72,
   SIGNAL_MSI: 77,
   IMMEDIATE_EXIT: 136,
   HYPERV_SYNIC2: 148,
+  NESTED_STATE: 157,
   SYS_HYPERV_CPUID: 191,
+  SREGS2: 200,
+  XSAVE2: 208,
 } as const;
 
 /** Why KVM_RUN came back: `kvm_run.exit_reason`. */
@@ -99,6 +143,10 @@ export const KVM_IRQ_ROUTING_MSI = 2;
 export const KVM_IRQCHIP_PIC_MASTER = 0;
 export const KVM_IRQCHIP_PIC_SLAVE = 1;
 export const KVM_IRQCHIP_IOAPIC = 2;
+/** `kvm_clock_data.flags`: its real time counts. */
+export const KVM_CLOCK_REALTIME = 1 << 2;
+export const KVM_VCPU_TSC_CTRL = 0;
+export const KVM_VCPU_TSC_OFFSET = 0;
 export const KVM_IRQFD_FLAG_DEASSIGN = 1;
 export const KVM_IOEVENTFD_FLAG_DEASSIGN = 1 << 2;
 export const KVM_PIT_SPEAKER_DUMMY = 1;

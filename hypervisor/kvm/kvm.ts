@@ -5,9 +5,9 @@
  */
 import { close, O_RDWR, open } from "../sys/files.ts";
 import { ioctl, ioctlBuffer } from "../sys/ioctl.ts";
-import { check, ENODEV, ENOENT, SysError } from "../sys/errno.ts";
+import { check, E2BIG, ENODEV, ENOENT, errno, SysError } from "../sys/errno.ts";
 import { KVM, KVM_API_VERSION, KVM_CAP, KVM_MAX_CPUID_ENTRIES } from "./ioctls.ts";
-import { Cpuid2, CpuidEntry2 } from "./structs.ts";
+import { Cpuid2, CpuidEntry2, MsrList } from "./structs.ts";
 import { Vm } from "./vm.ts";
 
 /** One leaf (and sub-leaf) of CPUID. */
@@ -91,6 +91,23 @@ export class Kvm {
       const { function: leaf, index, flags, eax, ebx, ecx, edx } = e;
       return { function: leaf, index, flags, eax, ebx, ecx, edx };
     });
+  }
+
+  /** The MSRs that this KVM keeps for a guest and tells of by itself. */
+  msrs(): number[] {
+    const list = (room: number) => {
+      const bytes = new Uint8Array(MsrList.size + 4 * room);
+      const header = MsrList.at(bytes.buffer);
+      header.nmsrs = room;
+      const result = ioctlBuffer(this.fd, KVM.GET_MSR_INDEX_LIST, bytes);
+      return { header, bytes, result, code: result < 0 ? errno() : 0 };
+    };
+    // Where there is not enough room, it only says how many there are.
+    let answer = list(0);
+    if (answer.code === E2BIG) answer = list(answer.header.nmsrs);
+    if (answer.code !== 0) throw new SysError("list the MSRs to save", answer.code);
+    const { header, bytes } = answer;
+    return [...new Uint32Array(bytes.buffer, MsrList.size, header.nmsrs)];
   }
 
   createVm(): Vm {

@@ -110,6 +110,29 @@ export const Sregs = struct("kvm_sregs", {
   interrupt_bitmap: ["u64", 4],
 });
 
+/** Without what waits to be injected, which `kvm_vcpu_events` has too, and with the PDPTRs. */
+export const Sregs2 = struct("kvm_sregs2", {
+  cs: ["u64", 3],
+  ds: ["u64", 3],
+  es: ["u64", 3],
+  fs: ["u64", 3],
+  gs: ["u64", 3],
+  ss: ["u64", 3],
+  tr: ["u64", 3],
+  ldt: ["u64", 3],
+  gdt: ["u64", 2],
+  idt: ["u64", 2],
+  cr0: "n64",
+  cr2: "n64",
+  cr3: "n64",
+  cr4: "n64",
+  cr8: "n64",
+  efer: "n64",
+  apic_base: "n64",
+  flags: "u64",
+  pdptrs: ["u64", 4],
+});
+
 export const Fpu = struct("kvm_fpu", {
   fpr: ["u8", 128],
   fcw: "u16",
@@ -126,6 +149,74 @@ export const Fpu = struct("kvm_fpu", {
 
 export const LapicState = struct("kvm_lapic_state", { regs: ["u8", 1024] });
 
+export const MpState = struct("kvm_mp_state", { mp_state: "u32" });
+
+/** What every CPU has; with more components, KVM_CAP_XSAVE2 tells how long it is. */
+export const Xsave = struct("kvm_xsave", { region: ["u32", 1024] });
+
+/** `xcrs` are pairs of a number with padding, and a value. */
+export const Xcrs = struct("kvm_xcrs", {
+  nr_xcrs: "u32",
+  flags: "u32",
+  xcrs: ["u64", 32],
+  padding: ["u64", 16],
+});
+
+export const Debugregs = struct("kvm_debugregs", {
+  db: ["u64", 4],
+  dr6: "u64",
+  dr7: "u64",
+  flags: "u64",
+  reserved: ["u64", 9],
+});
+
+/** Its inner structs as bytes: nothing here looks into them. */
+export const VcpuEvents = struct("kvm_vcpu_events", {
+  exception: ["u8", 8],
+  interrupt: ["u8", 4],
+  nmi: ["u8", 4],
+  sipi_vector: "u32",
+  flags: "u32",
+  smi: ["u8", 4],
+  triple_fault: "u8",
+  reserved: ["u8", 26],
+  exception_has_payload: "u8",
+  exception_payload: "u64",
+});
+
+/** The header; what it describes follows. */
+export const NestedState = struct("kvm_nested_state", {
+  flags: "u16",
+  format: "u16",
+  size: "u32",
+  hdr: ["u64", 15],
+});
+
+export const Irqchip = struct("kvm_irqchip", { chip_id: "u32", pad: "u32", chip: ["u64", 64] });
+
+export const PitState2 = struct("kvm_pit_state2", {
+  channels: ["u64", 9],
+  flags: "u32",
+  reserved: ["u32", 9],
+});
+
+export const ClockData = struct("kvm_clock_data", {
+  clock: "u64",
+  flags: "u32",
+  pad0: "u32",
+  realtime: "u64",
+  host_tsc: "u64",
+  pad: ["u32", 4],
+});
+
+export const DeviceAttr = struct("kvm_device_attr", {
+  flags: "u32",
+  group: "u32",
+  attr: "u64",
+  addr: "n64",
+});
+
+export const MsrList = struct("kvm_msr_list", { nmsrs: "u32" });
 export const Msrs = struct("kvm_msrs", { nmsrs: "u32", pad: "u32" });
 export const MsrEntry = struct("kvm_msr_entry", { index: "u32", reserved: "u32", data: "u64" });
 

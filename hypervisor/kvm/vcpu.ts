@@ -21,6 +21,12 @@ import {
   Sregs,
 } from "./structs.ts";
 
+/** An MSR's number, and what it holds. */
+export type Msr = readonly [index: number, data: bigint];
+
+/** What one call takes: fewer than 256. */
+const MAX_MSRS = 255;
+
 export class Vcpu {
   readonly fd: number;
 
@@ -52,17 +58,43 @@ export class Vcpu {
   }
 
   /** Sets every MSR or throws, naming the first that KVM refused. */
-  setMsrs(msrs: readonly (readonly [index: number, data: bigint])[]): void {
-    const bytes = new Uint8Array(Msrs.size + msrs.length * MsrEntry.size);
-    Msrs.at(bytes.buffer).nmsrs = msrs.length;
-    msrs.forEach(([index, data], i) =>
-      Object.assign(MsrEntry.at(bytes.buffer, Msrs.size + i * MsrEntry.size), { index, data })
-    );
-    // The result counts those that were set: it stops, without an error, at the first it refuses.
-    const set = check(ioctlBuffer(this.fd, KVM.SET_MSRS, bytes), "set a vCPU's MSRs");
+  setMsrs(msrs: readonly Msr[]): void {
+    const set = this.trySetMsrs(msrs);
     if (set < msrs.length) {
       throw new Error(`Cannot set MSR 0x${msrs[set][0].toString(16)}: KVM refuses it`);
     }
+  }
+
+  /** Sets MSRs up to the first that KVM refuses; how many those were. */
+  trySetMsrs(msrs: readonly Msr[]): number {
+    for (let at = 0;; at += MAX_MSRS) {
+      const batch = msrs.slice(at, at + MAX_MSRS);
+      const bytes = new Uint8Array(Msrs.size + batch.length * MsrEntry.size);
+      Msrs.at(bytes.buffer).nmsrs = batch.length;
+      batch.forEach(([index, data], i) =>
+        Object.assign(MsrEntry.at(bytes.buffer, Msrs.size + i * MsrEntry.size), { index, data })
+      );
+      // The result counts those that were set: it stops, without an error, at the first it refuses.
+      const set = check(ioctlBuffer(this.fd, KVM.SET_MSRS, bytes), "set a vCPU's MSRs");
+      if (set < batch.length || batch.length < MAX_MSRS) return at + set;
+    }
+  }
+
+  /** Those of these MSRs that can be read, with what they hold. */
+  msrs(indices: readonly number[]): Msr[] {
+    const found: Msr[] = [];
+    for (let at = 0; at < indices.length;) {
+      const batch = indices.slice(at, at + MAX_MSRS);
+      const bytes = new Uint8Array(Msrs.size + batch.length * MsrEntry.size);
+      Msrs.at(bytes.buffer).nmsrs = batch.length;
+      const entry = (i: number) => MsrEntry.at(bytes.buffer, Msrs.size + i * MsrEntry.size);
+      batch.forEach((index, i) => entry(i).index = index);
+      // It stops, without an error, at the first that cannot be read: that one is passed over.
+      const read = check(ioctlBuffer(this.fd, KVM.GET_MSRS, bytes), "get a vCPU's MSRs");
+      for (let i = 0; i < read; i++) found.push([entry(i).index, entry(i).data]);
+      at += read === batch.length ? read : read + 1;
+    }
+    return found;
   }
 
   regs(): View<typeof Regs.fields> {

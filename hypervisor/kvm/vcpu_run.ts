@@ -25,10 +25,10 @@ export class VcpuRun {
   enter(): number {
     return ioctl(this.fd, KVM.RUN, 0);
   }
+}
 
-  /** Tells a guest with a kvmclock that it was stopped, so that its watchdogs do not bark. */
-  tellPaused(): void {
-    // EINVAL where the guest has no kvmclock.
-    ioctl(this.fd, KVM.KVMCLOCK_CTRL, 0);
-  }
+/** Tells a guest with a kvmclock that vCPU `fd` was stopped, so that its watchdogs do not bark. */
+export function tellPaused(fd: number): void {
+  // EINVAL where the guest has no kvmclock.
+  ioctl(fd, KVM.KVMCLOCK_CTRL, 0);
 }

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { struct } from "../sys/struct.ts";
-import { Arena } from "./arena.ts";
+import { Arena, sectionsWithin } from "./arena.ts";
 
 const Clock = struct("clock", { seconds: "u32", ticks: ["u32", 3] });
 const Port = struct("port", { control: "u8" });
@@ -32,7 +32,7 @@ Deno.test("a thread with another layout, name or version is refused", () => {
   assertThrows(() => place().place("clock", Port), Error, 'Cannot place "clock"');
   assertThrows(() => place().place("clocks", Clock), Error, "another layout lies there");
   assertThrows(() => place().place("cloc", Clock), Error, "another layout lies there");
-  assertThrows(() => place().place("clock", Clock, 2), Error, "version 2");
+  assertThrows(() => place().place("clock", Clock, { version: 2 }), Error, "version 2");
   place().place("clock", Clock);
 });
 
@@ -47,14 +47,42 @@ Deno.test("what does not fit is refused: bytes, sections, names", () => {
   assertThrows(() => many.place("512", Port), RangeError, "do not fit");
 });
 
-Deno.test("a copy of the arena has every register", () => {
+Deno.test("an arena that is made of another's sections has every register, wherever they lie", () => {
   const arena = new Arena();
+  arena.place("lock", Port, { local: true }).control = 9;
   arena.place("clock", Clock).seconds = 5;
-  const copy = new SharedArrayBuffer(arena.buffer.byteLength);
-  new Uint8Array(copy).set(new Uint8Array(arena.buffer));
-  const restored = new Arena(copy).place("clock", Clock);
-  assertEquals(restored.seconds, 5);
-  assert(restored.$bytes.buffer === (copy as unknown as ArrayBuffer));
+  const part = arena.reserve("slot", 16 * 1024);
+  arena.within(part, { fresh: true }).place("port", Port).control = 3;
+  const saved = arena.sections();
+  assertEquals([...saved.keys()], ["clock", "slot/port"]);
+  arena.place("clock2", Clock);
+
+  const other = new Arena(undefined, { saved });
+  const slot = other.reserve("slot", 16 * 1024);
+  assertEquals(other.place("later", Clock).seconds, 0);
+  assertEquals(other.place("clock", Clock).seconds, 5);
+  assertEquals(other.place("lock", Port, { local: true }).control, 0);
+  const inner = other.within(slot, { fresh: true, saved: sectionsWithin(saved, "slot") });
+  assertEquals(inner.place("port", Port).control, 3);
+  // What another thread finds there is not filled once more.
+  const thread = new Arena(other.buffer, { saved });
+  thread.reserve("slot", 16 * 1024);
+  thread.place("later", Clock);
+  const clock = thread.place("clock", Clock);
+  clock.seconds = 6;
+  assertEquals(other.sections().get("clock")!.bytes[0], 6);
+});
+
+Deno.test("a section that was saved with another layout is refused", () => {
+  const arena = new Arena();
+  arena.place("clock", Clock);
+  const restored = () => new Arena(undefined, { saved: arena.sections() });
+  assertThrows(
+    () => restored().place("clock", Port),
+    RangeError,
+    'Cannot restore "clock": it was saved as version 1 with 16 bytes',
+  );
+  assertThrows(() => restored().place("clock", Clock, { version: 2 }), RangeError, "version 2");
 });
 
 Deno.test("an arena within another is taken by one set of sections after the other", () => {

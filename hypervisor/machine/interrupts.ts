@@ -13,7 +13,7 @@ import {
 } from "../kvm/ioctls.ts";
 import { IrqRouting, IrqRoutingEntry } from "../kvm/structs.ts";
 import type { Vm } from "../kvm/vm.ts";
-import { eventfd, signal } from "../sys/eventfd.ts";
+import { eventfd, isSignalled, signal } from "../sys/eventfd.ts";
 import { close } from "../sys/files.ts";
 import { struct } from "../sys/struct.ts";
 import { GSI } from "./address_map.ts";
@@ -22,13 +22,17 @@ import type { Arena } from "./arena.ts";
 const IOAPIC_PINS = 24;
 export const MAX_MSI = 512;
 
-const MsiRoutesV1 = struct("msi_routes", {
+/** Made of the devices' own registers: MSI-X tables, MSI capabilities. */
+const MsiRoutes = struct("msi_routes", {
   /** 1 where a route is set; then a message for the vector's address and data. */
   active: ["u8", MAX_MSI],
   address_lo: ["u32", MAX_MSI],
   address_hi: ["u32", MAX_MSI],
   data: ["u32", MAX_MSI],
 });
+
+/** 1 where a vector without a route is signalled. In a running machine that is in its eventfd. */
+const PendingV1 = struct("interrupts_pending", { msi: ["u8", MAX_MSI] });
 
 /** Descriptor numbers; they mean something in this process only. */
 const Descriptors = struct("interrupt_descriptors", {
@@ -40,7 +44,10 @@ export class Interrupts {
   readonly #vm: Vm;
   readonly #routes;
   readonly #fds;
+  readonly #pending;
   #next = 0;
+  /** The vectors that were routed since routes are set all at once; undefined while they are not. */
+  #batch: number[] | undefined;
   // KVM wants the whole table at each change, so it is built in place.
   readonly #table = new Uint8Array(
     IrqRouting.size + (IOAPIC_PINS + 16 + MAX_MSI) * IrqRoutingEntry.size,
@@ -49,8 +56,9 @@ export class Interrupts {
 
   constructor(arena: Arena, vm: Vm) {
     this.#vm = vm;
-    this.#routes = arena.place("interrupts.routes", MsiRoutesV1);
-    this.#fds = arena.place("interrupts.descriptors", Descriptors);
+    this.#routes = arena.place("interrupts.routes", MsiRoutes, { local: true });
+    this.#fds = arena.place("interrupts.descriptors", Descriptors, { local: true });
+    this.#pending = arena.place("interrupts.pending", PendingV1);
   }
 
   /** Once, by the thread that sets the machine up: makes the eventfds and the legacy routes. */
@@ -60,13 +68,47 @@ export class Interrupts {
       this.#vm.assignIrqfd(this.#fds.line[line], line);
     }
     this.#fds.msi.fill(-1);
-    for (let i = 0; i < vectors; i++) this.#fds.msi[i] = eventfd();
+    this.open(0, vectors);
     this.#commit();
   }
 
   /** Makes the eventfds of vectors that were reserved for a device that comes later. */
   open(first: number, count: number): void {
-    for (let i = first; i < first + count; i++) this.#fds.msi[i] = eventfd();
+    for (let i = first; i < first + count; i++) {
+      this.#fds.msi[i] = eventfd();
+      if (this.#pending.msi[i] === 1) signal(this.#fds.msi[i]);
+      this.#pending.msi[i] = 0;
+    }
+  }
+
+  /** Calls `action`, after which all vectors that it has routed get their routes at once. */
+  together(action: () => void): void {
+    const batch: number[] = this.#batch = [];
+    try {
+      action();
+    } finally {
+      this.#batch = undefined;
+    }
+    this.#commit();
+    for (const index of batch) this.#assign(index);
+  }
+
+  /**
+   * With nobody at work: notes in the arena what is pending, and returns when all that was signalled
+   * has come to KVM's interrupt chips, whose state then has it.
+   */
+  settle(): void {
+    this.#fds.line.forEach((fd, line) => {
+      if (fd === 0) return;
+      // An edge on a line goes its way by a work queue of the kernel's; an irqfd that is taken off is
+      // waited for there.
+      this.#vm.deassignIrqfd(fd, line);
+      this.#vm.assignIrqfd(fd, line);
+    });
+    this.#fds.msi.forEach((fd, i) => {
+      const pends = fd > 0 && this.#routes.active[i] === 0 && isSignalled(fd);
+      this.#pending.msi[i] = pends ? 1 : 0;
+    });
   }
 
   /** Closes the eventfds of a device that is gone: what signals one hereafter signals nobody. */
@@ -107,7 +149,15 @@ export class Interrupts {
     r.address_lo[index] = addressLo;
     r.address_hi[index] = addressHi;
     r.data[index] = data;
+    if (this.#batch !== undefined) {
+      this.#batch.push(index);
+      return;
+    }
     this.#commit();
+    this.#assign(index);
+  }
+
+  #assign(index: number): void {
     this.#vm.assignIrqfd(this.#fds.msi[index], GSI.FIRST_MSI + index);
   }
 

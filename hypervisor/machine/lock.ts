@@ -20,7 +20,7 @@ export class Lock {
   readonly #word: Int32Array;
 
   constructor(arena: Arena, name: string) {
-    this.#word = arena.place(name, LockV1).word;
+    this.#word = arena.place(name, LockV1, { local: true }).word;
   }
 
   acquire(): void {

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { bufferAt } from "../sys/mapping.ts";
+import { bufferAt, replaceWithZeros } from "../sys/mapping.ts";
 import { discard, protect } from "../sys/memory_advice.ts";
 import type { HotplugRegion } from "./hotplug.ts";
 
@@ -44,7 +44,16 @@ export interface GuestMemoryOptions {
   viewAddress?: number;
   /** The mapping is private and anonymous: no file backs it. */
   private?: boolean;
+  /** The mapping is a private copy of a file, of which a page is made when it is first written. */
+  copied?: boolean;
 }
+
+/**
+ * Of a private copy, ranges at least this long are given back: each then is a mapping of its own to the
+ * kernel, which has no room for many.
+ */
+const MIN_DISCARD = 2 * 2 ** 20;
+const MAX_DISCARDS = 16_384;
 
 export class GuestMemory {
   /** For what the kernel is told of: the address of offset 0. */
@@ -64,6 +73,8 @@ export class GuestMemory {
   pinned = false;
   readonly #viewAddress: number;
   readonly #private: boolean;
+  readonly #copied: boolean;
+  #discards = 0;
 
   /** A view of RAM that is mapped at `address`, in whichever thread. */
   constructor(address: number, length: number, options: GuestMemoryOptions = {}) {
@@ -75,6 +86,7 @@ export class GuestMemory {
     this.slots = hotplug === undefined ? this.regions : [...this.regions, hotplug];
     this.#viewAddress = options.viewAddress ?? address;
     this.#private = options.private ?? false;
+    this.#copied = options.copied ?? false;
     const all = hotplug === undefined ? length : hotplug.offset + hotplug.length;
     const buffer = bufferAt(this.#viewAddress, all);
     this.bytes = new Uint8Array(buffer);
@@ -98,7 +110,27 @@ export class GuestMemory {
    */
   discard(offset: number, length: number): boolean {
     if (this.pinned && offset < this.length) return false;
+    if (this.#copied) return this.#replace(offset, length);
     return discard(this.#viewAddress + offset, length, { private: this.#private }) === 0;
+  }
+
+  /** Given back, the file's old content would be there again: so that goes too. */
+  #replace(offset: number, length: number): boolean {
+    if (length < MIN_DISCARD || this.#discards === MAX_DISCARDS) return false;
+    this.#discards++;
+    return replaceWithZeros(this.address + offset, length);
+  }
+
+  /** Makes what is plugged accessible, as the registers of a machine that was saved say. */
+  restore(): void {
+    const region = this.hotplug;
+    if (region === undefined) return;
+    const count = region.length / region.blockBytes;
+    for (let block = 0; block < count; block++) {
+      if (region.plugged(block, 1) === 1 && !this.plug(block, 1)) {
+        throw new RangeError(`Cannot restore the guest's memory: block ${block} cannot be added`);
+      }
+    }
   }
 
   /** Makes `count` blocks of the hot-plug region from `first` on usable. False if the host cannot. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { SysError } from "../sys/errno.ts";
-import { map, memfd } from "../sys/mapping.ts";
+import { bufferAt, map, memfd } from "../sys/mapping.ts";
 import {
   adviseHugePages,
   adviseMergeable,
@@ -12,7 +12,9 @@ import {
   type MPOL,
   protect,
 } from "../sys/memory_advice.ts";
+import { readAt } from "../sys/positioned_io.ts";
 import { readPseudoFile } from "../sys/pseudo_files.ts";
+import { dataRanges } from "../sys/sparse.ts";
 import type { Arena } from "./arena.ts";
 import { blockBytesFor, HOTPLUG_ALIGN, HotplugRegion, type HotplugSpec } from "./hotplug.ts";
 import { GuestMemory, HOLE_END, ramRegions } from "./memory.ts";
@@ -20,6 +22,8 @@ import { GuestMemory, HOLE_END, ramRegions } from "./memory.ts";
 const MiB = 2 ** 20;
 const HUGE_PAGE_BYTES = { "2M": 2 * MiB, "1G": 1024 * MiB } as const;
 const TRANSPARENT = "/sys/kernel/mm/transparent_hugepage";
+/** Read at once; a call takes 2 GiB at most. */
+const READ_BYTES = 256 * MiB;
 const KSM_RUN = "/sys/kernel/mm/ksm/run";
 
 export interface RamOptions {
@@ -52,9 +56,16 @@ export interface MemorySpec {
   length: number;
   viewAddress?: number;
   private?: boolean;
+  /** A private copy of the file behind it, of which a page is made when it is first written. */
+  copied?: boolean;
   hotplug?: HotplugSpec;
   /** The file behind it: for a snapshot, or to hand it on. Private memory has none. */
   fd?: number;
+}
+
+/** How long the mapping of RAM is, with what can be added. */
+export function mappedLength({ length, hotplug }: Pick<MemorySpec, "length" | "hotplug">): number {
+  return hotplug === undefined ? length : hotplug.offset + hotplug.length;
 }
 
 /** Where added memory lies: as high as it must to be aligned, above RAM. */
@@ -87,7 +98,7 @@ export function openRam(options: RamOptions, log: (line: string) => void): Memor
     hotplug,
     pool: hugePages === "2M" || hugePages === "1G" ? hugePages : undefined,
   });
-  const all = hotplug === undefined ? length : hotplug.offset + hotplug.length;
+  const all = mappedLength({ length, hotplug });
   for (const address of new Set([spec.address, spec.viewAddress ?? spec.address])) {
     if (hugePages === "transparent") adviseHugePages(address, all);
   }
@@ -103,12 +114,44 @@ export function openRam(options: RamOptions, log: (line: string) => void): Memor
   return { ...spec, hotplug };
 }
 
+/**
+ * Maps RAM with what the file `fd` holds. Its pages are read when they are first used, so this takes no
+ * longer for more of them. Where that cannot be, all is read now: memory from a pool of huge pages is
+ * no copy of a file, and memory to which some can be added is mapped twice, which a private copy
+ * cannot be.
+ */
+export function openSavedRam(
+  fd: number,
+  options: RamOptions,
+  log: (line: string) => void,
+): MemorySpec {
+  const { length, hotplugLength = 0, hugePages, mergeable = false, bindings = [] } = options;
+  const isPooled = hugePages === "2M" || hugePages === "1G";
+  if (isPooled || hotplugLength > 0) {
+    const spec = openRam(options, log);
+    const view = spec.viewAddress ?? spec.address;
+    const bytes = new Uint8Array(bufferAt(view, mappedLength(spec)));
+    for (const { start, end } of dataRanges(fd, bytes.length)) {
+      for (let at = start; at < end; at += READ_BYTES) {
+        readAt(fd, bytes.subarray(at, Math.min(end, at + READ_BYTES)), at);
+      }
+    }
+    return spec;
+  }
+  const ram = map(length, { fd, private: true, align: HUGE_PAGE_BYTES["2M"] });
+  ram.dontDump();
+  const spec: MemorySpec = { address: ram.address, length, copied: true, fd };
+  if (mergeable) adviseMergeable(ram.address, length);
+  bind(spec, length, bindings);
+  return spec;
+}
+
 function openFile(
   length: number,
   options: { hotplug?: HotplugSpec; pool?: keyof typeof HUGE_PAGE_BYTES },
 ): MemorySpec {
   const { hotplug, pool } = options;
-  const all = hotplug === undefined ? length : hotplug.offset + hotplug.length;
+  const all = mappedLength({ length, hotplug });
   if (pool === undefined) {
     const fd = memfd("guest-ram", all);
     const align = HUGE_PAGE_BYTES["2M"];
@@ -192,6 +235,7 @@ export function guestMemory(arena: Arena, spec: MemorySpec): GuestMemory {
   return new GuestMemory(spec.address, spec.length, {
     viewAddress: spec.viewAddress,
     private: spec.private,
+    copied: spec.copied,
     hotplug: spec.hotplug && new HotplugRegion(arena, spec.hotplug),
   });
 }

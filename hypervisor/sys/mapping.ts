@@ -120,6 +120,13 @@ export function map(length: number, options: MapOptions = {}): Mapping {
   return new Mapping(address, length);
 }
 
+/** Takes what is mapped there away and has zeros in its place, private to this process; false if it cannot. */
+export function replaceWithZeros(address: number, length: number): boolean {
+  const flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_NORESERVE;
+  const [at, size] = [BigInt(address), BigInt(length)];
+  return libc.symbols.mmap(at, size, PROT_READ | PROT_WRITE, flags, -1, 0n) !== MAP_FAILED;
+}
+
 interface Mmap {
   protection: number;
   flags: number;

@@ -4,13 +4,13 @@
  *
  * @module
  */
-import { check, errno, SysError } from "./errno.ts";
+import { check } from "./errno.ts";
 import { close, length, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, open } from "./files.ts";
 import { ioctl, iow } from "./ioctl.ts";
 import { libraryOf } from "./library.ts";
+import { nextData } from "./sparse.ts";
 
 const libc = libraryOf({
-  lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   copy_file_range: {
     parameters: ["i32", "buffer", "i32", "buffer", "usize", "u32"],
@@ -19,9 +19,6 @@ const libc = libraryOf({
 });
 
 const FICLONE = iow(0x94, 9, 4);
-const SEEK_DATA = 3;
-const SEEK_HOLE = 4;
-const ENXIO = 6;
 /** The unit in which stat tells what a file takes. */
 const BLOCK_BYTES = 512;
 /** Copied between two turns of the event loop, so that a long copy stops nobody. */
@@ -62,14 +59,9 @@ async function copySparse(source: number, target: number, signal?: AbortSignal) 
   const size = length(source);
   check(libc.symbols.ftruncate(target, BigInt(size)), "set a copy's length");
   let at = 0;
-  while (at < size) {
-    const data = Number(libc.symbols.lseek(source, BigInt(at), SEEK_DATA));
-    if (data < 0) {
-      if (errno() === ENXIO) return;
-      throw new SysError("find a file's data", errno());
-    }
-    const end = check(Number(libc.symbols.lseek(source, BigInt(data), SEEK_HOLE)), "find a hole");
-    at = data;
+  for (let data = nextData(source, at, size); data; data = nextData(source, at, size)) {
+    const { start, end } = data;
+    at = start;
     while (at < end) {
       signal?.throwIfAborted();
       const sourceAt = new BigInt64Array([BigInt(at)]);

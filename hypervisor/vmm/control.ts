@@ -4,7 +4,8 @@
  * VMM answers with one {@linkcode Response} line. After the response to `events` the connection
  * carries {@linkcode Event} lines until either side closes it; after the response to `serial` it
  * carries the raw bytes of the guest's serial port both ways, beginning with the last
- * {@linkcode SERIAL_REPLAY_BYTES} that the guest wrote.
+ * {@linkcode SERIAL_REPLAY_BYTES} that the guest wrote. After the response to `save` it carries
+ * {@linkcode SaveMessage} lines, the last of which says how that ended.
  *
  * This file is all that the supervisor shares with the VMM.
  *
@@ -247,7 +248,25 @@ export const EXIT_CODES = {
 
 export type ExitReason = keyof typeof EXIT_CODES;
 
-export type VmmState = "running" | "stopping";
+/** "waiting": no guest runs yet, see {@linkcode RunRequest}. */
+export type VmmState = "waiting" | "running" | "stopping";
+
+/**
+ * To a VMM that was started with `--wait`: what it is to run. So it has started before, which is what
+ * takes a start longest. The response comes once the guest runs, or says why it cannot; then the VMM
+ * ends. A guest goes on from a snapshot's directory with `restore`; `identity` and `config` are then as
+ * with `main.ts --restore`.
+ */
+export type RunRequest =
+  & {
+    op: "run";
+    /** Where the control socket's folder has been moved to meanwhile, an absolute path. */
+    folder?: string;
+  }
+  & (
+    | { config: GuestConfig; restore?: undefined }
+    | { config?: GuestConfig; restore: string; identity?: "new" | "same" }
+  );
 
 export type Request =
   | { op: "status" }
@@ -271,15 +290,35 @@ export type Request =
   /** Stops the vCPUs between two instructions; devices finish what they have begun. */
   | { op: "pause" }
   | { op: "resume" }
+  /**
+   * Saves the guest to a directory, which does not exist yet: `main.ts --restore` starts another VMM
+   * from it. RAM and all state are as at one instant, from which on the guest stands still until its
+   * RAM is copied; disks are not copied. One save at a time. Closing the connection before the last
+   * line gives it up, and then, as after an error, the guest goes on as before and nothing is left.
+   */
+  | {
+    op: "save";
+    /** An absolute path in a directory that exists. */
+    directory: string;
+    /**
+     * With the line `{"held":true}` the instant has been, and the guest stands still, with nothing of
+     * its disks in flight, until the client says `{"op":"go"}` on the same connection: time to copy the
+     * disks that belong to the snapshot. Default: false.
+     */
+    hold?: boolean;
+    /** The guest stays paused afterwards, until `resume`. Default: false. */
+    stay?: boolean;
+  }
   /** Gives the guest a new VM generation id, on which it reseeds its random numbers. */
-  | { op: "new_generation" };
+  | { op: "new_generation" }
+  | RunRequest;
 
 export interface Status {
   version: number;
   pid: number;
   name: string;
   state: VmmState;
-  /** When the guest's first instruction ran, milliseconds since the epoch. */
+  /** When the guest's first instruction ran, milliseconds since the epoch; 0 where none has. */
   startedAt: number;
   cpus: number;
   memoryMiB: number;
@@ -294,6 +333,16 @@ export type Response =
   /** To `plug`: the device's name. */
   | { ok: true; plugged: string }
   | { ok: false; error: string };
+
+/** What follows the response to `save`. */
+export type SaveMessage =
+  | {
+    saving: { phase: "copying" | "digesting" | "syncing"; doneBytes: number; totalBytes: number };
+  }
+  | { held: true }
+  /** The directory is there and will be after a power cut. */
+  | { saved: string }
+  | { error: string };
 
 export type Event =
   | { event: "state"; state: VmmState }

@@ -11,12 +11,14 @@ import {
   type Event,
   type Request,
   type Response,
+  type RunRequest,
   SERIAL_REPLAY_BYTES,
   type VmmState,
 } from "./control.ts";
 import { ControlClient } from "./control_client.ts";
 import type { EventLoop } from "./event_loop.ts";
 import type { Guest, GuestEnd, GuestHost } from "./guest.ts";
+import { SaveClients } from "./save_clients.ts";
 import { SerialLog } from "./serial_log.ts";
 
 /** More than these at once are turned away. */
@@ -27,14 +29,16 @@ const GOODBYE_MS = 1000;
 /** Where a guest's control socket is, and what goes through it. */
 export class ControlServer implements GuestHost {
   readonly #loop: EventLoop;
-  readonly #socket: string;
+  #socket: string;
   readonly #log = new SerialLog(SERIAL_REPLAY_BYTES);
   readonly #clients = new Set<ControlClient>();
   readonly #serial = new Set<ControlClient>();
   readonly #events = new Set<ControlClient>();
+  readonly #saves = new SaveClients();
   #listener = -1;
-  #guest!: Guest;
-  #state: VmmState = "running";
+  #guest_: Guest | undefined;
+  #order: { request: RunRequest; client: ControlClient } | undefined;
+  #state: VmmState = "waiting";
 
   constructor(socket: string, options: { loop: EventLoop }) {
     this.#socket = socket;
@@ -43,9 +47,33 @@ export class ControlServer implements GuestHost {
     remove(socket);
   }
 
+  /** Where it listens. */
+  get socket(): string {
+    return this.#socket;
+  }
+
+  /** Listens without a guest until it is told what to run; undefined where it is told to end. */
+  waitForOrder(): RunRequest | undefined {
+    this.#open();
+    this.#loop.run(() => this.#order !== undefined || this.#state === "stopping");
+    return this.#order?.request;
+  }
+
   /** Listens, from when there is somebody to ask. */
   listen(guest: Guest): void {
-    this.#guest = guest;
+    this.#guest_ = guest;
+    this.#state = "running";
+    if (this.#listener < 0) this.#open();
+    this.#order?.client.answer(this.#status());
+    this.#order?.client.end();
+  }
+
+  get #guest(): Guest {
+    if (this.#guest_ === undefined) throw new Error("Cannot do that: no guest runs here yet");
+    return this.#guest_;
+  }
+
+  #open(): void {
     const umask = Deno.umask(0o177);
     try {
       this.#listener = listenUnix(this.#socket);
@@ -63,9 +91,12 @@ export class ControlServer implements GuestHost {
       loop: this.#loop,
       host: {
         request: (client, line) => this.#request(client, line),
-        received: (client, bytes) =>
-          this.#serial.has(client) ? this.#guest.type(bytes) : bytes.length,
+        received: (client, bytes) => {
+          if (this.#saves.has(client)) return this.#saves.received(client, bytes);
+          return this.#serial.has(client) ? this.#guest.type(bytes) : bytes.length;
+        },
         closed: (client) => {
+          this.#saves.closed(client);
           for (const set of [this.#clients, this.#serial, this.#events]) set.delete(client);
         },
       },
@@ -80,9 +111,16 @@ export class ControlServer implements GuestHost {
       client.answer({ ok: false, error } satisfies Response);
       return client.end();
     }
+    if (request.op === "run" && this.#state === "waiting" && this.#order === undefined) {
+      this.#order = { request, client };
+      const name = this.#socket.slice(this.#socket.lastIndexOf("/"));
+      if (request.folder !== undefined) this.#socket = request.folder + name;
+      return;
+    }
     let response: Response;
     try {
       response = this.#answer(request);
+      if (request.op === "save") this.#saves.begin(client, this.#guest, request);
     } catch (error) {
       response = { ok: false, error: (error as Error).message };
     }
@@ -95,6 +133,9 @@ export class ControlServer implements GuestHost {
         client.send(this.#log.read());
         this.#serial.add(client);
         return;
+      case "save":
+        if (!response.ok) client.end();
+        return;
       default:
         client.end();
     }
@@ -106,9 +147,18 @@ export class ControlServer implements GuestHost {
         this.#guest.pressPowerButton();
         this.#setState("stopping");
         break;
+      case "serial":
+        // That there is one.
+        this.#guest;
+        break;
       case "kill":
         this.#setState("stopping");
-        this.#guest.kill();
+        this.#guest_?.kill();
+        break;
+      case "run":
+        throw new Error("Cannot run another guest: a VMM has one");
+      case "events":
+      case "status":
         break;
       case "devices":
         return { ok: true, devices: this.#guest.devices() };
@@ -134,8 +184,8 @@ export class ControlServer implements GuestHost {
   }
 
   #status(): Response {
-    const { name, cpus, memoryMiB } = this.#guest.config;
-    const { pausedFor } = this.#guest;
+    const { config, pausedFor = null, startedAt = 0 } = this.#guest_ ?? {};
+    const { name = "", cpus = 0, memoryMiB = 0 } = config ?? {};
     return {
       ok: true,
       status: {
@@ -143,7 +193,7 @@ export class ControlServer implements GuestHost {
         pid: Deno.pid,
         name,
         state: this.#state,
-        startedAt: this.#guest.startedAt,
+        startedAt,
         cpus,
         memoryMiB,
         ...pausedFor !== null ? { pausedFor } : {},
@@ -190,6 +240,10 @@ export class ControlServer implements GuestHost {
   /** Says goodbye to everybody, and leaves no socket. */
   close(end: GuestEnd): void {
     this.#publish({ event: "exit", ...end });
+    if (this.#guest_ === undefined) {
+      this.#order?.client.answer({ ok: false, error: end.message } satisfies Response);
+    }
+    if (this.#listener < 0) return;
     this.#loop.unwatch(this.#listener);
     close(this.#listener);
     for (const client of this.#clients) client.end();
@@ -221,6 +275,8 @@ const OPS: readonly Request["op"][] = [
   "pause",
   "resume",
   "new_generation",
+  "save",
+  "run",
 ];
 
 export function parseRequest(line: string): Request | undefined {
@@ -231,10 +287,26 @@ export function parseRequest(line: string): Request | undefined {
     if (value.op === "unplug") {
       return typeof device === "string" && typeof force === "boolean" ? value : undefined;
     }
+    if (value.op === "save") return isSave(value) ? value : undefined;
+    if (value.op === "run") return isRun(value) ? value : undefined;
     if (value.op !== "change") return value;
     const isObject = typeof change === "object" && change !== null && !Array.isArray(change);
     return typeof device === "string" && isObject ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+function isSave({ directory, hold = false, stay = false }: Record<string, unknown>): boolean {
+  return typeof directory === "string" && /^\/[^\0]*[^\0/]/.test(directory) &&
+    typeof hold === "boolean" && typeof stay === "boolean";
+}
+
+/** Of what to run, only its shape: the rest is looked at where it is used. */
+function isRun({ folder, config, restore, identity }: Record<string, unknown>): boolean {
+  const isPath = (it: unknown) => typeof it === "string" && /^\/[^\0]*$/.test(it);
+  const isConfig = typeof config === "object" && config !== null;
+  return (folder === undefined || isPath(folder)) &&
+    (restore === undefined ? isConfig : isPath(restore) && (config === undefined || isConfig)) &&
+    (identity === undefined || identity === "new" || identity === "same");
 }

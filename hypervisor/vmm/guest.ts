@@ -4,28 +4,22 @@
  *
  * @module
  */
-import { KVM_PIT_SPEAKER_DUMMY } from "../kvm/ioctls.ts";
 import { Kvm } from "../kvm/kvm.ts";
-import { tscKhz, Vcpu } from "../kvm/vcpu.ts";
-import { TSS_ADDRESS } from "../machine/address_map.ts";
-import { loadLinux } from "../machine/boot/load.ts";
-import { setUpBootVcpu, setUpVcpu, writeDescriptorTables } from "../machine/cpu/setup.ts";
-import type { GuestMemory } from "../machine/memory.ts";
 import { drain, eventfd, signal } from "../sys/eventfd.ts";
 import { readPseudoFile } from "../sys/pseudo_files.ts";
-import { ConfigError } from "./config/fields.ts";
 import { checkHostMemory } from "./config/guest.ts";
 import type { ExitReason, GuestConfig } from "./control.ts";
-import { GuestCpus } from "./cpu_setup.ts";
-import { type DeviceSpec, openDevices } from "./device_specs.ts";
+import { openDevices } from "./device_specs.ts";
 import type { EventLoop } from "./event_loop.ts";
-import { Hotplug } from "./hotplug.ts";
-import { checkAffinity, numaTopology, openGuestRam } from "./memory_setup.ts";
 import { collectGarbage } from "./garbage.ts";
-import { Pc, type PcSpec } from "./pc.ts";
-import { arenaBytes } from "./slots.ts";
+import { Hotplug } from "./hotplug.ts";
+import { bootMachine, type Machine, restoreMachine } from "./machine_setup.ts";
+import { checkAffinity } from "./memory_setup.ts";
+import type { Pc } from "./pc.ts";
+import type { OpenSnapshot } from "./snapshot/directory.ts";
+import { savableGuest } from "./snapshot/savable_guest.ts";
+import { Save, type SaveHost, type SaveOptions } from "./snapshot/save.ts";
 import { VcpuThreads } from "./vcpu_threads.ts";
-import type { VcpuSpec } from "./vcpu_worker.ts";
 import { VirtioService } from "./virtio_service.ts";
 
 /** When a guest is busy with itself after its start, in milliseconds. */
@@ -39,13 +33,18 @@ const SERIAL_PERIOD_MS = 10;
 /** A guest can break the protocol as often as it likes; it cannot fill a disk with that. */
 const MAX_VIOLATIONS_LOGGED = 16;
 
-/** Whatever keeps a kernel from being loaded is a matter of what was asked for. */
-function load(memory: GuestMemory, options: Parameters<typeof loadLinux>[1]) {
-  try {
-    return loadLinux(memory, options);
-  } catch (cause) {
-    throw new ConfigError((cause as Error).message, { cause });
-  }
+/** Why a guest does not run while it is saved, and afterwards if it is to stay so. */
+const BEING_SAVED = "It is being saved";
+const SAVED = "It was saved";
+
+/** How a guest goes on from a snapshot. */
+export interface RestoreOptions {
+  snapshot: OpenSnapshot;
+  /**
+   * "new", which is what a copy or a step back in time needs: the guest gets another VM generation id.
+   * "same": it is the one that was saved, and nobody else goes on from there.
+   */
+  identity: "same" | "new";
 }
 
 export interface GuestEnd {
@@ -74,6 +73,7 @@ export class Guest {
   readonly startedAt: number;
   /** What comes and goes while the guest runs. */
   readonly hotplug: Hotplug;
+  readonly #machine: Machine;
   readonly #pc: Pc;
   readonly #loop: EventLoop;
   readonly #host: GuestHost;
@@ -84,21 +84,41 @@ export class Guest {
   #pausedFor: string | null = null;
   #violations = 0;
   #isLookingSoon = false;
+  #save: Save | undefined;
 
-  /** Sets the guest up and starts it; throws where it cannot, and then the process is to end. */
-  constructor(config: GuestConfig, options: { loop: EventLoop; host: GuestHost }) {
-    const { loop, host } = options;
+  /**
+   * Sets the guest up and starts it, or lets it go on from a snapshot; throws where it cannot, and then
+   * the process is to end.
+   */
+  constructor(
+    config: GuestConfig,
+    options: {
+      loop: EventLoop;
+      host: GuestHost;
+      /** Where they have been started before. */
+      threads?: VcpuThreads;
+      restore?: RestoreOptions;
+    },
+  ) {
+    const { loop, host, restore } = options;
     this.config = config;
     this.#loop = loop;
     this.#host = host;
     checkHostMemory(config, readPseudoFile("/proc/meminfo"));
     checkAffinity(config);
     const kvm = Kvm.open();
-    const devices = openDevices(config);
+    const devices = restore === undefined ? openDevices(config) : [];
     // A thread takes longest to start, so it does while the rest is set up.
-    this.#threads = new VcpuThreads(loop);
+    this.#threads = options.threads ?? new VcpuThreads(loop);
     this.#wakeIoFd = eventfd();
-    const pc = this.#pc = this.#setUp(kvm, devices);
+    const setUp = {
+      ...{ wakeIoFd: this.#wakeIoFd, threads: this.#threads },
+      log: (line: string) => host.log(line),
+      ended: (reason: ExitReason) => this.#end(reason, ""),
+    };
+    const restored = restore && restoreMachine(kvm, config, { ...setUp, ...restore });
+    this.#machine = restored ?? bootMachine(kvm, config, { ...setUp, devices });
+    const pc = this.#pc = this.#machine.pc;
     this.#service = new VirtioService(pc, {
       loop,
       host: {
@@ -123,82 +143,20 @@ export class Guest {
         this.#end("host", "The vCPUs' threads did not start");
       }
     });
+    if (restored !== undefined) {
+      restored.plugged.forEach((one) => this.hotplug.restored(one));
+      this.#service.restore();
+      if (restore?.identity === "new") pc.changeGeneration();
+      // What the serial port held when it was saved.
+      signal(this.#wakeIoFd);
+    }
     this.startedAt = Date.now();
-    pc.life.release();
+    if (this.#pausedFor === null) pc.life.release();
     loop.after(SETTLED_MS, () => {
       pc.life.tidy();
       pc.life.kickAll();
       collectGarbage();
     });
-  }
-
-  #setUp(kvm: Kvm, devices: DeviceSpec[]): Pc {
-    const config = this.config;
-    const cpus = new GuestCpus(kvm, config);
-    const bits = cpus.physicalBits;
-    const memory = openGuestRam(config, {
-      physicalBits: bits,
-      log: (line) => this.#host.log(line),
-    });
-
-    // The order matters: the interrupt chips come before vCPUs, whose local APICs come with them, and
-    // before irqfds and routes, which are theirs.
-    const vm = kvm.createVm();
-    vm.setTssAddress(TSS_ADDRESS);
-    const spec: PcSpec = {
-      arena: new SharedArrayBuffer(arenaBytes(config.hotplugPorts ?? 0)),
-      memory,
-      vmFd: vm.fd,
-      wakeIoFd: this.#wakeIoFd,
-      physicalBits: bits,
-      devices,
-      hotplugPorts: config.hotplugPorts ?? 0,
-    };
-    const pc = new Pc(spec, {
-      ended: (reason) => this.#end(reason, ""),
-      serialReady: () => signal(this.#wakeIoFd),
-    });
-    pc.life.hold();
-    vm.createIrqchip();
-    vm.createPit(KVM_PIT_SPEAKER_DUMMY);
-    pc.powerOn();
-    const fds = Array.from({ length: config.cpus }, (_, id) => vm.createVcpu(cpus.apicId(id)));
-    const runSize = kvm.runSize();
-    // The first thread builds its devices while the kernel is loaded here; then it is let in.
-    this.#threads.start(
-      fds.map((fd, id): VcpuSpec => ({
-        pc: spec,
-        id,
-        fd,
-        runSize,
-        cpus: config.cpuAffinity?.[id],
-      })),
-    );
-
-    const boot = load(pc.memory, {
-      ...config,
-      physicalBits: bits,
-      topology: cpus.topology,
-      numa: numaTopology(config),
-      log: (line) => this.#host.log(line),
-    });
-    writeDescriptorTables(pc.memory, boot.mode);
-    pc.memory.slots.forEach((region, slot) =>
-      vm.setMemoryRegion(slot, {
-        guest: region.guest,
-        size: region.length,
-        host: memory.address + region.offset,
-      })
-    );
-    // All of them here, before the first one runs: one whose TSC were set a second later would be
-    // another clock than the others'. So a vCPU's thread need not be there when the first starts.
-    fds.forEach((fd, id) => {
-      const vcpu = new Vcpu(fd);
-      setUpVcpu(vcpu, cpus.cpuid(id, tscKhz(fd)), { synic: cpus.synic });
-      if (id === 0) setUpBootVcpu(vcpu, boot);
-      vcpu.unmaskSignalsInGuest();
-    });
-    return pc;
   }
 
   /** How it ended, once nothing of it runs any more. */
@@ -218,11 +176,13 @@ export class Guest {
     this.#serial();
     const { life } = this.#pc;
     this.#threads.look(life);
+    this.#save?.look();
     if (life.hasEnded && life.stopped === this.config.cpus) this.#over();
   }
 
   #over(): void {
     if (this.#end_) return;
+    this.#save?.cancel("the guest has ended");
     this.#service.close();
     this.#drainSerial();
     const { life } = this.#pc;
@@ -281,7 +241,9 @@ export class Guest {
 
   /** Keeps the vCPUs out of the guest until {@linkcode resume}; the first reason is told. */
   pause(reason: string): void {
-    if (this.#pausedFor !== null || this.#pc.life.hasEnded) return;
+    // One that is being saved stays paused when that is over.
+    const isOther = this.#pausedFor !== null && this.#pausedFor !== BEING_SAVED;
+    if (isOther || this.#pc.life.hasEnded) return;
     this.#pausedFor = reason;
     this.#pc.life.hold();
     this.#pc.life.kickAll();
@@ -291,7 +253,9 @@ export class Guest {
   /** Lets the guest go on: with a reason, only if that is what it was paused for. */
   resume(reason = this.#pausedFor): void {
     if (this.#pausedFor === null || this.#pausedFor !== reason) return;
+    if (this.#save?.isHolding) throw new Error("Cannot resume the guest: it is being saved");
     this.#pausedFor = null;
+    this.#service.thaw();
     this.#service.resumed();
     // A device that still cannot go on has paused it again.
     if (this.#pausedFor !== null) return;
@@ -299,8 +263,46 @@ export class Guest {
     this.#host.paused(null);
   }
 
+  /**
+   * Saves the guest; one at a time. With `stay` it is paused afterwards, else it goes on; so it does
+   * where it cannot be saved.
+   */
+  save(options: SaveOptions & { stay?: boolean }, host: SaveHost): Save {
+    if (this.#pc.life.hasEnded) throw new Error("Cannot save the guest: it has ended");
+    if (this.#save !== undefined && !this.#save.isOver) {
+      throw new Error("Cannot save the guest: it is being saved already");
+    }
+    const guest = savableGuest(this.#machine, {
+      config: this.config,
+      service: this.#service,
+      hotplug: this.hotplug,
+      hold: () => this.pause(BEING_SAVED),
+      settle: () => {
+        this.look();
+        this.#drainSerial();
+      },
+      release: () => {
+        this.#service.thaw();
+        for (const reason of [BEING_SAVED, SAVED]) this.resume(reason);
+      },
+      stay: () => {
+        if (this.#pausedFor === BEING_SAVED) this.#pausedFor = SAVED;
+      },
+    });
+    return this.#save = new Save(guest, { ...options, loop: this.#loop, host });
+  }
+
+  /** Devices that stand still, because the guest is saved or was, are left alone. */
+  #checkDevicesRun(action: string): void {
+    if (this.#service.isFrozen) {
+      const why = this.#save?.isHolding ? "is being saved" : "was saved, and has not gone on";
+      throw new Error(`Cannot ${action}: the guest ${why}`);
+    }
+  }
+
   /** What each device tells of itself, by the device's name. */
   devices(): Record<string, Record<string, unknown>> {
+    this.#checkDevicesRun("ask the devices");
     return Object.fromEntries(
       this.#pc.virtio.map(({ device }) => [device.name, device.report?.() ?? {}]),
     );
@@ -310,6 +312,7 @@ export class Guest {
   change(name: string, change: Readonly<Record<string, unknown>>): void {
     const device = this.#pc.virtio.find(({ device }) => device.name === name)?.device;
     if (!device) throw new RangeError(`Cannot change "${name}": the guest has no such device`);
+    this.#checkDevicesRun(`change "${name}"`);
     if (!device.change) {
       throw new TypeError(`Cannot change "${name}": nothing about it changes while a guest runs`);
     }

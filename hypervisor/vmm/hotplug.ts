@@ -30,7 +30,23 @@ const PRESS_AGAIN_MS = 15_000;
 /** A guest that minds none of these will not mind another. */
 const MAX_PRESSES = 8;
 
+/** A device in a slot, as data: what a machine that was saved had plugged in. */
+export interface PluggedDevice {
+  name: string;
+  /** From 0. */
+  slot: number;
+  device: PlugConfig;
+}
+
+/** What stands behind one in this process. */
+export interface RestoredDevice {
+  spec: DeviceSpec;
+  transport: VirtioPci;
+  release: () => void;
+}
+
 interface Plugged {
+  device: PlugConfig;
   spec: DeviceSpec;
   slot: Slot;
   transport: VirtioPci;
@@ -75,12 +91,31 @@ export class Hotplug {
     try {
       const { transport, release } = this.#locked(() => slot.insert(spec));
       this.#pc.virtio.push(transport);
-      this.#plugged.set(name, { spec, slot, transport, release, presses: 0 });
+      this.#plugged.set(name, { device, spec, slot, transport, release, presses: 0 });
     } catch (error) {
       closeDevice(spec);
       throw error;
     }
     return name;
+  }
+
+  /** What is plugged in. */
+  devices(): PluggedDevice[] {
+    return [...this.#plugged].map(([name, { device, slot }]) => {
+      return { name, device, slot: this.#pc.slots.indexOf(slot) };
+    });
+  }
+
+  /** Takes on what {@linkcode Slot.restore} has put back. */
+  restored(one: PluggedDevice & RestoredDevice): void {
+    const { name, device, spec, transport, release } = one;
+    const slot = this.#pc.slots[one.slot];
+    const plugged = { device, spec, slot, transport, release, presses: 0 };
+    this.#plugged.set(name, plugged);
+    if (!slot.port.isLeaving) return;
+    // The guest was asked to let go of it, and may not have noticed.
+    plugged.presses = 1;
+    this.#pressAgain(name, plugged);
   }
 
   /**

@@ -38,7 +38,7 @@ export class GuestLife {
   readonly #s;
 
   constructor(arena: Arena) {
-    this.#s = arena.place("vmm.lifecycle", Lifecycle);
+    this.#s = arena.place("vmm.lifecycle", Lifecycle, { local: true });
   }
 
   /** Ends the guest; the first reason, and what was said with it, counts. True if this was it. */
@@ -119,9 +119,13 @@ export class GuestLife {
     return Atomics.load(this.#s.parked, 0);
   }
 
-  /** By a vCPU worker: returns when the guest may run, or has ended. */
-  park(): void {
+  /**
+   * By a vCPU worker: returns when the guest may run, or has ended. Who waits for all to be parked is
+   * told by `parked`, when this one counts.
+   */
+  park(parked: () => void): void {
     Atomics.add(this.#s.parked, 0, 1);
+    parked();
     while (this.isHeld && !this.hasEnded) Atomics.wait(this.#s.held, 0, 1);
     Atomics.sub(this.#s.parked, 0, 1);
   }

@@ -32,7 +32,7 @@ Deno.test("a thread that may run does not wait, and one that has stopped is not 
   one.hold();
   assert(other.isHeld);
   one.release();
-  other.park();
+  other.park(() => {});
   one.setThread(0, 2 ** 30);
   assertEquals([other.threads, other.stopped, other.parked], [1, 0, 0]);
   other.kickAll();
@@ -45,6 +45,6 @@ Deno.test("an end releases those who are held", () => {
   const [one, other] = threads();
   one.hold();
   one.end("poweroff");
-  other.park();
+  other.park(() => {});
   assert(other.hasEnded);
 });

@@ -12,7 +12,9 @@ import { balloonFlag, memoryFlag, numaFlag, pinFlags } from "./config/memory_fla
 import { NET_FLAG_HELP, netFromFlag } from "./config/net.ts";
 import { socketFlags } from "./config/socket_flags.ts";
 import { EXIT_CODES } from "./control.ts";
-import { runGuest } from "./run.ts";
+import { runGuest, runWaiting } from "./run.ts";
+import { verifySnapshot } from "./snapshot/directory.ts";
+import { restoreFrom } from "./snapshot/restore.ts";
 
 const USAGE = `Runs one guest.
 
@@ -33,8 +35,14 @@ ${NET_FLAG_HELP}
 
 ${DISK_FLAG_HELP}
 
+From a snapshot, which the control request "save" makes; with --config, on other disks, taps and
+sockets; --verify reads all of one and says whether it is whole:
+  deno task vmm --restore DIRECTORY [--identity new|same] [--config FILE.json] [--control SOCKET]
+  deno task vmm --verify DIRECTORY
+
 For a supervisor, which speaks over a unix socket (hypervisor/vmm/control.ts):
   deno run ... main.ts --config FILE.json --control SOCKET
+  deno run ... main.ts --wait --control SOCKET        (and is told later what to run)
 
 Exit code: ${Object.entries(EXIT_CODES).map(([k, v]) => `${v} ${k}`).join(", ")}`;
 
@@ -53,6 +61,9 @@ const STRINGS = [
   "hotplug-ports",
   "console",
   "vsock",
+  "restore",
+  "identity",
+  "verify",
 ];
 const LISTS = ["disk", "net", "pin", "numa", "port"];
 
@@ -61,7 +72,7 @@ function main(args: string[]): number {
   const flags = parseArgs(args, {
     string: [...STRINGS, ...LISTS],
     collect: LISTS,
-    boolean: ["help"],
+    boolean: ["help", "wait"],
     unknown: (arg: string) => {
       unknown.push(arg);
       return false;
@@ -72,9 +83,26 @@ function main(args: string[]): number {
     return 0;
   }
   if (unknown.length > 0) throw new ConfigError(`Cannot use "${unknown[0]}": see --help`);
+  if (flags.wait) {
+    if (!flags.control) throw new ConfigError("Cannot use --wait without --control SOCKET");
+    return runWaiting(flags.control);
+  }
+  if (flags.verify !== undefined) return verify(flags.verify);
+  if (flags.restore !== undefined) {
+    const { identity = "new", restore: directory } = flags;
+    if (identity !== "new" && identity !== "same") {
+      throw new ConfigError(`Cannot use --identity "${identity}": it is new or same`);
+    }
+    const source = () => {
+      const config = flags.config === undefined ? undefined : readJson(flags.config);
+      return restoreFrom(directory, { config, identity });
+    };
+    return runGuest(source, { socket: flags.control, hasTerminal: !flags.control });
+  }
   if (flags.config !== undefined) {
     if (!flags.control) throw new ConfigError("Cannot use --config without --control SOCKET");
-    return runGuest(readConfig(flags.config), { socket: flags.control, hasTerminal: false });
+    const config = parseConfig(readJson(flags.config));
+    return runGuest(() => ({ config }), { socket: flags.control, hasTerminal: false });
   }
   const config = parseConfig({
     name: flags.name || "guest",
@@ -93,10 +121,23 @@ function main(args: string[]): number {
     hotplugPorts: Number(flags["hotplug-ports"] ?? "0"),
     ...socketFlags({ console: flags.console, port: flags.port, vsock: flags.vsock }),
   });
-  return runGuest(config, { socket: flags.control, hasTerminal: true });
+  return runGuest(() => ({ config }), { socket: flags.control, hasTerminal: true });
 }
 
-function readConfig(path: string) {
+/** Reads all of a snapshot; its exit code. */
+function verify(directory: string): number {
+  try {
+    const { config, takenAt } = verifySnapshot(directory);
+    console.log(
+      `"${config.name}", saved at ${new Date(takenAt).toISOString()}: all of it is there`,
+    );
+    return 0;
+  } catch (cause) {
+    throw new ConfigError((cause as Error).message, { cause });
+  }
+}
+
+function readJson(path: string): unknown {
   let text: string;
   try {
     text = Deno.readTextFileSync(path);
@@ -104,7 +145,7 @@ function readConfig(path: string) {
     throw new ConfigError(`Cannot read the configuration "${path}": ${(error as Error).message}`);
   }
   try {
-    return parseConfig(JSON.parse(text));
+    return JSON.parse(text);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new ConfigError(`Cannot read the configuration "${path}": ${error.message}`);

@@ -8,7 +8,13 @@ import type { MemOptions } from "../devices/virtio/mem.ts";
 import { ramRegions } from "../machine/memory.ts";
 import { maxRam, mmio64 } from "../machine/address_map.ts";
 import { numaNodes, type NumaTopology } from "../machine/numa.ts";
-import { hotplugSpec, type MemorySpec, openRam, type RamBinding } from "../machine/ram.ts";
+import {
+  hotplugSpec,
+  type MemorySpec,
+  openRam,
+  openSavedRam,
+  type RamBinding,
+} from "../machine/ram.ts";
 import { threadCpus } from "../sys/affinity.ts";
 import { ConfigError } from "./config/fields.ts";
 import type { GuestConfig } from "./control.ts";
@@ -40,10 +46,13 @@ function hotplugNode(config: GuestConfig): number {
   return Math.max(0, (config.numaNodes?.length ?? 1) - 1);
 }
 
-/** Maps the guest's RAM; throws a {@linkcode ConfigError} where this host has not what it needs. */
+/**
+ * Maps the guest's RAM, with what the file `savedFd` holds if there is one; throws a
+ * {@linkcode ConfigError} where this host has not what it needs.
+ */
 export function openGuestRam(
   config: GuestConfig,
-  options: { physicalBits: number; log: (line: string) => void },
+  options: { physicalBits: number; log: (line: string) => void; savedFd?: number },
 ): MemorySpec {
   const { physicalBits, log } = options;
   const { hugePages, mergeable, hotplugMiB = 0 } = config.memory ?? {};
@@ -65,7 +74,9 @@ export function openGuestRam(
   }
   try {
     const bindings = ramBindings(config);
-    return openRam({ length, hotplugLength, hugePages, mergeable, bindings }, log);
+    const ram = { length, hotplugLength, hugePages, mergeable, bindings };
+    const { savedFd } = options;
+    return savedFd === undefined ? openRam(ram, log) : openSavedRam(savedFd, ram, log);
   } catch (cause) {
     throw new ConfigError((cause as Error).message, { cause });
   }

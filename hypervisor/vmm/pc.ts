@@ -14,7 +14,7 @@ import { Vm } from "../kvm/vm.ts";
 import { GENERATION_GSI, newGeneration } from "../machine/acpi/generation.ts";
 import { ACPI_PORT, POWER_BUTTON_GSI } from "../machine/acpi/registers.ts";
 import { GSI, MMIO32, mmio64, PORT } from "../machine/address_map.ts";
-import { Arena } from "../machine/arena.ts";
+import { Arena, type Sections } from "../machine/arena.ts";
 import { Bus } from "../machine/bus.ts";
 import { Interrupts } from "../machine/interrupts.ts";
 import { Lock } from "../machine/lock.ts";
@@ -46,6 +46,8 @@ export interface PcHost {
   ended(reason: ExitReason): void;
   /** The serial port has something for the host, or room for more. */
   serialReady(): void;
+  /** The registers of a machine that was saved, for the thread that restores it. */
+  saved?: Sections;
 }
 
 export class Pc {
@@ -69,7 +71,7 @@ export class Pc {
 
   constructor(spec: PcSpec, host: PcHost) {
     this.wakeIoFd = spec.wakeIoFd;
-    const arena = this.arena = new Arena(spec.arena);
+    const arena = this.arena = new Arena(spec.arena, { saved: host.saved });
     const vm = new Vm(spec.vmFd);
     // First, so that a thread that cannot build a PC can still say so.
     this.life = new GuestLife(arena);
@@ -117,7 +119,8 @@ export class Pc {
     options: { vm: Vm; wakeIo: () => void; base: number },
   ): VirtioPci {
     const queues = device.queueSizes.length;
-    const fds = this.arena.place(`${device.name}.notify`, NotifyDescriptors).fds;
+    const name = `${device.name}.notify`;
+    const { fds } = this.arena.place(name, NotifyDescriptors, { local: true });
     this.#notify.push({ fds, queues });
     const transport = new VirtioPci({
       ...options,
@@ -133,15 +136,41 @@ export class Pc {
 
   /** Once, by the thread that sets the machine up, before any other builds it. */
   powerOn(): void {
-    for (const { fds, queues } of this.#notify) {
-      for (let i = 0; i < queues; i++) fds[i] = eventfd();
-    }
-    this.#interrupts.create([GSI.COM1, POWER_BUTTON_GSI, GENERATION_GSI], this.#vectors);
+    this.#openDescriptors();
     this.#pci.powerOn();
     for (const { port } of this.slots) port.powerOn();
     this.serial.powerOn();
     this.#rtc.powerOn();
     for (const device of this.virtio) device.powerOn();
+  }
+
+  #openDescriptors(): void {
+    for (const { fds, queues } of this.#notify) {
+      for (let i = 0; i < queues; i++) fds[i] = eventfd();
+    }
+    this.#interrupts.create([GSI.COM1, POWER_BUTTON_GSI, GENERATION_GSI], this.#vectors);
+  }
+
+  /**
+   * In place of {@linkcode powerOn}, over the registers of a machine that was saved. What was plugged in
+   * is put back by `plugIn`. Throws a RangeError where this PC cannot go on from them.
+   */
+  restore(plugIn: () => void): void {
+    this.#openDescriptors();
+    this.memory.restore();
+    this.serial.restore();
+    // All routes at once: KVM takes the whole table each time.
+    this.#interrupts.together(() => {
+      this.#pci.restore();
+      for (const { port } of this.slots) port.restore();
+      for (const device of this.virtio) device.restore();
+      plugIn();
+    });
+  }
+
+  /** With devices at rest and vCPUs held: returns when the arena and KVM's interrupt chips have all. */
+  settle(): void {
+    this.#interrupts.settle();
   }
 
   pressPowerButton(): void {

@@ -6,11 +6,15 @@
 import { take } from "../sys/eventfd.ts";
 import { SIGHUP, SIGINT, signalEventfd, SIGTERM } from "../sys/signal_events.ts";
 import { ConfigError } from "./config/fields.ts";
-import { EXIT_CODES, type GuestConfig } from "./control.ts";
+import { parseConfig } from "./config/guest.ts";
+import { EXIT_CODES, type GuestConfig, type RunRequest } from "./control.ts";
 import { ControlServer } from "./control_server.ts";
 import { EventLoop } from "./event_loop.ts";
-import { Guest, type GuestEnd, type GuestHost } from "./guest.ts";
+import { Guest, type GuestEnd, type GuestHost, type RestoreOptions } from "./guest.ts";
+import { rehearse } from "./rehearsal.ts";
+import { restoreFrom } from "./snapshot/restore.ts";
 import { Terminal } from "./terminal.ts";
+import { VcpuThreads } from "./vcpu_threads.ts";
 
 export interface RunOptions {
   /** Where to listen for a supervisor (control.ts). */
@@ -19,16 +23,52 @@ export interface RunOptions {
   hasTerminal: boolean;
 }
 
-/** Runs the guest; the process's exit code. */
-export function runGuest(config: GuestConfig, options: RunOptions): number {
+/** What to run; called where what it throws is told as all else is. */
+export type GuestSource = () => { config: GuestConfig; restore?: RestoreOptions };
+
+/** Runs a guest, of this configuration or from a snapshot; the process's exit code. */
+export function runGuest(source: GuestSource, options: RunOptions): number {
   const { socket, hasTerminal } = options;
   const loop = new EventLoop();
   const terminal = hasTerminal ? new Terminal(loop) : undefined;
   const server = socket === undefined ? undefined : new ControlServer(socket, { loop });
+  return run(source, { loop, terminal, server });
+}
+
+/** Starts as far as it can, waits to be told what to run, and runs that; the process's exit code. */
+export function runWaiting(socket: string): number {
+  const loop = new EventLoop();
+  const threads = new VcpuThreads(loop);
+  rehearse();
+  const server = new ControlServer(socket, { loop });
+  const order = server.waitForOrder();
+  if (order !== undefined) return run(() => sourceOf(order), { loop, threads, server });
+  const end: GuestEnd = { reason: "poweroff", message: "It was told to end" };
+  server.close(end);
+  return EXIT_CODES[end.reason];
+}
+
+/** What an order asks for. */
+function sourceOf(order: RunRequest): ReturnType<GuestSource> {
+  if (order.restore === undefined) return { config: parseConfig(order.config) };
+  const { restore, config, identity = "new" } = order;
+  return restoreFrom(restore, { config, identity });
+}
+
+interface Surroundings {
+  loop: EventLoop;
+  threads?: VcpuThreads;
+  terminal?: Terminal;
+  server?: ControlServer;
+}
+
+function run(source: GuestSource, options: Surroundings): number {
+  const { loop, threads, terminal, server } = options;
   const hosts = [terminal, server].filter((host) => host !== undefined);
   let end: GuestEnd;
   try {
-    const guest = new Guest(config, { loop, host: together(hosts) });
+    const { config, restore } = source();
+    const guest = new Guest(config, { loop, threads, host: together(hosts), restore });
     endPolitely(guest, loop);
     terminal?.attach(guest);
     server?.listen(guest);
@@ -36,16 +76,17 @@ export function runGuest(config: GuestConfig, options: RunOptions): number {
     end = guest.end!;
   } catch (error) {
     // Without anybody who could be told, it is the caller's.
-    if (!socket) throw error;
+    if (!server) throw error;
     const message = (error as Error).message;
     // The last line on stderr is the error for people.
     console.error(message);
     end = { reason: error instanceof ConfigError ? "refused" : "host", message };
-    leaveWord(socket, end);
+    server.close(end);
+    leaveWord(server.socket, end);
     return EXIT_CODES[end.reason];
   }
   server?.close(end);
-  if (socket) leaveWord(socket, end);
+  if (server) leaveWord(server.socket, end);
   terminal?.close(end.message);
   return EXIT_CODES[end.reason];
 }

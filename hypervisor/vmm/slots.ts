@@ -10,7 +10,13 @@ import { MAX_QUEUES } from "../devices/virtio/common_config.ts";
 import { VirtioPci } from "../devices/virtio/pci_transport.ts";
 import type { Vm } from "../kvm/vm.ts";
 import { MAX_HOTPLUG_PORTS, portWindows } from "../machine/address_map.ts";
-import { type Arena, ARENA_BYTES, type InnerArena } from "../machine/arena.ts";
+import {
+  type Arena,
+  ARENA_BYTES,
+  type InnerArena,
+  type Sections,
+  sectionsWithin,
+} from "../machine/arena.ts";
 import type { Interrupts, MsiVectors } from "../machine/interrupts.ts";
 import { RootPort } from "../machine/pci/root_port.ts";
 import { eventfd } from "../sys/eventfd.ts";
@@ -66,7 +72,7 @@ export class Slot {
     this.#vm = vm;
     this.#interrupts = interrupts;
     this.#wakeIo = wakeIo;
-    this.#state = arena.place(`slot${index}`, SlotV1);
+    this.#state = arena.place(`slot${index}`, SlotV1, { local: true });
     this.#inner = arena.reserve(`slot${index}.device`, INNER_BYTES);
     this.port = new RootPort(arena, {
       index,
@@ -100,13 +106,16 @@ export class Slot {
     this.#state.length = bytes.length;
   }
 
-  /** Makes the device for this thread; `fresh` where no other has. */
-  #build(spec: DeviceSpec, options: { fresh?: boolean } = {}) {
+  /** Makes the device for this thread; `fresh` where no other has, with the registers that were `saved`. */
+  #build(spec: DeviceSpec, options: { fresh?: boolean; saved?: Sections } = {}) {
     const arena = this.#arena.within(this.#inner, options);
     const device = createDevice(spec, arena);
     const queues = device.queueSizes.length;
     const vectors = this.#vectors!.take(queues + 1);
-    const notifyFds = arena.place("notify", NotifyDescriptors).fds.subarray(0, queues);
+    const notifyFds = arena.place("notify", NotifyDescriptors, { local: true }).fds.subarray(
+      0,
+      queues,
+    );
     if (options.fresh) {
       for (let i = 0; i < queues; i++) notifyFds[i] = eventfd();
       vectors.open();
@@ -126,6 +135,16 @@ export class Slot {
       notifyFds.forEach(close);
     };
     return { transport, release };
+  }
+
+  /** Puts the device back that was in this slot of a machine that was saved. */
+  restore(spec: DeviceSpec, saved: Sections): { transport: VirtioPci; release: () => void } {
+    this.#write(spec);
+    const own = sectionsWithin(saved, this.#inner.name);
+    const built = this.#build(spec, { fresh: true, saved: own });
+    this.port.refill(built.transport.function);
+    built.transport.restore();
+    return built;
   }
 
   /**

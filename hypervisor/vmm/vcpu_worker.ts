@@ -6,7 +6,7 @@
 /// <reference lib="deno.worker" />
 import { KVM_EXIT, KVM_EXIT_IO_OUT, RUN } from "../kvm/ioctls.ts";
 import { faultAddress } from "../kvm/memory_fault.ts";
-import { VcpuRun } from "../kvm/vcpu_run.ts";
+import { tellPaused, VcpuRun } from "../kvm/vcpu_run.ts";
 import { Arena } from "../machine/arena.ts";
 import type { Bus } from "../machine/bus.ts";
 import { pinThread } from "../sys/affinity.ts";
@@ -59,10 +59,8 @@ function runVcpu(spec: VcpuSpec): void {
   // A kick must be pending, not lost, when it comes between two entries into the guest.
   blockKick();
   pc.life.setThread(spec.id, threadId());
-  // The other vCPUs' threads wait for the first one.
-  if (spec.id === 0) signal(spec.pc.wakeIoFd);
-  // Until the guest may run.
-  pc.life.park();
+  // Until the guest may run. The other vCPUs' threads wait for the first one.
+  pc.life.park(() => signal(pc.wakeIoFd));
   let isTidy = false;
   while (!pc.life.hasEnded) {
     if (pc.life.isHeld) pause(pc, vcpu);
@@ -77,9 +75,8 @@ function runVcpu(spec: VcpuSpec): void {
 }
 
 function pause(pc: Pc, vcpu: VcpuRun): void {
-  signal(pc.wakeIoFd);
-  pc.life.park();
-  vcpu.tellPaused();
+  pc.life.park(() => signal(pc.wakeIoFd));
+  tellPaused(vcpu.fd);
 }
 
 /** Runs the guest until it needs something, and does that; false where the thread was kicked. */

@@ -38,13 +38,14 @@ export class HostileGuest {
     /** A folder for its kernel. */
     folder: string;
     args: readonly string[];
+    /** It goes on from a snapshot, which was made when it was through with so many cases. */
+    restore?: { directory: string; cases: number };
   }) {
-    this.#cases = program.cases;
-    const kernel = `${options.folder}/${crypto.randomUUID()}`;
-    Deno.writeFileSync(kernel, program.toKernel());
+    const { restore } = options;
+    this.#cases = program.cases.slice(restore?.cases ?? 0);
     const [command, ...first] = options.vmm;
     this.#child = new Deno.Command(command, {
-      args: [...first, "--kernel", kernel, ...options.args],
+      args: [...first, ...start(program, options), ...options.args],
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
@@ -88,6 +89,12 @@ export class HostileGuest {
     writer.releaseLock();
   }
 
+  /** Ends its VMM as a power cut would. */
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.ended();
+  }
+
   /** The guest's end, and what it saw until then. */
   async ended(): Promise<HostileRun> {
     const output = await this.#output;
@@ -96,6 +103,17 @@ export class HostileGuest {
     const { code } = await this.#child.status;
     return { verdicts: judge(this.#cases, output), code, errors };
   }
+}
+
+function start(
+  program: GuestProgram,
+  options: { folder: string; restore?: { directory: string } },
+): string[] {
+  const { folder, restore } = options;
+  if (restore !== undefined) return ["--restore", restore.directory];
+  const kernel = `${folder}/${crypto.randomUUID()}`;
+  Deno.writeFileSync(kernel, program.toKernel());
+  return ["--kernel", kernel];
 }
 
 function judge(cases: readonly Case[], output: Uint8Array): Verdict[] {

@@ -14,8 +14,14 @@ import { struct, type View } from "../../sys/struct.ts";
 import { BalloonPages, PAGE_BYTES } from "./balloon_pages.ts";
 import { BalloonStatistics } from "./balloon_statistics.ts";
 import { ConfigSpace } from "./config_space.ts";
-import { type DeviceHost, VIRTIO_F, VIRTIO_ID, type VirtioDevice } from "./device.ts";
-import { type QueueSetup, VirtQueue } from "./queue.ts";
+import {
+  type DeviceHost,
+  type DeviceSetup,
+  VIRTIO_F,
+  VIRTIO_ID,
+  type VirtioDevice,
+} from "./device.ts";
+import { type QueueState, VirtQueue } from "./queue.ts";
 
 /** Section 5.5.3. */
 export const VIRTIO_BALLOON_F = {
@@ -113,10 +119,7 @@ export class BalloonDevice implements VirtioDevice {
     }
   }
 
-  activate(
-    host: DeviceHost,
-    setup: { queues: readonly (QueueSetup | null)[]; features: ReadonlySet<number> },
-  ): void {
+  activate(host: DeviceHost, setup: DeviceSetup): void {
     const { features } = setup;
     this.#host = host;
     this.#pages = new BalloonPages(host.memory);
@@ -250,6 +253,14 @@ export class BalloonDevice implements VirtioDevice {
       statistics: this.#statistics.toJSON(),
       statisticsAt: this.#statisticsAt ?? null,
     };
+  }
+
+  /** The buffer for statistics, which is here while the guest has nothing to tell, counts as not taken. */
+  freeze(): readonly (QueueState | null)[] {
+    return this.#queues.map((queue, i) => {
+      const held = this.#roles[i] === "statistics" && this.#statisticsHead >= 0 ? 1 : 0;
+      return queue?.stateBefore(held) ?? null;
+    });
   }
 
   reset(): void {

@@ -22,9 +22,15 @@ import {
 import { BlockRequests } from "./block_requests.ts";
 import { namedCounters, newCounters } from "./block_statistics.ts";
 import { ConfigSpace } from "./config_space.ts";
-import { type DeviceHost, VIRTIO_F, VIRTIO_ID, type VirtioDevice } from "./device.ts";
+import {
+  type DeviceHost,
+  type DeviceSetup,
+  VIRTIO_F,
+  VIRTIO_ID,
+  type VirtioDevice,
+} from "./device.ts";
 import { type Disk, growDisk } from "./disk.ts";
-import type { QueueSetup } from "./queue.ts";
+import type { QueueState } from "./queue.ts";
 import { checkRateLimit, type RateLimit, RateLimiter } from "./rate_limit.ts";
 
 export interface BlockOptions {
@@ -138,6 +144,20 @@ export class BlockDevice implements VirtioDevice {
     return this.#requests?.engine.kind;
   }
 
+  /** The disk may have grown since; of one that has shrunk, the driver would not know. */
+  restore(): void {
+    const { capacity, blk_size } = this.#config;
+    if (this.#disk.sectors < capacity) {
+      throw new RangeError(
+        `Cannot restore ${this.name}: disk "${this.#disk.path}" has ${this.#disk.sectors} sectors, ` +
+          `and had ${capacity}`,
+      );
+    }
+    if (blk_size !== (this.#options.blockBytes ?? SECTOR_BYTES)) {
+      throw new RangeError(`Cannot restore ${this.name}: its blocks had ${blk_size} bytes`);
+    }
+  }
+
   readConfig(offset: number, size: number): number {
     return this.#space.read(offset, size);
   }
@@ -148,10 +168,7 @@ export class BlockDevice implements VirtioDevice {
     this.#config.writeback = value;
   }
 
-  activate(
-    host: DeviceHost,
-    setup: { queues: readonly (QueueSetup | null)[]; features: ReadonlySet<number> },
-  ): void {
+  activate(host: DeviceHost, setup: DeviceSetup): void {
     const { features } = setup;
     if (setup.queues.every((queue) => queue === null)) {
       throw new RangeError(`Cannot activate ${this.name}: none of its queues is enabled`);
@@ -237,6 +254,15 @@ export class BlockDevice implements VirtioDevice {
       rateLimit: this.#limiter.limit,
       rateLimitWaits: this.#limiter.waits,
     };
+  }
+
+  /** Waits for what is in flight; throws where the disk's host has no room for it. */
+  freeze(): readonly (QueueState | null)[] {
+    return this.#requests!.freeze();
+  }
+
+  settings(): Record<string, unknown> {
+    return { rateLimit: this.#limiter.limit };
   }
 
   reset(): void {

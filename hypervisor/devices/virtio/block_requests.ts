@@ -14,7 +14,7 @@ import { Shortage } from "./block_shortage.ts";
 import type { BlockCounters } from "./block_statistics.ts";
 import type { DeviceHost } from "./device.ts";
 import type { Disk } from "./disk.ts";
-import type { QueueSetup } from "./queue.ts";
+import type { QueueSetup, QueueState } from "./queue.ts";
 import type { RateLimiter } from "./rate_limit.ts";
 
 /** Rounds of a full queue after which other devices get their turn. */
@@ -145,6 +145,16 @@ export class BlockRequests {
       if (engine.inFlight === 0) return;
       engine.wait();
     }
+  }
+
+  /** Answers all that is in flight, and tells how far each queue has got. */
+  freeze(): readonly (QueueState | null)[] {
+    if (!this.#failed) this.settle();
+    this.#publish();
+    if (this.shortage.active) {
+      throw new Error(`Cannot save requests that wait: disk "${this.disk.path}" has no room`);
+    }
+    return this.#queues.map((queue) => queue?.ring.state ?? null);
   }
 
   /** The driver broke the protocol, or the host cannot go on. */

@@ -7,7 +7,7 @@
 import { struct } from "../../sys/struct.ts";
 import type { Arena } from "../../machine/arena.ts";
 import { VIRTIO_F, type VirtioDevice } from "./device.ts";
-import type { QueueSetup } from "./queue.ts";
+import type { QueueSetup, QueueState } from "./queue.ts";
 
 /** Eight pairs and a control queue of a network card are the most that a device here has. */
 export const MAX_QUEUES = 17;
@@ -74,6 +74,10 @@ const VirtioPciV1 = struct("virtio_pci", {
   queue_desc: ["u32", 2 * MAX_QUEUES],
   queue_driver: ["u32", 2 * MAX_QUEUES],
   queue_device: ["u32", 2 * MAX_QUEUES],
+  /** Of a machine that is being saved: whether the device is in use, and how far each queue has got. */
+  frozen: "u8",
+  next_avail: ["u16", MAX_QUEUES],
+  next_used: ["u16", MAX_QUEUES],
 });
 
 export class CommonConfig {
@@ -272,6 +276,34 @@ export class CommonConfig {
     Atomics.add(this.#s.config_generation, 0, 1);
   }
 
+  /** Keeps how far the queues of a device in use have got; null for one that is not. */
+  freeze(positions: readonly (QueueState | null)[] | null): void {
+    const s = this.#s;
+    s.frozen = positions === null ? 0 : 1;
+    positions?.forEach((position, i) => {
+      s.next_avail[i] = position?.nextAvail ?? 0;
+      s.next_used[i] = position?.nextUsed ?? 0;
+    });
+  }
+
+  /** The device was in use when its machine was saved, and is not yet again. */
+  get isFrozen(): boolean {
+    return this.#s.frozen === 1;
+  }
+
+  thaw(): void {
+    this.#s.frozen = 0;
+  }
+
+  /** A bit that the driver has accepted and this device does not offer; -1 where there is none. */
+  get unknownFeature(): number {
+    for (let bit = 0; bit < 64; bit++) {
+      const offered = (this.#offered[bit >> 5] >>> (bit & 31) & 1) === 1;
+      if (!offered && this.accepted(bit)) return bit;
+    }
+    return -1;
+  }
+
   accepted(bit: number): boolean {
     return (this.#s.driver_feature[bit >> 5] >>> (bit & 31) & 1) === 1;
   }
@@ -286,6 +318,9 @@ export class CommonConfig {
       desc: address(s.queue_desc),
       avail: address(s.queue_driver),
       used: address(s.queue_device),
+      ...(this.isFrozen
+        ? { state: { nextAvail: s.next_avail[index], nextUsed: s.next_used[index] } }
+        : {}),
     };
   }
 

@@ -17,11 +17,28 @@ import {
   transmitQueue,
   VIRTIO_CONSOLE_F,
 } from "./console_protocol.ts";
-import { type DeviceHost, VIRTIO_F, VIRTIO_ID, type VirtioDevice } from "./device.ts";
-import { type QueueSetup, VirtQueue } from "./queue.ts";
+import {
+  type DeviceHost,
+  type DeviceSetup,
+  VIRTIO_F,
+  VIRTIO_ID,
+  type VirtioDevice,
+} from "./device.ts";
+import { type QueueState, VirtQueue } from "./queue.ts";
 import { SocketSet } from "./socket_set.ts";
+import { struct } from "../../sys/struct.ts";
 
 const QUEUE_SIZE = 64;
+
+const MAX_PORTS = 8;
+
+/** {@linkcode PortProgress} of a machine that is being saved. */
+const ConsolePortsV1 = struct("virtio_console_ports", {
+  ready: ["u8", MAX_PORTS],
+  guest_open: ["u8", MAX_PORTS],
+  told: ["u8", MAX_PORTS],
+  pending: ["u8", MAX_PORTS],
+});
 
 /** How large a window may be, in columns and in rows. */
 export const MAX_WINDOW = 1000;
@@ -48,6 +65,8 @@ export class ConsoleDevice implements VirtioDevice {
   readonly #config;
   readonly #configSpace: ConfigSpace;
   readonly #ports: readonly (PortDescription & { listener: number })[];
+  readonly #saved;
+  #queues: readonly (VirtQueue | null)[] = [];
   #host: DeviceHost | undefined;
   #sockets: SocketSet | undefined;
   #control: ConsoleControlQueues | undefined;
@@ -67,6 +86,7 @@ export class ConsoleDevice implements VirtioDevice {
     ];
     const count = options.ports.length + 1;
     this.queueSizes = Array(2 * (count + 1)).fill(QUEUE_SIZE);
+    this.#saved = arena.place(`${name}.ports`, ConsolePortsV1);
     this.#config = arena.place(`${name}.config`, ConsoleConfig);
     if (this.#config.max_nr_ports === 0) {
       this.#config.max_nr_ports = count;
@@ -83,10 +103,7 @@ export class ConsoleDevice implements VirtioDevice {
   /** Section 5.3.4: emerg_wr is not offered, and nothing else is the driver's to write. */
   writeConfig(): void {}
 
-  activate(
-    host: DeviceHost,
-    setup: { queues: readonly (QueueSetup | null)[]; features: ReadonlySet<number> },
-  ): void {
+  activate(host: DeviceHost, setup: DeviceSetup): void {
     const { features } = setup;
     const queues = setup.queues.map((queue) =>
       queue && new VirtQueue(host.memory, queue, {
@@ -96,6 +113,7 @@ export class ConsoleDevice implements VirtioDevice {
         onViolation: (reason) => host.needsReset(reason),
       })
     );
+    this.#queues = queues;
     const multiport = features.has(VIRTIO_CONSOLE_F.MULTIPORT);
     const [controlRx, controlTx] = [queues[CONTROL_RX], queues[CONTROL_TX]];
     if (multiport && (!controlRx || !controlTx)) {
@@ -124,6 +142,33 @@ export class ConsoleDevice implements VirtioDevice {
         flow: this.#flows[port.id],
       })),
       size: () => ({ columns: this.#config.cols, rows: this.#config.rows }),
+    });
+    if (setup.restored) {
+      const { ready, guest_open, told, pending } = this.#saved;
+      this.#control.restore(this.#ports.map((_, i) => ({
+        ready: ready[i] === 1,
+        guestOpen: guest_open[i] === 1,
+        told: told[i] === 1,
+        pending: pending[i],
+      })));
+    }
+  }
+
+  /**
+   * Bytes of a chain that was partly sent come again to whoever is connected after a restore; there is
+   * nobody at first, so they are dropped.
+   */
+  freeze(): readonly (QueueState | null)[] {
+    this.#control?.progress().forEach(({ ready, guestOpen, told, pending }, i) => {
+      this.#saved.ready[i] = ready ? 1 : 0;
+      this.#saved.guest_open[i] = guestOpen ? 1 : 0;
+      this.#saved.told[i] = told ? 1 : 0;
+      this.#saved.pending[i] = pending;
+    });
+    return this.#queues.map((queue, index) => {
+      const isControl = index === CONTROL_RX || index === CONTROL_TX;
+      const held = isControl ? undefined : this.#flows[portOfQueue(index)]?.held;
+      return queue?.stateBefore(held?.[index % 2 === 0 ? "rx" : "tx"] ?? 0) ?? null;
     });
   }
 
@@ -177,6 +222,7 @@ export class ConsoleDevice implements VirtioDevice {
   reset(): void {
     for (const flow of this.#flows) flow?.stop();
     this.#flows = [];
+    this.#queues = [];
     this.#control?.stop();
     this.#control = undefined;
     this.#sockets?.close();

@@ -23,6 +23,19 @@ const CONSOLE = 2;
 const RESIZE = 4;
 const NAME = 8;
 
+/** How far the driver and a port are with each other, for a machine that is restored. */
+export interface PortProgress {
+  ready: boolean;
+  guestOpen: boolean;
+  /** The driver believes that somebody is connected. */
+  told: boolean;
+  /** What it is still to be told. */
+  pending: number;
+}
+
+/** Nobody's number: the driver was told of a client that no port here has had. */
+const BEFORE = -1;
+
 /** A port as the driver is told of it. */
 export interface PortDescription {
   id: number;
@@ -78,6 +91,27 @@ export class ConsoleControlQueues {
       told: 0,
       nameBytes: new TextEncoder().encode(port.name ?? ""),
     }));
+  }
+
+  progress(): PortProgress[] {
+    return this.#ports.map(({ ready, told, pending, flow }) => ({
+      ready,
+      guestOpen: flow?.guestOpen ?? false,
+      told: told !== 0,
+      pending,
+    }));
+  }
+
+  /** Goes on from there, and tells the driver that those who were connected are not any more. */
+  restore(progress: readonly PortProgress[]): void {
+    this.#ports.forEach((port, i) => {
+      const { ready, guestOpen, told, pending } = progress[i];
+      port.ready = ready;
+      port.told = told ? BEFORE : 0;
+      port.pending = pending & (ADD | CONSOLE | RESIZE | NAME);
+      if (port.flow !== undefined) port.flow.guestOpen = guestOpen;
+    });
+    this.tell();
   }
 
   /** The driver sent messages. */

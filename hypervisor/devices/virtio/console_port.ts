@@ -73,6 +73,11 @@ export class ConsolePort {
     this.#update();
   }
 
+  /** Chains that were taken off each queue and are here. */
+  get held(): { rx: number; tx: number } {
+    return { rx: this.#rxHead >= 0 ? 1 : 0, tx: this.#txHead >= 0 ? 1 : 0 };
+  }
+
   get connected(): boolean {
     return this.#client >= 0;
   }

@@ -8,7 +8,7 @@
  * @module
  */
 import type { GuestMemory } from "../../machine/memory.ts";
-import type { QueueSetup } from "./queue.ts";
+import type { QueueSetup, QueueState } from "./queue.ts";
 
 /** virtio 1.2, section 5 */
 export const VIRTIO_ID = {
@@ -62,6 +62,16 @@ export interface DeviceHost {
   resume(reason: string): void;
 }
 
+/** What a driver has set up by DRIVER_OK. */
+export interface DeviceSetup {
+  /** Null for a queue that the driver did not enable. */
+  queues: readonly (QueueSetup | null)[];
+  /** Bit numbers that it accepted. */
+  features: ReadonlySet<number>;
+  /** The device goes on from where it was when its machine was saved, in another process. */
+  restored?: boolean;
+}
+
 export interface VirtioDevice {
   /** Unique within the guest, such as "block0"; names its arena section. */
   readonly name: string;
@@ -73,6 +83,8 @@ export interface VirtioDevice {
   readonly queueSizes: readonly number[];
   /** Once, by the thread that sets the machine up: registers as the driver is to find them first. */
   powerOn?(): void;
+  /** In its place over registers that were saved: throws where these cannot be this device's. */
+  restore?(): void;
   /** Device configuration (BAR + 0x4000); `size` is 1, 2 or 4. Out of range reads as 0. */
   readConfig(offset: number, size: number): number;
   writeConfig(offset: number, size: number, value: number): void;
@@ -81,14 +93,8 @@ export interface VirtioDevice {
    * main loop then leaves them alone.
    */
   readonly offloaded?: boolean;
-  /**
-   * By the main loop, at DRIVER_OK: the configuration is frozen until `reset`.
-   * `queues[i]` is null for a queue that the driver did not enable.
-   */
-  activate(
-    host: DeviceHost,
-    setup: { queues: readonly (QueueSetup | null)[]; features: ReadonlySet<number> },
-  ): void;
+  /** By the main loop, at DRIVER_OK: the configuration is frozen until `reset`. */
+  activate(host: DeviceHost, setup: DeviceSetup): void;
   /** By the main loop: the guest notified queue `index`; drain it. */
   notify(index: number): void;
   /**
@@ -100,6 +106,22 @@ export interface VirtioDevice {
   report?(): Record<string, unknown>;
   /** By the main loop: the guest goes on after {@linkcode DeviceHost.pause}. */
   resumed?(): void;
+  /**
+   * By the main loop, of an active device whose guest stands still: what can be finished is finished,
+   * and nothing touches guest memory until {@linkcode thaw}. How far each queue has got, null for one
+   * that is not in use: of chains that are kept here the driver sees nothing in a machine that is
+   * restored from this, and they are taken once more. What that machine has to know beside lies in the
+   * arena when this returns. The host calls none of what it was given meanwhile. Throws where it cannot
+   * be saved now, and is as it was. Without it, a device cannot be saved.
+   */
+  freeze?(): readonly (QueueState | null)[];
+  /** By the main loop: goes on after {@linkcode freeze}, as if nothing had been. */
+  thaw?(): void;
+  /**
+   * By the main loop: what {@linkcode change} has set and is not in the arena, as it would be set again
+   * in a machine that is restored.
+   */
+  settings?(): Record<string, unknown>;
   /** By the main loop: stop, let nothing in flight touch guest memory afterwards, forget. */
   reset(): void;
 }

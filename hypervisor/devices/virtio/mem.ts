@@ -12,8 +12,14 @@ import type { HotplugSpec } from "../../machine/hotplug.ts";
 import { signal } from "../../sys/eventfd.ts";
 import { struct, type View } from "../../sys/struct.ts";
 import { ConfigSpace } from "./config_space.ts";
-import { type DeviceHost, VIRTIO_F, VIRTIO_ID, type VirtioDevice } from "./device.ts";
-import { type QueueSetup, VirtQueue } from "./queue.ts";
+import {
+  type DeviceHost,
+  type DeviceSetup,
+  VIRTIO_F,
+  VIRTIO_ID,
+  type VirtioDevice,
+} from "./device.ts";
+import { type QueueState, VirtQueue } from "./queue.ts";
 
 /** Section 5.15.3. */
 export const VIRTIO_MEM_F = { ACPI_PXM: 0, UNPLUGGED_INACCESSIBLE: 1 } as const;
@@ -104,6 +110,17 @@ export class MemDevice implements VirtioDevice {
     });
   }
 
+  /** How much of it is there is what the region says. */
+  restore(): void {
+    const { region } = this.#options;
+    const { block_size, addr, region_size } = this.#registers;
+    if (
+      block_size !== region.blockBytes || addr !== region.guest || region_size !== region.length
+    ) {
+      throw new RangeError(`Cannot restore ${this.name}: its memory lies elsewhere`);
+    }
+  }
+
   readConfig(offset: number, size: number): number {
     return this.#config.read(offset, size);
   }
@@ -111,10 +128,7 @@ export class MemDevice implements VirtioDevice {
   /** Section 5.15.4: nothing in it is the driver's to write. */
   writeConfig(): void {}
 
-  activate(
-    host: DeviceHost,
-    setup: { queues: readonly (QueueSetup | null)[]; features: ReadonlySet<number> },
-  ): void {
+  activate(host: DeviceHost, setup: DeviceSetup): void {
     const [queue] = setup.queues;
     if (!queue) throw new RangeError(`Cannot activate ${this.name}: its queue is not enabled`);
     // Section 5.15.5: a driver that reads memory before it plugs it would be stopped by its first fault.
@@ -260,6 +274,10 @@ export class MemDevice implements VirtioDevice {
       blockMiB: block_size / MiB,
       refusedRequests: this.#refused,
     };
+  }
+
+  freeze(): readonly QueueState[] {
+    return [this.#queue!.state];
   }
 
   /** Section 5.15.5.1: what is plugged stays so; the driver asks for the state, or unplugs all. */

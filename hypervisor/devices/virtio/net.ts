@@ -15,11 +15,11 @@ import { setCarrier, setFilter, setOffloads } from "../../sys/tap_offloads.ts";
 import { useQueue } from "../../sys/tap_queues.ts";
 import { vhostFeatures } from "../../sys/vhost.ts";
 import { ConfigSpace } from "./config_space.ts";
-import { type DeviceHost, VIRTIO_ID, type VirtioDevice } from "./device.ts";
+import { type DeviceHost, type DeviceSetup, VIRTIO_ID, type VirtioDevice } from "./device.ts";
 import { ControlQueue, type NetCommands } from "./net_control.ts";
 import { chosenOffloads, offeredFeatures, tapOffloads } from "./net_offloads.ts";
 import { formatMac, isStation, type NetOptions, parseMac } from "./net_options.ts";
-import { type NetBackend, type NetLimits, NEW_PAIR, type PairState } from "./net_pair.ts";
+import { type NetBackend, type NetLimits, type PairState } from "./net_pair.ts";
 import {
   CONTROL_QUEUE_SIZE,
   NET_QUEUE_SIZE,
@@ -31,7 +31,7 @@ import {
 import { NetRegisters } from "./net_registers.ts";
 import { TapBackend } from "./net_tap.ts";
 import { VhostBackend } from "./net_vhost.ts";
-import { checkRings, type QueueSetup } from "./queue.ts";
+import { checkRings, NEW_QUEUE, type QueueSetup, type QueueState } from "./queue.ts";
 import { checkRateLimit, RateLimiter } from "./rate_limit.ts";
 
 /** A pair of queues that the driver has set up. */
@@ -111,10 +111,7 @@ export class NetDevice implements VirtioDevice {
   /** Section 5.1.4: nothing in it is the driver's to write. */
   writeConfig(): void {}
 
-  activate(
-    host: DeviceHost,
-    setup: { queues: readonly (QueueSetup | null)[]; features: ReadonlySet<number> },
-  ): void {
+  activate(host: DeviceHost, setup: DeviceSetup): void {
     const { queues, features } = setup;
     const most = features.has(VIRTIO_NET_F.MQ) ? this.#taps.length : 1;
     const pairs: Pair[] = [];
@@ -124,7 +121,8 @@ export class NetDevice implements VirtioDevice {
       for (const ring of [rx, tx]) {
         checkRings(host.memory, ring, { maxSize: this.queueSizes[ring.index] });
       }
-      pairs.push({ rx, tx, state: NEW_PAIR });
+      const [from, to] = [rx.state ?? NEW_QUEUE, tx.state ?? NEW_QUEUE];
+      pairs.push({ rx, tx, state: { rx: from, tx: to } });
     }
     if (pairs.length === 0) {
       throw new RangeError(`Cannot activate ${this.name}: its first two queues have to be enabled`);
@@ -136,9 +134,16 @@ export class NetDevice implements VirtioDevice {
       session.control = new ControlQueue(host, { setup: control, features, commands });
     }
     this.#session = session;
+    const { state } = this.#registers;
     try {
-      this.#registers.state.offloads = tapOffloads(features);
-      setOffloads(this.#taps[0], this.#registers.state.offloads);
+      if (setup.restored) {
+        // What the driver has set since is in the registers, and nobody has told the tap of it.
+        if (!(state.active_pairs >= 1 && state.active_pairs <= pairs.length)) {
+          throw new RangeError(`Cannot use ${state.active_pairs} pairs of ${this.name}'s queues`);
+        }
+        setFilter(this.#taps[0], this.#registers.filter());
+      } else state.offloads = tapOffloads(features);
+      setOffloads(this.#taps[0], state.offloads);
       setCarrier(this.#taps[0], this.#linkUp);
       this.#servePairs();
     } catch (error) {
@@ -350,6 +355,28 @@ export class NetDevice implements VirtioDevice {
       receiveLimit: { ...receive.limit, waits: receive.waits },
       sendLimit: { ...send.limit, waits: send.waits },
     };
+  }
+
+  /** The kernel's threads write to guest memory at any time, so they are stopped. */
+  freeze(): readonly (QueueState | null)[] {
+    const { pairs, control } = this.#session!;
+    for (let i = pairs.length - 1; i >= 0; i--) this.#stopPair(i);
+    const positions: (QueueState | null)[] = this.queueSizes.map(() => null);
+    for (const { rx, tx, state } of pairs) {
+      positions[rx.index] = state.rx;
+      positions[tx.index] = state.tx;
+    }
+    if (control !== undefined) positions[control.index] = control.state;
+    return positions;
+  }
+
+  thaw(): void {
+    this.#servePairs();
+  }
+
+  settings(): Record<string, unknown> {
+    const { receive, send } = this.#limits;
+    return { linkUp: this.#linkUp, receiveLimit: receive.limit, sendLimit: send.limit };
   }
 
   reset(): void {

@@ -20,7 +20,7 @@ import {
   VIRTIO_NET_CTRL_RX as RX_MODE,
 } from "./net_protocol.ts";
 import { MAX_TABLE } from "./net_registers.ts";
-import { type QueueSetup, VirtQueue } from "./queue.ts";
+import { type QueueSetup, type QueueState, VirtQueue } from "./queue.ts";
 
 /** What commands do; each answers whether it was done. */
 export interface NetCommands {
@@ -68,8 +68,9 @@ export function carryOut(bytes: Uint8Array, length: number, commands: NetCommand
 }
 
 export class ControlQueue {
+  /** Which of the device's queues it is. */
+  readonly index: number;
   readonly #host: DeviceHost;
-  readonly #index: number;
   readonly #queue: VirtQueue;
   readonly #commands: NetCommands;
   readonly #bytes = new Uint8Array(MAX_COMMAND_BYTES);
@@ -81,7 +82,7 @@ export class ControlQueue {
   ) {
     const { setup, features } = options;
     this.#host = host;
-    this.#index = setup.index;
+    this.index = setup.index;
     this.#commands = options.commands;
     this.#queue = new VirtQueue(host.memory, setup, {
       // Where there is one pair by the driver's choice, another pair's queue is the control queue.
@@ -95,6 +96,10 @@ export class ControlQueue {
       drain(fd);
       this.serve();
     });
+  }
+
+  get state(): QueueState {
+    return this.#queue.state;
   }
 
   get rejected(): number {
@@ -111,13 +116,13 @@ export class ControlQueue {
         queue.push(head, this.#answer());
         if (this.#stopped) return;
         if (--budget === 0) {
-          signal(this.#host.queueNotifyFd(this.#index));
-          if (queue.publish()) this.#host.interruptQueue(this.#index);
+          signal(this.#host.queueNotifyFd(this.index));
+          if (queue.publish()) this.#host.interruptQueue(this.index);
           return;
         }
       }
     } while (queue.enableNotifications());
-    if (!queue.broken && queue.publish()) this.#host.interruptQueue(this.#index);
+    if (!queue.broken && queue.publish()) this.#host.interruptQueue(this.index);
   }
 
   /** Carries out the command in the chain that was taken last; how many bytes were answered. */
@@ -153,6 +158,6 @@ export class ControlQueue {
 
   stop(): void {
     this.#stopped = true;
-    this.#host.unwatch(this.#host.queueNotifyFd(this.#index));
+    this.#host.unwatch(this.#host.queueNotifyFd(this.index));
   }
 }

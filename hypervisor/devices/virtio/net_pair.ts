@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { QueueSetup, QueueState } from "./queue.ts";
+import { NEW_QUEUE, type QueueSetup, type QueueState } from "./queue.ts";
 import type { RateLimiter } from "./rate_limit.ts";
 
 /** How far both queues have got. */
@@ -12,10 +12,7 @@ export interface PairState {
   tx: QueueState;
 }
 
-export const NEW_PAIR: PairState = {
-  rx: { nextAvail: 0, nextUsed: 0 },
-  tx: { nextAvail: 0, nextUsed: 0 },
-};
+export const NEW_PAIR: PairState = { rx: NEW_QUEUE, tx: NEW_QUEUE };
 
 export interface PairOptions {
   /** The tap's queue. */

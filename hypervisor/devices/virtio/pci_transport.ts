@@ -16,7 +16,7 @@ import type { Vm } from "../../kvm/vm.ts";
 import { EEXIST, ENOENT, SysError } from "../../sys/errno.ts";
 import { signal } from "../../sys/eventfd.ts";
 import { VIRTIO_F, type VirtioDevice } from "./device.ts";
-import type { QueueSetup } from "./queue.ts";
+import type { QueueSetup, QueueState } from "./queue.ts";
 import { CommonConfig } from "./common_config.ts";
 import { addVirtioCapabilities, BAR } from "./pci_capabilities.ts";
 
@@ -90,6 +90,21 @@ export class VirtioPci {
     this.device.powerOn?.();
   }
 
+  /**
+   * In place of {@linkcode powerOn}, over registers that were saved; throws a RangeError where this
+   * device cannot go on from there.
+   */
+  restore(): void {
+    const bit = this.#common.unknownFeature;
+    if (bit >= 0) {
+      throw new RangeError(
+        `Cannot restore ${this.device.name}: its driver uses feature ${bit}, which this host cannot offer`,
+      );
+    }
+    this.device.restore?.();
+    this.function.restore();
+  }
+
   readonly #bar: BusDevice = {
     read: (offset, size) => {
       if (offset < BAR.ISR) return this.#common.read(offset - BAR.COMMON, size);
@@ -144,6 +159,20 @@ export class VirtioPci {
     return new Set(
       [...this.device.features, VIRTIO_F.VERSION_1].filter((bit) => this.#common.accepted(bit)),
     );
+  }
+
+  /** Keeps, for a machine that is being saved, how far a device in use has got; null for one that is not. */
+  freeze(positions: readonly (QueueState | null)[] | null): void {
+    this.#common.freeze(positions);
+  }
+
+  /** The device was in use when its machine was saved, and is not yet again. */
+  get isFrozen(): boolean {
+    return this.#common.isFrozen;
+  }
+
+  thaw(): void {
+    this.#common.thaw();
   }
 
   activated(): void {

@@ -19,6 +19,8 @@ export interface QueueSetup {
   readonly desc: number;
   readonly avail: number;
   readonly used: number;
+  /** Where to go on, in a machine that was restored; a new queue starts at 0. */
+  readonly state?: QueueState;
 }
 
 /** Where a queue's three rings lie in the mapping of RAM; only {@linkcode checkRings} makes them. */
@@ -47,9 +49,12 @@ export interface VirtQueueOptions {
   indirect: boolean;
   /** Told once why the ring itself is broken; nothing is popped afterwards. */
   onViolation: (reason: string) => void;
-  /** Where to go on; a new queue starts at 0. */
+  /** Where to go on; where the setup says without. */
   state?: QueueState;
 }
+
+/** Where a queue begins. */
+export const NEW_QUEUE: QueueState = { nextAvail: 0, nextUsed: 0 };
 
 // virtio 1.2, sections 2.7.5, 2.7.6 and 2.7.8.
 const F_NEXT = 1;
@@ -176,7 +181,7 @@ export class VirtQueue {
     this.#usedFlags = rings.used / 2;
     this.#usedIdx = rings.used / 2 + 1;
     this.#availEvent = rings.used / 2 + 2 + 4 * size;
-    const { nextAvail, nextUsed } = options.state ?? { nextAvail: 0, nextUsed: 0 };
+    const { nextAvail, nextUsed } = options.state ?? setup.state ?? NEW_QUEUE;
     this.#nextAvail = this.#seenAvail = nextAvail & 0xffff;
     this.#nextUsed = this.#decidedUsed = nextUsed & 0xffff;
   }
@@ -196,7 +201,12 @@ export class VirtQueue {
   }
 
   get state(): QueueState {
-    return { nextAvail: this.#nextAvail, nextUsed: this.#nextUsed };
+    return this.stateBefore(0);
+  }
+
+  /** Where the queue would go on had the last `held` chains not been taken; they are still in flight. */
+  stateBefore(held: number): QueueState {
+    return { nextAvail: (this.#nextAvail - held) & 0xffff, nextUsed: this.#nextUsed };
   }
 
   /**

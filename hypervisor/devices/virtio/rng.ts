@@ -5,8 +5,14 @@
  */
 import { fillRandom } from "../../sys/random.ts";
 import { signal } from "../../sys/eventfd.ts";
-import { type DeviceHost, VIRTIO_F, VIRTIO_ID, type VirtioDevice } from "./device.ts";
-import { type QueueSetup, VirtQueue } from "./queue.ts";
+import {
+  type DeviceHost,
+  type DeviceSetup,
+  VIRTIO_F,
+  VIRTIO_ID,
+  type VirtioDevice,
+} from "./device.ts";
+import { type QueueState, VirtQueue } from "./queue.ts";
 
 const QUEUE_SIZE = 64;
 /**
@@ -36,10 +42,7 @@ export class RngDevice implements VirtioDevice {
 
   writeConfig(): void {}
 
-  activate(
-    host: DeviceHost,
-    setup: { queues: readonly (QueueSetup | null)[]; features: ReadonlySet<number> },
-  ): void {
+  activate(host: DeviceHost, setup: DeviceSetup): void {
     const [queue] = setup.queues;
     if (!queue) throw new RangeError(`Cannot activate ${this.name}: its queue is not enabled`);
     this.#host = host;
@@ -84,6 +87,10 @@ export class RngDevice implements VirtioDevice {
       if (n < want) break;
     }
     return written;
+  }
+
+  freeze(): readonly QueueState[] {
+    return [this.#queue!.state];
   }
 
   reset(): void {

@@ -4,9 +4,16 @@
  * @module
  */
 import { ConfigSpace } from "./config_space.ts";
-import { type DeviceHost, VIRTIO_F, VIRTIO_ID, type VirtioDevice } from "./device.ts";
-import type { QueueSetup } from "./queue.ts";
-import { RX, TX, VSOCK_QUEUE_SIZE, type VsockBackend } from "./vsock_protocol.ts";
+import {
+  type DeviceHost,
+  type DeviceSetup,
+  VIRTIO_F,
+  VIRTIO_ID,
+  type VirtioDevice,
+} from "./device.ts";
+import { type QueueState, VirtQueue } from "./queue.ts";
+import { VsockEvents } from "./vsock_events.ts";
+import { EVENT, RX, TX, VSOCK_QUEUE_SIZE, type VsockBackend } from "./vsock_protocol.ts";
 import { UserVsock } from "./vsock_user.ts";
 import { VhostVsock } from "./vsock_vhost.ts";
 import { vhostFeatures } from "../../sys/vhost.ts";
@@ -40,6 +47,8 @@ export class VsockDevice implements VirtioDevice {
   readonly #options: VsockOptions;
   readonly #config: ConfigSpace;
   #backend: VsockBackend | undefined;
+  /** Absent where the driver did not enable its queue. */
+  #events: VsockEvents | undefined;
 
   constructor(options: VsockOptions) {
     this.name = options.name;
@@ -58,10 +67,7 @@ export class VsockDevice implements VirtioDevice {
 
   writeConfig(): void {}
 
-  activate(
-    host: DeviceHost,
-    setup: { queues: readonly (QueueSetup | null)[]; features: ReadonlySet<number> },
-  ): void {
+  activate(host: DeviceHost, setup: DeviceSetup): void {
     const [rx, tx] = [setup.queues[RX], setup.queues[TX]];
     if (!rx || !tx) {
       throw new RangeError(`Cannot activate ${this.name}: its data queues have to be enabled`);
@@ -71,18 +77,40 @@ export class VsockDevice implements VirtioDevice {
     this.#backend = "vhost" in this.#options
       ? new VhostVsock(host, { ...this.#options, queues, features })
       : new UserVsock(host, { ...this.#options, queues, features });
+    const events = setup.queues[EVENT];
+    if (!events) return;
+    this.#events = new VsockEvents(
+      host,
+      new VirtQueue(host.memory, events, {
+        maxSize: VSOCK_QUEUE_SIZE,
+        eventIdx: features.has(VIRTIO_F.EVENT_IDX),
+        indirect: features.has(VIRTIO_F.INDIRECT_DESC),
+        onViolation: (reason) => host.needsReset(reason),
+      }),
+    );
+    // Streams have their other ends in another process, or nowhere.
+    if (setup.restored) this.#events.reset();
   }
 
   notify(index: number): void {
-    this.#backend?.notify(index);
+    if (index === EVENT) this.#events?.notify();
+    else this.#backend?.notify(index);
   }
 
   report(): Record<string, unknown> {
     return this.#backend?.report() ?? { cid: this.#options.cid };
   }
 
+  freeze(): readonly (QueueState | null)[] {
+    return [...this.#backend!.freeze(), this.#events?.state ?? null];
+  }
+
+  thaw(): void {
+    this.#backend?.thaw?.();
+  }
+
   reset(): void {
     this.#backend?.stop();
-    this.#backend = undefined;
+    this.#backend = this.#events = undefined;
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { struct } from "../../sys/struct.ts";
+import type { QueueState } from "./queue.ts";
 
 /** Section 5.10.6, in front of every packet. Addresses of ends have 64 bits, of which 32 are used. */
 export const VsockHeader = struct("virtio_vsock_hdr", {
@@ -48,9 +49,15 @@ export const TX = 1;
 export const EVENT = 2;
 export const VSOCK_QUEUE_SIZE = 128;
 
+/** Section 5.10.6.7: an event, of which there is one kind. */
+export const VIRTIO_VSOCK_EVENT_TRANSPORT_RESET = 0;
+
 /** What moves the packets between DRIVER_OK and reset. */
 export interface VsockBackend {
   notify(index: number): void;
   report(): Record<string, unknown>;
+  /** How far RX and TX have got; nothing touches guest memory until {@linkcode thaw}. */
+  freeze(): QueueState[];
+  thaw?(): void;
   stop(): void;
 }

@@ -7,7 +7,7 @@
 import { receiveAt } from "../../sys/stream_io.ts";
 import { scatter } from "./chain_bytes.ts";
 import type { DeviceHost } from "./device.ts";
-import type { VirtQueue } from "./queue.ts";
+import type { QueueState, VirtQueue } from "./queue.ts";
 import { BUFFER_BYTES, PENDING, type VsockConnection } from "./vsock_connection.ts";
 import {
   HOST_CID,
@@ -52,6 +52,11 @@ export class VsockToGuest {
 
   stop(): void {
     this.#stopped = true;
+  }
+
+  /** How far the queue has got; the buffer in hand counts as not taken. */
+  get state(): QueueState {
+    return this.#queue.stateBefore(this.#head >= 0 ? 1 : 0);
   }
 
   pend(connection: VsockConnection, what: number): void {

@@ -15,7 +15,7 @@ import { sendAt, WAIT } from "../../sys/stream_io.ts";
 import { connectUnix, send, shutdownSending } from "../../sys/unix_sockets.ts";
 import { gather } from "./chain_bytes.ts";
 import { type DeviceHost, VIRTIO_F } from "./device.ts";
-import { type QueueSetup, VirtQueue } from "./queue.ts";
+import { type QueueSetup, type QueueState, VirtQueue } from "./queue.ts";
 import { SocketSet } from "./socket_set.ts";
 import { VsockClients } from "./vsock_clients.ts";
 import { BOTH, PENDING, VsockConnection } from "./vsock_connection.ts";
@@ -104,6 +104,11 @@ export class UserVsock implements VsockBackend {
 
   report(): Record<string, unknown> {
     return { cid: this.#cid, connections: this.#table.size, ...this.#counts };
+  }
+
+  /** Sockets are not looked at meanwhile; streams stay. */
+  freeze(): QueueState[] {
+    return [this.#toGuest.state, this.#tx.state];
   }
 
   stop(): void {

@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { sha256 } from "../../sys/digest.ts";
 import { BootFile } from "./boot_file.ts";
 import type { BzImage } from "./bzimage.ts";
 import { ELF_HEADER_BYTES, isLoaded, parseElf } from "./elf.ts";
@@ -34,7 +35,7 @@ export function unpackedKernel(
   if (opened) return opened;
 
   const bytes = kernel.read(0, kernel.length);
-  const digest = sha256(bytes);
+  const digest = sha256(bytes).toHex();
   const path = `${folder}/${digest}.vmlinux`;
   const other = openCached(path);
   if (other === null) {
@@ -78,13 +79,6 @@ function openCached(path: string): BootFile | null {
   } catch {
     return null;
   }
-}
-
-function sha256(bytes: Uint8Array): string {
-  const { process } = globalThis as unknown as {
-    process: { getBuiltinModule(name: string): typeof import("node:crypto") };
-  };
-  return process.getBuiltinModule("node:crypto").createHash("sha256").update(bytes).digest("hex");
 }
 
 function writeWhole(path: string, bytes: Uint8Array): void {

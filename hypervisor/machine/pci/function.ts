@@ -173,6 +173,14 @@ export class PciFunction {
     this.#state.config.set(this.#initial);
   }
 
+  /** By the thread that sets a machine up from saved registers: carries through what they say. */
+  restore(): void {
+    // Where it answered was in another process.
+    this.#state.mapped = 0;
+    this.#remap();
+    for (const { hook } of this.#hooks) hook.restored?.();
+  }
+
   /** Power is cut or the bus is reset: the function forgets what it was told, and answers nowhere. */
   powerOff(): void {
     this.#state.config.set(this.#initial);
@@ -249,4 +257,6 @@ export interface CapabilityHook {
   /** `value` is what was written, before what is not writable was left out. */
   written(offset: number, size: number, value: number): void;
   poweredOff?(): void;
+  /** The registers are those of a machine that was saved. */
+  restored?(): void;
 }

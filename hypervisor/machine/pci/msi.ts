@@ -31,7 +31,11 @@ export class Msi {
     writable[MSI.ADDRESS_LO] = 0xFC;
     this.#capability = fn.addCapability(bytes, {
       writable,
-      hook: { written: () => this.#apply(), poweredOff: () => this.#apply() },
+      hook: {
+        written: () => this.#apply(),
+        poweredOff: () => this.#apply(),
+        restored: () => this.#apply(),
+      },
     });
   }
 

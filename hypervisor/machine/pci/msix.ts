@@ -50,7 +50,11 @@ export class Msix {
     writable[CONTROL + 1] = (CONTROL_ENABLE | CONTROL_FUNCTION_MASK) >> 8;
     this.#capability = this.#function.addCapability(bytes, {
       writable,
-      hook: { written: () => this.#applyAll(), poweredOff: () => this.#applyAll() },
+      hook: {
+        written: () => this.#applyAll(),
+        poweredOff: () => this.#applyAll(),
+        restored: () => this.#applyAll(),
+      },
     });
   }
 

@@ -42,6 +42,10 @@ export class PciRoot {
     this.#bridge.powerOn();
   }
 
+  restore(): void {
+    this.#bridge.restore();
+  }
+
   /** For good: see {@linkcode RootPort} for what comes and goes. */
   plug(slot: number, fn: PciFunction): void {
     if (slot < 1 || slot >= SLOTS || this.#functions[slot * FUNCTIONS] !== undefined) {

@@ -94,6 +94,17 @@ export class RootPort {
     this.function.powerOn();
   }
 
+  /** In its place, from saved registers. What is in the slot is restored by whoever puts it there. */
+  restore(): void {
+    this.function.restore();
+  }
+
+  /** From saved registers: `fn` is what was in the slot. */
+  refill(fn: PciFunction): void {
+    this.#seen = this.#s.generation;
+    this.#occupant = fn;
+  }
+
   /** The bus behind the port. */
   get secondary(): number {
     return this.function.config.getUint8(BRIDGE.SECONDARY_BUS);

@@ -1,0 +1,52 @@
+/**
+ * What there is of a guest's RAM, for whoever copies it elsewhere.
+ *
+ * @module
+ */
+import { ownPages } from "../sys/pagemap.ts";
+import { type DataRange, dataRanges } from "../sys/sparse.ts";
+import type { GuestMemory } from "./memory.ts";
+import { mappedLength, type MemorySpec } from "./ram.ts";
+
+const PAGE = 4096;
+
+/** Pages of RAM that are to be copied, and their bytes. */
+export interface RamSource {
+  /** All of RAM, where its bytes lie in the mapping. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Whole pages, in order; all others hold what whoever copies has already, which at first is zeros. */
+  ranges(): DataRange[];
+}
+
+/** All that the guest has ever touched, and has not given back. */
+export function wholeRam(memory: GuestMemory, spec: MemorySpec): RamSource {
+  return {
+    bytes: memory.bytes,
+    ranges() {
+      const length = mappedLength(spec);
+      const ofFile = spec.fd === undefined ? [] : dataRanges(spec.fd, length);
+      // What a private mapping has of its own is in no file.
+      const own = spec.private || spec.copied ? ownPages(spec.address, length) : [];
+      return union([...ofFile, ...own], length);
+    },
+  };
+}
+
+/** In order, in whole pages, without overlaps. */
+function union(ranges: readonly DataRange[], length: number): DataRange[] {
+  const found: DataRange[] = [];
+  for (const { start, end } of ranges.toSorted((a, b) => a.start - b.start)) {
+    const from = Math.floor(start / PAGE) * PAGE;
+    const to = Math.min(Math.ceil(end / PAGE) * PAGE, length);
+    const last = found.at(-1);
+    if (last !== undefined && from <= last.end) last.end = Math.max(last.end, to);
+    else found.push({ start: from, end: to });
+  }
+  return found;
+}
+
+/** Whether the words `[from, from + count)` are all 0. */
+export function isZero(words: Uint32Array, from: number, count: number): boolean {
+  for (let i = from; i < from + count; i++) if (words[i] !== 0) return false;
+  return true;
+}

@@ -1,0 +1,88 @@
+/**
+ * From a snapshot's directory to what a guest is restored from.
+ *
+ * @module
+ */
+import { parseConfig } from "../config/guest.ts";
+import { ConfigError } from "../config/fields.ts";
+import { plugged } from "../config/hotplug.ts";
+import type { GuestConfig } from "../control.ts";
+import type { RestoreOptions } from "../guest.ts";
+import { openSnapshot } from "./directory.ts";
+
+/** What a guest's devices stand on, and what else may differ where it goes on. */
+const RESOURCES: Readonly<Record<string, readonly string[]>> = {
+  // A kernel has long been started.
+  "": ["name", "kernel", "kernelCache", "initrd", "cmdline", "cpuAffinity", "numaNodes"],
+  disks: ["path", "cache", "rateLimit", "pinMemory"],
+  nets: ["tap", "receiveLimit", "sendLimit", "linkUp"],
+  memory: ["hugePages", "mergeable", "hostNodes", "hostNodePolicy", "requestedMiB"],
+  balloon: ["targetMiB"],
+  console: ["socket", "columns", "rows"],
+  ports: ["socket"],
+  // Which the guest looks up again.
+  vsock: ["cid", "backend", "socket"],
+};
+
+/** Reads a snapshot; `config` is what `--config` has, and has other resources. */
+export function restoreFrom(
+  directory: string,
+  options: { config?: unknown; identity: RestoreOptions["identity"] },
+): { config: GuestConfig; restore: RestoreOptions } {
+  const { config: given, identity } = options;
+  let snapshot;
+  try {
+    snapshot = openSnapshot(directory);
+  } catch (cause) {
+    throw new ConfigError((cause as Error).message, { cause });
+  }
+  const { saved } = snapshot;
+  const restore = { snapshot, identity };
+  if (given === undefined) return { config: saved.config, restore };
+  const { plugged: others = {}, ...rest } = given as Record<string, unknown>;
+  const config = parseConfig(rest);
+  const difference = differs(saved.config, config);
+  if (difference !== undefined) {
+    throw new ConfigError(
+      `Cannot restore from "${directory}": ${difference} is another than it was`,
+    );
+  }
+  for (const [name, device] of Object.entries(others as Record<string, unknown>)) {
+    const one = saved.plugged.find((it) => it.name === name);
+    if (one === undefined) {
+      throw new ConfigError(
+        `Cannot restore from "${directory}": nothing is plugged in as "${name}"`,
+      );
+    }
+    one.device = plugged(device);
+  }
+  return { config, restore };
+}
+
+/** The first field in which two configurations are of different machines; undefined where they are not. */
+export function differs(saved: GuestConfig, given: GuestConfig): string | undefined {
+  const [a, b] = [saved, given] as unknown as Record<string, unknown>[];
+  for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
+    if (RESOURCES[""].includes(key)) continue;
+    if (text(machineOf(key, a[key])) !== text(machineOf(key, b[key]))) return key;
+  }
+}
+
+/** A field's value without what may differ. */
+function machineOf(key: string, value: unknown): unknown {
+  const ignored = RESOURCES[key] ?? [];
+  if (Array.isArray(value)) return value.map((one) => machineOf(key, one));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).filter(([name, it]) => !ignored.includes(name) && it !== undefined),
+  );
+}
+
+/** The same for values that are equal but for their order and for what is absent. */
+function text(value: unknown): string {
+  return JSON.stringify(value, (_, it) => {
+    if (typeof it !== "object" || it === null || Array.isArray(it)) return it;
+    const entries = Object.entries(it).sort(([x], [y]) => x < y ? -1 : 1);
+    return Object.fromEntries(entries);
+  }) ?? "{}";
+}
