@@ -64,7 +64,7 @@ const sections = [...decodeSections(GOOD)];
 
 export const forgeryCase: fc.Arbitrary<ForgeryCase> = fc.record({
   without: fc.oneof(
-    { weight: 6, arbitrary: fc.constant([]) },
+    { weight: 6, arbitrary: fc.constant<number[]>([]) },
     fc.array(fc.nat(sections.length - 1), { maxLength: 2 }),
   ),
   edits: fc.array(
