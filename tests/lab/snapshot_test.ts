@@ -32,7 +32,7 @@ async function prepare(guest: RunningGuest, control: string, plugged: string): P
   await guest.run("sync; head -c 4M /dev/urandom > /root/noise");
   await guest.run("sha256sum /root/noise /root/block > /root/sums");
   await guest.run(
-    "(i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; sleep 0.05; done) & echo $! > /dev/shm/pid",
+    "mkdir -p /dev/shm; (i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; sleep 0.05; done) & echo $! > /dev/shm/pid",
   );
 }
 
