@@ -9,7 +9,13 @@ import { COMMON } from "../../hypervisor/devices/virtio/common_config.ts";
 import { BAR } from "../../hypervisor/devices/virtio/pci_capabilities.ts";
 import { decodeGuest } from "../../hypervisor/vmm/snapshot/saved_guest.ts";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
-import { Folder, HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import {
+  endOf,
+  Folder,
+  HAS_KVM,
+  runVmm,
+  startVmm,
+} from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { LAPIC, PORT } from "../../hypervisor/machine/address_map.ts";
 import { BlockDriver, diskImage, SECTOR_BYTES, SECTORS } from "./block_driver.ts";
 import { GuestProgram } from "./guest_program.ts";
@@ -235,3 +241,140 @@ test("two vCPUs, a disk in use and interrupts that wait go on, on another disk",
   await again.type();
   right(await again.ended());
 });
+
+/** Waits until the guest's status is as it has to be. */
+async function until(socket: string, holds: (pausedFor: string | undefined) => boolean) {
+  while (!holds((await ask(socket, { op: "status" })).status.pausedFor)) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+test("a save that nobody wants any more leaves nothing, and one that stays waits to go on", async () => {
+  using folder = new Folder();
+  const program = new GuestProgram();
+  program.case("it runs", () => {
+    program.read(0x500, 4);
+    program.expect("anything", () => true);
+  });
+  let least = 0;
+  const counter = counts(program, () => least);
+  const [socket, directory] = [`${folder.path}/control`, `${folder.path}/snapshot`];
+  const args = ["--memory", "128M", "--control", socket];
+  const guest = new HostileGuest(program, { vmm: VMM, folder: folder.path, args });
+  await guest.isThrough("it runs");
+  {
+    using control = await ControlConnection.open(socket, { op: "save", directory, hold: true });
+    for (let line = await control.line(); !line.held; line = await control.line());
+    assert(folder.names().includes("snapshot.new"));
+  }
+  await until(socket, (pausedFor) => pausedFor === undefined);
+  assert(!folder.names().some((name) => name.startsWith("snapshot")));
+
+  for (
+    const request of [{}, { directory: "relative" }, { directory, hold: 1 }, { directory: "/" }]
+  ) {
+    assertMatch((await ask(socket, { op: "save", ...request })).error, /^Cannot understand/);
+  }
+  const nowhere = await ask(socket, { op: "save", directory: `${folder.path}/no/where` });
+  assertMatch(nowhere.error, /No such file or directory/);
+
+  const said = await save(socket, { directory, stay: true });
+  assertEquals(said, ["accepted", { saved: directory }]);
+  assertEquals((await ask(socket, { op: "status" })).status.pausedFor, "It was saved");
+  assertMatch((await ask(socket, { op: "devices" })).error, /was saved, and has not gone on/);
+  least = saved(directory, counter);
+  assertEquals((await ask(socket, { op: "resume" })).status.pausedFor, undefined);
+
+  // One whose guest ends meanwhile.
+  const other = `${folder.path}/other`;
+  using late = await ControlConnection.open(socket, { op: "save", directory: other, hold: true });
+  for (let line = await late.line(); !line.held; line = await late.line());
+  await ask(socket, { op: "kill" });
+  for (let line = await late.line(); line; line = await late.line()) {
+    if (line.error) assertEquals(line.error, "Cannot save: the guest has ended");
+  }
+  await guest.ended();
+  assert(!folder.names().some((name) => name.startsWith("other")));
+
+  const again = new HostileGuest(program, {
+    vmm: VMM,
+    folder: folder.path,
+    args: [],
+    restore: { directory, cases: 1 },
+  });
+  await again.type();
+  right(await again.ended());
+});
+
+test("what is no snapshot, or another machine's, is refused before anything runs", async () => {
+  using folder = new Folder();
+  const program = new GuestProgram();
+  program.case("it runs", () => {
+    program.read(0x500, 4);
+    program.expect("anything", () => true);
+  });
+  counts(program, () => 0);
+  const [socket, directory] = [`${folder.path}/control`, `${folder.path}/snapshot`];
+  const args = ["--memory", "128M", "--control", socket];
+  const guest = new HostileGuest(program, { vmm: VMM, folder: folder.path, args });
+  await guest.isThrough("it runs");
+  await save(socket, { directory });
+  await guest.kill();
+  const run = async (...args: string[]) => {
+    const { code, errors } = await runVmm(args);
+    return { code, error: errors.trim().split("\n").at(-1)! };
+  };
+  assertEquals((await run("--verify", directory)).code, 0);
+  const { config } = decodeGuest(Deno.readFileSync(`${directory}/state`));
+  const other = folder.file("other.json", JSON.stringify({ ...config, cpus: 2 }));
+  const different = await run("--restore", directory, "--config", other);
+  assertEquals(different.code, 2);
+  assertMatch(different.error, /cpus is another than it was/);
+  const state = Deno.readFileSync(`${directory}/state`);
+  state[5000] ^= 1;
+  Deno.writeFileSync(`${directory}/state`, state);
+  const damaged = await run("--restore", directory);
+  assertEquals(damaged.code, 2);
+  assertMatch(damaged.error, /Cannot use the snapshot ".*": Cannot read the state: .*damaged/);
+});
+
+for (const memory of ["128M", "128M,hotplug=128M", "128M,mergeable"]) {
+  test(`a guest that was restored is saved and restored again: memory ${memory}`, async () => {
+    using folder = new Folder();
+    const program = new GuestProgram();
+    program.case("it runs", () => {
+      program.read(0x500, 4);
+      program.expect("anything", () => true);
+    });
+    let least = 0;
+    const counter = counts(program, () => least);
+    const socket = `${folder.path}/control`;
+    const args = ["--memory", memory, "--control", socket];
+    const guest = new HostileGuest(program, { vmm: VMM, folder: folder.path, args });
+    await guest.isThrough("it runs");
+    let directory = `${folder.path}/0`;
+    await save(socket, { directory });
+    await guest.kill();
+    for (let i = 1; i <= 2; i++) {
+      const restored = startVmm(["--restore", directory, "--control", socket]);
+      const end = endOf(restored);
+      // The one before was killed, and its socket is still there until this one has begun.
+      while ((await ask(socket, { op: "status" }).catch(() => undefined))?.ok !== true) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      // Long enough for it to count on, which a busy machine may not let it.
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      directory = `${folder.path}/${i}`;
+      assertEquals(await save(socket, { directory }), ["accepted", { saved: directory }]);
+      assert(saved(directory, counter) >= least);
+      least = saved(directory, counter);
+      assertEquals((await runVmm(["--verify", directory])).code, 0);
+      restored.kill("SIGKILL");
+      await end;
+    }
+    const restore = { directory, cases: 1 };
+    const last = new HostileGuest(program, { vmm: VMM, folder: folder.path, args: [], restore });
+    await last.type();
+    right(await last.ended());
+  });
+}
