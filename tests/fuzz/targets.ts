@@ -35,6 +35,12 @@ import {
   checkRootPortCase,
   rootPortCase,
 } from "../../hypervisor/machine/pci/testing/root_port_case.ts";
+import {
+  checkDamageCase,
+  checkForgeryCase,
+  damageCase,
+  forgeryCase,
+} from "../../hypervisor/vmm/snapshot/testing/state_case.ts";
 import { checkDeviceCase, type DeviceCase, deviceCase } from "./device_case.ts";
 import type { DeviceKind } from "./device_kind.ts";
 import { KINDS } from "./device_kinds.ts";
@@ -129,6 +135,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   ),
   bzimage: target(property(bzImageCase, checkKernelCase)),
   elf: target(property(elfCase, checkKernelCase)),
+  state: target(property(damageCase, checkDamageCase), property(forgeryCase, checkForgeryCase)),
   config: target(property(configCase, checkConfigCase), property(lineCase, checkLineCase)),
 };
 

@@ -20,7 +20,7 @@ const STARTUP_OTHERS = 0x000C_4600;
 const ROUNDS = 300;
 
 /** Lets vCPU 1 flip the bits of `masks` in the bytes at SHARED for as long as the byte at STOP is 0. */
-function startSecondCpu(
+export function startSecondCpu(
   program: GuestProgram,
   masks: readonly [offset: number, mask: number][],
 ): void {
@@ -39,7 +39,7 @@ function startSecondCpu(
   }
 }
 
-function stopSecondCpu(program: GuestProgram): void {
+export function stopSecondCpu(program: GuestProgram): void {
   program.write(STOP, 1, 1);
   program.wait(STOP, 1, 2);
 }

@@ -57,7 +57,7 @@ const REQUEST = { NONE: 0, ACTIVATE: 1, RESET: 2 } as const;
 const REQUEST_NAMES = ["none", "activate", "reset"] as const;
 
 /** Words that two threads write are changed with Atomics only: status, request, generation. */
-const VirtioPciV1 = struct("virtio_pci", {
+export const VirtioPciV1 = struct("virtio_pci", {
   status: ["i32", 1],
   /** What the main loop is to do. */
   request: ["i32", 1],

@@ -71,6 +71,8 @@ export function differs(saved: GuestConfig, given: GuestConfig): string | undefi
 /** A field's value without what may differ. */
 function machineOf(key: string, value: unknown): unknown {
   const ignored = RESOURCES[key] ?? [];
+  // Memory of which nothing is said is like any other.
+  if (key === "memory" && value === undefined) value = {};
   if (Array.isArray(value)) return value.map((one) => machineOf(key, one));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
@@ -84,5 +86,5 @@ function text(value: unknown): string {
     if (typeof it !== "object" || it === null || Array.isArray(it)) return it;
     const entries = Object.entries(it).sort(([x], [y]) => x < y ? -1 : 1);
     return Object.fromEntries(entries);
-  }) ?? "{}";
+  }) ?? "";
 }

@@ -1,0 +1,144 @@
+/**
+ * A stock guest that is saved while it is at work, and goes on in another VMM.
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
+import { decodeGuest, encodeGuest } from "../../hypervisor/vmm/snapshot/saved_guest.ts";
+import { echoesThroughPorts, GuestSockets, talksOverVsock } from "./guest_sockets.ts";
+import { RunningGuest } from "./running_guest.ts";
+import { boot, TRIXIE } from "./stock_guest.ts";
+
+const HOST = "10.97.0.1";
+const SECONDS = 1000;
+/** As long as the snapshot lies about before anybody needs it, in nanoseconds. */
+const LATER = 3n * 3600n * 1_000_000_000n;
+
+async function command(name: string, ...args: string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command(name, { args }).output();
+  assert(success, `${name} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+}
+
+const copy = (from: string, to: string) => command("cp", "--sparse=always", from, to);
+
+/** Gives the guest work that a restore must not disturb. */
+async function prepare(guest: RunningGuest, control: string, plugged: string): Promise<void> {
+  const nic = await guest.run("ls /sys/class/net | grep -v lo");
+  await guest.run(`ip addr add 10.97.0.2/24 dev ${nic} && ip link set ${nic} up`);
+  await guest.run(`ping -c 2 ${HOST}`);
+  const device = { disk: { path: plugged, serial: "PLUGGED" } };
+  assertEquals((await ask(control, { op: "plug", device })).plugged, "block1");
+  await guest.run("n=0; until [ -b /dev/vdb ] || [ $n = 300 ]; do n=$((n+1)); sleep 0.2; done");
+  await guest.run(
+    "head -c 1M /dev/urandom > /root/block && dd if=/root/block of=/dev/vdb oflag=direct",
+  );
+  // In the page cache and not yet on the disk: in RAM alone.
+  await guest.run("sync; head -c 4M /dev/urandom > /root/noise");
+  await guest.run("sha256sum /root/noise /root/block > /root/sums");
+  await guest.run(
+    "mkdir -p /dev/shm; (i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; sleep 0.05; done) & echo $! > /dev/shm/pid",
+  );
+}
+
+const count = async (guest: RunningGuest) => Number(await guest.run("cat /dev/shm/count"));
+
+/** Has the guest saved, with a copy of its disks as they belong to it. */
+async function save(control: string, directory: string, disks: readonly string[]): Promise<void> {
+  using connection = await ControlConnection.open(control, { op: "save", directory, hold: true });
+  const said: string[] = [];
+  for (let line = await connection.line(); line; line = await connection.line()) {
+    said.push(Object.keys(line)[0]);
+    if (line.held) {
+      for (const disk of disks) await copy(disk, `${disk}.saved`);
+      await connection.send('{"op":"go"}\n');
+    }
+    if (line.error) throw new Error(line.error);
+  }
+  assertEquals([said[0], said.at(-1)], ["ok", "saved"]);
+}
+
+/** All that worked before the guest was saved. */
+async function works(guest: RunningGuest): Promise<void> {
+  assertEquals(await guest.run("nproc"), "2");
+  await guest.run("sha256sum -c /root/sums");
+  // From the disks themselves.
+  await guest.run("sync; echo 3 > /proc/sys/vm/drop_caches; sha256sum -c /root/sums");
+  await guest.run("dd if=/dev/vdb iflag=direct bs=1M count=1 | cmp - /root/block");
+  assertMatch(await guest.run(`ping -c 3 -i 0.3 ${HOST}`), / 0% packet loss/);
+  const before = await count(guest);
+  await guest.run("kill -0 $(cat /dev/shm/pid); taskset -c 0 sleep 1; taskset -c 1 sleep 1");
+  assert(await count(guest) > before, "the counter stands still");
+}
+
+/** Makes a snapshot one that was taken so much earlier. */
+async function age(directory: string, nanoseconds: bigint): Promise<void> {
+  const path = `${directory}/state`;
+  const guest = decodeGuest(await Deno.readFile(path));
+  guest.machine.time.at -= nanoseconds;
+  guest.machine.vm.clock.at -= nanoseconds;
+  await Deno.writeFile(path, encodeGuest(guest));
+}
+
+/** The guest takes it that so much more time has passed than has. */
+async function hasTime(guest: RunningGuest): Promise<void> {
+  const later = Number(LATER / 1_000_000n);
+  const off = Number(await guest.run("date +%s")) * SECONDS - Date.now() - later;
+  assert(Math.abs(off) < 10 * SECONDS, `its clock is ${off} ms off`);
+}
+
+Deno.test("a guest with two vCPUs is saved, goes on, and goes on again where it was saved", async (t) => {
+  const ip = (...args: string[]) => command("ip", ...args);
+  await ip("tuntap", "add", "dev", "labtap3", "mode", "tap", "vnet_hdr", "multi_queue");
+  await ip("addr", "add", `${HOST}/24`, "dev", "labtap3");
+  await ip("link", "set", "labtap3", "up");
+  const folder = await Deno.makeTempDir();
+  const directory = `${folder}/snapshot`;
+  const plugged = `${folder}/plugged.raw`;
+  await Deno.writeFile(plugged, new Uint8Array(8 << 20));
+  using sockets = new GuestSockets();
+  const control = sockets.path("control");
+  let disks: string[];
+  let then: number;
+  try {
+    {
+      await using guest = await boot(TRIXIE, {
+        cpus: 2,
+        memory: "192M",
+        more: [
+          ...["--net", "labtap3,mac=52:54:00:aa:bb:03", "--hotplug-ports", "1"],
+          ...["--balloon", "0M", ...sockets.options],
+        ],
+      });
+      disks = [guest.disk, plugged];
+      await prepare(guest, control, plugged);
+      await echoesThroughPorts(guest, sockets);
+      then = await count(guest);
+      await t.step("it is saved", () => save(control, directory, disks));
+      await t.step("it goes on as before", () => works(guest));
+      // What it does from here on, the other one never did.
+      await guest.run("echo later > /root/later; rm /root/noise; sync");
+    }
+    for (const disk of disks) await Deno.rename(`${disk}.saved`, disk);
+    await age(directory, LATER);
+    await using guest = new RunningGuest(["--restore", directory]);
+    await t.step("its programs go on", async () => {
+      assert(await count(guest) >= then);
+      assertEquals(await guest.run("ls /root/later 2>/dev/null || true"), "");
+    });
+    await t.step("its clock is right, hours later", () => hasTime(guest));
+    await t.step("its disks, its card and its CPUs work", () => works(guest));
+    await t.step("its ports work", () => echoesThroughPorts(guest, sockets));
+    await t.step("its sockets work", () => talksOverVsock(guest, sockets));
+    await t.step("it has made new random numbers", async () => {
+      const reseeded = "dmesg | grep -c 'reseeded due to virtual machine fork' || true";
+      assertEquals(await guest.run(reseeded), "1");
+    });
+    await t.step("its kernel complains of nothing", async () => {
+      const bad = "soft lockup|rcu.*stall|unstable|Call Trace|I/O error|BUG:";
+      assertEquals(await guest.run(`dmesg | grep -E '${bad}' || true`), "");
+    });
+    await guest.type("poweroff\n");
+    assertEquals(await guest.ended(), 0, guest.errors);
+  } finally {
+    await ip("link", "del", "labtap3");
+  }
+});
