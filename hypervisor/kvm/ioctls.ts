@@ -6,7 +6,9 @@
  */
 import { io, ior, iow, iowr } from "../sys/ioctl.ts";
 import {
+  ClearDirtyLog,
   Cpuid2,
+  DirtyLog,
   EnableCap,
   Fpu,
   Ioeventfd,
@@ -33,6 +35,7 @@ export const KVM = {
   GET_SUPPORTED_HV_CPUID: iowr(KVMIO, 0xc1, Cpuid2.size),
   // On a VM
   CREATE_VCPU: io(KVMIO, 0x41),
+  GET_DIRTY_LOG: iow(KVMIO, 0x42, DirtyLog.size),
   SET_USER_MEMORY_REGION: iow(KVMIO, 0x46, UserspaceMemoryRegion.size),
   SET_TSS_ADDR: io(KVMIO, 0x47),
   CREATE_IRQCHIP: io(KVMIO, 0x60),
@@ -40,6 +43,7 @@ export const KVM = {
   IRQFD: iow(KVMIO, 0x76, Irqfd.size),
   CREATE_PIT2: iow(KVMIO, 0x77, PitConfig.size),
   IOEVENTFD: iow(KVMIO, 0x79, Ioeventfd.size),
+  CLEAR_DIRTY_LOG: iowr(KVMIO, 0xc0, ClearDirtyLog.size),
   // On a vCPU
   RUN: io(KVMIO, 0x80),
   GET_REGS: ior(KVMIO, 0x81, Regs.size),
@@ -72,6 +76,7 @@ export const KVM_CAP = {
   SIGNAL_MSI: 77,
   IMMEDIATE_EXIT: 136,
   HYPERV_SYNIC2: 148,
+  MANUAL_DIRTY_LOG_PROTECT2: 168,
   SYS_HYPERV_CPUID: 191,
 } as const;
 
@@ -93,6 +98,9 @@ export const KVM_EXIT = {
 } as const;
 
 export const KVM_API_VERSION = 12;
+export const KVM_MEM_LOG_DIRTY_PAGES = 1;
+export const KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE = 1;
+export const KVM_DIRTY_LOG_INITIALLY_SET = 2;
 export const KVM_EXIT_IO_OUT = 1;
 export const KVM_IRQ_ROUTING_IRQCHIP = 1;
 export const KVM_IRQ_ROUTING_MSI = 2;
