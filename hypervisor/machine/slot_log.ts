@@ -42,7 +42,13 @@ export class SlotLogSwitch {
   /** True where bits are cleared by {@linkcode SlotLog} and not by being read. */
   start(): boolean {
     const manual = this.#manual();
-    this.#setFlags(KVM_MEM_LOG_DIRTY_PAGES);
+    try {
+      this.#setFlags(KVM_MEM_LOG_DIRTY_PAGES);
+    } catch (error) {
+      // Some may have one already: a log that nobody reads costs the guest time.
+      this.stop();
+      throw error;
+    }
     return manual;
   }
 

@@ -11,6 +11,7 @@ import { TSS_ADDRESS } from "../machine/address_map.ts";
 import { loadLinux } from "../machine/boot/load.ts";
 import { setUpBootVcpu, setUpVcpu, writeDescriptorTables } from "../machine/cpu/setup.ts";
 import type { GuestMemory } from "../machine/memory.ts";
+import type { MemorySpec } from "../machine/ram.ts";
 import { drain, eventfd, signal } from "../sys/eventfd.ts";
 import { readPseudoFile } from "../sys/pseudo_files.ts";
 import { ConfigError } from "./config/fields.ts";
@@ -18,6 +19,7 @@ import { checkHostMemory } from "./config/guest.ts";
 import type { ExitReason, GuestConfig } from "./control.ts";
 import { GuestCpus } from "./cpu_setup.ts";
 import { type DeviceSpec, openDevices } from "./device_specs.ts";
+import { DirtyTracking } from "./dirty_tracking.ts";
 import type { EventLoop } from "./event_loop.ts";
 import { Hotplug } from "./hotplug.ts";
 import { checkAffinity, numaTopology, openGuestRam } from "./memory_setup.ts";
@@ -74,6 +76,8 @@ export class Guest {
   readonly startedAt: number;
   /** What comes and goes while the guest runs. */
   readonly hotplug: Hotplug;
+  /** Which pages of its memory change, for those who copy it while it runs. */
+  readonly tracking: DirtyTracking;
   readonly #pc: Pc;
   readonly #loop: EventLoop;
   readonly #host: GuestHost;
@@ -113,6 +117,11 @@ export class Guest {
       unplugged: (device) => host.unplugged(device),
       after: (ms, action) => loop.after(ms, action),
       log: (line) => host.log(line),
+    });
+    this.tracking = new DirtyTracking({
+      memory: pc.memory,
+      vmFd: pc.spec.vmFd,
+      devices: () => pc.virtio.map(({ device }) => device),
     });
     loop.watch(this.#wakeIoFd, () => {
       drain(this.#wakeIoFd);
@@ -204,6 +213,16 @@ export class Guest {
   /** How it ended, once nothing of it runs any more. */
   get end(): GuestEnd | undefined {
     return this.#end_;
+  }
+
+  /** Its memory as this thread sees it, and how that is mapped. */
+  get memory(): { view: GuestMemory; spec: MemorySpec } {
+    return { view: this.#pc.memory, spec: this.#pc.spec.memory };
+  }
+
+  /** Whether every vCPU waits to be released, between two instructions. */
+  get isParked(): boolean {
+    return this.#pc.life.parked === this.config.cpus;
   }
 
   /** Why the guest does not run; null while it does. */

@@ -200,6 +200,10 @@ export class NetDevice implements VirtioDevice {
     }
   }
 
+  logWrites(): void {
+    for (const { backend } of this.#session?.pairs ?? []) backend?.logWrites?.();
+  }
+
   get #vhostServes(): boolean {
     const limited = Object.keys({ ...this.#limits.receive.limit, ...this.#limits.send.limit });
     return this.#vhosts.length > 0 && limited.length === 0;
