@@ -19,6 +19,7 @@ export const ENOENT = 2;
 export const ESRCH = 3;
 export const EINTR = 4;
 export const EIO = 5;
+export const ENXIO = 6;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
@@ -30,6 +31,7 @@ export const ENODEV = 19;
 export const EINVAL = 22;
 export const ENOTTY = 25;
 export const ENOSPC = 28;
+export const EPIPE = 32;
 export const ENOSYS = 38;
 export const EBADFD = 77;
 export const EOPNOTSUPP = 95;
@@ -42,6 +44,7 @@ const NAMES: Record<number, string> = {
   [ESRCH]: "ESRCH",
   [EINTR]: "EINTR",
   [EIO]: "EIO",
+  [ENXIO]: "ENXIO",
   [EBADF]: "EBADF",
   [EAGAIN]: "EAGAIN",
   [ENOMEM]: "ENOMEM",
@@ -53,6 +56,7 @@ const NAMES: Record<number, string> = {
   [EINVAL]: "EINVAL",
   [ENOTTY]: "ENOTTY",
   [ENOSPC]: "ENOSPC",
+  [EPIPE]: "EPIPE",
   [ENOSYS]: "ENOSYS",
   [EBADFD]: "EBADFD",
   [EOPNOTSUPP]: "EOPNOTSUPP",

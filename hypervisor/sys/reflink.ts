@@ -4,13 +4,13 @@
  *
  * @module
  */
-import { check, errno, SysError } from "./errno.ts";
+import { check } from "./errno.ts";
 import { close, length, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, open } from "./files.ts";
+import { findData, findHole } from "./holes.ts";
 import { ioctl, iow } from "./ioctl.ts";
 import { libraryOf } from "./library.ts";
 
 const libc = libraryOf({
-  lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   copy_file_range: {
     parameters: ["i32", "buffer", "i32", "buffer", "usize", "u32"],
@@ -19,9 +19,6 @@ const libc = libraryOf({
 });
 
 const FICLONE = iow(0x94, 9, 4);
-const SEEK_DATA = 3;
-const SEEK_HOLE = 4;
-const ENXIO = 6;
 /** The unit in which stat tells what a file takes. */
 const BLOCK_BYTES = 512;
 /** Copied between two turns of the event loop, so that a long copy stops nobody. */
@@ -36,6 +33,14 @@ export interface CloneOptions {
   beforeCopy?: (bytes: number) => void | Promise<void>;
 }
 
+/**
+ * Makes an open file, which may be empty, share all its blocks with another of the same file system until
+ * either is written to; false where that cannot be done.
+ */
+export function shareBlocks(target: number, source: number): boolean {
+  return ioctl(target, FICLONE, source) === 0;
+}
+
 /** Makes `to`, which must not exist, a copy of `from`. Does not sync it. */
 export async function cloneFile(
   from: string,
@@ -46,7 +51,7 @@ export async function cloneFile(
   try {
     const target = open(to, O_RDWR | O_CREAT | O_EXCL);
     try {
-      if (ioctl(target, FICLONE, source) === 0) return "reflink";
+      if (shareBlocks(target, source)) return "reflink";
       await options.beforeCopy?.((Deno.statSync(from).blocks ?? 0) * BLOCK_BYTES);
       await copySparse(source, target, options.signal);
       return "copy";
@@ -63,12 +68,9 @@ async function copySparse(source: number, target: number, signal?: AbortSignal) 
   check(libc.symbols.ftruncate(target, BigInt(size)), "set a copy's length");
   let at = 0;
   while (at < size) {
-    const data = Number(libc.symbols.lseek(source, BigInt(at), SEEK_DATA));
-    if (data < 0) {
-      if (errno() === ENXIO) return;
-      throw new SysError("find a file's data", errno());
-    }
-    const end = check(Number(libc.symbols.lseek(source, BigInt(data), SEEK_HOLE)), "find a hole");
+    const data = findData(source, at);
+    if (data === Infinity) return;
+    const end = findHole(source, data);
     at = data;
     while (at < end) {
       signal?.throwIfAborted();
