@@ -35,6 +35,7 @@ import {
   checkRootPortCase,
   rootPortCase,
 } from "../../hypervisor/machine/pci/testing/root_port_case.ts";
+import { checkStreamCase, streamCase } from "../../hypervisor/vmm/move/testing/stream_case.ts";
 import { checkDeviceCase, type DeviceCase, deviceCase } from "./device_case.ts";
 import type { DeviceKind } from "./device_kind.ts";
 import { KINDS } from "./device_kinds.ts";
@@ -129,6 +130,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   ),
   bzimage: target(property(bzImageCase, checkKernelCase)),
   elf: target(property(elfCase, checkKernelCase)),
+  stream: target(property(streamCase, checkStreamCase)),
   config: target(property(configCase, checkConfigCase), property(lineCase, checkLineCase)),
 };
 
