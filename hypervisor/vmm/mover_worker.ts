@@ -59,9 +59,9 @@ self.onmessage = ({ data }: MessageEvent<MoverSpec>) => {
   try {
     nameThread("mover");
     new Mover(data, state).run();
-    state.phase = "done";
+    state.enter("done");
   } catch (error) {
-    if (error instanceof Cancelled) state.phase = "cancelled";
+    if (error instanceof Cancelled) state.enter("cancelled");
     else state.fail((error as Error).message);
   }
   signal(data.changedFd);
@@ -91,7 +91,7 @@ class Mover {
   }
 
   #enter(phase: "moving" | "ready" | "finishing" | "copied"): void {
-    this.#state.phase = phase;
+    this.#state.enter(phase);
     signal(this.#spec.changedFd);
   }
 

@@ -326,7 +326,7 @@ Deno.test("vhost: what it writes is in its log, for as long as it is asked to lo
     const places = offerAll(rx);
     signal(host.queueNotifyFd(RX));
     const log = mapVhostLog(memory.slots);
-    /** The pages that differ after a frame has come, and those that vhost and the VMM tell of. */
+    // The pages that differ after a frame has come, and those that vhost and the VMM tell of.
     const receives = (fill: number) => {
       const before = memory.bytes.slice();
       rig.socket.send(frame(1000, fill));
@@ -371,7 +371,6 @@ Deno.test("vhost: what it writes is in its log, for as long as it is asked to lo
     unmapVhostLog(log);
   });
 });
-
 const pageOf = (bytes: Uint8Array, page: number) => bytes.subarray(page * 4096, (page + 1) * 4096);
 
 Deno.test("vhost: a ring that the driver breaks stops the device", () => {

@@ -150,7 +150,7 @@ export class MoverState {
 
   // By the mover.
 
-  set phase(phase: MoverPhase) {
+  enter(phase: MoverPhase): void {
     Atomics.store(this.#words, PHASE, PHASES.indexOf(phase));
   }
 
@@ -183,7 +183,7 @@ export class MoverState {
     const bytes = new TextEncoder().encode(message).subarray(0, MAX_MESSAGE);
     this.#message.set(bytes);
     Atomics.store(this.#words, MESSAGE_LENGTH, bytes.length);
-    this.phase = "failed";
+    this.enter("failed");
   }
 
   /** Waits until there is a command, or for so long. */
