@@ -42,12 +42,15 @@ export class SlotLogSwitch {
   /** True where bits are cleared by {@linkcode SlotLog} and not by being read. */
   start(): boolean {
     const manual = this.#manual();
-    try {
-      this.#setFlags(KVM_MEM_LOG_DIRTY_PAGES);
-    } catch (error) {
-      // Some may have one already: a log that nobody reads costs the guest time.
-      this.stop();
-      throw error;
+    const { length } = this.#slots.regions;
+    for (let slot = 0; slot < length; slot++) {
+      try {
+        this.#setFlags(slot, KVM_MEM_LOG_DIRTY_PAGES);
+      } catch (error) {
+        // A log that nobody reads costs the guest time.
+        while (slot > 0) this.#setFlags(--slot, 0);
+        throw error;
+      }
     }
     return manual;
   }
@@ -61,20 +64,14 @@ export class SlotLogSwitch {
   }
 
   stop(): void {
-    this.#setFlags(0);
+    this.#slots.regions.forEach((_, slot) => this.#setFlags(slot, 0));
   }
 
   /** KVM takes a region that differs from a slot's in its flags alone for a change of those. */
-  #setFlags(flags: number): void {
-    const { regions, address } = this.#slots;
-    regions.forEach((region, slot) =>
-      this.#vm.setMemoryRegion(slot, {
-        guest: region.guest,
-        size: region.length,
-        host: address + region.offset,
-        flags,
-      })
-    );
+  #setFlags(slot: number, flags: number): void {
+    const { guest, offset, length } = this.#slots.regions[slot];
+    const host = this.#slots.address + offset;
+    this.#vm.setMemoryRegion(slot, { guest, size: length, host, flags });
   }
 }
 

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { KVM_EXIT } from "../kvm/ioctls.ts";
 import { Kvm } from "../kvm/kvm.ts";
 import { Regs, Segment } from "../kvm/structs.ts";
@@ -6,6 +6,7 @@ import { HAS_KVM } from "../kvm/testing/has_kvm.ts";
 import { Vcpu } from "../kvm/vcpu.ts";
 import { VcpuRun } from "../kvm/vcpu_run.ts";
 import type { Vm } from "../kvm/vm.ts";
+import { ENOMEM, SysError } from "../sys/errno.ts";
 import { map } from "../sys/mapping.ts";
 import { DIRTY_PAGE_BYTES, DirtyPages } from "./dirty_pages.ts";
 import { SlotLog, SlotLogSwitch } from "./slot_log.ts";
@@ -124,4 +125,18 @@ Deno.test("a big slot is cleared in ranges, and only where it was written to", (
   log.forget();
   assertEquals(cleared.length, 12);
   log.free();
+});
+
+Deno.test("where KVM refuses one slot a log, none has one", () => {
+  const calls: [slot: number, flags: number][] = [];
+  const regions = [0, 1, 2].map((n) => ({ guest: n * LENGTH, offset: n * LENGTH, length: LENGTH }));
+  const log = new SlotLogSwitch({
+    enable: () => true,
+    setMemoryRegion(slot, { flags = 0 }) {
+      if (slot === 2) throw new SysError("log", ENOMEM);
+      calls.push([slot, flags]);
+    },
+  }, { regions, address: 0x1000 });
+  assertThrows(() => log.start(), SysError, "ENOMEM");
+  assertEquals(calls, [[0, 1], [1, 1], [1, 0], [0, 0]]);
 });
