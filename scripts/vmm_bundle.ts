@@ -17,6 +17,7 @@ export async function vmmBundle(): Promise<string> {
     entryPoints: [
       { out: "vmm", in: `${folder}/main.ts` },
       { out: "vcpu_worker", in: `${folder}/vcpu_worker.ts` },
+      { out: "mover_worker", in: `${folder}/mover_worker.ts` },
     ],
     outdir,
     bundle: true,

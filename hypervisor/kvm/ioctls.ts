@@ -6,10 +6,12 @@
  */
 import { io, ior, iow, iowr } from "../sys/ioctl.ts";
 import {
+  ClearDirtyLog,
   ClockData,
   Cpuid2,
   Debugregs,
   DeviceAttr,
+  DirtyLog,
   EnableCap,
   Fpu,
   Ioeventfd,
@@ -46,6 +48,7 @@ export const KVM = {
   GET_SUPPORTED_HV_CPUID: iowr(KVMIO, 0xc1, Cpuid2.size),
   // On a VM
   CREATE_VCPU: io(KVMIO, 0x41),
+  GET_DIRTY_LOG: iow(KVMIO, 0x42, DirtyLog.size),
   SET_USER_MEMORY_REGION: iow(KVMIO, 0x46, UserspaceMemoryRegion.size),
   SET_TSS_ADDR: io(KVMIO, 0x47),
   CREATE_IRQCHIP: io(KVMIO, 0x60),
@@ -60,6 +63,7 @@ export const KVM = {
   GET_CLOCK: ior(KVMIO, 0x7c, ClockData.size),
   GET_PIT2: ior(KVMIO, 0x9f, PitState2.size),
   SET_PIT2: iow(KVMIO, 0xa0, PitState2.size),
+  CLEAR_DIRTY_LOG: iowr(KVMIO, 0xc0, ClearDirtyLog.size),
   // On a vCPU
   RUN: io(KVMIO, 0x80),
   GET_REGS: ior(KVMIO, 0x81, Regs.size),
@@ -114,6 +118,7 @@ export const KVM_CAP = {
   IMMEDIATE_EXIT: 136,
   HYPERV_SYNIC2: 148,
   NESTED_STATE: 157,
+  MANUAL_DIRTY_LOG_PROTECT2: 168,
   SYS_HYPERV_CPUID: 191,
   SREGS2: 200,
   XSAVE2: 208,
@@ -137,6 +142,9 @@ export const KVM_EXIT = {
 } as const;
 
 export const KVM_API_VERSION = 12;
+export const KVM_MEM_LOG_DIRTY_PAGES = 1;
+export const KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE = 1;
+export const KVM_DIRTY_LOG_INITIALLY_SET = 2;
 export const KVM_EXIT_IO_OUT = 1;
 export const KVM_IRQ_ROUTING_IRQCHIP = 1;
 export const KVM_IRQ_ROUTING_MSI = 2;

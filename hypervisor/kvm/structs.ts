@@ -14,6 +14,19 @@ export const UserspaceMemoryRegion = struct("kvm_userspace_memory_region", {
   userspace_addr: "n64",
 });
 
+export const DirtyLog = struct("kvm_dirty_log", {
+  slot: "u32",
+  padding1: "u32",
+  dirty_bitmap: "n64",
+});
+
+export const ClearDirtyLog = struct("kvm_clear_dirty_log", {
+  slot: "u32",
+  num_pages: "u32",
+  first_page: "n64",
+  dirty_bitmap: "n64",
+});
+
 export const PitConfig = struct("kvm_pit_config", { flags: "u32", pad: ["u32", 15] });
 
 export const Irqfd = struct("kvm_irqfd", {

@@ -7,7 +7,15 @@ import { check, errno, SysError } from "../sys/errno.ts";
 import { close } from "../sys/files.ts";
 import { ioctl, ioctlBuffer, ioctlValue } from "../sys/ioctl.ts";
 import { KVM, KVM_IOEVENTFD_FLAG_DEASSIGN, KVM_IRQFD_FLAG_DEASSIGN } from "./ioctls.ts";
-import { Ioeventfd, Irqfd, PitConfig, UserspaceMemoryRegion } from "./structs.ts";
+import {
+  ClearDirtyLog,
+  DirtyLog,
+  EnableCap,
+  Ioeventfd,
+  Irqfd,
+  PitConfig,
+  UserspaceMemoryRegion,
+} from "./structs.ts";
 
 export class Vm {
   readonly fd: number;
@@ -36,6 +44,39 @@ export class Vm {
     check(
       ioctlBuffer(this.fd, KVM.SET_USER_MEMORY_REGION, r.$bytes),
       `give the guest ${region.size} bytes of memory at 0x${region.guest.toString(16)}`,
+    );
+  }
+
+  /** KVM_ENABLE_CAP with one argument; false where this KVM refuses it. */
+  enable(capability: number, argument: number): boolean {
+    const cap = EnableCap.create({ cap: capability });
+    cap.args[0] = BigInt(argument);
+    return ioctlBuffer(this.fd, KVM.ENABLE_CAP, cap.$bytes) === 0;
+  }
+
+  /** Writes the pages of a slot that were written to a bitmap at `address`, a bit for each. */
+  dirtyLog(slot: number, address: number): void {
+    const log = DirtyLog.create({ slot, dirty_bitmap: address });
+    check(
+      ioctlBuffer(this.fd, KVM.GET_DIRTY_LOG, log.$bytes),
+      `read the dirty log of slot ${slot}`,
+    );
+  }
+
+  /**
+   * Forgets the set bits of a bitmap at `address`, which begins with the slot's page `first`, a multiple
+   * of 64. `count` is one too, or reaches the slot's end.
+   */
+  clearDirtyLog(slot: number, range: { first: number; count: number; address: number }): void {
+    const clear = ClearDirtyLog.create({
+      slot,
+      num_pages: range.count,
+      first_page: range.first,
+      dirty_bitmap: range.address,
+    });
+    check(
+      ioctlBuffer(this.fd, KVM.CLEAR_DIRTY_LOG, clear.$bytes),
+      `clear ${range.count} pages of the dirty log of slot ${slot}`,
     );
   }
 

@@ -9,6 +9,7 @@
  */
 import { bufferAt, replaceWithZeros } from "../sys/mapping.ts";
 import { discard, protect } from "../sys/memory_advice.ts";
+import type { DirtyPages } from "./dirty_pages.ts";
 import type { HotplugRegion } from "./hotplug.ts";
 
 const GiB = 2 ** 30;
@@ -71,6 +72,10 @@ export class GuestMemory {
   readonly view: DataView<ArrayBuffer>;
   /** The kernel holds on to RAM's pages for I/O: to give one back would part the guest's from the kernel's. */
   pinned = false;
+  /** Where {@linkcode changed} remembers what this process writes; absent while nobody wants to know. */
+  changes: DirtyPages | undefined;
+  /** The address of the log for kernel back-ends, a bit for each guest page; absent likewise. */
+  vhostLog: number | undefined;
   readonly #viewAddress: number;
   readonly #private: boolean;
   readonly #copied: boolean;
@@ -105,13 +110,26 @@ export class GuestMemory {
   }
 
   /**
+   * Said by whoever has written to `[offset, offset + length)` of the mapping, or had the kernel write
+   * there: after it is written, or somebody may copy what was there before and look no more, and before
+   * the guest can know of it. vCPUs' writes are in KVM's log, vhost's in its own.
+   */
+  changed(offset: number, length: number): void {
+    if (this.changes !== undefined) this.changes.add(offset, length);
+  }
+
+  /**
    * Gives whole pages back to the host, at an offset that {@linkcode offset} answered with; they read as
    * 0 until they are written again. False if the host would not have them.
    */
   discard(offset: number, length: number): boolean {
     if (this.pinned && offset < this.length) return false;
-    if (this.#copied) return this.#replace(offset, length);
-    return discard(this.#viewAddress + offset, length, { private: this.#private }) === 0;
+    const done = this.#copied
+      ? this.#replace(offset, length)
+      : discard(this.#viewAddress + offset, length, { private: this.#private }) === 0;
+    // The kernel's log knows of pages that are written to, and not of those that are gone.
+    this.changed(offset, length);
+    return done;
   }
 
   /** Given back, the file's old content would be there again: so that goes too. */
@@ -138,6 +156,7 @@ export class GuestMemory {
     const { region, at, length } = this.#blocks(first, count);
     if (protect(this.address + at, length, { accessible: true }) < 0) return false;
     region.set(first, count, true);
+    this.changed(at, length);
     return true;
   }
 

@@ -20,16 +20,16 @@ export interface RamSource {
 
 /** All that the guest has ever touched, and has not given back. */
 export function wholeRam(memory: GuestMemory, spec: MemorySpec): RamSource {
-  return {
-    bytes: memory.bytes,
-    ranges() {
-      const length = mappedLength(spec);
-      const ofFile = spec.fd === undefined ? [] : dataRanges(spec.fd, length);
-      // What a private mapping has of its own is in no file.
-      const own = spec.private || spec.copied ? ownPages(spec.address, length) : [];
-      return union([...ofFile, ...own], length);
-    },
-  };
+  return { bytes: memory.bytes, ranges: () => presentRanges(spec) };
+}
+
+/** Where there are pages, in order and in whole pages; all others are zeros. */
+export function presentRanges(spec: MemorySpec): DataRange[] {
+  const length = mappedLength(spec);
+  const ofFile = spec.fd === undefined ? [] : dataRanges(spec.fd, length);
+  // What a private mapping has of its own is in no file.
+  const own = spec.private || spec.copied ? ownPages(spec.address, length) : [];
+  return union([...ofFile, ...own], length);
 }
 
 /** In order, in whole pages, without overlaps. */

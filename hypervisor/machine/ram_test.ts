@@ -2,7 +2,10 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { Mapping } from "../sys/mapping.ts";
 import { readPseudoFile } from "../sys/pseudo_files.ts";
+import { newGeneration } from "./acpi/generation.ts";
+import { VM_GENERATION } from "./address_map.ts";
 import { Arena } from "./arena.ts";
+import { DIRTY_PAGE_BYTES, DirtyPages } from "./dirty_pages.ts";
 import { blockBytesFor, HOTPLUG_ALIGN, HotplugRegion, MAX_BLOCKS } from "./hotplug.ts";
 import { guestMemory, hotplugSpec, openRam, type RamOptions } from "./ram.ts";
 import { ramRegions } from "./memory.ts";
@@ -172,5 +175,34 @@ Deno.test("RAM is bound to nodes of the host piece by piece", () => {
   const maps = readPseudoFile("/proc/self/numa_maps");
   assert(maps.includes("bind:0 file=/memfd:guest-ram"), "no memory is bound to node 0");
   assert(maps.includes("prefer:0 file=/memfd:guest-ram"), "no memory prefers node 0");
+  free(spec);
+});
+
+Deno.test("what comes, goes or is made anew counts as changed", () => {
+  const spec = openRam({ length: 4 * MiB, hotplugLength: 8 * MiB }, () => {});
+  const memory = guestMemory(new Arena(), spec);
+  const pages = memory.bytes.length / DIRTY_PAGE_BYTES;
+  const changes = memory.changes = DirtyPages.of(memory.bytes.length);
+  const marked = (): [first: number, count: number] => {
+    const page = Array.from({ length: pages }, (_, n) => n).findIndex((n) => changes.has(n));
+    const { count } = changes;
+    changes.clear();
+    return [page, count];
+  };
+  memory.discard(8 * DIRTY_PAGE_BYTES, 3 * DIRTY_PAGE_BYTES);
+  assertEquals(marked(), [8, 3]);
+  const { offset, blockBytes } = spec.hotplug!;
+  memory.plug(1, 2);
+  assertEquals(marked(), [
+    (offset + blockBytes) / DIRTY_PAGE_BYTES,
+    2 * blockBytes / DIRTY_PAGE_BYTES,
+  ]);
+  memory.unplug(2, 1);
+  assertEquals(marked(), [
+    (offset + 2 * blockBytes) / DIRTY_PAGE_BYTES,
+    blockBytes / DIRTY_PAGE_BYTES,
+  ]);
+  newGeneration(memory);
+  assertEquals(marked(), [VM_GENERATION / DIRTY_PAGE_BYTES, 1]);
   free(spec);
 });

@@ -33,6 +33,7 @@ export const EINVAL = 22;
 export const ENOTTY = 25;
 export const ENOSPC = 28;
 export const ESPIPE = 29;
+export const EPIPE = 32;
 export const ENOSYS = 38;
 export const EBADFD = 77;
 export const EOPNOTSUPP = 95;
@@ -59,6 +60,7 @@ const NAMES: Record<number, string> = {
   [ENOTTY]: "ENOTTY",
   [ENOSPC]: "ENOSPC",
   [ESPIPE]: "ESPIPE",
+  [EPIPE]: "EPIPE",
   [ENOSYS]: "ENOSYS",
   [EBADFD]: "EBADFD",
   [EOPNOTSUPP]: "EOPNOTSUPP",

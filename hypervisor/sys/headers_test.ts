@@ -9,7 +9,17 @@ import { Address } from "./packet_socket.ts";
 import { MessageHeader, TcMessage } from "./qdisc.ts";
 import { FlagsRequest, IndexRequest } from "./tap.ts";
 import { TUN, TUN_F } from "./tap_offloads.ts";
-import { MemoryHeader, MemoryRegion, VringAddr, VringFile, VringState } from "./vhost.ts";
+import {
+  MemoryHeader,
+  MemoryRegion,
+  VHOST,
+  VHOST_F_LOG_ALL,
+  VHOST_PAGE_SIZE,
+  VHOST_VRING_F_LOG,
+  VringAddr,
+  VringFile,
+  VringState,
+} from "./vhost.ts";
 
 Deno.test("vhost's structs are those of the kernel's headers", () => {
   const claims = {
@@ -18,6 +28,18 @@ Deno.test("vhost's structs are those of the kernel's headers", () => {
     ...claimsOf(VringAddr),
     ...claimsOf(MemoryHeader),
     ...claimsOf(MemoryRegion),
+  };
+  assertEquals(contradictions(["linux/vhost.h"], claims), []);
+});
+
+Deno.test("vhost's numbers are those of the kernel's headers", () => {
+  const claims = {
+    ...Object.fromEntries(
+      Object.entries(VHOST).map(([name, value]) => [`(unsigned)VHOST_${name}`, value]),
+    ),
+    VHOST_F_LOG_ALL,
+    VHOST_PAGE_SIZE,
+    VHOST_VRING_F_LOG,
   };
   assertEquals(contradictions(["linux/vhost.h"], claims), []);
 });

@@ -33,6 +33,14 @@ export interface CloneOptions {
   beforeCopy?: (bytes: number) => void | Promise<void>;
 }
 
+/**
+ * Makes an open file, which may be empty, share all its blocks with another of the same file system until
+ * either is written to; false where that cannot be done.
+ */
+export function shareBlocks(target: number, source: number): boolean {
+  return ioctl(target, FICLONE, source) === 0;
+}
+
 /** Makes `to`, which must not exist, a copy of `from`. Does not sync it. */
 export async function cloneFile(
   from: string,
@@ -43,7 +51,7 @@ export async function cloneFile(
   try {
     const target = open(to, O_RDWR | O_CREAT | O_EXCL);
     try {
-      if (ioctl(target, FICLONE, source) === 0) return "reflink";
+      if (shareBlocks(target, source)) return "reflink";
       await options.beforeCopy?.((Deno.statSync(from).blocks ?? 0) * BLOCK_BYTES);
       await copySparse(source, target, options.signal);
       return "copy";

@@ -34,6 +34,7 @@ export const VHOST = {
   SET_FEATURES: iow(TYPE, 0x00, 8),
   SET_OWNER: io(TYPE, 0x01),
   SET_MEM_TABLE: iow(TYPE, 0x03, MemoryHeader.size),
+  SET_LOG_BASE: iow(TYPE, 0x04, 8),
   SET_VRING_NUM: iow(TYPE, 0x10, VringState.size),
   SET_VRING_ADDR: iow(TYPE, 0x11, VringAddr.size),
   SET_VRING_BASE: iow(TYPE, 0x12, VringState.size),
@@ -45,6 +46,13 @@ export const VHOST = {
   VSOCK_SET_GUEST_CID: iow(TYPE, 0x60, 8),
   VSOCK_SET_RUNNING: iow(TYPE, 0x61, 4),
 } as const;
+
+/** A feature of vhost's own, which no driver sees: what it writes to buffers is logged. */
+export const VHOST_F_LOG_ALL = 26;
+/** What its log counts, by guest physical address. */
+export const VHOST_PAGE_SIZE = 0x1000;
+/** A flag of a queue's addresses: what it writes to the used ring is logged. */
+export const VHOST_VRING_F_LOG = 0;
 
 export interface VhostMemory {
   /** Guest physical. */
@@ -59,6 +67,8 @@ export interface VhostRings {
   desc: number;
   avail: number;
   used: number;
+  /** The guest physical address of the used ring, to have writes to it logged. */
+  logUsedAt?: number;
 }
 
 /** A descriptor of /dev/vhost-net; -1 if the host has none or this process may not use it. */
@@ -91,6 +101,15 @@ export function setFeatures(fd: number, features: Iterable<number>): void {
   for (const bit of features) bits |= 1n << BigInt(bit);
   const bytes = new Uint8Array(new BigUint64Array([bits]).buffer);
   check(ioctlBuffer(fd, VHOST.SET_FEATURES, bytes), "set vhost's features");
+}
+
+/**
+ * Where the log lies, a bit for each page: before a feature or a ring asks for it. It stays mapped for as
+ * long as one does.
+ */
+export function setLog(fd: number, address: number): void {
+  const bytes = new Uint8Array(new BigUint64Array([BigInt(address)]).buffer);
+  check(ioctlBuffer(fd, VHOST.SET_LOG_BASE, bytes), "place vhost's log");
 }
 
 export function setMemory(fd: number, regions: readonly VhostMemory[]): void {
@@ -130,8 +149,15 @@ export class VhostQueue {
   setRings(size: number, rings: VhostRings, next: number): void {
     ringState(this.#fd, VHOST.SET_VRING_NUM, this.#index, size);
     ringState(this.#fd, VHOST.SET_VRING_BASE, this.#index, next);
+    this.setAddresses(rings);
+  }
+
+  /** Also while it runs: to log or no longer. The rings themselves then stay where they are. */
+  setAddresses(rings: VhostRings): void {
     const address = VringAddr.create({
       index: this.#index,
+      flags: rings.logUsedAt === undefined ? 0 : 1 << VHOST_VRING_F_LOG,
+      log_guest_addr: rings.logUsedAt ?? 0,
       desc_user_addr: rings.desc,
       avail_user_addr: rings.avail,
       used_user_addr: rings.used,

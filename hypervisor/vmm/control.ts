@@ -248,8 +248,7 @@ export const EXIT_CODES = {
 
 export type ExitReason = keyof typeof EXIT_CODES;
 
-/** "waiting": no guest runs yet, see {@linkcode RunRequest}. */
-export type VmmState = "waiting" | "running" | "stopping";
+export type VmmState = "running" | "stopping";
 
 /**
  * To a VMM that was started with `--wait`: what it is to run. So it has started before, which is what
@@ -317,7 +316,8 @@ export interface Status {
   version: number;
   pid: number;
   name: string;
-  state: VmmState;
+  /** "waiting": no guest runs yet, see {@linkcode RunRequest}. */
+  state: VmmState | "waiting";
   /** When the guest's first instruction ran, milliseconds since the epoch; 0 where none has. */
   startedAt: number;
   cpus: number;

@@ -38,7 +38,7 @@ export class ControlServer implements GuestHost {
   #listener = -1;
   #guest_: Guest | undefined;
   #order: { request: RunRequest; client: ControlClient } | undefined;
-  #state: VmmState = "waiting";
+  #state: VmmState | "waiting" = "waiting";
 
   constructor(socket: string, options: { loop: EventLoop }) {
     this.#socket = socket;

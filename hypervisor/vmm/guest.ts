@@ -6,10 +6,13 @@
  */
 import { Kvm } from "../kvm/kvm.ts";
 import { drain, eventfd, signal } from "../sys/eventfd.ts";
+import type { GuestMemory } from "../machine/memory.ts";
+import type { MemorySpec } from "../machine/ram.ts";
 import { readPseudoFile } from "../sys/pseudo_files.ts";
 import { checkHostMemory } from "./config/guest.ts";
 import type { ExitReason, GuestConfig } from "./control.ts";
 import { openDevices } from "./device_specs.ts";
+import { DirtyTracking } from "./dirty_tracking.ts";
 import type { EventLoop } from "./event_loop.ts";
 import { collectGarbage } from "./garbage.ts";
 import { Hotplug } from "./hotplug.ts";
@@ -74,6 +77,8 @@ export class Guest {
   /** What comes and goes while the guest runs. */
   readonly hotplug: Hotplug;
   readonly #machine: Machine;
+  /** Which pages of its memory change, for those who copy it while it runs. */
+  readonly tracking: DirtyTracking;
   readonly #pc: Pc;
   readonly #loop: EventLoop;
   readonly #host: GuestHost;
@@ -134,6 +139,11 @@ export class Guest {
       after: (ms, action) => loop.after(ms, action),
       log: (line) => host.log(line),
     });
+    this.tracking = new DirtyTracking({
+      memory: pc.memory,
+      vmFd: pc.spec.vmFd,
+      devices: () => pc.virtio.map(({ device }) => device),
+    });
     loop.watch(this.#wakeIoFd, () => {
       drain(this.#wakeIoFd);
       this.look();
@@ -162,6 +172,16 @@ export class Guest {
   /** How it ended, once nothing of it runs any more. */
   get end(): GuestEnd | undefined {
     return this.#end_;
+  }
+
+  /** Its memory as this thread sees it, and how that is mapped. */
+  get memory(): { view: GuestMemory; spec: MemorySpec } {
+    return { view: this.#pc.memory, spec: this.#pc.spec.memory };
+  }
+
+  /** Whether every vCPU waits to be released, between two instructions. */
+  get isParked(): boolean {
+    return this.#pc.life.parked === this.config.cpus;
   }
 
   /** Why the guest does not run; null while it does. */

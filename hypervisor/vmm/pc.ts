@@ -51,6 +51,8 @@ export interface PcHost {
 }
 
 export class Pc {
+  /** What it was made from. */
+  readonly spec: PcSpec;
   readonly arena: Arena;
   readonly lock: Lock;
   readonly life: GuestLife;
@@ -70,6 +72,7 @@ export class Pc {
   readonly #notify: { fds: Int32Array; queues: number }[] = [];
 
   constructor(spec: PcSpec, host: PcHost) {
+    this.spec = spec;
     this.wakeIoFd = spec.wakeIoFd;
     const arena = this.arena = new Arena(spec.arena, { saved: host.saved });
     const vm = new Vm(spec.vmFd);

@@ -20,6 +20,7 @@ import {
   type Request,
 } from "./device_kind.ts";
 import { type Card, FuzzMachine } from "./machine.ts";
+import { MarkedWrites } from "./marked_writes.ts";
 
 type Step =
   | {
@@ -128,6 +129,7 @@ export function deviceCase(kind: DeviceKind): fc.Arbitrary<DeviceCase> {
 class Run implements Disposable {
   readonly machine: FuzzMachine;
   readonly card: Card;
+  readonly writes: MarkedWrites;
   readonly #memory: GuestMemory;
   readonly #bar: number;
   #drivers: Driver[] = [];
@@ -141,6 +143,7 @@ class Run implements Disposable {
 
   constructor(under: DeviceUnderFuzz) {
     this.#memory = under.memory;
+    this.writes = new MarkedWrites(under.memory, MEMORY_BYTES);
     this.machine = new FuzzMachine(under.arena, under.memory, [under.device]);
     this.card = this.machine.cards[0];
     const { function: fn } = this.card.transport;
@@ -162,7 +165,7 @@ class Run implements Disposable {
 
   /** What goes on beside the vCPUs. */
   serve(): void {
-    const isDone = this.machine.serve();
+    const isDone = this.writes.during(() => this.machine.serve());
     assert(isDone || !this.isHonest, "the device does not come to rest");
   }
 
@@ -301,10 +304,10 @@ class Run implements Disposable {
       case "reset":
         return this.reset();
       case "report":
-        JSON.stringify(this.card.device.report?.());
+        this.writes.during(() => JSON.stringify(this.card.device.report?.()));
         return;
       case "elapse":
-        this.card.host.elapse(one.ms);
+        this.writes.during(() => this.card.host.elapse(one.ms));
         return this.serve();
       case "kick":
         return this.kick(one.queue);
@@ -350,7 +353,10 @@ class Run implements Disposable {
   }
 }
 
-/** Nothing is thrown, nothing hangs, nothing foreign is written, and after a reset all works again. */
+/**
+ * Nothing is thrown, nothing hangs, nothing foreign is written and what is counts as changed, and after a
+ * reset all works again.
+ */
 export function checkDeviceCase(kind: DeviceKind, steps: DeviceCase): void {
   using under = kind.create();
   using run = new Run(under);
@@ -368,9 +374,10 @@ export function checkDeviceCase(kind: DeviceKind, steps: DeviceCase): void {
   const head = run.send(kind.good, { at: 0, indirect: false, kick: true });
   const driver = run.driver(kind.good.queue);
   for (let i = 0; i < 1000 && driver.usedIndex === 0; i++) {
-    run.card.host.turn(10);
+    run.writes.during(() => run.card.host.turn(10));
     run.serve();
   }
   assert(driver.take()?.head === head, "a good request was not answered after a reset");
   run.reset();
+  run.writes.check();
 }

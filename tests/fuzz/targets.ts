@@ -41,6 +41,7 @@ import {
   damageCase,
   forgeryCase,
 } from "../../hypervisor/vmm/snapshot/testing/state_case.ts";
+import { checkStreamCase, streamCase } from "../../hypervisor/vmm/move/testing/stream_case.ts";
 import { checkDeviceCase, type DeviceCase, deviceCase } from "./device_case.ts";
 import type { DeviceKind } from "./device_kind.ts";
 import { KINDS } from "./device_kinds.ts";
@@ -136,6 +137,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   bzimage: target(property(bzImageCase, checkKernelCase)),
   elf: target(property(elfCase, checkKernelCase)),
   state: target(property(damageCase, checkDamageCase), property(forgeryCase, checkForgeryCase)),
+  stream: target(property(streamCase, checkStreamCase)),
   config: target(property(configCase, checkConfigCase), property(lineCase, checkLineCase)),
 };
 

@@ -4,6 +4,8 @@
 import { Buffer } from "node:buffer";
 import { assert, assertEquals } from "@std/assert";
 import { Arena } from "../../hypervisor/machine/arena.ts";
+import { DirtyPages } from "../../hypervisor/machine/dirty_pages.ts";
+import { mapVhostLog, unmapVhostLog, VhostLog } from "../../hypervisor/machine/vhost_log.ts";
 import { VIRTIO_F } from "../../hypervisor/devices/virtio/device.ts";
 import { NetDevice } from "../../hypervisor/devices/virtio/net.ts";
 import { VhostBackend } from "../../hypervisor/devices/virtio/net_vhost.ts";
@@ -316,6 +318,60 @@ Deno.test("vhost: each pair that the driver asks for is served, others are not",
     assertEquals(rig.host.failures, []);
   }, { pairs: 2 });
 });
+
+Deno.test("vhost: what it writes is in its log, for as long as it is asked to log", () => {
+  withVhost([MRG_RXBUF], (rig) => {
+    const { memory, device, host } = rig;
+    const { rx } = rig.activate();
+    const places = offerAll(rx);
+    signal(host.queueNotifyFd(RX));
+    const log = mapVhostLog(memory.slots);
+    // The pages that differ after a frame has come, and those that vhost and the VMM tell of.
+    const receives = (fill: number) => {
+      const before = memory.bytes.slice();
+      rig.socket.send(frame(1000, fill));
+      const [got] = receive(rig, rx, places, 1);
+      assertEquals(got, frame(1000, fill));
+      const told = memory.changes ?? DirtyPages.of(memory.bytes.length);
+      new VhostLog(log).collect(told);
+      const pages = Array.from({ length: memory.bytes.length / 4096 }, (_, page) => page);
+      const isSame = (page: number) =>
+        Buffer.compare(pageOf(before, page), pageOf(memory.bytes, page)) === 0;
+      const result = {
+        different: pages.filter((page) => !isSame(page)),
+        told: pages.filter((page) => told.has(page)),
+      };
+      told.clear();
+      return result;
+    };
+    const logs = (on: boolean) => {
+      memory.vhostLog = on ? log.address : undefined;
+      memory.changes = on ? DirtyPages.of(memory.bytes.length) : undefined;
+      device.logWrites();
+    };
+    assertEquals(receives(1).told, []);
+    for (let round = 0; round < 2; round++) {
+      logs(true);
+      for (let fill = 2; fill < 6; fill++) {
+        const { different, told } = receives(fill);
+        assert(different.some((page) => page >= BUFFERS / 4096), "no buffer was written to");
+        assertEquals(different.filter((page) => !told.includes(page)), []);
+      }
+      // One that takes the rings over while there is a log writes to it from the start.
+      device.change({ receiveLimit: { bytesPerSecond: 1e9 } });
+      device.change({ receiveLimit: {} });
+      assertEquals(device.report().backend, "vhost-net");
+      const { different, told } = receives(7);
+      assertEquals(different.filter((page) => !told.includes(page)), []);
+      logs(false);
+      assertEquals(receives(8).told, []);
+    }
+    assertEquals(host.failures, []);
+    device.reset();
+    unmapVhostLog(log);
+  });
+});
+const pageOf = (bytes: Uint8Array, page: number) => bytes.subarray(page * 4096, (page + 1) * 4096);
 
 Deno.test("vhost: a ring that the driver breaks stops the device", () => {
   withVhost([], (rig) => {

@@ -173,6 +173,7 @@ export class BlockRequests {
       this.engine.wait();
       this.engine.reap(() => {});
     }
+    for (const queue of this.#queues) queue?.ring.abandon();
     this.shortage.stop();
     this.engine.close();
     this.#iovecs.free();

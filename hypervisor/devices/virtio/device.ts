@@ -104,6 +104,12 @@ export interface VirtioDevice {
   change?(change: Readonly<Record<string, unknown>>): void;
   /** By the main loop: what the device tells of itself, such as counters; plain JSON. */
   report?(): Record<string, unknown>;
+  /**
+   * By the main loop, for devices that a kernel back-end may serve: `memory.vhostLog` has come (`on`) or
+   * gone, and from now on what the back-end writes goes there, or no longer does. Throws where it cannot.
+   * What comes into use later looks for itself. Other devices' writes are seen where chains return.
+   */
+  logWrites?(on: boolean): void;
   /** By the main loop: the guest goes on after {@linkcode DeviceHost.pause}. */
   resumed?(): void;
   /**

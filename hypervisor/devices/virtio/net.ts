@@ -9,7 +9,6 @@
  */
 import type { Arena } from "../../machine/arena.ts";
 import { EBADFD, SysError } from "../../sys/errno.ts";
-import { linkStatistics } from "../../sys/link_statistics.ts";
 import { discardFrames } from "../../sys/tap_frames.ts";
 import { setCarrier, setFilter, setOffloads } from "../../sys/tap_offloads.ts";
 import { useQueue } from "../../sys/tap_queues.ts";
@@ -31,6 +30,7 @@ import {
 import { NetRegisters } from "./net_registers.ts";
 import { TapBackend } from "./net_tap.ts";
 import { VhostBackend } from "./net_vhost.ts";
+import { trafficOf } from "./net_traffic.ts";
 import { checkRings, NEW_QUEUE, type QueueSetup, type QueueState } from "./queue.ts";
 import { checkRateLimit, RateLimiter } from "./rate_limit.ts";
 
@@ -205,6 +205,10 @@ export class NetDevice implements VirtioDevice {
     }
   }
 
+  logWrites(): void {
+    for (const { backend } of this.#session?.pairs ?? []) backend?.logWrites?.();
+  }
+
   get #vhostServes(): boolean {
     const limited = Object.keys({ ...this.#limits.receive.limit, ...this.#limits.send.limit });
     return this.#vhosts.length > 0 && limited.length === 0;
@@ -336,7 +340,6 @@ export class NetDevice implements VirtioDevice {
     const running = this.#session?.pairs.flatMap(({ backend }) => backend ?? []) ?? [];
     const sum = (key: "rejected" | "oversized") =>
       running.reduce((total, backend) => total + backend[key], this.#past[key]);
-    const seen = linkStatistics(this.#interfaceName);
     const { receive, send } = this.#limits;
     return {
       linkUp: this.#linkUp,
@@ -344,12 +347,7 @@ export class NetDevice implements VirtioDevice {
       mtu: config.mtu || null,
       backend: this.#session === undefined ? null : this.#vhostServes ? "vhost-net" : "tap",
       queuePairs: { active: state.active_pairs, most: this.#taps.length },
-      received: seen
-        ? { frames: seen.tx_packets, bytes: seen.tx_bytes, dropped: seen.tx_dropped }
-        : null,
-      sent: seen
-        ? { frames: seen.rx_packets, bytes: seen.rx_bytes, dropped: seen.rx_dropped }
-        : null,
+      ...trafficOf(this.#interfaceName),
       oversized: sum("oversized"),
       rejectedChains: sum("rejected") + (this.#session?.control?.rejected ?? 0),
       receiveLimit: { ...receive.limit, waits: receive.waits },

@@ -38,6 +38,8 @@ export interface NetLimits {
 export interface NetBackend {
   /** The driver notified queue RX or TX. */
   notify(direction: number): void;
+  /** See `VirtioDevice.logWrites`; absent where every write is seen here. */
+  logWrites?(): void;
   /** Nothing touches guest memory afterwards. */
   stop(): PairState;
   /** Chains that went back unserved because they were malformed, and frames that did not fit. */

@@ -119,6 +119,8 @@ export class TapBackend implements NetBackend {
     this.#rxIovecs.free();
     this.#overflow.unmap();
     const { nextAvail, nextUsed } = this.#rx.state;
+    // A frame that did not fit was read into them all the same.
+    this.#rx.abandon();
     // Buffers that wait for a frame are as if they had not been taken.
     const kept = this.#end - this.#first;
     return { rx: { nextAvail: (nextAvail - kept) & 0xffff, nextUsed }, tx: this.#tx.state };
@@ -247,6 +249,11 @@ export class TapBackend implements NetBackend {
   /** Returns the buffers that a frame of `length` bytes with its header fills. */
   #deliver(length: number): void {
     const first = this.#first;
+    let used = 1;
+    for (let room = this.#sizes[first]; room < length; used++) room += this.#sizes[first + used];
+    const { bytes } = this.#host.memory;
+    bytes[this.#counts[2 * first]] = used;
+    bytes[this.#counts[2 * first + 1]] = used >> 8;
     let at = first;
     while (length > 0) {
       const size = this.#sizes[at];
@@ -256,10 +263,6 @@ export class TapBackend implements NetBackend {
       this.#firstSegment += this.#segments[at++];
       length -= take;
     }
-    const { bytes } = this.#host.memory;
-    const used = at - first;
-    bytes[this.#counts[2 * first]] = used;
-    bytes[this.#counts[2 * first + 1]] = used >> 8;
     this.#first = at;
   }
 

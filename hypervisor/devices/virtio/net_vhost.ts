@@ -5,12 +5,12 @@
  */
 import { drain, eventfd, signal } from "../../sys/eventfd.ts";
 import { close } from "../../sys/files.ts";
-import { VhostQueue } from "../../sys/vhost.ts";
+import { VhostQueue, type VhostRings } from "../../sys/vhost.ts";
 import type { DeviceHost } from "./device.ts";
 import type { NetBackend, PairOptions, PairState } from "./net_pair.ts";
 import { MAX_NET_QUEUE_SIZE, RX, TX } from "./net_protocol.ts";
 import { checkRings, type Rings } from "./queue.ts";
-import { prepareVhost } from "./vhost_setup.ts";
+import { prepareVhost, setVhostFeatures, vhostRings } from "./vhost_setup.ts";
 
 export interface VhostOptions extends PairOptions {
   /** From `openVhostNet`; each pair has one of its own. */
@@ -22,6 +22,7 @@ export class VhostBackend implements NetBackend {
   readonly rejected = 0;
   readonly oversized = 0;
   readonly #host: DeviceHost;
+  readonly #options: VhostOptions;
   readonly #rings: Rings[];
   readonly #queues: VhostQueue[] = [];
   /** Signalled by vhost when it finds a ring broken. */
@@ -34,17 +35,17 @@ export class VhostBackend implements NetBackend {
       checkRings(memory, setup, { maxSize: MAX_NET_QUEUE_SIZE })
     );
     this.#host = host;
+    this.#options = options;
     prepareVhost(vhost, { memory, features });
     this.#error = eventfd();
     host.watch(this.#error, () => {
       if (drain(this.#error)) host.needsReset("vhost-net found a broken ring");
     });
     try {
-      this.#rings.forEach(({ index, size, desc, avail, used }, direction) => {
+      this.#rings.forEach(({ index, size }, direction) => {
         const queue = new VhostQueue(vhost, direction);
-        const at = (offset: number) => memory.address + offset;
         const { nextAvail } = direction === RX ? state.rx : state.tx;
-        queue.setRings(size, { desc: at(desc), avail: at(avail), used: at(used) }, nextAvail);
+        queue.setRings(size, this.#addresses(direction), nextAvail);
         queue.setEvents({
           call: host.queueInterruptFd(index),
           kick: host.queueNotifyFd(index),
@@ -60,6 +61,17 @@ export class VhostBackend implements NetBackend {
     }
     // What the driver made available to whoever served the rings before is not notified of again.
     for (const { index } of this.#rings) signal(host.queueNotifyFd(index));
+  }
+
+  #addresses(direction: number): VhostRings {
+    const setup = direction === RX ? this.#options.rx : this.#options.tx;
+    return vhostRings(this.#host.memory, { rings: this.#rings[direction], setup });
+  }
+
+  /** What is on its way holds a queue's lock, so that all that comes after this is in the log. */
+  logWrites(): void {
+    setVhostFeatures(this.#options.vhost, { ...this.#options, memory: this.#host.memory });
+    this.#queues.forEach((queue, direction) => queue.setAddresses(this.#addresses(direction)));
   }
 
   /** The kernel thread polls the eventfds itself. */

@@ -9,6 +9,15 @@
  * @module
  */
 import type { GuestMemory } from "../../machine/memory.ts";
+import { markWritable } from "./queue_changes.ts";
+import {
+  DESC_BYTES,
+  F_INDIRECT,
+  F_NEXT,
+  F_WRITE,
+  MAX_CHAIN_BYTES,
+  MAX_QUEUE_SIZE,
+} from "./queue_layout.ts";
 
 /** What the driver configured for one queue, as the transport read it once at DRIVER_OK. */
 export interface QueueSetup {
@@ -56,14 +65,9 @@ export interface VirtQueueOptions {
 /** Where a queue begins. */
 export const NEW_QUEUE: QueueState = { nextAvail: 0, nextUsed: 0 };
 
-// virtio 1.2, sections 2.7.5, 2.7.6 and 2.7.8.
-const F_NEXT = 1;
-const F_WRITE = 2;
-const F_INDIRECT = 4;
+// virtio 1.2, sections 2.7.6 and 2.7.8.
 const AVAIL_F_NO_INTERRUPT = 1;
 const USED_F_NO_NOTIFY = 1;
-const DESC_BYTES = 16;
-const MAX_QUEUE_SIZE = 32768;
 
 /**
  * The longest chain that is followed. Section 2.7.5.3.1 limits a chain to the queue's size, but Linux
@@ -71,9 +75,6 @@ const MAX_QUEUE_SIZE = 32768;
  * 1024 is what one vectored system call takes.
  */
 export const MAX_SEGMENTS = 1024;
-
-/** Section 2.7.5.2: a chain is at most this long, and a length fits the used ring's 32 bits. */
-const MAX_CHAIN_BYTES = 2 ** 32;
 
 /** Checks what the driver configured (section 2.7: size and alignments); throws a RangeError. */
 export function checkRings(
@@ -236,7 +237,10 @@ export class VirtQueue {
     return -1;
   }
 
-  /** Returns a chain of which `written` bytes were filled; the driver sees it after {@linkcode publish}. */
+  /**
+   * Returns a chain of which `written` bytes were filled; the driver sees it after {@linkcode publish}.
+   * Nothing is written to it any more: here is where what a device writes counts as changed.
+   */
   push(head: number, written: number): void {
     if (this.#held[head] !== 1) throw new Error(`Cannot push head ${head}: it is not in flight`);
     this.#held[head] = 0;
@@ -246,6 +250,21 @@ export class VirtQueue {
     this.#memory.view.setUint32(at, head, true);
     this.#memory.view.setUint32(at + 4, written, true);
     this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
+    if (this.#memory.changes !== undefined) {
+      this.#memory.changed(at, 8);
+      markWritable(this.#memory, this.rings, head);
+    }
+  }
+
+  /**
+   * Before the device lets go of chains that it never returns: what it may have written to them counts
+   * as changed. By devices that write before they know whether they will return.
+   */
+  abandon(): void {
+    if (this.#memory.changes === undefined || this.#inFlight === 0) return;
+    for (let head = 0; head <= this.#mask; head++) {
+      if (this.#held[head] !== 0) markWritable(this.#memory, this.rings, head);
+    }
   }
 
   /** Shows the driver all that was pushed; true if it wants an interrupt for it (section 2.7.7). */
@@ -256,6 +275,7 @@ export class VirtQueue {
     // Atomics are sequentially consistent: this store is not seen before the entries above it, and the
     // load below does not pass it (otherwise a driver that re-arms in between would sleep forever).
     Atomics.store(u16, this.#usedIdx, this.#nextUsed);
+    this.#memory.changed(2 * this.#usedIdx, 2);
     this.#decidedUsed = this.#nextUsed;
     if (this.#eventIdx) {
       const event = Atomics.load(u16, this.#usedEvent);
@@ -267,15 +287,18 @@ export class VirtQueue {
   /** Advises the driver to spare its notifications (section 2.7.10). */
   disableNotifications(): void {
     // With EVENT_IDX, flags stays 0; an avail_event that the driver has passed has the same effect.
-    if (!this.#eventIdx) Atomics.store(this.#memory.u16, this.#usedFlags, USED_F_NO_NOTIFY);
+    if (this.#eventIdx) return;
+    Atomics.store(this.#memory.u16, this.#usedFlags, USED_F_NO_NOTIFY);
+    this.#memory.changed(2 * this.#usedFlags, 2);
   }
 
   /** Asks for a notification of the next chain; true if there already is one: pop again first. */
   enableNotifications(): boolean {
     if (this.#broken) return false;
     const u16 = this.#memory.u16;
-    if (this.#eventIdx) Atomics.store(u16, this.#availEvent, this.#nextAvail);
-    else Atomics.store(u16, this.#usedFlags, 0);
+    const at = this.#eventIdx ? this.#availEvent : this.#usedFlags;
+    Atomics.store(u16, at, this.#eventIdx ? this.#nextAvail : 0);
+    this.#memory.changed(2 * at, 2);
     // A chain that was added before the driver could see the line above came without a notification.
     return Atomics.load(u16, this.#availIdx) !== this.#nextAvail;
   }

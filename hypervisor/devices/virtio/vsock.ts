@@ -92,6 +92,17 @@ export class VsockDevice implements VirtioDevice {
     if (setup.restored) this.#events.reset();
   }
 
+  /**
+   * The kernel's vhost-vsock offers a log and keeps none of what it writes to buffers: it asks vhost for
+   * descriptors without a place to note them.
+   */
+  logWrites(on: boolean): void {
+    if (!on || !("vhost" in this.#options)) return;
+    throw new Error(
+      `Cannot log what ${this.name} writes: vhost-vsock keeps no log; use the backend "user"`,
+    );
+  }
+
   notify(index: number): void {
     if (index === EVENT) this.#events?.notify();
     else this.#backend?.notify(index);

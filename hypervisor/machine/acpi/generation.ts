@@ -34,4 +34,5 @@ export function generationDevice(): Aml {
 /** Gives the guest an id that it never had. */
 export function newGeneration(memory: GuestMemory): void {
   crypto.getRandomValues(memory.bytes.subarray(VM_GENERATION, VM_GENERATION + GENERATION_BYTES));
+  memory.changed(VM_GENERATION, GENERATION_BYTES);
 }

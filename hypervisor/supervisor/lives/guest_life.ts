@@ -232,7 +232,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
     this.#startedAt = status.startedAt;
     this.#pausedFor = status.pausedFor ?? null;
     if (this.record.error !== null) this.#keepError(null);
-    if (this.#intent === "run") this.#state = status.state;
+    if (this.#intent === "run" && status.state !== "waiting") this.#state = status.state;
     this.#around.changed(this);
   }
 

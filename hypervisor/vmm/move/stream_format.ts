@@ -1,0 +1,119 @@
+/**
+ * A guest's memory as a stream: a header, then records, of which data has its bytes behind it.
+ *
+ *     start | record [bytes] | record [bytes] | ... | end
+ *
+ * What comes later in the stream replaces what came before. The receiver checks every word of it: the
+ * other side may be anybody. Numbers are little-endian.
+ *
+ * @module
+ */
+import { DIRTY_PAGE_BYTES } from "../../machine/dirty_pages.ts";
+import { struct, type View } from "../../sys/struct.ts";
+import { isInAreas, type RamArea } from "./ram_image.ts";
+
+/** "DVRM" */
+const MAGIC = 0x4d52_5644;
+/** Another one for records of another size, or whose bytes are packed. */
+const VERSION = 1;
+
+export const StreamStart = struct("ram_stream_start", {
+  magic: "u32",
+  version: "u32",
+  page_bytes: "u32",
+  reserved: "u32",
+  /** RAM that is there from the start, and where some can be added: 0 and 0 if none. */
+  length: "n64",
+  added_offset: "n64",
+  added_length: "n64",
+});
+
+export const StreamRecord = struct("ram_stream_record", {
+  /** One of {@linkcode RECORD}. */
+  kind: "u32",
+  /** 0 in this version. */
+  flags: "u32",
+  offset: "n64",
+  length: "n64",
+});
+
+export const RECORD = {
+  /** `length` bytes follow, which belong at `offset`. */
+  DATA: 1,
+  /** The `length` bytes at `offset` are 0. */
+  ZERO: 2,
+  /** A pass over memory begins, the `offset`th; `length` bytes are known to be left. */
+  ROUND: 3,
+  /** Nothing follows; `length` bytes of data were sent in all. */
+  END: 4,
+} as const;
+
+/** The most bytes behind one record. */
+export const MAX_RECORD_BYTES: number = 2 ** 20;
+
+export type RamRecord = View<typeof StreamRecord.fields>;
+
+export function streamStart(areas: readonly RamArea[]): View<typeof StreamStart.fields> {
+  const [ram, added] = areas;
+  return StreamStart.create({
+    magic: MAGIC,
+    version: VERSION,
+    page_bytes: DIRTY_PAGE_BYTES,
+    length: ram.length,
+    added_offset: added?.offset ?? 0,
+    added_length: added?.length ?? 0,
+  });
+}
+
+/** Throws a RangeError where a stream is none of ours, or of other memory than this. */
+export function checkStart(
+  start: View<typeof StreamStart.fields>,
+  areas: readonly RamArea[],
+): void {
+  const wanted = streamStart(areas);
+  if (start.magic !== MAGIC) {
+    throw new RangeError(`Cannot receive memory: bad magic 0x${start.magic.toString(16)}`);
+  }
+  if (start.version !== VERSION) {
+    throw new RangeError(`Cannot receive memory: version ${start.version} is not ${VERSION}`);
+  }
+  for (const key of ["page_bytes", "reserved", "length", "added_offset", "added_length"] as const) {
+    if (start[key] !== wanted[key]) {
+      throw new RangeError(
+        `Cannot receive memory: its ${key} is ${start[key]}, not ${wanted[key]}`,
+      );
+    }
+  }
+}
+
+/** Throws a RangeError that names what is wrong with a record; what remains lies whole in RAM. */
+export function checkRecord(record: RamRecord, areas: readonly RamArea[]): void {
+  const { kind, flags, offset, length } = record;
+  const refuse = (why: string): never => {
+    throw new RangeError(`Cannot receive memory: ${why}`);
+  };
+  if (flags !== 0) refuse(`a record's flags are 0x${flags.toString(16)}`);
+  // Beyond this they would not be the numbers that were sent.
+  if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length)) {
+    refuse(`a record names ${length} bytes at ${offset}`);
+  }
+  switch (kind) {
+    case RECORD.DATA:
+    case RECORD.ZERO:
+      if (offset % DIRTY_PAGE_BYTES !== 0 || length % DIRTY_PAGE_BYTES !== 0 || length === 0) {
+        refuse(`${length} bytes at ${offset} are not whole pages`);
+      }
+      if (!isInAreas(areas, offset, length)) refuse(`${length} bytes at ${offset} are not in RAM`);
+      if (kind === RECORD.DATA && length > MAX_RECORD_BYTES) {
+        refuse(`a record has ${length} bytes, ${MAX_RECORD_BYTES} at most`);
+      }
+      return;
+    case RECORD.ROUND:
+      return;
+    case RECORD.END:
+      if (offset !== 0) refuse(`its end is at ${offset}`);
+      return;
+    default:
+      refuse(`there is no record of kind ${kind}`);
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * A guest's memory out of a stream, into a mapping that nobody uses yet.
+ *
+ * The sender may be anybody: every header is checked against RAM's bounds before a byte behind it is
+ * read. What comes can be any content, as any guest's memory can.
+ *
+ * @module
+ */
+import type { MemorySpec } from "../../machine/ram.ts";
+import { InterruptibleWait, isToWait, POLLIN, setNonBlocking } from "../../sys/copying_io.ts";
+import { SysError } from "../../sys/errno.ts";
+import { Iovecs } from "../../sys/iovecs.ts";
+import { bufferAt, map } from "../../sys/mapping.ts";
+import { discard } from "../../sys/memory_advice.ts";
+import { VectoredStream } from "../../sys/vectored_io.ts";
+import { mappedBytes, ramAreas } from "./ram_image.ts";
+import { checkRecord, checkStart, RECORD, StreamRecord, StreamStart } from "./stream_format.ts";
+
+export interface ReceiverOptions {
+  /** A pipe or a socket. It will not wait any more, whoever uses it. */
+  fd: number;
+  memory: MemorySpec;
+  /** An eventfd: once it is signalled, nothing is waited for. */
+  wakeFd: number;
+  /** Throws if it is to end. */
+  checkCancelled: () => void;
+  /** A pass begins; so many bytes came until now, and so many are known to be left. */
+  round?: (number: number, bytes: { received: number; left: number }) => void;
+}
+
+/**
+ * Receives until the stream's end, behind which nothing is read, so that something else may follow.
+ * Throws a RangeError that says what is wrong with it. Blocks that can be added are taken whether or not
+ * they are plugged: whoever knows gives those back that are not.
+ */
+export function receiveRam(options: ReceiverOptions): { receivedBytes: number } {
+  const { memory } = options;
+  const areas = ramAreas(memory);
+  const address = memory.viewAddress ?? memory.address;
+  const bytes = new Uint8Array(bufferAt(address, mappedBytes(areas)));
+  using input = new Input(options);
+  checkStart(StreamStart.at(input.header(StreamStart.size)), areas);
+  let received = 0;
+  input.header(StreamRecord.size);
+  const record = StreamRecord.at(input.buffer);
+  for (;;) {
+    checkRecord(record, areas);
+    const { kind, offset, length } = record;
+    switch (kind) {
+      case RECORD.DATA:
+        // With the next record, which there always is.
+        input.read({ address: address + offset, length }, StreamRecord.size);
+        received += length;
+        continue;
+      case RECORD.ZERO:
+        if (discard(address + offset, length, { private: memory.private ?? false }) < 0) {
+          // Of huge pages from the pool, only whole ones can be given back.
+          bytes.fill(0, offset, offset + length);
+        }
+        break;
+      case RECORD.ROUND:
+        options.round?.(offset, { received, left: length });
+        break;
+      case RECORD.END:
+        if (length !== received) {
+          throw new RangeError(`Cannot receive memory: ${received} bytes came, not ${length}`);
+        }
+        return { receivedBytes: received };
+    }
+    input.header(StreamRecord.size);
+  }
+}
+
+/** Reads exactly what is asked for. */
+class Input implements Disposable {
+  readonly buffer: ArrayBuffer;
+  readonly #options: ReceiverOptions;
+  readonly #headers = map(4096, { private: true });
+  readonly #iovecs = new Iovecs(2);
+  readonly #stream: VectoredStream;
+  readonly #wait: InterruptibleWait;
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options;
+    this.buffer = this.#headers.buffer;
+    setNonBlocking(options.fd);
+    this.#stream = new VectoredStream(options.fd, this.#iovecs);
+    this.#wait = new InterruptibleWait(options.wakeFd);
+  }
+
+  /** The next `length` bytes, in {@linkcode buffer}. */
+  header(length: number): ArrayBuffer {
+    this.#iovecs.set(0, this.#headers.address, length);
+    this.#fill(1);
+    return this.buffer;
+  }
+
+  /** What belongs into memory, and a header behind it. */
+  read(into: { address: number; length: number }, headerBytes: number): void {
+    this.#iovecs.set(0, into.address, into.length);
+    this.#iovecs.set(1, this.#headers.address, headerBytes);
+    this.#fill(2);
+  }
+
+  #fill(count: number): void {
+    const { fd, checkCancelled } = this.#options;
+    let first = 0;
+    while (first < count) {
+      const n = this.#stream.read(count - first, first);
+      if (n > 0) first += this.#iovecs.advance(first, count - first, n);
+      else if (n === 0) throw new RangeError("Cannot receive memory: it ended before its end");
+      else if (!isToWait(n)) throw new SysError("receive memory", -n);
+      else {
+        this.#wait.until(fd, POLLIN);
+        checkCancelled();
+      }
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#iovecs.free();
+    this.#headers.unmap();
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * A guest's memory into a stream: records are gathered, and go out with the pages themselves in one
+ * call, from where they lie.
+ *
+ * @module
+ */
+import { InterruptibleWait, isToWait, POLLOUT, setNonBlocking } from "../../sys/copying_io.ts";
+import { SysError } from "../../sys/errno.ts";
+import { Iovecs, MAX_IOVECS } from "../../sys/iovecs.ts";
+import { map, type Mapping } from "../../sys/mapping.ts";
+import { VectoredStream } from "../../sys/vectored_io.ts";
+import type { RamArea } from "./ram_image.ts";
+import type { RamSink } from "./sink.ts";
+import {
+  MAX_RECORD_BYTES,
+  type RamRecord,
+  RECORD,
+  StreamRecord,
+  streamStart,
+} from "./stream_format.ts";
+
+/** A header and its bytes are an iovec each. */
+const MAX_RECORDS = MAX_IOVECS / 2;
+/** What goes out at once, unless there is no more: so that cancelling and limits take effect soon. */
+const BATCH_BYTES = 2 ** 20;
+
+export interface StreamSinkOptions {
+  /** A pipe or a socket. It will not wait any more, whoever uses it. */
+  fd: number;
+  /** Where the memory lies that is sent. */
+  address: number;
+  areas: readonly RamArea[];
+  /** An eventfd: once it is signalled, nothing is waited for. */
+  wakeFd: number;
+  /** Throws if it is to end. */
+  checkCancelled: () => void;
+}
+
+export class StreamSink implements RamSink {
+  readonly mostBytes = MAX_RECORD_BYTES;
+  sentBytes = 0;
+  readonly #options: StreamSinkOptions;
+  readonly #wait: InterruptibleWait;
+  readonly #iovecs = new Iovecs(MAX_IOVECS);
+  readonly #stream: VectoredStream;
+  readonly #headers: Mapping;
+  readonly #records: RamRecord[];
+  #count = 0;
+  #iovecCount = 0;
+  #bytes = 0;
+
+  constructor(options: StreamSinkOptions) {
+    this.#options = options;
+    setNonBlocking(options.fd);
+    this.#wait = new InterruptibleWait(options.wakeFd);
+    this.#stream = new VectoredStream(options.fd, this.#iovecs);
+    const headers = this.#headers = map(MAX_RECORDS * StreamRecord.size, { private: true });
+    this.#records = Array.from(
+      { length: MAX_RECORDS },
+      (_, i) => StreamRecord.at(headers.buffer, i * StreamRecord.size),
+    );
+    const start = streamStart(options.areas).$bytes;
+    new Uint8Array(headers.buffer).set(start);
+    this.#iovecs.set(this.#iovecCount++, headers.address, start.length);
+    this.flush();
+  }
+
+  round(number: number, bytes: number): void {
+    this.#record(RECORD.ROUND, number, bytes);
+  }
+
+  data(offset: number, length: number): void {
+    this.#record(RECORD.DATA, offset, length);
+    this.#iovecs.set(this.#iovecCount++, this.#options.address + offset, length);
+    this.sentBytes += length;
+    this.#bytes += length;
+    if (this.#bytes >= BATCH_BYTES) this.flush();
+  }
+
+  zero(offset: number, length: number): void {
+    this.#record(RECORD.ZERO, offset, length);
+  }
+
+  end(): void {
+    this.#record(RECORD.END, 0, this.sentBytes);
+    this.flush();
+  }
+
+  close(): void {
+    this.#iovecs.free();
+    this.#headers.unmap();
+  }
+
+  /** What was sent is with the receiver, which says so in its own way. */
+  settle(): void {}
+
+  #record(kind: number, offset: number, length: number): void {
+    if (this.#count === MAX_RECORDS) this.flush();
+    const record = this.#records[this.#count];
+    record.kind = kind;
+    record.flags = 0;
+    record.offset = offset;
+    record.length = length;
+    const at = this.#headers.address + this.#count++ * StreamRecord.size;
+    this.#iovecs.set(this.#iovecCount++, at, StreamRecord.size);
+  }
+
+  flush(): void {
+    const { fd, checkCancelled } = this.#options;
+    let first = 0;
+    while (first < this.#iovecCount) {
+      const n = this.#stream.write(this.#iovecCount - first, first);
+      if (n > 0) first += this.#iovecs.advance(first, this.#iovecCount - first, n);
+      else if (!isToWait(n)) throw new SysError("send memory", -n);
+      else {
+        this.#wait.until(fd, POLLOUT);
+        checkCancelled();
+      }
+    }
+    this.#count = this.#iovecCount = this.#bytes = 0;
+  }
+}

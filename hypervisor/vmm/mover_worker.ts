@@ -1,0 +1,194 @@
+/**
+ * The mover's thread: it copies a guest's memory to a file or a stream while the guest runs, or fills a
+ * new guest's from a stream. All its calls may wait; nobody waits for it.
+ *
+ * @module
+ */
+/// <reference lib="deno.worker" />
+import { DirtyPages } from "../machine/dirty_pages.ts";
+import type { MemorySpec } from "../machine/ram.ts";
+import { signal } from "../sys/eventfd.ts";
+import { nameThread } from "../sys/threads.ts";
+import { ChangeLog, type TrackingSpec } from "./dirty_tracking.ts";
+import { type CopyControl, RamCopier } from "./move/copier.ts";
+import { FileSink } from "./move/file_sink.ts";
+import { MoverState } from "./move/mover_state.ts";
+import { Pacing } from "./move/pacing.ts";
+import { mappedBytes, RamImage } from "./move/ram_image.ts";
+import type { RamSink } from "./move/sink.ts";
+import { receiveRam } from "./move/stream_receiver.ts";
+import { StreamSink } from "./move/stream_sink.ts";
+
+/** What to do; descriptors are the caller's, and stay open. */
+export type MoverTask =
+  | {
+    /** To an empty file, or to one that holds an earlier copy, all that has changed since. */
+    kind: "file";
+    fd: number;
+    tracking: TrackingSpec;
+    full: boolean;
+  }
+  | {
+    /** All of it, to a pipe or a socket. */
+    kind: "stream";
+    fd: number;
+    tracking: TrackingSpec;
+  }
+  | {
+    /** From a pipe or a socket, into memory that no guest uses yet. */
+    kind: "receive";
+    fd: number;
+  };
+
+export interface MoverSpec {
+  task: MoverTask;
+  memory: MemorySpec;
+  /** A {@linkcode MoverState}. */
+  state: SharedArrayBuffer;
+  /** An eventfd that is signalled where the state has changed. */
+  changedFd: number;
+  /** An eventfd on which the mover is woken. */
+  wakeFd: number;
+}
+
+/** It was told to end. */
+class Cancelled extends Error {}
+
+self.onmessage = ({ data }: MessageEvent<MoverSpec>) => {
+  const state = new MoverState(data.state);
+  try {
+    nameThread("mover");
+    new Mover(data, state).run();
+    state.enter("done");
+  } catch (error) {
+    if (error instanceof Cancelled) state.enter("cancelled");
+    else state.fail((error as Error).message);
+  }
+  signal(data.changedFd);
+  state.leave();
+  self.close();
+};
+
+class Mover {
+  readonly #spec: MoverSpec;
+  readonly #state: MoverState;
+
+  constructor(spec: MoverSpec, state: MoverState) {
+    this.#spec = spec;
+    this.#state = state;
+  }
+
+  readonly #checkCancelled = () => {
+    if (this.#state.isCancelled) throw new Cancelled("It was cancelled");
+  };
+
+  run(): void {
+    this.#checkCancelled();
+    this.#enter("moving");
+    const { task } = this.#spec;
+    if (task.kind === "receive") this.#receive(task.fd);
+    else this.#copy(task);
+  }
+
+  #enter(phase: "moving" | "ready" | "finishing" | "copied"): void {
+    this.#state.enter(phase);
+    signal(this.#spec.changedFd);
+  }
+
+  #receive(fd: number): void {
+    const { memory, wakeFd } = this.#spec;
+    const state = this.#state;
+    const { receivedBytes } = receiveRam({
+      fd,
+      memory,
+      wakeFd,
+      checkCancelled: this.#checkCancelled,
+      round(number, { received, left }) {
+        state.movedBytes = received;
+        state.round(number, { bytes: left, changedBytesPerSecond: 0, bytesPerSecond: 0 });
+      },
+    });
+    state.movedBytes = receivedBytes;
+  }
+
+  #copy(task: Exclude<MoverTask, { kind: "receive" }>): void {
+    const { memory } = this.#spec;
+    const image = new RamImage(memory);
+    const length = mappedBytes(image.areas);
+    const changes = new ChangeLog(task.tracking);
+    let sink: RamSink | undefined;
+    try {
+      sink = this.#sink(task, image);
+      const copier = new RamCopier({
+        image,
+        sink,
+        changes,
+        control: this.#control(),
+        sets: [DirtyPages.of(length), DirtyPages.of(length)],
+        full: task.kind === "stream" || task.full,
+      });
+      copier.run();
+      this.#state.movedBytes = sink.sentBytes;
+      this.#enter("copied");
+      try {
+        sink.settle();
+      } catch (error) {
+        copier.giveBack();
+        throw error;
+      }
+    } finally {
+      sink?.close();
+      changes.close();
+      image.close();
+    }
+  }
+
+  #sink(task: Exclude<MoverTask, { kind: "receive" }>, image: RamImage): RamSink {
+    const { fd } = task;
+    const { address, areas } = image;
+    if (task.kind === "file") {
+      return new FileSink({ fd, address, length: mappedBytes(areas), isNew: task.full });
+    }
+    const { wakeFd } = this.#spec;
+    return new StreamSink({ fd, address, areas, wakeFd, checkCancelled: this.#checkCancelled });
+  }
+
+  #control(): CopyControl {
+    const state = this.#state;
+    const pacing = new Pacing();
+    const spec = this.#spec;
+    const checkCancelled = this.#checkCancelled;
+    const enter = (phase: "ready" | "finishing") => this.#enter(phase);
+    return {
+      get allowedPauseMs() {
+        return state.allowedPauseMs;
+      },
+      get isFinishing() {
+        return state.isFinishing;
+      },
+      pace(sentBytes) {
+        state.movedBytes = sentBytes;
+        // A new limit, a command: whatever comes, it is looked at after this.
+        const ms = pacing.wait(sentBytes, state.isFinishing ? 0 : state.limit);
+        if (ms > 0) state.wait(ms);
+        checkCancelled();
+      },
+      round({ number, bytes, changedBytesPerSecond, bytesPerSecond }) {
+        state.round(number, { bytes, changedBytesPerSecond, bytesPerSecond });
+        if (state.isFinishing) enter("finishing");
+        else signal(spec.changedFd);
+      },
+      ready() {
+        enter("ready");
+        while (!state.isFinishing) {
+          state.wait();
+          checkCancelled();
+        }
+      },
+      stalled(rounds) {
+        state.stalled(rounds);
+        signal(spec.changedFd);
+      },
+    };
+  }
+}
