@@ -25,7 +25,15 @@ Without arguments: everything. What follows a part is passed to "deno test", in 
 
 /** A hostile guest too: it needs a KVM, which the machine itself may not have. */
 const LAB = ["tests/lab", "tests/hostile"];
-const UNIT = ["hypervisor", "mgmt", "bootimg", "jsr", "scripts", "tests/hostile"];
+const UNIT = [
+  "hypervisor",
+  "mgmt",
+  "bootimg",
+  "jsr",
+  "scripts",
+  "tests/hostile",
+  "tests/agreement",
+];
 /** The kernel's headers and a compiler for them, a disassembler of ACPI tables. */
 const UNIT_PACKAGES = ["gcc", "libc6-dev", "linux-libc-dev", "acpica-tools", "util-linux"];
 /** For each target; twice as many run at a time as there are processors. */

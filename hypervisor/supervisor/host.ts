@@ -29,6 +29,23 @@ export function findKvmProblem(path = "/dev/kvm"): string | null {
   }
 }
 
+/** The names of network interfaces out of /proc/net/dev. */
+export function parseInterfaces(dev: string): string[] {
+  return [...dev.matchAll(/^\s*([^:\s]+):/gm)].map(([, name]) => name);
+}
+
+/** The host's bridges, by name. */
+function findBridges(): string[] {
+  return parseInterfaces(readPseudoFile("/proc/net/dev")).filter((name) => {
+    try {
+      return readPseudoFile(`/sys/class/net/${name}/bridge/bridge_id`) !== "";
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      return false;
+    }
+  }).sort();
+}
+
 /** Memory of the whole host, in MiB. */
 export function hostMemoryMiB(): number {
   return Math.floor(Deno.systemMemoryInfo().total / MIB);
@@ -62,6 +79,7 @@ export async function readHost(
     memoryFreeMiB: Math.floor(memory.available / MIB),
     diskMiB: Math.floor(blocks * bsize / MIB),
     diskFreeMiB: Math.floor(bavail * bsize / MIB),
+    bridges: findBridges(),
     kvmProblem: findKvmProblem(),
     addresses: [...new Set(addresses)],
     startedAt: options.startedAt,

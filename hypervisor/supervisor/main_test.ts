@@ -110,8 +110,8 @@ Deno.test("the bundled program, with its permissions alone, serves, is killed, a
     JSON.stringify({
       name: "demo",
       memoryMiB: 128,
-      network: false,
-      disk: { sizeMiB: 1 },
+      nets: [],
+      disks: [{ sizeMiB: 1 }],
       files: { kernel: "vmlinuz", disk: "disk.raw" },
     }),
   );
@@ -133,7 +133,7 @@ Deno.test("the bundled program, with its permissions alone, serves, is killed, a
     {
       using api = unixApi(join(run, "supervisor.sock"));
       const [guest] = await api.client.call("listGuests", {});
-      assertEquals([guest.name, guest.diskMiB, guest.kernel], ["demo", 1, "vmlinuz"]);
+      assertEquals([guest.name, guest.disks[0].sizeMiB, guest.kernel], ["demo", 1, "vmlinuz"]);
       running = await api.client.call("startGuest", { params: { id: guest.id } });
       assertEquals(running.state, "running");
     }

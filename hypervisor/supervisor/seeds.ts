@@ -39,13 +39,14 @@ async function importSeed(supervisor: Supervisor, directory: string) {
     initrd ??= files.initrd;
     await importImage(supervisor, join(directory, files.initrd), { kind: "initrd", name: initrd });
   }
-  let disk = guest.disk;
+  let disks: unknown[] = guest.disks;
   if (files.disk !== null) {
-    const image = disk?.image ?? files.disk;
-    disk = { image, sizeMiB: disk?.sizeMiB ?? null };
+    const [first, ...others] = guest.disks;
+    const image = first?.image ?? files.disk;
+    disks = [{ ...first, image }, ...others];
     await importImage(supervisor, join(directory, files.disk), { kind: "disk", name: image });
   }
-  await supervisor.guests.create(GuestCreate.parse({ ...guest, kernel, initrd, disk }));
+  await supervisor.guests.create(GuestCreate.parse({ ...guest, kernel, initrd, disks }));
   supervisor.log("info", "imported a guest", { guest: guest.name });
 }
 

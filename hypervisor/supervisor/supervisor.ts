@@ -30,6 +30,7 @@ export interface SupervisorOptions {
   /** For tests: cheaper hashes, other clocks and hosts. */
   access?: Partial<AccessOptions>;
   memoryMiB?: () => number;
+  figuresMs?: number;
 }
 
 const HOST_EVENT_MS = 10_000;
@@ -76,6 +77,7 @@ export class Supervisor {
         runDirectory: join(run, "guests"),
         kernelCache: join(data, "kernels"),
         memoryMiB: options.memoryMiB,
+        figuresMs: options.figuresMs,
       });
       this.access = new Access(database, {
         codeFile: join(run, "setup_code"),

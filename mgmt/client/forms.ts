@@ -53,6 +53,26 @@ function wordsFor(issue: z.core.$ZodIssue): string {
   }
 }
 
+/**
+ * Each message at the field that its path names or lies in, such as "cpu.pinning" for
+ * "cpu.pinning.0"; what has none goes to "form", which is told above all fields.
+ */
+export function placeErrors(
+  found: Record<string, string>,
+  fields: readonly string[],
+): Record<string, string> {
+  const placed: Record<string, string> = {};
+  const lost: string[] = [];
+  for (const [path, message] of Object.entries(found)) {
+    const field = fields.find((name) =>
+      name !== "" && (path === name || path.startsWith(`${name}.`))
+    );
+    if (field !== undefined) placed[field] ??= message;
+    else lost.push(path === "" || path === "form" ? message : `${path}: ${message}`);
+  }
+  return lost.length === 0 ? placed : { ...placed, form: lost.join(". ") };
+}
+
 /** Puts the focus on the first field, in the form's order, that is wrong. */
 export function focusFirst(form: HTMLFormElement, errors: Record<string, string>): void {
   for (const element of form.elements) {

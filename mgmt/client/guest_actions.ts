@@ -4,13 +4,13 @@
  * @module
  */
 import { type Signal, signal } from "@preact/signals";
-import { whyNot } from "../../hypervisor/supervisor/api/actions.ts";
+import { phaseOf, whyNot } from "../../hypervisor/supervisor/api/actions.ts";
 import type { Guest } from "../../hypervisor/supervisor/api/schemas.ts";
 import { call, messageOf } from "./api.ts";
 import { dropGuest } from "./live.ts";
 import { toast } from "./toasts.ts";
 
-export type Act = "start" | "stop" | "force" | "reset" | "delete";
+export type Act = "start" | "stop" | "force" | "pause" | "resume" | "reset" | "delete";
 
 /** Actions under way, as "id action". */
 const pending: Signal<ReadonlySet<string>> = signal(new Set<string>());
@@ -21,7 +21,7 @@ export function isPending(guest: Guest, act: Act): boolean {
 
 /** Why `act` cannot be done now; null where it can. */
 export function reasonAgainst(guest: Guest, act: Act): string | null {
-  return whyNot(act === "force" ? "stop" : act, guest.state);
+  return whyNot(act, phaseOf(guest));
 }
 
 /**
@@ -44,6 +44,12 @@ export async function perform(guest: Guest, act: Act): Promise<boolean> {
         break;
       case "force":
         await call("stopGuest", { params, body: { force: true } });
+        break;
+      case "pause":
+        await call("pauseGuest", { params });
+        break;
+      case "resume":
+        await call("resumeGuest", { params });
         break;
       case "reset":
         await call("resetGuest", { params });

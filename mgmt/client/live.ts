@@ -6,7 +6,7 @@
  */
 import { type Signal, signal } from "@preact/signals";
 import { IS_BROWSER } from "fresh/runtime";
-import type { Guest, Host } from "../../hypervisor/supervisor/api/schemas.ts";
+import type { Figures, Guest, Host } from "../../hypervisor/supervisor/api/schemas.ts";
 import { goToLogin } from "./api.ts";
 import { useHydrated } from "./hydrated.ts";
 
@@ -16,6 +16,8 @@ export type Connection = "connecting" | "live" | "lost";
 const host: Signal<Host | null> = signal(null);
 const guests: Signal<ReadonlyMap<string, Guest>> = signal(new Map());
 export const connection: Signal<Connection> = signal("connecting");
+/** The last looks at what guests' devices count, oldest first. */
+const figures: Signal<ReadonlyMap<string, Figures[]>> = signal(new Map());
 
 let source: EventSource | null = null;
 /** Whether the stream has told all there is, so that a page's own data are older. */
@@ -40,6 +42,18 @@ export function useLive(seed: Seed): Live {
   if (IS_BROWSER) listen(seed);
   if (!isHydrated) return view(seed.host, new Map(seed.guests?.map((it) => [it.id, it])));
   return view(host.value ?? seed.host, guests.value);
+}
+
+/** As many looks as a chart shows. */
+const KEPT_FIGURES = 60;
+
+/** The last looks at a guest's devices: the page's own at first, and then what the stream tells. */
+export function useFigures(id: string, seed: Figures[]): Figures[] {
+  const isHydrated = useHydrated();
+  if (!isHydrated) return seed;
+  const told = figures.value.get(id) ?? [];
+  const first = told[0]?.at ?? Infinity;
+  return [...seed.filter(({ at }) => at < first), ...told].slice(-KEPT_FIGURES);
 }
 
 function view(host: Host, map: ReadonlyMap<string, Guest>): Live {
@@ -103,6 +117,11 @@ function open(): EventSource {
   });
   on("guest", putGuest);
   on("guest_deleted", ({ id }: { id: string }) => dropGuest(id));
+  on("figures", (look: Figures) => {
+    const before = figures.peek().get(look.id) ?? [];
+    const now = [...before.slice(1 - KEPT_FIGURES), look];
+    figures.value = new Map(figures.peek()).set(look.id, now);
+  });
   on("host", (value: Host) => {
     host.value = value;
   });

@@ -59,7 +59,8 @@ export function HostGauges({ host, guests }: { host: Host; guests: Guest[] }) {
   const running = guests.filter(({ state }) => RUNS.includes(state));
   const cpus = running.reduce((sum, it) => sum + it.cpus, 0);
   const usedMemory = host.memoryMiB - host.memoryFreeMiB;
-  const guestMemory = running.reduce((sum, it) => sum + it.memoryMiB, 0);
+  const memoryOf = (it: Guest) => it.memoryMiB + it.memory.requestedMiB;
+  const guestMemory = running.reduce((sum, it) => sum + memoryOf(it), 0);
   const usedDisk = host.diskMiB - host.diskFreeMiB;
   const ratio = (part: number, whole: number) => whole > 0 ? part / whole : 0;
   return (
@@ -80,8 +81,8 @@ export function HostGauges({ host, guests }: { host: Host; guests: Guest[] }) {
         of={formatMiB(host.memoryMiB)}
         parts={running.map((it) => ({
           key: it.id,
-          label: `${it.name}: ${formatMiB(it.memoryMiB)}`,
-          share: ratio(it.memoryMiB, Math.max(host.memoryMiB, guestMemory)),
+          label: `${it.name}: ${formatMiB(memoryOf(it))}`,
+          share: ratio(memoryOf(it), Math.max(host.memoryMiB, guestMemory)),
         }))}
       />
       <Gauge

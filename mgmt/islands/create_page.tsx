@@ -1,13 +1,19 @@
 import type { TargetedEvent } from "preact";
 import { useState } from "preact/hooks";
-import type { Host, Image, ImageKind } from "../../hypervisor/supervisor/api/schemas.ts";
-import { call, fieldErrors, loadSchemas, messageOf } from "../client/api.ts";
+import type {
+  GuestCreate,
+  Host,
+  Image,
+  ImageKind,
+} from "../../hypervisor/supervisor/api/schemas.ts";
+import { call, loadSchemas, messageOf } from "../client/api.ts";
 import { type ControlAttributes, Field } from "../client/field.tsx";
 import { useHydrated } from "../client/hydrated.ts";
-import { checkForm, focusFirst, initially, initiallyChecked } from "../client/forms.ts";
+import { checkForm, initially, initiallyChecked } from "../client/forms.ts";
 import { addGuest, useLive } from "../client/live.ts";
 import { follow } from "../client/shortcuts.ts";
 import { toast } from "../client/toasts.ts";
+import { useForm } from "../client/use_form.ts";
 import { formatBytes, formatMiB } from "../components/format.ts";
 import { HostProblem } from "../components/gauges.tsx";
 
@@ -22,6 +28,13 @@ const EMPTY_DISK = "";
 const NO_DISK = "-";
 /** What the API takes where nothing is said. */
 const CMDLINE = "console=ttyS0 root=/dev/vda rw";
+/** Where a problem that names no field belongs. */
+const FIELDS: Record<string, string> = {
+  name_taken: "name",
+  not_enough_memory: "memoryMiB",
+  disk_too_small: "disks.0.sizeMiB",
+  disk_full: "disks.0.sizeMiB",
+};
 const WAYS = [
   { name: "network", label: "Network card on the host’s bridge", isOn: true },
   { name: "autostart", label: "Start with the host", isOn: false },
@@ -69,45 +82,30 @@ interface CreateFormProps {
 }
 
 function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
-  const [errors, setErrors] = useState<Record<string, string>>({});
-  const [isBusy, setBusy] = useState(false);
   const isHydrated = useHydrated();
   const [disk, setDisk] = useState(disks[0]?.name ?? EMPTY_DISK);
-
-  const submit = async (event: SubmitEvent) => {
-    event.preventDefault();
-    if (isBusy) return;
-    const form = event.target as HTMLFormElement;
-    const data = new FormData(form);
-    setBusy(true);
-    setErrors({});
-    try {
+  const { errors, isBusy, submit } = useForm<{ body: GuestCreate; starts: boolean }>({
+    check: async (data) => {
       const { GuestCreate } = await loadSchemas();
       const checked = checkForm(GuestCreate, readForm(data));
-      if ("errors" in checked) {
-        setBusy(false);
-        return fail(form, checked.errors);
-      }
-      const guest = await call("createGuest", { body: checked.value });
+      return "errors" in checked
+        ? checked
+        : { value: { body: checked.value, starts: data.has("start") } };
+    },
+    send: async ({ body, starts }) => {
+      const guest = await call("createGuest", { body });
       addGuest(guest);
       toast("done", `Created ${guest.name}`);
-      if (data.has("start")) {
+      if (starts) {
         // It exists either way; why it does not start is told on its page.
         await call("startGuest", { params: { id: guest.id } }).catch((error) =>
           toast("problem", messageOf(error))
         );
       }
       follow(`/guests/${guest.id}`);
-    } catch (error) {
-      setBusy(false);
-      const fields = fieldErrors(error);
-      fail(form, Object.keys(fields).length > 0 ? fields : { [fieldOf(error)]: messageOf(error) });
-    }
-  };
-  const fail = (form: HTMLFormElement, found: Record<string, string>) => {
-    setErrors(found);
-    focusFirst(form, found);
-  };
+    },
+    fieldOf: (code) => FIELDS[code],
+  });
 
   const most = host.memoryFreeMiB;
   return (
@@ -198,7 +196,7 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
       <fieldset>
         <legend>Disk</legend>
         <div class="two">
-          <Field id="disk.image" label="Content" error={errors["disk.image"] ?? errors.disk}>
+          <Field id="disk-image" label="Content" error={errors["disks.0.image"]}>
             {(attributes) => (
               <ImageSelect
                 attributes={{
@@ -206,18 +204,18 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
                   value: disk,
                   onChange: (event) => setDisk(event.currentTarget.value),
                 }}
-                name="disk.image"
+                name="disks.0.image"
                 images={disks}
                 others={[[EMPTY_DISK, "Empty disk"], [NO_DISK, "No disk"]]}
               />
             )}
           </Field>
           <Field
-            id="disk.sizeMiB"
+            id="disk-size"
             label="Size, MiB"
-            error={errors["disk.sizeMiB"]}
+            error={errors["disks.0.sizeMiB"]}
             hint={disk === NO_DISK
-              ? "Without a disk nothing is kept"
+              ? "Without a disk nothing is kept; more can be added later"
               : disk === EMPTY_DISK
               ? `${formatMiB(host.diskFreeMiB)} of the host’s are free`
               : "Left empty: as large as the image"}
@@ -225,7 +223,7 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
             {(attributes) => (
               <input
                 {...attributes}
-                name="disk.sizeMiB"
+                name="disks.0.sizeMiB"
                 type="number"
                 inputMode="numeric"
                 min="1"
@@ -285,8 +283,8 @@ function ImageSelect({ attributes, name, images, others = [] }: ImageSelectProps
 
 /** The form's values as the API wants them; not checked yet. */
 function readForm(data: FormData): unknown {
-  const image = String(data.get("disk.image"));
-  const size = String(data.get("disk.sizeMiB") ?? "");
+  const image = String(data.get("disks.0.image"));
+  const size = String(data.get("disks.0.sizeMiB") ?? "");
   return {
     name: String(data.get("name")),
     cpus: Number(data.get("cpus")),
@@ -294,23 +292,11 @@ function readForm(data: FormData): unknown {
     kernel: String(data.get("kernel")),
     initrd: String(data.get("initrd")) || null,
     cmdline: String(data.get("cmdline")),
-    disk: image === NO_DISK ? null : {
+    disks: image === NO_DISK ? [] : [{
       image: image === EMPTY_DISK ? null : image,
       sizeMiB: size === "" ? null : Number(size),
-    },
-    network: data.has("network"),
+    }],
+    nets: data.has("network") ? [{}] : [],
     autostart: data.has("autostart"),
   };
-}
-
-/** Where a problem that names no field belongs. */
-function fieldOf(error: unknown): string {
-  const code = (error as { problem?: { code: string } }).problem?.code ?? "";
-  const fields: Record<string, string> = {
-    name_taken: "name",
-    not_enough_memory: "memoryMiB",
-    disk_too_small: "disk.sizeMiB",
-    disk_full: "disk.sizeMiB",
-  };
-  return fields[code] ?? "form";
 }

@@ -1,17 +1,19 @@
 import { useEffect, useState } from "preact/hooks";
-import { isAllowed } from "../../hypervisor/supervisor/api/actions.ts";
-import type { Guest, Host } from "../../hypervisor/supervisor/api/schemas.ts";
+import { isAllowed, phaseOf } from "../../hypervisor/supervisor/api/actions.ts";
+import type { Figures, Guest, Host } from "../../hypervisor/supervisor/api/schemas.ts";
 import { ActionButton } from "../client/action_button.tsx";
+import { DevicePanels } from "../client/device_panels.tsx";
 import { Confirm } from "../client/dialog.tsx";
 import { type Act, isPending, perform, reasonAgainst } from "../client/guest_actions.ts";
 import { GuestSettings } from "../client/guest_settings.tsx";
 import { useLive } from "../client/live.ts";
 import { follow, listenForKeys } from "../client/shortcuts.ts";
 import { Terminal } from "../client/terminal.tsx";
+import { formatMiB } from "../components/format.ts";
 import { HostProblem } from "../components/gauges.tsx";
 import { StateBadge } from "../components/state_badge.tsx";
 
-export default function GuestPage(props: { host: Host; guest: Guest }) {
+export default function GuestPage(props: { host: Host; guest: Guest; figures: Figures[] }) {
   const live = useLive({ host: props.host, guests: [props.guest] });
   const guest = live.guest(props.guest.id);
   const [asks, setAsks] = useState<"force" | "reset" | "delete" | null>(null);
@@ -32,7 +34,7 @@ export default function GuestPage(props: { host: Host; guest: Guest }) {
     return (
       <section class="empty">
         <h1>{props.guest.name} is gone</h1>
-        <p>It was deleted, with its disk</p>
+        <p>It was deleted, with its disks</p>
         <p class="row center">
           <a class="button primary" href="/">Go to the guests</a>
         </p>
@@ -40,6 +42,7 @@ export default function GuestPage(props: { host: Host; guest: Guest }) {
     );
   }
 
+  const phase = phaseOf(guest);
   const button = (act: Act) => ({
     reason: reasonAgainst(guest, act),
     isBusy: isPending(guest, act),
@@ -64,7 +67,7 @@ export default function GuestPage(props: { host: Host; guest: Guest }) {
           >
             Start
           </ActionButton>
-          {guest.state === "stopping"
+          {phase === "stopping" || phase === "paused"
             ? (
               <ActionButton
                 {...button("force")}
@@ -82,6 +85,25 @@ export default function GuestPage(props: { host: Host; guest: Guest }) {
                 onClick={() => void perform(guest, "stop")}
               >
                 Stop
+              </ActionButton>
+            )}
+          {phase === "paused"
+            ? (
+              <ActionButton
+                {...button("resume")}
+                icon="start"
+                onClick={() => void perform(guest, "resume")}
+              >
+                Resume
+              </ActionButton>
+            )
+            : (
+              <ActionButton
+                {...button("pause")}
+                icon="pause"
+                onClick={() => void perform(guest, "pause")}
+              >
+                Pause
               </ActionButton>
             )}
           <ActionButton {...button("reset")} icon="reset" onClick={() => setAsks("reset")}>
@@ -103,15 +125,12 @@ export default function GuestPage(props: { host: Host; guest: Guest }) {
           <b>{guest.state === "failed" ? "It failed." : "Its last run failed."}</b> {guest.error}
         </div>
       )}
-      {guest.pausedFor !== null && (
-        <div class="banner" role="alert">
-          <b>It is paused and waits.</b> {guest.pausedFor}
-        </div>
-      )}
+      <PausedBanner guest={guest} host={live.host} />
       <div class="guest-parts">
         <Terminal guestId={guest.id} name={guest.name} isOn={isAllowed("console", guest.state)} />
-        <GuestSettings guest={guest} />
+        <GuestSettings guest={guest} host={live.host} />
       </div>
+      <DevicePanels guest={guest} host={live.host} figures={props.figures} />
       <Confirm
         title={`Force ${guest.name} off?`}
         verb="Force off"
@@ -119,8 +138,10 @@ export default function GuestPage(props: { host: Host; guest: Guest }) {
         onClose={() => setAsks(null)}
         onConfirm={() => void perform(guest, "force")}
       >
-        It was asked to power off and has not done so yet. Forcing it off is like pulling its plug:
-        what it has not written to its disk is lost
+        {phase === "paused"
+          ? "While it is paused it cannot power off by itself. "
+          : "It was asked to power off and has not done so yet. "}
+        Forcing it off is like pulling its plug: what it has not written to its disks is lost
       </Confirm>
       <Confirm
         title={`Reset ${guest.name}?`}
@@ -129,7 +150,7 @@ export default function GuestPage(props: { host: Host; guest: Guest }) {
         onClose={() => setAsks(null)}
         onConfirm={() => void perform(guest, "reset")}
       >
-        It ends at once and starts again. What it has not written to its disk is lost
+        It ends at once and starts again. What it has not written to its disks is lost
       </Confirm>
       <Confirm
         title={`Delete ${guest.name}?`}
@@ -140,10 +161,31 @@ export default function GuestPage(props: { host: Host; guest: Guest }) {
           if (await perform(guest, "delete")) follow("/");
         }}
       >
-        {guest.diskMiB === null
+        {guest.disks.length === 0
           ? "This cannot be undone"
-          : "Its disk and everything on it is deleted too. This cannot be undone"}
+          : "Its disks and everything on them are deleted too. This cannot be undone"}
       </Confirm>
     </>
+  );
+}
+
+/** Less than this free on the host, and a guest that waits most likely waits for room. */
+const LITTLE_ROOM_MIB = 512;
+
+/** Why a guest is paused, and what to do. */
+function PausedBanner({ guest, host }: { guest: Guest; host: Host }) {
+  if (guest.pausedFor === null) return null;
+  return (
+    <div class="banner" role="alert">
+      <b>It is paused.</b> {guest.pausedFor}. {host.diskFreeMiB < LITTLE_ROOM_MIB
+        ? (
+          <>
+            The host has {formatMiB(host.diskFreeMiB)} of storage left:{" "}
+            <a href="/images">delete images</a>{" "}
+            or guests that are not needed any more. It goes on by itself once there is room.
+          </>
+        )
+        : "It goes on where it was when it is resumed."}
+    </div>
   );
 }

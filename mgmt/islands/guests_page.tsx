@@ -1,4 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { phaseOf } from "../../hypervisor/supervisor/api/actions.ts";
 import type { Guest, Host } from "../../hypervisor/supervisor/api/schemas.ts";
 import { ActionButton } from "../client/action_button.tsx";
 import { isPending, perform, reasonAgainst } from "../client/guest_actions.ts";
@@ -111,39 +112,51 @@ function GuestTable({ guests }: { guests: Guest[] }) {
   );
 }
 
+const ACT_WORDS = { start: "Start", stop: "Stop", force: "Force off", resume: "Resume" };
+const ACT_ICONS = { start: "start", stop: "power", force: "stop", resume: "start" } as const;
+
 function GuestRow({ guest }: { guest: Guest }) {
-  const isStopping = guest.state === "stopping";
-  const isUp = guest.state === "running" || isStopping;
-  const act = isUp ? (isStopping ? "force" : "stop") : "start";
+  const phase = phaseOf(guest);
+  const isUp = guest.state === "running" || guest.state === "stopping";
+  const act = phase === "paused"
+    ? "resume"
+    : phase === "stopping"
+    ? "force"
+    : isUp
+    ? "stop"
+    : "start";
+  const diskMiB = guest.disks.reduce((sum, { sizeMiB }) => sum + sizeMiB, 0);
   return (
     <tr>
       <th scope="row">
         <a class="guest-name" href={`/guests/${guest.id}`}>{guest.name}</a>
         <span class="guest-sub">
-          {guest.error ?? guest.pausedFor ?? guest.diskImage ?? guest.kernel}
+          {guest.error ?? guest.pausedFor ?? guest.disks[0]?.image ?? guest.kernel}
         </span>
       </th>
       <td data-label="State">
         <StateBadge state={guest.state} isPaused={guest.pausedFor !== null} />
       </td>
       <td data-label="vCPUs" class="number">{guest.cpus}</td>
-      <td data-label="Memory" class="number">{formatMiB(guest.memoryMiB)}</td>
+      <td data-label="Memory" class="number">
+        {formatMiB(guest.memoryMiB + guest.memory.requestedMiB)}
+      </td>
       <td data-label="Disk" class="number">
-        {guest.diskMiB === null ? "–" : formatMiB(guest.diskMiB)}
+        {diskMiB === 0 ? "–" : formatMiB(diskMiB)}
       </td>
       <td data-label="Up" class="number">
         <Uptime since={isUp ? guest.startedAt : null} />
       </td>
       <td class="acts">
         <ActionButton
-          icon={act === "start" ? "start" : act === "stop" ? "power" : "stop"}
+          icon={ACT_ICONS[act]}
           kind="quiet"
           reason={reasonAgainst(guest, act)}
           isBusy={isPending(guest, act)}
           onClick={() => void perform(guest, act)}
           isSmall
         >
-          {{ start: "Start", stop: "Stop", force: "Force off" }[act]} {guest.name}
+          {ACT_WORDS[act]} {guest.name}
         </ActionButton>
       </td>
     </tr>

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type isAllowed, whyNot } from "../../hypervisor/supervisor/api/actions.ts";
+import { type isAllowed, phaseOf, whyNot } from "../../hypervisor/supervisor/api/actions.ts";
 import {
   type Guest,
   GuestCreate,
@@ -209,7 +209,7 @@ export class FakeApi {
     const guest = this.guests.get(id);
     if (!guest) throw problem(404, "not_found", `Cannot find a guest with the id "${id}"`);
     const need = (what: Parameters<typeof isAllowed>[0]) => {
-      const why = whyNot(what, guest.state);
+      const why = whyNot(what, phaseOf(guest));
       if (why !== null) throw problem(409, "wrong_state", why);
     };
     switch (`${request.method} ${action ?? ""}`) {
@@ -217,7 +217,7 @@ export class FakeApi {
         return Response.json(guest);
       case "PATCH ":
         need("update");
-        return Response.json(this.put(id, GuestUpdate.parse(await request.json())));
+        return Response.json(this.#update(guest, GuestUpdate.parse(await request.json())));
       case "DELETE ":
         need("delete");
         this.guests.delete(id);
@@ -230,8 +230,8 @@ export class FakeApi {
           this.put(id, { state: "running", startedAt: new Date().toISOString() }),
         );
       case "POST stop": {
-        need("stop");
         const { force } = await request.json();
+        need(force ? "force" : "stop");
         if (force) this.serial(id).end();
         const state = force ? "stopped" : "stopping";
         return Response.json(this.put(id, { state }), { status: 202 });
@@ -239,6 +239,14 @@ export class FakeApi {
       case "POST reset":
         need("reset");
         return Response.json(this.put(id, { state: "running" }), { status: 202 });
+      case "POST pause":
+        need("pause");
+        return Response.json(this.put(id, { pausedFor: "It was told to pause" }));
+      case "POST resume":
+        need("resume");
+        return Response.json(this.put(id, { pausedFor: null }));
+      case "GET figures":
+        return Response.json([]);
       case "GET console": {
         need("console");
         const { socket, response } = Deno.upgradeWebSocket(request);
@@ -247,6 +255,14 @@ export class FakeApi {
       }
     }
     throw problem(405, "method_not_allowed", `Cannot ${request.method} that`);
+  }
+
+  #update(guest: Guest, { cpu, memory, ...body }: GuestUpdate): Guest {
+    return this.put(guest.id, {
+      ...body,
+      cpu: { ...guest.cpu, ...cpu },
+      memory: { ...guest.memory, ...memory },
+    });
   }
 
   async #image(request: Request, kind: ImageKind, name: string): Promise<Response> {

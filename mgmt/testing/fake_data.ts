@@ -1,5 +1,18 @@
 import { ulid } from "@std/ulid";
-import type { Guest, GuestCreate, Host, Image } from "../../hypervisor/supervisor/api/schemas.ts";
+import {
+  type Disk,
+  type DiskCreate,
+  DiskCreate as DiskSchema,
+  freeDiskName,
+  type Guest,
+  type GuestCreate,
+  GuestCreate as Schema,
+  type Host,
+  type Image,
+  type Net,
+  type NetCreate,
+  NetCreate as NetSchema,
+} from "../../hypervisor/supervisor/api/schemas.ts";
 
 const MINUTE = 60_000;
 const ago = (minutes: number) => new Date(Date.now() - minutes * MINUTE).toISOString();
@@ -15,47 +28,72 @@ export function demoHost(): Host {
     memoryFreeMiB: 22937,
     diskMiB: 931 * 1024,
     diskFreeMiB: 744 * 1024,
+    bridges: ["br0", "br-lab"],
     kvmProblem: null,
     addresses: ["192.168.1.20"],
     startedAt: ago(9000),
   };
 }
 
-export function newGuest(body: GuestCreate, more: Partial<Guest> = {}): Guest {
-  const bytes = crypto.getRandomValues(new Uint8Array(3));
+/** A guest as the supervisor makes it of a body. */
+export function newGuest(input: GuestCreate, more: Partial<Guest> = {}): Guest {
+  const { disks, nets, ...body } = Schema.parse(input);
   return {
+    ...body,
     id: ulid(),
-    name: body.name,
     state: "stopped",
     error: null,
     pausedFor: null,
-    cpus: body.cpus ?? 1,
-    memoryMiB: body.memoryMiB ?? 512,
-    kernel: body.kernel,
-    initrd: body.initrd ?? null,
-    cmdline: body.cmdline ?? "console=ttyS0 root=/dev/vda rw",
-    diskMiB: body.disk?.sizeMiB ?? (body.disk?.image ? 2048 : null),
-    diskImage: body.disk?.image ?? null,
-    network: body.network ?? true,
-    mac: `52:54:00:${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":")}`,
-    autostart: body.autostart ?? false,
+    disks: disks.map((wish) => newDisk({ ...wish, name: wish.name ?? freeDiskName(disks) })),
+    nets: nets.map(newNet),
+    freePorts: null,
+    pending: [],
     createdAt: ago(2000),
     startedAt: null,
     ...more,
   };
 }
 
+export function newDisk(wish: DiskCreate): Disk {
+  const { name = "disk", image, sizeMiB, ...settings } = DiskSchema.parse(wish);
+  return {
+    ...settings,
+    id: ulid(),
+    name,
+    image,
+    sizeMiB: sizeMiB ?? 2048,
+    attached: null,
+    restartNeeded: false,
+  };
+}
+
+export function newNet(wish: NetCreate): Net {
+  const bytes = crypto.getRandomValues(new Uint8Array(3));
+  const mac = `52:54:00:${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(":")}`;
+  return { mac, ...NetSchema.parse(wish), id: ulid(), attached: null, restartNeeded: false };
+}
+
+/** With all of its devices in use, as if it had been started so. */
+export function attached(guest: Guest): Guest {
+  return {
+    ...guest,
+    disks: guest.disks.map((disk) => ({ ...disk, attached: "boot" })),
+    nets: guest.nets.map((net) => ({ ...net, attached: "boot" })),
+    freePorts: guest.hotplugPorts,
+  };
+}
+
 const DEBIAN = { kernel: "vmlinuz-6.12-cloud", initrd: "initrd-6.12-cloud" };
 
 export function demoGuests(): Guest[] {
-  const disk = (sizeMiB: number) => ({ image: "debian-12.raw", sizeMiB });
-  return [
+  const disk = (sizeMiB: number) => [{ image: "debian-12.raw", sizeMiB }];
+  const all = [
     newGuest({
       ...DEBIAN,
       name: "web-1",
       cpus: 2,
       memoryMiB: 2048,
-      disk: disk(20480),
+      disks: disk(20480),
       autostart: true,
     }, {
       state: "running",
@@ -66,22 +104,23 @@ export function demoGuests(): Guest[] {
       name: "db-1",
       cpus: 4,
       memoryMiB: 4096,
-      disk: disk(102400),
+      disks: disk(102400),
       autostart: true,
     }, {
       state: "running",
       startedAt: ago(1234),
     }),
-    newGuest({ ...DEBIAN, name: "build", cpus: 2, memoryMiB: 1024, disk: disk(40960) }, {
+    newGuest({ ...DEBIAN, name: "build", cpus: 2, memoryMiB: 1024, disks: disk(40960) }, {
       state: "stopping",
       startedAt: ago(77),
     }),
-    newGuest({ ...DEBIAN, name: "attic", memoryMiB: 512, disk: disk(8192) }),
-    newGuest({ ...DEBIAN, name: "lab-router", memoryMiB: 256, disk: disk(2048) }, {
+    newGuest({ ...DEBIAN, name: "attic", memoryMiB: 512, disks: disk(8192) }),
+    newGuest({ ...DEBIAN, name: "lab-router", memoryMiB: 256, disks: disk(2048) }, {
       state: "failed",
       error: "The kernel panicked: it found no root file system on /dev/vda",
     }),
   ];
+  return all.map((it) => it.state === "running" || it.state === "stopping" ? attached(it) : it);
 }
 
 export function demoImages(): Image[] {

@@ -164,7 +164,7 @@ browserTest("a guest is created; wrong fields are told at the fields", async () 
   await page.getByRole("heading", { level: 1, name: /web-2/ }).getByText("Running").waitFor();
   await visit.terminalShows(/web-2 login:$/);
   const made = shared.site.api.guests.get(shared.site.guestNamed("web-2"))!;
-  assertEquals([made.memoryMiB, made.diskImage], [256, "debian-12.raw"]);
+  assertEquals([made.memoryMiB, made.disks[0].image], [256, "debian-12.raw"]);
 });
 
 browserTest("settings are changed and a guest is deleted", async () => {
@@ -297,6 +297,20 @@ browserTest("a host without guests and images leads to the first steps", async (
   await page.getByRole("main").getByRole("link", { name: "Upload images" }).click();
   await page.getByText("A Linux bzImage").waitFor();
   await visit.assertFits();
+});
+
+browserTest("a guest that waits for room on a full host says what to do", async () => {
+  await using full = await Site.open(shared.bench, { host: { diskFreeMiB: 100 } });
+  await using visit = await full.visitSignedIn();
+  const { page } = visit;
+  const id = full.guestNamed("web-1");
+  full.api.put(id, { pausedFor: "The disk has no room on the host" });
+  await page.getByRole("link", { name: "web-1" }).click();
+  await page.getByText("The host has 100 MiB of storage left").waitFor();
+  await page.getByRole("link", { name: "delete images" }).waitFor();
+  await visit.assertAccessible();
+  await page.getByRole("button", { name: "Resume" }).click();
+  await page.getByRole("heading", { level: 1 }).getByText("Running").waitFor();
 });
 
 browserTest("a page that is left before it came alive leaves the next one alone", async () => {

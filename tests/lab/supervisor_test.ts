@@ -116,19 +116,20 @@ Deno.test("a guest made through the API boots, outlives its supervisor, and leav
       initrd: "initrd",
       cmdline: system.cmdline,
       memoryMiB: 256,
-      disk: { image: "disk" },
+      disks: [{ image: "disk" }],
     },
   });
   assert(ground.used() - before < 16 * 1024 * 1024, "the disk shares its image's blocks");
 
   const { id } = guest;
+  const tap = tapName(guest.nets[0].id);
   const started = await host.start(id);
   assertEquals(started.state, "running");
   const { pid } = host.processOf(id);
   const group = `/sys/fs/cgroup/denovisor/${id}`;
   assertEquals(Deno.readTextFileSync(`${group}/cgroup.procs`).trim(), String(pid));
-  assertMatch(Deno.readLinkSync(`/sys/class/net/${tapName(id)}/master`), /\/labbr7$/);
-  const disk = host.path("data/guests", id, "disk.img");
+  assertMatch(Deno.readLinkSync(`/sys/class/net/${tap}/master`), /\/labbr7$/);
+  const disk = host.diskFile(guest);
   assert(isLocked(disk), "a running guest's disk is not for another");
 
   const first = new Terminal(host.local.connect("guestConsole", { id }));
@@ -155,7 +156,7 @@ Deno.test("a guest made through the API boots, outlives its supervisor, and leav
   assertEquals((await stopped).error, null);
   host.assertNothingLeft();
   assertEquals(isLocked(disk), false);
-  for (const path of [group, `/sys/class/net/${tapName(id)}`]) {
+  for (const path of [group, `/sys/class/net/${tap}`]) {
     const left = await Deno.stat(path).then(() => true, () => false);
     assertEquals(left, false, path);
   }

@@ -5,8 +5,11 @@
  * @module
  */
 import * as z from "zod";
+import { DEVICE_ROUTES } from "./device_routes.ts";
+import type { Route } from "./route.ts";
 import {
   Events,
+  Figures,
   Guest,
   GuestCreate,
   GuestUpdate,
@@ -23,36 +26,10 @@ import {
   StopGuest,
 } from "./schemas.ts";
 
+export type { Access, Route, Stream } from "./route.ts";
+
 /** All paths of the API begin with it. */
 export const API_BASE = "/api/v1";
-
-/**
- * Who may call a route: `anyone`; holders of a `session`, and the local socket; the `local` socket
- * alone.
- */
-export type Access = "anyone" | "session" | "local";
-
-/** What a route answers with besides JSON. */
-export type Stream = "events" | "websocket" | "lines";
-
-export interface Route {
-  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-  /** Below {@linkcode API_BASE}; `:name` stands for one segment. */
-  path: `/${string}`;
-  summary: string;
-  access: Access;
-  params?: Record<string, z.ZodType<string>>;
-  /** A JSON body, or "bytes" for an upload. */
-  body?: z.ZodType | "bytes";
-  /** A body may be left out: it then counts as `{}`. */
-  bodyOptional?: boolean;
-  status: number;
-  /** Null where there is nothing to tell. */
-  answer: z.ZodType | null;
-  stream?: Stream;
-  /** The codes of the problems that belong to this route in particular. */
-  problems?: readonly string[];
-}
 
 const guest = { id: Id };
 const image = { kind: ImageKind, name: ImageName };
@@ -140,12 +117,19 @@ export const ROUTES = {
   createGuest: {
     method: "POST",
     path: "/guests",
-    summary: "Create a guest, with its own copy of its disk image",
+    summary: "Create a guest, with disks of its own",
     access: "session",
     body: GuestCreate,
     status: 201,
     answer: Guest,
-    problems: ["name_taken", "no_such_image", "not_enough_memory", "disk_too_small", "disk_full"],
+    problems: [
+      "name_taken",
+      "mac_taken",
+      "no_such_image",
+      "not_enough_memory",
+      "disk_too_small",
+      "disk_full",
+    ],
   },
   getGuest: {
     method: "GET",
@@ -159,18 +143,24 @@ export const ROUTES = {
   updateGuest: {
     method: "PATCH",
     path: "/guests/:id",
-    summary: "Change a guest that is stopped",
+    summary: "Change a guest; what cannot change while it runs applies at its next start",
     access: "session",
     params: guest,
     body: GuestUpdate,
     status: 200,
     answer: Guest,
-    problems: ["wrong_state", "name_taken", "no_such_image", "not_enough_memory"],
+    problems: [
+      "wrong_state",
+      "name_taken",
+      "no_such_image",
+      "not_enough_memory",
+      "device_refused",
+    ],
   },
   deleteGuest: {
     method: "DELETE",
     path: "/guests/:id",
-    summary: "Delete a guest that is stopped, and its disk",
+    summary: "Delete a guest that is stopped, and its disks",
     access: "session",
     params: guest,
     status: 204,
@@ -217,6 +207,37 @@ export const ROUTES = {
     answer: Guest,
     problems: ["wrong_state"],
   },
+  pauseGuest: {
+    method: "POST",
+    path: "/guests/:id/pause",
+    summary: "Hold a guest's CPUs between two instructions",
+    access: "session",
+    params: guest,
+    status: 200,
+    answer: Guest,
+    problems: ["wrong_state"],
+  },
+  resumeGuest: {
+    method: "POST",
+    path: "/guests/:id/resume",
+    summary: "Let a paused guest go on; what it was paused for may pause it again",
+    access: "session",
+    params: guest,
+    status: 200,
+    answer: Guest,
+    problems: ["wrong_state"],
+  },
+  getFigures: {
+    method: "GET",
+    path: "/guests/:id/figures",
+    summary:
+      "What a running guest's devices counted lately, oldest first; events tell what follows",
+    access: "session",
+    params: guest,
+    status: 200,
+    answer: z.array(Figures),
+  },
+  ...DEVICE_ROUTES,
   guestConsole: {
     method: "GET",
     path: "/guests/:id/console",

@@ -6,62 +6,86 @@
  */
 import * as z from "zod";
 import { GUEST_STATES } from "./actions.ts";
+import { Disk, DiskCreate, Net, NetCreate } from "./device_schemas.ts";
+import { Figures } from "./figure_schemas.ts";
+import { DEFAULT_PORTS, MOST_DISKS, MOST_NETS, MOST_PORTS } from "./limits.ts";
+import {
+  Cpus,
+  CpuSettings,
+  CpuUpdate,
+  machineIssues,
+  MemoryMiB,
+  MemorySettings,
+  MemoryUpdate,
+} from "./machine_schemas.ts";
+import { Cmdline, GuestName, Id, ImageName } from "./names.ts";
 
-export const Id = z.string().regex(/^[0-9A-HJKMNP-TV-Z]{26}$/, "must be a ULID");
+export * from "./device_schemas.ts";
+export * from "./figure_schemas.ts";
+export * from "./limits.ts";
+export * from "./machine_schemas.ts";
+export * from "./names.ts";
 
-export const GuestName = z.string()
-  .regex(
-    /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
-    "must be 1 to 63 of a-z, 0-9 and '-', and begin and end with a letter or digit",
-  );
+const HotplugPorts = z.int().min(0).max(MOST_PORTS);
 
-/** An image's name within its kind; it is a file name on the data partition. */
-export const ImageName = z.string()
-  .regex(
-    /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/,
-    "must be 1 to 100 of A-Z, a-z, 0-9, '.', '_' and '-', and begin with a letter or digit",
-  );
-
-export const MacAddress = z.string().regex(
-  /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/,
-  "must be a unicast MAC address",
-);
-
-/** The kernel's command line: one line that the boot protocol can carry. */
-export const Cmdline = z.string().max(2047)
-  .regex(/^[\t\x20-\x7e]*$/, "must be one line of printable ASCII");
-
-export const GuestCreate = z.strictObject({
+const guestFields = z.strictObject({
   name: GuestName,
-  cpus: z.int().min(1).max(8).default(1),
-  memoryMiB: z.int().min(64).max(1024 * 1024).default(512),
+  cpus: Cpus.default(1),
+  memoryMiB: MemoryMiB.default(512),
+  cpu: CpuSettings.prefault({}),
+  memory: MemorySettings.prefault({}),
   /** Names of images of the kinds kernel and initrd. */
   kernel: ImageName,
   initrd: ImageName.nullable().default(null),
   cmdline: Cmdline.default("console=ttyS0 root=/dev/vda rw"),
-  /** The guest's own disk: a copy (reflink) of a disk image, or an empty one; grown to sizeMiB. */
-  disk: z.strictObject({
-    image: ImageName.nullable().default(null),
-    sizeMiB: z.int().min(1).max(64 * 1024 * 1024).nullable().default(null),
-  }).refine((disk) => disk.image !== null || disk.sizeMiB !== null, {
-    message: "must name an image, or give sizeMiB for an empty disk",
-  }).nullable().default(null),
-  /** Whether it has a NIC on the host's bridge. */
-  network: z.boolean().default(true),
+  /** The first is /dev/vda. */
+  disks: z.array(DiskCreate).max(MOST_DISKS).default([])
+    .refine(hasOwnNames, "must have names of their own"),
+  nets: z.array(NetCreate).max(MOST_NETS).prefault([{}])
+    .refine(hasOwnAddresses, "must have addresses of their own"),
+  /** How many disks and network cards can be plugged in while it runs. */
+  hotplugPorts: HotplugPorts.default(DEFAULT_PORTS),
+  /** Whether it has a channel to a guest agent, which tells addresses and the system's name. */
+  agent: z.boolean().default(true),
   autostart: z.boolean().default(false),
 });
 
-/** Takes what `GuestCreate` takes, each field optional, less those fixed at creation. */
-export const GuestUpdate = z.strictObject({
-  name: GuestName.optional(),
-  cpus: z.int().min(1).max(8).optional(),
-  memoryMiB: z.int().min(64).max(1024 * 1024).optional(),
-  kernel: ImageName.optional(),
-  initrd: ImageName.nullable().optional(),
-  cmdline: Cmdline.optional(),
-  network: z.boolean().optional(),
-  autostart: z.boolean().optional(),
+function hasOwn<T>(list: readonly T[], name: (it: T) => string | undefined): boolean {
+  const names = list.map(name).filter((it) => it !== undefined);
+  return new Set(names).size === names.length;
+}
+
+function hasOwnNames(disks: readonly { name?: string }[]): boolean {
+  return hasOwn(disks, ({ name }) => name);
+}
+
+function hasOwnAddresses(nets: readonly { mac?: string }[]): boolean {
+  return hasOwn(nets, ({ mac }) => mac);
+}
+
+export const GuestCreate = guestFields.superRefine((guest, context) => {
+  for (const { path, message } of machineIssues(guest)) {
+    context.addIssue({ code: "custom", path: path.split("."), message });
+  }
 });
+
+/**
+ * Takes what `GuestCreate` takes, each field optional; disks and network cards have routes of their
+ * own. What a running guest cannot change applies at its next start, which `pending` tells.
+ */
+export const GuestUpdate = z.strictObject({
+  name: GuestName,
+  cpus: Cpus,
+  memoryMiB: MemoryMiB,
+  cpu: CpuUpdate,
+  memory: MemoryUpdate,
+  kernel: ImageName,
+  initrd: ImageName.nullable(),
+  cmdline: Cmdline,
+  hotplugPorts: HotplugPorts,
+  agent: z.boolean(),
+  autostart: z.boolean(),
+}).partial();
 
 export const Guest = z.strictObject({
   id: Id,
@@ -73,15 +97,20 @@ export const Guest = z.strictObject({
   pausedFor: z.string().nullable(),
   cpus: z.int(),
   memoryMiB: z.int(),
+  cpu: CpuSettings,
+  memory: MemorySettings,
   kernel: ImageName,
   initrd: ImageName.nullable(),
   cmdline: z.string(),
-  diskMiB: z.int().nullable(),
-  /** The disk image it was made from. */
-  diskImage: ImageName.nullable(),
-  network: z.boolean(),
-  mac: MacAddress,
+  disks: z.array(Disk),
+  nets: z.array(Net),
+  hotplugPorts: z.int(),
+  /** How many of its ports take another device; null while it is not up. */
+  freePorts: z.int().nullable(),
+  agent: z.boolean(),
   autostart: z.boolean(),
+  /** Fields, such as "memory.hugePages", in which it runs with other values than these. */
+  pending: z.array(z.string()),
   /** ISO 8601, UTC. */
   createdAt: z.string(),
   startedAt: z.string().nullable(),
@@ -113,6 +142,8 @@ export const Host = z.strictObject({
   memoryFreeMiB: z.int(),
   diskMiB: z.int(),
   diskFreeMiB: z.int(),
+  /** Network interfaces that cards of guests can be put into. */
+  bridges: z.array(z.string()),
   /** Why no guest can run here, for a person; null where they can. */
   kvmProblem: z.string().nullable(),
   addresses: z.array(z.string()),
@@ -137,12 +168,13 @@ export const HostShutdownProgress = z.strictObject({
  * `guest.json` of a folder that the supervisor imports at its start: a guest and the files, beside
  * it, from which the images that it names are made.
  */
-export const SeedGuest = GuestCreate.extend({
+export const SeedGuest = guestFields.extend({
   /** What the kernel's image is to be called; else it takes the file's name. */
   kernel: ImageName.optional(),
   files: z.strictObject({
     kernel: ImageName,
     initrd: ImageName.nullable().default(null),
+    /** What is on the first disk. */
     disk: ImageName.nullable().default(null),
   }),
 });
@@ -176,6 +208,8 @@ export const Events = {
   guest: Guest,
   guest_deleted: z.strictObject({ id: Id }),
   host: Host,
+  /** Of each guest that runs, every few seconds. */
+  figures: Figures,
 } as const;
 
 export type GuestCreate = z.input<typeof GuestCreate>;

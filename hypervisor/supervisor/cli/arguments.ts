@@ -38,19 +38,22 @@ export function parseCommandLine(args: string[]): CommandLine {
   };
 }
 
+export type Options = Record<string, string | boolean | string[] | undefined>;
+
 /** A command's own words and options; every option must be one of `allowed`. */
 export function parseRest(
   rest: string[],
-  allowed: { strings?: string[]; booleans?: string[] },
-): { words: string[]; options: Record<string, string | boolean | undefined> } {
+  allowed: { strings?: string[]; booleans?: string[]; lists?: string[] },
+): { words: string[]; options: Options } {
   const { _, ...options } = parseArgs(rest, {
-    string: ["_", ...allowed.strings ?? []],
+    string: ["_", ...allowed.strings ?? [], ...allowed.lists ?? []],
     boolean: allowed.booleans ?? [],
+    collect: allowed.lists ?? [],
     unknown(arg, key) {
       if (key !== undefined) throw new UsageError(`there is no option "${arg}"`);
     },
   });
-  return { words: _.map(String), options };
+  return { words: _.map(String), options: options as Options };
 }
 
 /** A whole number out of an option; undefined where it was not given. */
@@ -69,4 +72,46 @@ export function mebibytes(value: unknown, name: string): number | undefined {
   if (match === null) throw new UsageError(`--${name} must be a size such as 512M or 2G`);
   const factor = { M: 1, G: 1024, T: 1024 * 1024 }[match[2]?.toUpperCase() ?? "M"]!;
   return Number(match[1]) * factor;
+}
+
+/** A number of bytes such as 500K, 20M or 1G. */
+export function bytes(value: unknown, name: string): number | undefined {
+  if (value === undefined) return undefined;
+  const match = /^([0-9]{1,9})([KMG])?$/i.exec(String(value));
+  if (match === null) throw new UsageError(`--${name} must be a size such as 500K, 20M or 1G`);
+  return Number(match[1]) * { "": 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 }[
+    (match[2] ?? "").toUpperCase()
+  ]!;
+}
+
+/** "yes" or "no"; undefined where it was not given. */
+export function yesOrNo(value: unknown, name: string): boolean | undefined {
+  if (value === undefined) return undefined;
+  if (value !== "yes" && value !== "no") throw new UsageError(`--${name} must be yes or no`);
+  return value === "yes";
+}
+
+/** Sockets, cores and threads, such as 1x4x2; null for "default". */
+export function topology(
+  value: unknown,
+): { sockets: number; cores: number; threads: number } | null | undefined {
+  if (value === undefined) return undefined;
+  if (value === "default") return null;
+  const match = /^(\d{1,3})x(\d{1,3})x(\d{1,3})$/.exec(String(value));
+  if (match === null) {
+    throw new UsageError("--topology must be SOCKETSxCORESxTHREADS, such as 1x4x2, or default");
+  }
+  const [sockets, cores, threads] = match.slice(1).map(Number);
+  return { sockets, cores, threads };
+}
+
+/** For each CPU, those of the host that it may run on, such as 0,2+3; none for "free". */
+export function pinning(value: unknown): number[][] | undefined {
+  if (value === undefined) return undefined;
+  if (value === "free") return [];
+  const text = String(value);
+  if (!/^(\d{1,4}(\+\d{1,4})*)?(,(\d{1,4}(\+\d{1,4})*)?)*$/.test(text)) {
+    throw new UsageError("--pin must be a list for each CPU, such as 0,2+3, or free");
+  }
+  return text.split(",").map((list) => list === "" ? [] : list.split("+").map(Number));
 }

@@ -5,7 +5,8 @@
  */
 import { ApiError } from "../api/client.ts";
 import { unixApi } from "../api/unix.ts";
-import { COMMANDS, type Context, usage } from "./commands.ts";
+import type { Context } from "./command.ts";
+import { COMMANDS, usage } from "./commands.ts";
 import { parseCommandLine, UsageError } from "./arguments.ts";
 
 const EXIT_FAILED = 1;

@@ -39,7 +39,7 @@ Deno.test("a guest's whole life from the command line", async () => {
   assertStringIncludes(created.text, "web   stopped  2     1024 MiB  1 MiB");
   const { text } = await cli(host, "--json", "guests");
   const guest = JSON.parse(text);
-  assertEquals([guest.name, guest.network, guest.autostart], ["web", false, false]);
+  assertEquals([guest.name, guest.nets, guest.autostart], ["web", [], false]);
   assertStringIncludes((await cli(host, "start", "web")).text, "running");
   assertStringIncludes((await cli(host, "start", guest.id)).text, "Cannot start a guest that is");
   assertEquals((await cli(host, "start", "web")).code, 1);
@@ -53,6 +53,51 @@ Deno.test("a guest's whole life from the command line", async () => {
   assertStringIncludes((await cli(host, "stop-all")).text, "All guests have stopped");
 });
 
+Deno.test("disks, cards and settings of a running guest from the command line", async () => {
+  await using host = await TestHost.start();
+  await host.image("kernel", "k");
+  await host.image("disk", "d.raw", 1000);
+  const ok = async (...args: string[]) => {
+    const { code, text } = await cli(host, ...args);
+    assertEquals(code, 0, `${args.join(" ")}: ${text}`);
+    return text;
+  };
+  await ok(
+    ...["create", "web", "--kernel", "k", "--memory", "128M", "--disk", "image=d.raw"],
+    ...["--disk", "2M,name=data,cache=direct", "--net", "mtu=1400", "--addable", "1G"],
+  );
+  await ok("start", "web");
+  assertStringIncludes(
+    await ok("disks", "web"),
+    "data  2 MiB  -      direct  -      yes       in use",
+  );
+  // It is plugged in by itself.
+  assertStringIncludes(await ok("add-disk", "web", "1M,name=more"), "plugged in");
+  assertStringIncludes(await ok("change-disk", "web", "more", "size=3M,bytes=1M"), "1048576 B/s");
+  assertStringIncludes(await ok("unplug-disk", "web", "more"), "being unplugged");
+  const { id } = host.supervisor.guests.list()[0];
+  await host.until(id, ({ disks }) => disks[2].attached === null);
+  assert(!(await ok("delete-disk", "web", "more")).includes("more"));
+  const refused = await cli(host, "delete-disk", "web", "data");
+  assertEquals(refused.code, 1);
+  assertStringIncludes(refused.text, "the running guest uses it");
+
+  assertStringIncludes(await ok("add-net", "web", "mac=52:54:00:00:00:05"), "plugged in");
+  assertStringIncludes(await ok("change-net", "web", "2", "link=down"), "down");
+  await ok("unplug-net", "web", "52:54:00:00:00:05");
+  assertStringIncludes(await ok("nets", "web"), "1400");
+
+  assertStringIncludes(await ok("change", "web", "--added", "256M", "--balloon", "32M"), "384 MiB");
+  assertStringIncludes(
+    await ok("change", "web", "--cpus", "2", "--nested", "yes"),
+    "at its next start changes cpus, cpu.nested",
+  );
+  await ok("pause", "web");
+  await host.until(id, ({ pausedFor }) => pausedFor !== null);
+  assertStringIncludes(await ok("guests"), "web is paused: It was told to pause");
+  await ok("resume", "web");
+});
+
 Deno.test("what is typed wrong is told, with how it goes", async () => {
   await using host = await TestHost.start();
   const wrong = [
@@ -63,6 +108,11 @@ Deno.test("what is typed wrong is told, with how it goes", async () => {
     ["create", "web"],
     ["create", "web", "--kernel", "k", "--memory", "lots"],
     ["create", "web", "--colour", "red"],
+    ["create", "web", "--kernel", "k", "--disk", "colour=red"],
+    ["create", "web", "--kernel", "k", "--net", "mtu=1400", "--no-network"],
+    ["change", "web"],
+    ["change", "web", "--nested", "maybe"],
+    ["add-disk", "web"],
     ["upload", "floppy", "/dev/null"],
     ["--loud", "guests"],
   ];

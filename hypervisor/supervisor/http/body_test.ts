@@ -21,8 +21,25 @@ Deno.test("a valid guest is read with its defaults", async () => {
     memoryMiB: 512,
     initrd: null,
     cmdline: "console=ttyS0 root=/dev/vda rw",
-    disk: null,
-    network: true,
+    cpu: { model: "host", topology: null, nested: false, hyperv: false, pinning: [] },
+    memory: {
+      hugePages: "auto",
+      mergeable: false,
+      balloonMiB: 0,
+      hotplugMiB: 0,
+      requestedMiB: 0,
+    },
+    disks: [],
+    nets: [{
+      bridge: null,
+      linkUp: true,
+      mtu: null,
+      queues: null,
+      receiveLimit: null,
+      sendLimit: null,
+    }],
+    hotplugPorts: 2,
+    agent: true,
     autostart: false,
   });
 });
@@ -32,7 +49,7 @@ Deno.test("each wrong field is named with its path", () => {
     name: "Web",
     cpus: 255,
     memoryMiB: 1,
-    disk: { sizeMiB: 0, colour: "red" },
+    disks: [{ sizeMiB: 0, colour: "red" }],
     bogus: true,
   });
   const error = assertThrows(() => parseBody(GuestCreate, text), ApiProblem);
@@ -41,8 +58,8 @@ Deno.test("each wrong field is named with its path", () => {
   assertEquals(paths, [
     "bogus",
     "cpus",
-    "disk.colour",
-    "disk.sizeMiB",
+    "disks.0.colour",
+    "disks.0.sizeMiB",
     "kernel",
     "memoryMiB",
     "name",
@@ -54,13 +71,13 @@ Deno.test("what is wrong with a field is told in a person's words", () => {
     const error = assertThrows(() => parseBody(GuestCreate, JSON.stringify(body)), ApiProblem);
     return Object.fromEntries(error.fields!.map(({ path, message }) => [path, message]));
   };
-  assertEquals(messages({ cpus: "1", memoryMiB: 1, autostart: 1, disk: {} }), {
+  assertEquals(messages({ cpus: "1", memoryMiB: 1, autostart: 1, disks: [{}] }), {
     name: "is missing",
     kernel: "is missing",
     cpus: "must be a whole number",
     memoryMiB: "must be at least 64",
     autostart: "must be true or false",
-    disk: "must name an image, or give sizeMiB for an empty disk",
+    "disks.0": "must name an image, or give sizeMiB for an empty disk",
   });
   const long = { name: "", kernel: "k", cpus: 9, cmdline: "x".repeat(3000), memoryMiB: 200.5 };
   assertEquals(messages(long), {

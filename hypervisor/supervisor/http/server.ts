@@ -5,6 +5,7 @@
  * @module
  */
 import { type Operation, type Route, ROUTES } from "../api/routes.ts";
+import { Id } from "../api/schemas.ts";
 import { messageOf } from "../log.ts";
 import { ApiProblem, problem } from "../problem.ts";
 import type { Supervisor } from "../supervisor.ts";
@@ -100,8 +101,8 @@ function checkParams(route: Route, params: Record<string, string>): Record<strin
     const result = schema.safeParse(params[name]);
     if (result.success) continue;
     const { message } = result.error.issues[0];
-    throw name === "id"
-      ? problem("not_found", `Cannot find a guest with the id "${params[name]}"`)
+    throw schema === Id
+      ? problem("not_found", `Cannot find anything with the id "${params[name]}"`)
       : problem("invalid_path", `Cannot use "${params[name]}" as ${name}: ${message}`);
   }
   return params;

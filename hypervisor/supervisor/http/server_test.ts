@@ -67,7 +67,8 @@ Deno.test("from afar, nothing but set-up and signing in is open without a sessio
   const { id } = await host.guest();
   for (const [operation, route] of Object.entries(ROUTES) as [string, Route][]) {
     if (route.access === "anyone") continue;
-    const path = route.path.replace(":id", id).replace(":kind", "kernel").replace(":name", "k");
+    const path = route.path.replace(":id", id).replace(/:(disk|net)/, id).replace(":kind", "kernel")
+      .replace(":name", "k");
     const response = await fromConsole(host, path, {
       method: route.method,
       headers: { origin: ORIGIN },

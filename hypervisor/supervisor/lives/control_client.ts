@@ -3,16 +3,30 @@
  *
  * @module
  */
-import { type Event, MAX_LINE_BYTES, type Request, type Status } from "../../vmm/control.ts";
+import {
+  type Event,
+  MAX_LINE_BYTES,
+  type Request,
+  type Response,
+  type Status,
+} from "../../vmm/control.ts";
 import { LineReader } from "./lines.ts";
 import { EventMessage, parseMessage, ResponseMessage } from "./wire.ts";
 
 /** A VMM answers at once or is not well. */
 const ANSWER_MS = 10_000;
 
+/** The VMM understood a request and does not do it. */
+export class VmmRefusal extends Error {
+  override readonly name = "VmmRefusal";
+}
+
+type Answer = Extract<Response, { ok: true }>;
+export type DeviceReports = Extract<Answer, { devices: unknown }>["devices"];
+
 /** A connection after its response. */
 export interface Control extends Disposable {
-  status: Status;
+  answer: Answer;
   connection: Deno.UnixConn;
   lines: LineReader;
   close(): void;
@@ -37,8 +51,8 @@ export async function openControl(path: string, request: Request): Promise<Contr
     const answer = await lines.next();
     if (answer === null) throw new Error(`Cannot ask the VMM for "${request.op}": it hung up`);
     const response = parseMessage(ResponseMessage, answer, "a VMM's answer");
-    if (!response.ok) throw new Error(response.error);
-    return { status: response.status, connection, lines, close, [Symbol.dispose]: close };
+    if (!response.ok) throw new VmmRefusal(response.error);
+    return { answer: response, connection, lines, close, [Symbol.dispose]: close };
   } catch (error) {
     close();
     throw error;
@@ -48,9 +62,15 @@ export async function openControl(path: string, request: Request): Promise<Contr
 }
 
 /** Sends a request that only wants an answer. */
-export async function askVmm(path: string, request: Request): Promise<Status> {
+export async function askVmm(path: string, request: Request): Promise<Answer> {
   using control = await openControl(path, request);
-  return control.status;
+  return control.answer;
+}
+
+/** The VMM's state out of an answer, as most requests have it. */
+export function statusOf(answer: Answer): Status {
+  if ("status" in answer) return answer.status;
+  throw new SyntaxError("Cannot read a VMM's answer: it has no status");
 }
 
 /** The events of a connection that asked for them, until either side closes it. */

@@ -1,6 +1,6 @@
 /**
- * Guests' own disks: a directory per guest on the data partition, which appears with its disk
- * complete or not at all.
+ * Guests' own disks: a directory per guest on the data partition, which appears with its disks
+ * complete or not at all, and files in it of which the same holds.
  *
  * @module
  */
@@ -16,12 +16,21 @@ const SECTOR = 512;
 const NEW_PREFIX = ".new-";
 const OLD_PREFIX = ".old-";
 
-/** What a guest's disk is to be. */
+/** What a disk is to be. */
 export interface DiskRequest {
+  /** Its file in its guest's directory. */
+  file: string;
   /** The path of a disk image to copy, with its name for errors; null for an empty disk. */
   image: { name: string; path: string } | null;
   /** Null for the image's own size. */
   sizeMiB: number | null;
+  /** Where its size stands in the request's body. */
+  sizeField: string;
+}
+
+interface Owner {
+  id: string;
+  name: string;
 }
 
 /** The directory of guests. */
@@ -33,30 +42,42 @@ export class GuestDisks {
     Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
 
-  path(id: string): string {
-    return join(this.#directory, id, "disk.img");
+  path(guest: string, file: string): string {
+    return join(this.#directory, guest, file);
   }
 
-  /** Makes a guest's directory, and its disk where it has one; returns the disk's size in MiB. */
-  async create(
-    guest: { id: string; name: string },
-    request: DiskRequest | null,
-  ): Promise<number | null> {
+  /** Makes a guest's directory with its disks; returns their sizes in MiB. */
+  async create(guest: Owner, requests: readonly DiskRequest[]): Promise<number[]> {
     const temporary = join(this.#directory, NEW_PREFIX + guest.id);
     Deno.mkdirSync(temporary, { mode: 0o700 });
-    try {
-      const sizeMiB = request && await this.#fill(join(temporary, "disk.img"), guest, request);
+    return await keepOrRemove(guest, temporary, async () => {
+      const sizes: number[] = [];
+      for (const request of requests) {
+        sizes.push(await this.#fill(join(temporary, request.file), guest, request));
+      }
       syncDirectory(temporary);
       renameDurably(temporary, join(this.#directory, guest.id));
-      return sizeMiB;
-    } catch (error) {
-      removeIfThere(temporary);
-      if (/os error 28|ENOSPC/.test(String(error))) throw noRoom(guest.name);
-      throw error;
-    }
+      return sizes;
+    });
   }
 
-  async #fill(path: string, { name }: { name: string }, request: DiskRequest): Promise<number> {
+  /**
+   * Makes another disk for a guest. It appears when what is returned is called, which it need not be:
+   * a copy can take long enough for its guest to be deleted.
+   */
+  async prepare(
+    guest: Owner,
+    request: DiskRequest,
+  ): Promise<{ sizeMiB: number; appear: () => void; drop: () => void }> {
+    const temporary = join(this.#directory, NEW_PREFIX + request.file);
+    return await keepOrRemove(guest, temporary, async () => ({
+      sizeMiB: await this.#fill(temporary, guest, request),
+      appear: () => renameDurably(temporary, this.path(guest.id, request.file)),
+      drop: () => removeIfThere(temporary),
+    }));
+  }
+
+  async #fill(path: string, { name }: Owner, request: DiskRequest): Promise<number> {
     const { image } = request;
     const imageSize = image === null ? 0 : Deno.statSync(image.path).size;
     const size = request.sizeMiB === null
@@ -65,9 +86,14 @@ export class GuestDisks {
     if (size < imageSize) {
       throw problem(
         "disk_too_small",
-        `Cannot create the disk of "${name}" with ${request.sizeMiB} MiB: its image ` +
+        `Cannot create a disk of "${name}" with ${request.sizeMiB} MiB: its image ` +
           `"${image!.name}" has ${Math.ceil(imageSize / MIB)} MiB`,
-        { fields: [{ path: "disk.sizeMiB", message: `at least ${Math.ceil(imageSize / MIB)}` }] },
+        {
+          fields: [{
+            path: request.sizeField,
+            message: `must be at least ${Math.ceil(imageSize / MIB)}`,
+          }],
+        },
       );
     }
     if (image === null) {
@@ -85,28 +111,48 @@ export class GuestDisks {
     return Math.ceil(size / MIB);
   }
 
+  /** Makes a disk larger, and returns once that is on the host's disk. */
+  async grow(guest: Owner, file: string, sizeMiB: number): Promise<void> {
+    const path = this.path(guest.id, file);
+    if (Deno.statSync(path).size >= sizeMiB * MIB) return;
+    await Deno.truncate(path, sizeMiB * MIB);
+    await syncFile(path);
+  }
+
+  /** A disk's size as its file has it, in MiB; null where the file is missing. */
+  sizeMiB(guest: string, file: string): number | null {
+    try {
+      return Math.ceil(Deno.statSync(this.path(guest, file)).size / MIB);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return null;
+      throw error;
+    }
+  }
+
   /** Throws where the disk cannot be a guest's disk now. */
-  check(guest: { id: string; name: string }): void {
-    const path = this.path(guest.id);
-    const refuse = (what: string) =>
-      problem("bad_disk", `Cannot start "${guest.name}": its disk ${what}`);
+  check(guest: Owner, disk: { name: string; file: string }): void {
+    const path = this.path(guest.id, disk.file);
+    const whose = `Cannot use the disk "${disk.name}" of "${guest.name}"`;
+    const refuse = (what: string) => problem("bad_disk", `${whose}: "${path}" ${what}`);
     let size: number;
     try {
       size = Deno.statSync(path).size;
     } catch (error) {
-      if (error instanceof Deno.errors.NotFound) throw refuse(`"${path}" is missing`);
+      if (error instanceof Deno.errors.NotFound) throw refuse("is missing");
       throw error;
     }
-    if (size === 0) throw refuse(`"${path}" is empty: it must have at least ${SECTOR} bytes`);
+    if (size === 0) throw refuse(`is empty: it must have at least ${SECTOR} bytes`);
     if (size % SECTOR !== 0) {
-      throw refuse(`"${path}" has ${size} bytes, which is not a multiple of ${SECTOR}`);
+      throw refuse(`has ${size} bytes, which is not a multiple of ${SECTOR}`);
     }
     if (isLocked(path)) {
-      throw problem(
-        "disk_in_use",
-        `Cannot start "${guest.name}": its disk "${path}" is in use by another process`,
-      );
+      throw problem("disk_in_use", `${whose}: "${path}" is in use by another process`);
     }
+  }
+
+  /** Removes one disk's file. */
+  deleteFile(guest: string, file: string): void {
+    removeIfThere(this.path(guest, file));
   }
 
   /** Removes a guest's directory; from its first moment on, the guest has none. */
@@ -120,19 +166,38 @@ export class GuestDisks {
     removeIfThere(old);
   }
 
-  /** Removes what creations and deletions left that a power cut broke off. */
-  sweep(known: Set<string>): string[] {
-    const swept = [...Deno.readDirSync(this.#directory)]
-      .map(({ name }) => name)
-      .filter((name) => !known.has(name));
+  /** Removes what creations and deletions left that a power cut broke off; `known` are guests' files. */
+  sweep(known: ReadonlyMap<string, ReadonlySet<string>>): string[] {
+    const swept: string[] = [];
+    for (const guest of namesIn(this.#directory)) {
+      const files = known.get(guest);
+      if (files === undefined) swept.push(guest);
+      else swept.push(...namesIn(join(this.#directory, guest), files).map((it) => join(guest, it)));
+    }
     for (const name of swept) removeIfThere(join(this.#directory, name));
     return swept;
+  }
+}
+
+/** What lies in a directory, less what is `known`. */
+function namesIn(directory: string, known: ReadonlySet<string> = new Set()): string[] {
+  return [...Deno.readDirSync(directory)].map(({ name }) => name).filter((it) => !known.has(it));
+}
+
+/** Where `make` fails, nothing is left at `path`. */
+async function keepOrRemove<T>(guest: Owner, path: string, make: () => Promise<T>): Promise<T> {
+  try {
+    return await make();
+  } catch (error) {
+    removeIfThere(path);
+    if (/os error 28|ENOSPC/.test(String(error))) throw noRoom(guest.name);
+    throw error;
   }
 }
 
 function noRoom(name: string) {
   return problem(
     "disk_full",
-    `Cannot create the disk of "${name}": the data partition is full`,
+    `Cannot create a disk of "${name}": the data partition is full`,
   );
 }

@@ -4,16 +4,19 @@
  * @module
  */
 import { delay } from "@std/async";
-import { type GuestState, whyNot } from "../api/actions.ts";
-import type { Guest } from "../api/schemas.ts";
+import { type GuestPhase, type GuestState, phaseOf, whyNot } from "../api/actions.ts";
+import type { Disk, Guest, Net } from "../api/schemas.ts";
 import { type Log, messageOf } from "../log.ts";
 import { ApiProblem, problem } from "../problem.ts";
-import type { GuestRecord } from "../store/guests.ts";
+import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
 import { CONTROL_VERSION, type Status } from "../../vmm/control.ts";
 import type { VmmEnd, VmmListener, VmmProcess } from "./vmm_process.ts";
 
 /** What a life does with its VMM. */
-export type Vmm = Pick<VmmProcess, "follow" | "kill" | "logTail" | "pressPowerButton">;
+export type Vmm = Pick<
+  VmmProcess,
+  "devices" | "follow" | "kill" | "logTail" | "pause" | "pressPowerButton" | "resume" | "run"
+>;
 export type { VmmEnd, VmmListener };
 
 /** What a life needs of the world around it. */
@@ -28,6 +31,8 @@ export interface LifeSurroundings<V extends Vmm> {
   /** Keeps the error across restarts; null takes it back. */
   keepError(id: string, error: string | null): void;
   changed(life: GuestLife<V>): void;
+  /** The running guest has the network card `id` no more. */
+  cardGone(id: string): void;
   /** Aborts when nobody is to look after the guest's VMM any more, which runs on. */
   released: AbortSignal;
   /** Whether a guest that wants to reboot may. */
@@ -73,6 +78,17 @@ export class GuestLife<V extends Vmm = VmmProcess> {
     return this.#state !== "stopped" && this.#state !== "failed";
   }
 
+  get phase(): GuestPhase {
+    return phaseOf({ state: this.#state, pausedFor: this.#pausedFor });
+  }
+
+  /** What it takes of the host's memory while it is up, or would take. */
+  get memoryMiB(): number {
+    const { memoryMiB, memory } = this.record;
+    return (this.isUp ? this.#process?.run.memoryMiB : undefined) ??
+      memoryMiB + memory.requestedMiB;
+  }
+
   get process(): V | null {
     return this.#process;
   }
@@ -82,8 +98,20 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   }
 
   view(): Guest {
+    const run = this.isUp ? this.#process?.run : undefined;
+    const standing = (of: DiskRecord | NetRecord) => ({
+      attached: run?.attachment(of.id) ?? null,
+      restartNeeded: run?.isPending(of) ?? false,
+    });
     return {
       ...this.record,
+      disks: this.record.disks.map((disk): Disk => {
+        const { file: _, ...told } = disk;
+        return { ...told, ...standing(disk) };
+      }),
+      nets: this.record.nets.map((net): Net => ({ ...net, ...standing(net) })),
+      freePorts: run?.freePorts ?? null,
+      pending: run?.pending(this.record) ?? [],
       state: this.#state,
       error: this.#state === "failed" ? this.record.error : null,
       pausedFor: this.isUp ? this.#pausedFor : null,
@@ -93,9 +121,15 @@ export class GuestLife<V extends Vmm = VmmProcess> {
     };
   }
 
+  /** Tells everybody how the guest is now. */
+  tell(): Guest {
+    this.#around.changed(this);
+    return this.view();
+  }
+
   /** Resolves when the guest runs. A refusal before its VMM was started changes nothing. */
   async start(): Promise<void> {
-    refuse("start", this.#state);
+    refuse("start", this.phase);
     const before = this.#state;
     this.#around.check(this.record);
     this.#state = "starting";
@@ -128,8 +162,8 @@ export class GuestLife<V extends Vmm = VmmProcess> {
 
   /** Presses the power button; where that was done already, or with `force`, ends the guest. */
   async stop(options: { force: boolean }): Promise<void> {
-    refuse("stop", this.#state);
     const force = options.force || this.#state === "stopping";
+    refuse(force ? "force" : "stop", this.phase);
     this.#intent = "stop";
     this.#setState("stopping");
     if (force) {
@@ -153,10 +187,30 @@ export class GuestLife<V extends Vmm = VmmProcess> {
 
   /** Ends the guest and starts it again. */
   reset(): void {
-    refuse("reset", this.#state);
+    refuse("reset", this.phase);
     this.#intent = "reset";
     this.#setState("stopping");
     this.#endSoon();
+  }
+
+  /** Holds the guest's CPUs; resolves when they stand still. */
+  async pause(): Promise<void> {
+    refuse("pause", this.phase);
+    await this.#told("pause", (process) => process.pause());
+  }
+
+  /** Lets a paused guest go on. */
+  async resume(): Promise<void> {
+    refuse("resume", this.phase);
+    await this.#told("resume", (process) => process.resume());
+  }
+
+  async #told(what: string, tell: (process: V) => Promise<void>) {
+    try {
+      await tell(this.#process!);
+    } catch (error) {
+      throw problem("busy", `Cannot ${what} "${this.record.name}": ${messageOf(error)}`);
+    }
   }
 
   /** Ends the guest in whatever state it is, for good. */
@@ -192,12 +246,14 @@ export class GuestLife<V extends Vmm = VmmProcess> {
         ready: (status) => {
           this.#ready(status);
           ready();
+          this.#lookForDevices(process!);
         },
         state: (state) => this.#setState(state),
         paused: (reason) => {
           this.#pausedFor = reason;
           this.#around.changed(this);
         },
+        unplugged: (device) => this.#gone(process!, device),
       }, this.#around.released);
       if (end === null) return;
       this.#pausedFor = null;
@@ -233,6 +289,28 @@ export class GuestLife<V extends Vmm = VmmProcess> {
     this.#pausedFor = status.pausedFor ?? null;
     if (this.record.error !== null) this.#keepError(null);
     if (this.#intent === "run" && status.state !== "waiting") this.#state = status.state;
+    this.#around.changed(this);
+  }
+
+  /** A device that the guest let go of while nobody listened was told of to nobody. */
+  #lookForDevices(process: V) {
+    if (process.run.missing(new Set()).length === 0) return;
+    process.devices().then((reports) => {
+      for (const name of process.run.missing(new Set(Object.keys(reports)))) {
+        this.#gone(process, name);
+      }
+    }).catch((error) =>
+      this.#around.log("warn", "cannot look for a guest's devices", {
+        guest: this.record.name,
+        error: messageOf(error),
+      })
+    );
+  }
+
+  #gone(process: V, name: string) {
+    const device = process.run.gone(name);
+    if (device === undefined) return;
+    if (device.kind === "net") this.#around.cardGone(device.id);
     this.#around.changed(this);
   }
 
@@ -296,7 +374,7 @@ function isGood(end: VmmEnd): boolean {
 }
 
 /** Throws where the table of actions does not allow `action`. */
-export function refuse(action: Parameters<typeof whyNot>[0], state: GuestState): void {
-  const reason = whyNot(action, state);
+export function refuse(action: Parameters<typeof whyNot>[0], phase: GuestPhase): void {
+  const reason = whyNot(action, phase);
   if (reason !== null) throw problem("wrong_state", reason);
 }

@@ -1,10 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { GUEST_ACTIONS, type GuestState, isAllowed } from "../api/actions.ts";
+import { type GuestAction, type GuestState, isAllowed } from "../api/actions.ts";
+import { CpuSettings, MemorySettings } from "../api/schemas.ts";
 import type { ExitReason } from "../../vmm/control.ts";
 import { ApiProblem } from "../problem.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import { GuestLife, type Vmm, type VmmEnd, type VmmListener } from "./guest_life.ts";
+import { Run } from "./run.ts";
 
 const RECORD: GuestRecord = {
   id: "01ARZ3NDEKTSV4RRFFQ69G5FAV",
@@ -14,10 +16,12 @@ const RECORD: GuestRecord = {
   kernel: "k",
   initrd: null,
   cmdline: "",
-  diskMiB: null,
-  diskImage: null,
-  network: false,
-  mac: "52:00:00:00:00:01",
+  cpu: CpuSettings.parse({}),
+  memory: MemorySettings.parse({}),
+  disks: [],
+  nets: [],
+  hotplugPorts: 0,
+  agent: false,
   autostart: false,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: null,
@@ -33,6 +37,7 @@ class ScriptedVmm implements Vmm {
   isClean = false;
   killed = false;
   pressed = 0;
+  readonly run = Run.begin("/nonexistent", RECORD);
 
   follow(listener: VmmListener): Promise<VmmEnd> {
     this.#listener = listener;
@@ -53,8 +58,20 @@ class ScriptedVmm implements Vmm {
   }
 
   paused(reason: string | null) {
-    this.#listener!.paused(reason);
+    if (this.isAlive && this.#state !== null) this.#listener!.paused(reason);
   }
+
+  pause(): Promise<void> {
+    this.paused("It was told to pause");
+    return Promise.resolve();
+  }
+
+  resume(): Promise<void> {
+    this.paused(null);
+    return Promise.resolve();
+  }
+
+  devices = () => Promise.resolve({});
 
   end(reason: VmmEnd["reason"]) {
     this.isAlive = false;
@@ -95,6 +112,7 @@ class Stage {
       return Promise.resolve();
     },
     keepError: (_, error) => this.keptError = error,
+    cardGone: () => {},
     changed: (life) => {
       if (life.state !== this.states.at(-1)) this.states.push(life.state);
     },
@@ -132,7 +150,7 @@ const REASONS: (ExitReason | "killed")[] = [
 ];
 
 type Step =
-  | { do: "start" | "reset" | "ready" | "stopping" | "breakHost" | "mendHost" }
+  | { do: "start" | "reset" | "ready" | "stopping" | "breakHost" | "mendHost" | "pause" | "resume" }
   | { do: "stop"; force: boolean }
   | { do: "end"; reason: VmmEnd["reason"] };
 
@@ -146,6 +164,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     { do: "stopping" },
     { do: "breakHost" },
     { do: "mendHost" },
+    { do: "pause" },
+    { do: "resume" },
   ),
   fc.record({ do: fc.constant("stop" as const), force: fc.boolean() }),
   fc.record({ do: fc.constant("end" as const), reason: fc.constantFrom(...REASONS) }),
@@ -153,8 +173,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 async function take(stage: Stage, step: Step) {
   const { life } = stage;
-  const before = life.state;
-  const act = async (action: keyof typeof GUEST_ACTIONS, what: () => Promise<void> | void) => {
+  const before = life.phase;
+  const act = async (action: GuestAction, what: () => Promise<void> | void) => {
     const allowed = isAllowed(action, before);
     const attempt = (async () => await what())().then(() => null, (error: unknown) => error);
     await stage.settle();
@@ -167,7 +187,14 @@ async function take(stage: Stage, step: Step) {
     case "start":
       return await act("start", () => life.start());
     case "stop":
-      return await act("stop", () => life.stop({ force: step.force }));
+      return await act(
+        step.force || before === "stopping" ? "force" : "stop",
+        () => life.stop({ force: step.force }),
+      );
+    case "pause":
+      return await act("pause", () => life.pause());
+    case "resume":
+      return await act("resume", () => life.resume());
     case "reset":
       return await act("reset", () => life.reset());
     case "ready":

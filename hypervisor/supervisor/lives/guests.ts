@@ -3,10 +3,18 @@
  *
  * @module
  */
-import { join } from "@std/path";
 import { ulid } from "@std/ulid";
 import type * as z from "zod";
-import type { Guest, GuestCreate, GuestUpdate, HostShutdownProgress } from "../api/schemas.ts";
+import {
+  type Figures,
+  freeDiskName,
+  type Guest,
+  type GuestCreate,
+  type GuestUpdate,
+  hasBalloon,
+  type HostShutdownProgress,
+  machineIssues,
+} from "../api/schemas.ts";
 import { removeIfThere } from "../durable.ts";
 import type { EventHub } from "../events.ts";
 import { hostMemoryMiB } from "../host.ts";
@@ -15,11 +23,19 @@ import { type Log, messageOf } from "../log.ts";
 import type { Network } from "../network.ts";
 import { problem } from "../problem.ts";
 import type { GuestRecord, GuestStore } from "../store/guests.ts";
-import type { GuestConfig } from "../../vmm/control.ts";
 import { type Control, openControl } from "./control_client.ts";
+import { type DeviceGround, vmmProblem } from "./device_ground.ts";
+import { DiskChanges, diskRecord, diskRequest } from "./disk_changes.ts";
 import type { GuestDisks } from "./disks.ts";
+import { FigureWatch } from "./figures.ts";
 import { GuestLife, refuse } from "./guest_life.ts";
-import { type VmmCommand, VmmProcess } from "./vmm_process.ts";
+import { Launcher } from "./launcher.ts";
+import { MemoryBudget } from "./memory_budget.ts";
+import { NetChanges, netRecord } from "./net_changes.ts";
+import { stopAll } from "./shutdown.ts";
+import { Turns } from "./turns.ts";
+import { ADDED_MEMORY, BALLOON } from "./vm_config.ts";
+import type { VmmCommand, VmmProcess } from "./vmm_process.ts";
 
 export interface GuestsOptions {
   store: GuestStore;
@@ -35,25 +51,52 @@ export interface GuestsOptions {
   kernelCache: string;
   /** The host's memory in MiB; tests have hosts of their own. */
   memoryMiB?: () => number;
+  /** Between two looks at what devices count. */
+  figuresMs?: number;
 }
 
 const BOUND_LOGS_MS = 5_000;
-const SHUTDOWN_POLL_MS = 200;
-
 /** Between two tries to reach a VMM that is being set up. */
 const OPEN_AGAIN_MS = 50;
 
 export class Guests {
+  readonly disks: DiskChanges;
+  readonly nets: NetChanges;
   readonly #options: GuestsOptions;
   readonly #lives = new Map<string, GuestLife>();
   readonly #boundLogs: ReturnType<typeof setInterval>;
-  readonly #memoryMiB: () => number;
+  readonly #launcher: Launcher;
+  readonly #budget: MemoryBudget;
+  readonly #figures: FigureWatch;
+  readonly #turns = new Turns();
   readonly #released = new AbortController();
   #shuttingDown = false;
 
   constructor(options: GuestsOptions) {
     this.#options = options;
-    this.#memoryMiB = options.memoryMiB ?? hostMemoryMiB;
+    this.#launcher = new Launcher(options);
+    this.#budget = new MemoryBudget(
+      options.memoryMiB ?? hostMemoryMiB,
+      (but) =>
+        [...this.#lives.values()].filter((life) => life.isUp && life.record.id !== but)
+          .reduce((sum, life) => sum + life.memoryMiB, 0),
+    );
+    const ground: DeviceGround = {
+      images: options.images,
+      disks: options.disks,
+      launcher: this.#launcher,
+      store: options.store,
+      life: (id) => this.#life(id),
+      inTurn: (id, act) => this.#turns.take(id, () => act(this.#life(id))),
+      keep: (life, record) => this.#keep(life, record),
+    };
+    this.#figures = new FigureWatch({
+      events: options.events,
+      lives: () => this.#lives.values(),
+      everyMs: options.figuresMs,
+    });
+    this.disks = new DiskChanges(ground);
+    this.nets = new NetChanges(ground);
     for (const record of options.store.list()) this.#add(record);
     this.#boundLogs = setInterval(
       () => this.#forEachProcess((vmm) => vmm.boundLog()),
@@ -64,6 +107,7 @@ export class Guests {
   /** Stops looking after the guests; they run on. */
   close(): void {
     clearInterval(this.#boundLogs);
+    this.#figures.close();
     this.#released.abort();
   }
 
@@ -80,12 +124,15 @@ export class Guests {
     const { log, events, store } = this.#options;
     const life = new GuestLife(record, {
       log,
-      check: (record) => this.#check(record),
-      launch: (record) => this.#launch(record),
-      cleanUp: async ({ id, network }, process) => {
-        await process.cleanUp();
-        if (network) await this.#options.network.detach(id);
+      check: (record) => {
+        this.#launcher.check(record);
+        const { memoryMiB, memory } = record;
+        this.#budget.refuseTooMuch(record);
+        this.#budget.refuseUnfit({ ...record, verb: "start" }, memoryMiB + memory.requestedMiB);
       },
+      launch: (record) => this.#launcher.launch(record),
+      cleanUp: (_, process) => this.#launcher.cleanUp(process),
+      cardGone: (id) => this.#detach([id], record.name),
       released: this.#released.signal,
       keepError: (id, error) => store.setError(id, error),
       changed: (life) => events.publish({ name: "guest", data: life.view() }),
@@ -104,6 +151,11 @@ export class Guests {
     return this.#life(id).view();
   }
 
+  /** What the devices of a guest counted lately. */
+  figures(id: string): Figures[] {
+    return this.#figures.recent(this.#life(id).record.id);
+  }
+
   #life(id: string): GuestLife {
     const life = this.#lives.get(id);
     if (life === undefined) throw problem("not_found", `Cannot find a guest with the id "${id}"`);
@@ -111,27 +163,28 @@ export class Guests {
   }
 
   async create(body: z.output<typeof GuestCreate>): Promise<Guest> {
-    const { store, images, disks, events } = this.#options;
+    const { store, images, disks } = this.#options;
     const id = ulid();
     store.refuseTakenName(body.name, id);
-    this.#refuseTooMuchMemory(body);
+    this.#budget.refuseTooMuch(body);
     images.require("kernel", body.kernel);
     if (body.initrd !== null) images.require("initrd", body.initrd);
-    const image = body.disk?.image ?? null;
-    const diskMiB = await disks.create(
-      { id, name: body.name },
-      body.disk && {
-        image: image === null ? null : { name: image, path: images.require("disk", image) },
-        sizeMiB: body.disk.sizeMiB,
-      },
-    );
-    const { disk: _, ...rest } = body;
+    const nets = body.nets.map(netRecord);
+    nets.forEach(({ mac, id }) => store.refuseTakenMac(mac, id));
+    const made = body.disks.map((wish, i) => diskRequest({ images }, wish, `disks.${i}.`));
+    const sizes = await disks.create({ id, name: body.name }, made.map(({ request }) => request));
+    const named: GuestRecord["disks"] = [];
+    body.disks.forEach((wish, i) => {
+      const { id, request: { file } } = made[i];
+      // Those that come later may have chosen their names.
+      const name = wish.name ?? freeDiskName([...named, ...body.disks.slice(i + 1)]);
+      named.push(diskRecord(wish, { id, name, file, sizeMiB: sizes[i] }));
+    });
     const record: GuestRecord = {
-      ...rest,
+      ...body,
       id,
-      diskMiB,
-      diskImage: image,
-      mac: randomMac(),
+      disks: named,
+      nets,
       createdAt: new Date().toISOString(),
       error: null,
     };
@@ -142,32 +195,77 @@ export class Guests {
       disks.delete(id);
       throw error;
     }
-    const guest = this.#add(record).view();
-    events.publish({ name: "guest", data: guest });
-    return guest;
+    return this.#add(record).tell();
   }
 
-  update(id: string, body: GuestUpdate): Guest {
-    const { store, images, events } = this.#options;
-    const life = this.#life(id);
-    refuse("update", life.state);
-    const record = { ...life.record, ...body };
-    if (body.memoryMiB !== undefined) this.#refuseTooMuchMemory(record);
-    if (body.kernel !== undefined) images.require("kernel", body.kernel);
-    if (body.initrd != null) images.require("initrd", body.initrd);
-    store.put(record);
+  update(id: string, body: GuestUpdate): Promise<Guest> {
+    return this.#turns.take(id, async () => {
+      const { store, images } = this.#options;
+      const life = this.#life(id);
+      refuse("update", life.phase);
+      const { cpu, memory, ...rest } = body;
+      const record = {
+        ...life.record,
+        ...rest,
+        cpu: { ...life.record.cpu, ...cpu },
+        memory: { ...life.record.memory, ...memory },
+      };
+      const fields = machineIssues(record);
+      if (fields.length > 0) {
+        const listed = fields.map(({ path, message }) => `${path}: ${message}`).join("; ");
+        throw problem("invalid_body", `Cannot change "${record.name}": ${listed}`, { fields });
+      }
+      store.refuseTakenName(record.name, id);
+      if (body.memoryMiB !== undefined) this.#budget.refuseTooMuch(record);
+      if (body.kernel !== undefined) images.require("kernel", body.kernel);
+      if (body.initrd != null) images.require("initrd", body.initrd);
+      if (life.isUp) await this.#changeMemory(life, record);
+      // What became of it meanwhile, such as its error, stays.
+      return this.#keep(life, { ...record, error: life.record.error });
+    });
+  }
+
+  /** Tells the running guest what of its memory can change while it runs. */
+  async #changeMemory(life: GuestLife, record: GuestRecord) {
+    const { process } = life;
+    if (process === null) return;
+    const { run } = process;
+    const { balloonMiB, hotplugMiB, requestedMiB } = record.memory;
+    const change = async (device: string, change: Record<string, number>) => {
+      try {
+        await process.change(device, change);
+      } catch (error) {
+        throw vmmProblem(error, record.name);
+      }
+    };
+    if (requestedMiB !== run.memory.requestedMiB && hotplugMiB === run.memory.hotplugMiB) {
+      const wanted = run.memoryMiB - run.memory.requestedMiB + requestedMiB;
+      this.#budget.refuseUnfit({ ...record, verb: "add memory to" }, wanted);
+      await change(ADDED_MEMORY, { requestedMiB });
+      run.setMemory({ requestedMiB });
+    }
+    const fits = hasBalloon(run.memory) && balloonMiB <= run.baseMemoryMiB;
+    if (balloonMiB !== run.memory.balloonMiB && fits) {
+      await change(BALLOON, { targetMiB: balloonMiB });
+      run.setMemory({ balloonMiB });
+    }
+  }
+
+  #keep(life: GuestLife, record: GuestRecord): Guest {
+    this.#options.store.put(record);
     life.record = record;
-    events.publish({ name: "guest", data: life.view() });
-    return life.view();
+    return life.tell();
   }
 
-  delete(id: string): void {
-    const life = this.#life(id);
-    refuse("delete", life.state);
-    this.#options.store.delete(id);
-    this.#lives.delete(id);
-    this.#options.disks.delete(id);
-    this.#options.events.publish({ name: "guest_deleted", data: { id } });
+  delete(id: string): Promise<void> {
+    return this.#turns.take(id, () => {
+      const life = this.#life(id);
+      refuse("delete", life.phase);
+      this.#options.store.delete(id);
+      this.#lives.delete(id);
+      this.#options.disks.delete(id);
+      this.#options.events.publish({ name: "guest_deleted", data: { id } });
+    });
   }
 
   async start(id: string): Promise<Guest> {
@@ -194,13 +292,25 @@ export class Guests {
     return life.view();
   }
 
+  async pause(id: string): Promise<Guest> {
+    const life = this.#life(id);
+    await life.pause();
+    return life.view();
+  }
+
+  async resume(id: string): Promise<Guest> {
+    const life = this.#life(id);
+    await life.resume();
+    return life.view();
+  }
+
   /** A connection to the guest's serial port. */
   async openSerial(id: string): Promise<Control> {
     const life = this.#life(id);
     while (true) {
-      refuse("console", life.state);
+      refuse("console", life.phase);
       try {
-        return await openControl(this.#controlSocket(id), { op: "serial" });
+        return await openControl(this.#launcher.controlSocket(id), { op: "serial" });
       } catch (error) {
         // A VMM that is being set up does not listen yet: whoever is early gets to see it all.
         if (life.state !== "starting") {
@@ -214,68 +324,10 @@ export class Guests {
     }
   }
 
-  #controlSocket(id: string): string {
-    return join(this.#options.runDirectory, id, "control.sock");
-  }
-
-  #check(record: GuestRecord) {
-    const { images, disks } = this.#options;
-    images.require("kernel", record.kernel);
-    if (record.initrd !== null) images.require("initrd", record.initrd);
-    if (record.diskMiB !== null) disks.check(record);
-    this.#refuseTooMuchMemory(record);
-    const promised = [...this.#lives.values()]
-      .filter((life) => life.isUp && life.record.id !== record.id)
-      .reduce((sum, life) => sum + life.record.memoryMiB, 0);
-    const total = this.#memoryMiB();
-    if (promised + record.memoryMiB > total) {
-      throw problem(
-        "not_enough_memory",
-        `Cannot start "${record.name}": it has ${record.memoryMiB} MiB of memory, and of the host's ` +
-          `${total} MiB, ${promised} MiB are promised to guests that run`,
-      );
-    }
-  }
-
-  #refuseTooMuchMemory({ name, memoryMiB }: { name: string; memoryMiB: number }) {
-    const total = this.#memoryMiB();
-    if (memoryMiB > total) {
-      throw problem(
-        "not_enough_memory",
-        `Cannot give "${name}" ${memoryMiB} MiB of memory: the host has ${total} MiB`,
-        { fields: [{ path: "memoryMiB", message: `at most ${total}` }] },
-      );
-    }
-  }
-
-  async #launch(record: GuestRecord): Promise<VmmProcess> {
-    const { images, disks, network, command, runDirectory, kernelCache } = this.#options;
-    const { id } = record;
-    const directory = join(runDirectory, id);
-    const tap = record.network ? network.attach(id, { multiQueue: record.cpus > 1 }) : null;
-    try {
-      const config: GuestConfig = {
-        name: record.name,
-        kernel: images.path("kernel", record.kernel),
-        kernelCache,
-        ...(record.initrd !== null && { initrd: images.path("initrd", record.initrd) }),
-        cmdline: record.cmdline,
-        memoryMiB: record.memoryMiB,
-        cpus: record.cpus,
-        disks: record.diskMiB === null ? [] : [{ path: disks.path(id), serial: id.slice(-20) }],
-        nets: tap === null ? [] : [{ tap, mac: record.mac }],
-      };
-      return VmmProcess.start(directory, config, { command, cgroup: cgroupOf(id) });
-    } catch (error) {
-      removeIfThere(directory);
-      if (tap !== null) await network.detach(id);
-      throw error;
-    }
-  }
-
   /** Takes up the guests that run already, and removes what is left of those that do not. */
   async adopt(): Promise<void> {
-    const { runDirectory, disks, network, log } = this.#options;
+    const { disks, log } = this.#options;
+    const { runDirectory } = this.#launcher;
     Deno.mkdirSync(runDirectory, { recursive: true, mode: 0o700 });
     for (const { name: id } of [...Deno.readDirSync(runDirectory)]) {
       // One that cannot be taken up must not keep the others from it.
@@ -283,19 +335,36 @@ export class Guests {
         log("error", "cannot take up a guest", { id, error: messageOf(error) })
       );
     }
+    const known = new Map<string, Set<string>>();
     for (const [id, life] of this.#lives) {
-      if (life.isUp || !life.record.network) continue;
-      await network.detach(id).catch((error) =>
-        log("warn", "cannot remove a tap", { guest: life.record.name, error: messageOf(error) })
-      );
+      const { record } = life;
+      known.set(id, new Set(record.disks.map(({ file }) => file)));
+      this.#catchUpWithDisks(life);
+      const used = new Set(life.isUp ? life.process?.run.netIds : []);
+      this.#detach(record.nets.map(({ id }) => id).filter((it) => !used.has(it)), record.name);
     }
-    const swept = disks.sweep(new Set(this.#lives.keys()));
-    if (swept.length > 0) log("info", "removed unfinished guests", { names: swept.join(" ") });
+    const swept = disks.sweep(known);
+    if (swept.length > 0) log("info", "removed unfinished disks", { names: swept.join(" ") });
+  }
+
+  /** A disk that had grown when a power cut came is as large as its file. */
+  #catchUpWithDisks(life: GuestLife) {
+    const { record } = life;
+    const disks = record.disks.map((disk) => {
+      const now = this.#options.disks.sizeMiB(record.id, disk.file) ?? 0;
+      return now > disk.sizeMiB ? { ...disk, sizeMiB: now } : disk;
+    });
+    if (disks.some((disk, i) => disk !== record.disks[i])) this.#keep(life, { ...record, disks });
+  }
+
+  #detach(netIds: string[], guest: string) {
+    this.#launcher.detach(netIds).catch((error) =>
+      this.#options.log("warn", "cannot remove a tap", { guest, error: messageOf(error) })
+    );
   }
 
   async #adoptOne(id: string) {
-    const directory = join(this.#options.runDirectory, id);
-    const process = await VmmProcess.adopt(directory, { cgroup: cgroupOf(id) });
+    const process = await this.#launcher.find(id);
     const life = this.#lives.get(id);
     if (process !== null && life !== undefined) {
       life.adopt(process);
@@ -305,7 +374,7 @@ export class Guests {
     }
     await process?.kill();
     await process?.cleanUp();
-    removeIfThere(directory);
+    removeIfThere(this.#launcher.directory(id));
   }
 
   /** Starts those that are to start with the host; each on its own. */
@@ -324,54 +393,8 @@ export class Guests {
   }
 
   /** Stops every guest, and takes no start any more; tells how it goes, `done` last. */
-  async *shutdown(options: { limitSeconds: number }): AsyncGenerator<HostShutdownProgress> {
+  shutdown(options: { limitSeconds: number }): AsyncGenerator<HostShutdownProgress> {
     this.#shuttingDown = true;
-    const forced = new Set<string>();
-    const deadline = Date.now() + options.limitSeconds * 1000;
-    const pressed = new Set<GuestLife>();
-    let told = "";
-    while (true) {
-      const up = [...this.#lives.values()].filter((life) => life.isUp);
-      const late = Date.now() >= deadline;
-      for (const life of up) {
-        if (late ? !forced.has(life.record.name) : !pressed.has(life)) {
-          if (life.state === "starting" && !late) continue;
-          pressed.add(life);
-          if (late) forced.add(life.record.name);
-          this.#stopForShutdown(life, late);
-        }
-      }
-      const progress: HostShutdownProgress = {
-        done: up.length === 0,
-        running: up.map((life) => life.record.name).sort(),
-        forced: [...forced].sort(),
-      };
-      const text = JSON.stringify(progress);
-      if (text !== told) yield progress;
-      told = text;
-      if (progress.done) return;
-      await new Promise((resolve) => setTimeout(resolve, SHUTDOWN_POLL_MS));
-    }
+    return stopAll(() => [...this.#lives.values()], { ...options, log: this.#options.log });
   }
-
-  #stopForShutdown(life: GuestLife, force: boolean) {
-    const stopped = force ? life.end() : life.state === "running" ? life.stop({ force }) : null;
-    stopped?.catch((error) =>
-      this.#options.log("warn", "cannot stop a guest for the host's shutdown", {
-        guest: life.record.name,
-        error: messageOf(error),
-      })
-    );
-  }
-}
-
-function cgroupOf(id: string): string {
-  return `denovisor/${id}`;
-}
-
-/** A random unicast address that no vendor has. */
-function randomMac(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(6));
-  bytes[0] = 0x52;
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
 }

@@ -7,18 +7,6 @@ async function gone(process: { pid: number; startTime: number }) {
   while (isAlive(process)) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
-/** Types into a guest's console without the supervisor. */
-async function type(host: TestHost, id: string, text: string) {
-  using connection = await Deno.connect({
-    transport: "unix",
-    path: host.path("run/guests", id, "control.sock"),
-  });
-  await connection.write(new TextEncoder().encode('{"op":"serial"}\n'));
-  await connection.read(new Uint8Array(4096));
-  await connection.write(new TextEncoder().encode(text));
-  while (await connection.read(new Uint8Array(4096)).catch(() => null) !== null);
-}
-
 Deno.test("guests run on while the supervisor is away, and are found again", async () => {
   await using host = await TestHost.start();
   const { id } = await host.guest();
@@ -41,7 +29,7 @@ Deno.test("a guest that powered off meanwhile is stopped", async () => {
   await host.start(id);
   const process = host.processOf(id);
   await host.down();
-  await type(host, id, "poweroff\n");
+  await host.type(id, "poweroff\n");
   await gone(process);
   await host.up();
   await host.reaches(id, "stopped");
@@ -54,7 +42,7 @@ Deno.test("a guest that crashed meanwhile is failed, with what it wrote", async 
   await host.start(id);
   const process = host.processOf(id);
   await host.down();
-  await type(host, id, "crash\n");
+  await host.type(id, "crash\n");
   await gone(process);
   await host.up();
   assertEquals((await host.reaches(id, "failed")).error, "typed crash");
@@ -67,7 +55,7 @@ Deno.test("a guest that asked for a reboot meanwhile is started again", async ()
   await host.start(id);
   const process = host.processOf(id);
   await host.down();
-  await type(host, id, "reboot\n");
+  await host.type(id, "reboot\n");
   await gone(process);
   await host.up();
   await host.reaches(id, "running");
@@ -105,7 +93,7 @@ Deno.test("a VMM whose process was not written down yet is found by its socket",
 
 Deno.test("what a power cut left half done is swept away", async () => {
   await using host = await TestHost.start();
-  const { id } = await host.guest({ disk: { sizeMiB: 1 } });
+  const { id } = await host.guest({ disks: [{ sizeMiB: 1 }] });
   await host.down();
   Deno.mkdirSync(host.path("data/guests/.new-01ARZ3NDEKTSV4RRFFQ69G5FAV"));
   Deno.mkdirSync(host.path("data/guests/01ARZ3NDEKTSV4RRFFQ69G5FAV"));

@@ -2,8 +2,9 @@
  * One VMM process: started in a session of its own with a directory of its own, or found again by a
  * supervisor that was started after it, and followed to its end.
  *
- * The directory holds `config.json` (what to run), `process.json` (which process runs it), `log`
- * (its stderr), `control.sock` and, at the end, `exit.json`.
+ * The directory holds `config.json` (what to run), `run.json` (what it has become since),
+ * `process.json` (which process runs it), `log` (its stderr), `control.sock`, `agent.sock` and, at the
+ * end, `exit.json`.
  *
  * @module
  */
@@ -19,10 +20,18 @@ import {
   reapChild,
   spawnDetached,
 } from "../../sys/processes.ts";
-import { EXIT_CODES, type ExitReason, type GuestConfig, type Status } from "../../vmm/control.ts";
+import {
+  EXIT_CODES,
+  type ExitReason,
+  type GuestConfig,
+  type PlugConfig,
+  type Status,
+} from "../../vmm/control.ts";
 import { removeIfThere, writeFileDurably } from "../durable.ts";
 import { messageOf } from "../log.ts";
-import { askVmm, openControl, readEvents } from "./control_client.ts";
+import type { GuestRecord } from "../store/guests.ts";
+import { askVmm, type DeviceReports, openControl, readEvents, statusOf } from "./control_client.ts";
+import { Run } from "./run.ts";
 import { ExitFile, ProcessFile, readMessage } from "./wire.ts";
 
 /** How to run the VMM's program; the control options are added to its arguments. */
@@ -45,6 +54,8 @@ export interface VmmListener {
   state(state: "running" | "stopping"): void;
   /** Why the guest's CPUs wait; null when they go on. */
   paused(reason: string | null): void;
+  /** The guest let go of a device, or had to; by the VMM's name for it. */
+  unplugged(device: string): void;
 }
 
 const POLL_MS = 20;
@@ -61,6 +72,7 @@ const REASON_BY_CODE = new Map(
 
 /** A VMM that runs, or did. */
 export class VmmProcess {
+  readonly run: Run;
   readonly #directory: string;
   readonly #process: ProcessId;
   readonly #cgroup: string;
@@ -71,11 +83,12 @@ export class VmmProcess {
   constructor(
     directory: string,
     process: ProcessId,
-    { cgroup }: { cgroup: string },
+    { cgroup, run }: { cgroup: string; run: Run },
   ) {
     this.#directory = directory;
     this.#process = process;
     this.#cgroup = cgroup;
+    this.run = run;
   }
 
   get pid(): number {
@@ -86,15 +99,17 @@ export class VmmProcess {
     return join(this.#directory, "control.sock");
   }
 
-  /** Starts a VMM in `directory`, which must not exist. */
+  /** Starts a VMM in `directory`, which must not exist; `record` is the guest that `config` is of. */
   static start(
     directory: string,
     config: GuestConfig,
-    options: { command: VmmCommand; cgroup: string },
+    options: { record: GuestRecord; command: VmmCommand; cgroup: string },
   ): VmmProcess {
     Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
     const configFile = join(directory, "config.json");
     writeFileDurably(configFile, JSON.stringify(config));
+    const run = Run.begin(directory, options.record);
+    run.save();
     const { program, args, env } = options.command;
     const control = join(directory, "control.sock");
     const id = spawnDetached(
@@ -107,7 +122,7 @@ export class VmmProcess {
       createCgroup(options.cgroup);
       moveToCgroup(options.cgroup, id.pid);
     }
-    return new VmmProcess(directory, id, options);
+    return new VmmProcess(directory, id, { cgroup: options.cgroup, run });
   }
 
   /** Finds what an earlier supervisor started in `directory`; it may have ended since. */
@@ -116,12 +131,14 @@ export class VmmProcess {
     options: { cgroup: string },
   ): Promise<VmmProcess | null> {
     const file = readMessage(ProcessFile, join(directory, "process.json"));
-    if (file !== null) return new VmmProcess(directory, file, options);
+    const found = (id: ProcessId) =>
+      new VmmProcess(directory, id, { ...options, run: Run.find(directory) });
+    if (file !== null) return found(file);
     // The supervisor ended between starting the VMM and writing down which process it is.
     try {
-      const { pid } = await askVmm(join(directory, "control.sock"), { op: "status" });
-      const id = identify(pid);
-      return id && new VmmProcess(directory, id, options);
+      const answer = await askVmm(join(directory, "control.sock"), { op: "status" });
+      const id = identify(statusOf(answer).pid);
+      return id && found(id);
     } catch {
       return null;
     }
@@ -129,6 +146,36 @@ export class VmmProcess {
 
   async pressPowerButton(): Promise<void> {
     await askVmm(this.controlSocket, { op: "power_button" });
+  }
+
+  async pause(): Promise<void> {
+    await askVmm(this.controlSocket, { op: "pause" });
+  }
+
+  async resume(): Promise<void> {
+    await askVmm(this.controlSocket, { op: "resume" });
+  }
+
+  /** What each device tells of itself, by the VMM's name for it. */
+  async devices(): Promise<DeviceReports> {
+    const answer = await askVmm(this.controlSocket, { op: "devices" });
+    if ("devices" in answer) return answer.devices;
+    throw new SyntaxError("Cannot read a VMM's answer: it has no devices");
+  }
+
+  async change(device: string, change: Record<string, unknown>): Promise<void> {
+    await askVmm(this.controlSocket, { op: "change", device, change });
+  }
+
+  /** Returns the VMM's name for the new device. */
+  async plug(device: PlugConfig): Promise<string> {
+    const answer = await askVmm(this.controlSocket, { op: "plug", device });
+    if ("plugged" in answer) return answer.plugged;
+    throw new SyntaxError("Cannot read a VMM's answer: it does not name what it has plugged in");
+  }
+
+  async unplug(device: string, options: { force: boolean }): Promise<void> {
+    await askVmm(this.controlSocket, { op: "unplug", device, force: options.force });
   }
 
   /** Ends the process, asking it first where `gently`. */
@@ -160,13 +207,14 @@ export class VmmProcess {
         using control = await openControl(this.controlSocket, { op: "events" });
         released.addEventListener("abort", hangUp = control.close);
         if (released.aborted) return null;
-        listener.ready(control.status);
+        listener.ready(statusOf(control.answer));
         wasReady = true;
         polls = 0;
         for await (const event of readEvents(control)) {
           if (event.event === "state") listener.state(event.state);
           else if (event.event === "paused") listener.paused(event.reason);
           else if (event.event === "resumed") listener.paused(null);
+          else if (event.event === "unplugged") listener.unplugged(event.device);
           else if (event.event === "exit") {
             this.#said = { reason: event.reason, message: event.message };
           }

@@ -27,6 +27,11 @@ const StatusMessage = z.object({
 
 export const ResponseMessage = z.union([
   z.object({ ok: z.literal(true), status: StatusMessage }),
+  z.object({
+    ok: z.literal(true),
+    devices: z.record(z.string(), z.record(z.string(), z.unknown())),
+  }),
+  z.object({ ok: z.literal(true), plugged: z.string() }),
   z.object({ ok: z.literal(false), error: Message }),
 ]);
 
@@ -34,6 +39,7 @@ export const EventMessage = z.discriminatedUnion("event", [
   z.object({ event: z.literal("state"), state: z.enum(STATES) }),
   z.object({ event: z.literal("paused"), reason: Message }),
   z.object({ event: z.literal("resumed") }),
+  z.object({ event: z.literal("unplugged"), device: z.string() }),
   z.object({ event: z.literal("exit"), reason: z.enum(REASONS), message: Message }),
 ]);
 

@@ -53,8 +53,9 @@ function migrate(
   }
 }
 
-/** Runs `change` so that all of it happens or none. */
+/** Runs `change` so that all of it happens or none; within another, as a part of that. */
 export function transaction<T>(database: Database, change: () => T): T {
+  if (database.isTransaction) return change();
   database.exec("BEGIN IMMEDIATE");
   try {
     const result = change();

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { join } from "@std/path";
+import { CpuSettings, DiskSettings, MemorySettings, NetSettings } from "../api/schemas.ts";
 import { openDatabase, schemaVersion, transaction } from "./database.ts";
 import { type GuestRecord, GuestStore } from "./guests.ts";
 import { MIGRATIONS } from "./migrations.ts";
@@ -21,10 +22,36 @@ const GUEST: GuestRecord = {
   kernel: "k",
   initrd: null,
   cmdline: "console=ttyS0",
-  diskMiB: 10,
-  diskImage: "debian",
-  network: true,
-  mac: "52:00:00:00:00:01",
+  cpu: CpuSettings.parse({ nested: true }),
+  memory: MemorySettings.parse({ balloonMiB: 64 }),
+  disks: [
+    {
+      ...DiskSettings.parse({ rateLimit: { bytesPerSecond: 1000 } }),
+      id: "01ARZ3NDEKTSV4RRFFQ69G5FD1",
+      name: "disk",
+      file: "disk.img",
+      sizeMiB: 10,
+      image: "debian",
+    },
+    {
+      ...DiskSettings.parse({ readonly: true }),
+      id: "01ARZ3NDEKTSV4RRFFQ69G5FD0",
+      name: "data",
+      file: "data.img",
+      sizeMiB: 20,
+      image: null,
+    },
+  ],
+  nets: [
+    { ...NetSettings.parse({}), id: "01ARZ3NDEKTSV4RRFFQ69G5FN1", mac: "52:00:00:00:00:01" },
+    {
+      ...NetSettings.parse({ mtu: 9000 }),
+      id: "01ARZ3NDEKTSV4RRFFQ69G5FN0",
+      mac: "52:00:00:00:00:00",
+    },
+  ],
+  hotplugPorts: 2,
+  agent: true,
   autostart: false,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: null,
@@ -56,15 +83,46 @@ Deno.test("every older version is brought to the present one, with what it holds
   }
 });
 
-Deno.test("version 1 keeps a guest, a setting and a session", () => {
+Deno.test("version 1 keeps its guests, a setting and a session", () => {
   withFile((path) => {
     const database = openDatabase(path, MIGRATIONS.slice(0, 1));
-    new GuestStore(database).put(GUEST);
+    const insert = database.prepare(
+      "INSERT INTO guests VALUES (?, ?, 2, 512, 'k', 'i', 'console=ttyS0', ?, ?, ?, ?, 1, ?, 'broke')",
+    );
+    const { createdAt } = GUEST;
+    insert.run("A", "web", 10, "debian", 1, "52:00:00:00:00:0a", createdAt);
+    insert.run("B", "bare", null, null, 0, "52:00:00:00:00:0b", createdAt);
     database.exec("INSERT INTO settings VALUES ('password', 'x')");
     database.exec("INSERT INTO sessions VALUES ('hash', 1, 2)");
     database.close();
     const later = openDatabase(path);
-    assertEquals(new GuestStore(later).list(), [GUEST]);
+    const bare: GuestRecord = {
+      id: "B",
+      name: "bare",
+      cpus: 2,
+      memoryMiB: 512,
+      cpu: CpuSettings.parse({}),
+      memory: MemorySettings.parse({}),
+      kernel: "k",
+      initrd: "i",
+      cmdline: "console=ttyS0",
+      disks: [],
+      nets: [],
+      hotplugPorts: 2,
+      agent: true,
+      autostart: true,
+      createdAt,
+      error: "broke",
+    };
+    const disk = { id: "A", name: "disk", file: "disk.img", sizeMiB: 10, image: "debian" };
+    assertEquals(new GuestStore(later).list(), [bare, {
+      ...bare,
+      id: "A",
+      name: "web",
+      disks: [{ ...disk, ...DiskSettings.parse({}) }],
+      nets: [{ id: "A", mac: "52:00:00:00:00:0a", ...NetSettings.parse({}) }],
+    }]);
+    assertEquals(later.prepare("PRAGMA foreign_key_check").all(), []);
     assertEquals(later.prepare("SELECT value FROM settings").get()!.value, "x");
     later.close();
   });
@@ -100,6 +158,7 @@ Deno.test("a transaction that throws leaves nothing", () => {
   assertThrows(() =>
     transaction(database, () => {
       new GuestStore(database).put(GUEST);
+      assertEquals(new GuestStore(database).list().length, 1);
       throw new Error("no");
     })
   );
@@ -112,12 +171,27 @@ Deno.test("a guest is read back as it was put, and put again in its place", () =
   const store = new GuestStore(database);
   store.put(GUEST);
   assertEquals(store.get(GUEST.id), GUEST);
-  const changed = { ...GUEST, name: "db", network: false, autostart: true, error: "broke" };
+  const changed = {
+    ...GUEST,
+    name: "db",
+    disks: GUEST.disks.toReversed(),
+    nets: [],
+    agent: false,
+    autostart: true,
+    error: "broke",
+  };
   store.put(changed);
   assertEquals(store.list(), [changed]);
-  assertEquals(store.findByName("web"), null);
   assertThrows(() => store.put({ ...GUEST, id: "other", name: "db" }), Error, "another guest");
+  const [mine] = GUEST.nets;
+  store.put({ ...changed, nets: [mine] });
+  const other = { ...GUEST, id: "other", disks: [], nets: [{ ...mine, id: "theirs" }] };
+  assertThrows(() => store.put(other), Error, "another network card has it");
+  assertEquals(store.list(), [{ ...changed, nets: [mine] }]);
   store.delete(GUEST.id);
   assertEquals(store.list(), []);
+  for (const table of ["disks", "nets"]) {
+    assertEquals(database.prepare(`SELECT * FROM ${table}`).all(), [], "its devices go with it");
+  }
   database.close();
 });

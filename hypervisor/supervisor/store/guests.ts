@@ -3,64 +3,80 @@
  *
  * @module
  */
+import { CpuSettings, MemorySettings } from "../api/schemas.ts";
 import { problem } from "../problem.ts";
-import type { Database } from "./database.ts";
+import { type Database, transaction } from "./database.ts";
+import {
+  type DiskRecord,
+  listDisks,
+  listNets,
+  type NetRecord,
+  putDisks,
+  putNets,
+} from "./devices.ts";
+
+export type { DiskRecord, NetRecord } from "./devices.ts";
 
 export interface GuestRecord {
   id: string;
   name: string;
   cpus: number;
   memoryMiB: number;
+  cpu: CpuSettings;
+  memory: MemorySettings;
   kernel: string;
   initrd: string | null;
   cmdline: string;
-  diskMiB: number | null;
-  diskImage: string | null;
-  network: boolean;
-  mac: string;
+  disks: DiskRecord[];
+  nets: NetRecord[];
+  hotplugPorts: number;
+  agent: boolean;
   autostart: boolean;
   createdAt: string;
   /** Why the last start or run ended in an error. */
   error: string | null;
 }
 
-const COLUMNS: Record<keyof GuestRecord, string> = {
+/** What lies in the table of guests itself. */
+type Own = Omit<GuestRecord, "disks" | "nets">;
+
+const COLUMNS: Record<keyof Own, string> = {
   id: "id",
   name: "name",
   cpus: "cpus",
   memoryMiB: "memory_mib",
+  cpu: "cpu",
+  memory: "memory",
   kernel: "kernel",
   initrd: "initrd",
   cmdline: "cmdline",
-  diskMiB: "disk_mib",
-  diskImage: "disk_image",
-  network: "network",
-  mac: "mac",
+  hotplugPorts: "hotplug_ports",
+  agent: "agent",
   autostart: "autostart",
   createdAt: "created_at",
   error: "error",
 };
-const KEYS = Object.keys(COLUMNS) as (keyof GuestRecord)[];
+const KEYS = Object.keys(COLUMNS) as (keyof Own)[];
 
 type Cell = string | number | null;
 
-function toCells(record: GuestRecord): Record<string, Cell> {
-  return Object.fromEntries(KEYS.map((key) => {
-    const value = record[key];
-    return [key, typeof value === "boolean" ? Number(value) : value];
-  }));
+function toCell(value: Own[keyof Own]): Cell {
+  if (typeof value === "boolean") return Number(value);
+  return typeof value === "object" && value !== null ? JSON.stringify(value) : value;
 }
 
-function fromRow(row: Record<string, unknown>): GuestRecord {
+function fromRow(row: Record<string, unknown>): Own {
   const record = Object.fromEntries(KEYS.map((key) => [key, row[COLUMNS[key]]]));
   return {
     ...record,
-    network: record.network === 1,
+    cpu: CpuSettings.parse(JSON.parse(String(record.cpu))),
+    memory: MemorySettings.parse(JSON.parse(String(record.memory))),
+    agent: record.agent === 1,
     autostart: record.autostart === 1,
-  } as GuestRecord;
+  } as Own;
 }
 
-/** The table of guests. */
+/** The table of guests, with those of their devices. */
 export class GuestStore {
   readonly #database: Database;
 
@@ -69,20 +85,25 @@ export class GuestStore {
   }
 
   list(): GuestRecord[] {
-    return this.#database.prepare("SELECT * FROM guests ORDER BY name").all().map(fromRow);
+    return this.#database.prepare("SELECT * FROM guests ORDER BY name").all()
+      .map((row) => this.#whole(row));
   }
 
   get(id: string): GuestRecord | null {
     const row = this.#database.prepare("SELECT * FROM guests WHERE id = ?").get(id);
-    return row === undefined ? null : fromRow(row);
+    return row === undefined ? null : this.#whole(row);
   }
 
-  findByName(name: string): GuestRecord | null {
-    const row = this.#database.prepare("SELECT * FROM guests WHERE name = ?").get(name);
-    return row === undefined ? null : fromRow(row);
+  #whole(row: Record<string, unknown>): GuestRecord {
+    const own = fromRow(row);
+    return {
+      ...own,
+      disks: listDisks(this.#database, own.id),
+      nets: listNets(this.#database, own.id),
+    };
   }
 
-  /** Adds a guest or replaces what is kept of it. */
+  /** Adds a guest or replaces what is kept of it: all of it or, where it throws, nothing. */
   put(record: GuestRecord): void {
     const names = KEYS.map((key) => COLUMNS[key]);
     const values = KEYS.map((key) => `:${key}`);
@@ -90,10 +111,15 @@ export class GuestStore {
       `${name} = excluded.${name}`
     );
     this.refuseTakenName(record.name, record.id);
-    this.#database.prepare(
-      `INSERT INTO guests (${names.join(", ")}) VALUES (${values.join(", ")})
-       ON CONFLICT (id) DO UPDATE SET ${changes.join(", ")}`,
-    ).run(toCells(record));
+    record.nets.forEach(({ mac, id }) => this.refuseTakenMac(mac, id));
+    transaction(this.#database, () => {
+      this.#database.prepare(
+        `INSERT INTO guests (${names.join(", ")}) VALUES (${values.join(", ")})
+         ON CONFLICT (id) DO UPDATE SET ${changes.join(", ")}`,
+      ).run(Object.fromEntries(KEYS.map((key) => [key, toCell(record[key])])));
+      putDisks(this.#database, record.id, record.disks);
+      putNets(this.#database, record.id, record.nets);
+    });
   }
 
   delete(id: string): void {
@@ -106,9 +132,19 @@ export class GuestStore {
 
   /** Throws where another guest than `id` has the name. */
   refuseTakenName(name: string, id: string): void {
-    const other = this.findByName(name);
-    if (other !== null && other.id !== id) {
+    const other = this.#database.prepare("SELECT id FROM guests WHERE name = ?").get(name);
+    if (other !== undefined && other.id !== id) {
       throw problem("name_taken", `Cannot name a guest "${name}": another guest has this name`);
+    }
+  }
+
+  /** Throws where another network card than `id` has the address. */
+  refuseTakenMac(mac: string, id: string): void {
+    const other = this.#database.prepare("SELECT id FROM nets WHERE mac = ?").get(mac);
+    if (other !== undefined && other.id !== id) {
+      throw problem("mac_taken", `Cannot use the address ${mac}: another network card has it`, {
+        fields: [{ path: "mac", message: "another network card has it" }],
+      });
     }
   }
 }

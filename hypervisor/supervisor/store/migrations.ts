@@ -34,4 +34,55 @@ export const MIGRATIONS: readonly string[] = [
     last_seen_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // A guest's one disk and one card become the first of several, under the guest's own id: their serial
+  // number and the name of their tap, which are made from it, stay the same.
+  `
+  ALTER TABLE guests RENAME TO guests_before;
+  CREATE TABLE guests (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    cpus INTEGER NOT NULL,
+    memory_mib INTEGER NOT NULL,
+    cpu TEXT NOT NULL,
+    memory TEXT NOT NULL,
+    kernel TEXT NOT NULL,
+    initrd TEXT,
+    cmdline TEXT NOT NULL,
+    hotplug_ports INTEGER NOT NULL,
+    agent INTEGER NOT NULL CHECK (agent IN (0, 1)),
+    autostart INTEGER NOT NULL CHECK (autostart IN (0, 1)),
+    created_at TEXT NOT NULL,
+    error TEXT
+  ) STRICT;
+  CREATE TABLE disks (
+    id TEXT PRIMARY KEY,
+    guest TEXT NOT NULL REFERENCES guests (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    file TEXT NOT NULL,
+    size_mib INTEGER NOT NULL,
+    image TEXT,
+    settings TEXT NOT NULL,
+    UNIQUE (guest, position),
+    UNIQUE (guest, name),
+    UNIQUE (guest, file)
+  ) STRICT;
+  CREATE TABLE nets (
+    id TEXT PRIMARY KEY,
+    guest TEXT NOT NULL REFERENCES guests (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    mac TEXT NOT NULL UNIQUE,
+    settings TEXT NOT NULL,
+    UNIQUE (guest, position)
+  ) STRICT;
+  INSERT INTO guests
+    SELECT id, name, cpus, memory_mib, '{}', '{}', kernel, initrd, cmdline, 2, 1, autostart,
+      created_at, error
+    FROM guests_before;
+  INSERT INTO disks
+    SELECT id, id, 0, 'disk', 'disk.img', disk_mib, disk_image, '{}'
+    FROM guests_before WHERE disk_mib IS NOT NULL;
+  INSERT INTO nets SELECT id, id, 0, mac, '{}' FROM guests_before WHERE network = 1;
+  DROP TABLE guests_before;
+  `,
 ];

@@ -8,8 +8,11 @@
  * - `crash`: crashes as soon as someone follows its events
  * - `reboot-on-button`: asks for a reset where it would power off
  * - `mute-exit`: neither says nor writes why it ends
+ * - `no-plugging`: refuses to plug anything in
+ * - `clings`: lets go of a device only by force
  *
- * Serial input is echoed; `poweroff`, `reboot` and `crash` typed as a line do what they say.
+ * Serial input is echoed; `poweroff`, `reboot` and `crash` typed as a line do what they say, and `full`
+ * and `room` have the host's disk full and no more.
  *
  * @module
  */
@@ -26,14 +29,20 @@ import {
   SERIAL_REPLAY_BYTES,
   type VmmState,
 } from "../../vmm/control.ts";
+import { FakeDevices } from "./fake_devices.ts";
+
+/** How long a guest takes to let go of a device. */
+const LET_GO_MS = 50;
 
 const { control, config: configFile } = parseArgs(Deno.args, { string: ["control", "config"] });
 const config: GuestConfig = JSON.parse(Deno.readTextFileSync(configFile!));
 const words = new Set(config.cmdline.split(/\s+/));
 const encode = (text: string) => new TextEncoder().encode(text);
 const startedAt = Date.now();
+const devices = new FakeDevices(config);
 
 let state: VmmState = "running";
+let pausedFor: string | null = null;
 let replay = encode(`console of ${config.name}\r\n`);
 const followers = new Set<Deno.Conn>();
 const terminals = new Set<Deno.Conn>();
@@ -62,11 +71,62 @@ async function print(bytes: Uint8Array) {
   for (const terminal of terminals) await terminal.write(bytes).catch(() => {});
 }
 
+async function publish(event: Event) {
+  for (const follower of followers) await writeLine(follower, event).catch(() => {});
+}
+
 async function setState(next: VmmState) {
   state = next;
-  for (const follower of followers) {
-    await writeLine(follower, { event: "state", state }).catch(() => {});
+  await publish({ event: "state", state });
+}
+
+async function pause(reason: string | null) {
+  if ((pausedFor === null) === (reason === null)) return;
+  pausedFor = reason;
+  await publish(reason === null ? { event: "resumed" } : { event: "paused", reason });
+}
+
+async function unplug(name: string) {
+  devices.takeOut(name);
+  await publish({ event: "unplugged", device: name });
+}
+
+/** Does what only an answer is wanted of; the answer's part beside the status. */
+async function answer(request: Request): Promise<Response> {
+  switch (request.op) {
+    case "devices":
+      return { ok: true, devices: devices.reports() };
+    case "change":
+      devices.change(request.device, request.change);
+      break;
+    case "plug":
+      if (words.has("no-plugging")) throw new RangeError("Cannot plug a device in: not here");
+      return { ok: true, plugged: devices.plug(request.device) };
+    case "unplug":
+      devices.refuseFixed(request.device);
+      if (request.force) await unplug(request.device);
+      else if (!words.has("clings")) setTimeout(() => void unplug(request.device), LET_GO_MS);
+      break;
+    case "pause":
+      await pause("It was told to pause");
+      break;
+    case "resume":
+      await pause(null);
+      break;
   }
+  return {
+    ok: true,
+    status: {
+      version: CONTROL_VERSION,
+      pid: Deno.pid,
+      name: config.name,
+      state,
+      startedAt,
+      cpus: config.cpus,
+      memoryMiB: config.memoryMiB,
+      ...(pausedFor !== null && { pausedFor }),
+    },
+  };
 }
 
 async function readAll(connection: Deno.Conn, use: (bytes: Uint8Array) => void | Promise<void>) {
@@ -82,18 +142,13 @@ async function serve(connection: Deno.Conn) {
   const buffer = new Uint8Array(4096);
   const count = await connection.read(buffer) ?? 0;
   const request: Request = JSON.parse(new TextDecoder().decode(buffer.subarray(0, count)));
-  await writeLine(connection, {
-    ok: true,
-    status: {
-      version: CONTROL_VERSION,
-      pid: Deno.pid,
-      name: config.name,
-      state,
-      startedAt,
-      cpus: config.cpus,
-      memoryMiB: config.memoryMiB,
-    },
-  });
+  await writeLine(
+    connection,
+    await answer(request).catch((error): Response => ({
+      ok: false,
+      error: (error as Error).message,
+    })),
+  );
   switch (request.op) {
     case "status":
       break;
@@ -120,6 +175,8 @@ async function serve(connection: Deno.Conn) {
       await readAll(connection, async (bytes) => {
         const typed = new TextDecoder().decode(bytes).trim();
         await print(bytes);
+        if (typed === "full") await pause("The disk has no room on the host");
+        if (typed === "room") await pause(null);
         if (typed === "poweroff" || typed === "reboot" || typed === "crash") {
           await end(typed, `typed ${typed}`);
         }

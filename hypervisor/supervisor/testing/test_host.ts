@@ -11,25 +11,30 @@ import { isAlive, killProcess, type ProcessId, reapChild } from "../../sys/proce
 import type { Guest, GuestCreate } from "../api/schemas.ts";
 import { type UnixApi, unixApi } from "../api/unix.ts";
 import { serveSocket } from "../http/listen.ts";
+import { Run } from "../lives/run.ts";
+import { VmmProcess } from "../lives/vmm_process.ts";
 import type { LogFields, LogLevel } from "../log.ts";
-import { type Network, tapName } from "../network.ts";
+import { type AttachOptions, type Network, tapName } from "../network.ts";
 import { Supervisor, type SupervisorOptions } from "../supervisor.ts";
 import { vmmCommand } from "../vmm_command.ts";
 
-/** Guests' NICs as names in a set. */
+/** Guests' network cards as names in a set. */
 export class PretendNetwork implements Network {
   readonly taps = new Set<string>();
+  /** With what the last tap was made. */
+  lastOptions: AttachOptions = {};
   attachError: Error | null = null;
 
-  attach(guestId: string): string {
+  attach(netId: string, options: AttachOptions = {}): string {
     if (this.attachError !== null) throw this.attachError;
-    const tap = tapName(guestId);
+    const tap = tapName(netId);
     this.taps.add(tap);
+    this.lastOptions = options;
     return tap;
   }
 
-  detach(guestId: string): Promise<void> {
-    this.taps.delete(tapName(guestId));
+  detach(netId: string): Promise<void> {
+    this.taps.delete(tapName(netId));
     return Promise.resolve();
   }
 }
@@ -40,7 +45,7 @@ export interface LogLine extends LogFields {
 }
 
 export interface TestOptions
-  extends Partial<Pick<SupervisorOptions, "access" | "memoryMiB" | "command">> {
+  extends Partial<Pick<SupervisorOptions, "access" | "memoryMiB" | "command" | "figuresMs">> {
   /** Instead of the pretended one. */
   realNetwork?: Network;
   /** Where the host's directory is made. */
@@ -155,20 +160,32 @@ export class TestHost implements AsyncDisposable {
     return this.local.client.call("startGuest", { params: { id } });
   }
 
+  /** Presses the power button, and resolves once the guest has stopped. */
+  async stop(id: string): Promise<Guest> {
+    const stopped = this.reaches(id, "stopped");
+    await this.local.client.call("stopGuest", { params: { id } });
+    return await stopped;
+  }
+
   get(id: string): Promise<Guest> {
     return this.local.client.call("getGuest", { params: { id } });
   }
 
   /** Resolves once the guest is in `state`, told by its event. */
-  async reaches(id: string, state: Guest["state"]): Promise<Guest> {
+  reaches(id: string, state: Guest["state"]): Promise<Guest> {
+    return this.until(id, (guest) => guest.state === state);
+  }
+
+  /** Resolves once the guest is as `is` has it, told by its event. */
+  async until(id: string, is: (guest: Guest) => boolean): Promise<Guest> {
     const reached = Promise.withResolvers<Guest>();
     const end = this.supervisor.events.subscribe((change) => {
-      if (change.name === "guest" && change.data.id === id && change.data.state === state) {
+      if (change.name === "guest" && change.data.id === id && is(change.data)) {
         reached.resolve(change.data);
       }
     });
     const now = this.supervisor.guests.get(id);
-    if (now.state === state) reached.resolve(now);
+    if (is(now)) reached.resolve(now);
     try {
       return await reached.promise;
     } finally {
@@ -179,6 +196,38 @@ export class TestHost implements AsyncDisposable {
   /** The process of a guest's VMM. */
   processOf(id: string): ProcessId {
     return JSON.parse(Deno.readTextFileSync(this.path("run/guests", id, "process.json")));
+  }
+
+  /** The VMM of a guest that runs, to ask without the supervisor. */
+  processFor(id: string): VmmProcess {
+    const directory = this.path("run/guests", id);
+    return new VmmProcess(directory, this.processOf(id), {
+      cgroup: "",
+      run: Run.find(directory),
+    });
+  }
+
+  /** Types into a guest's console without the supervisor; resolves once the VMM has taken it. */
+  async type(id: string, text: string): Promise<void> {
+    using connection = await Deno.connect({
+      transport: "unix",
+      path: this.path("run/guests", id, "control.sock"),
+    });
+    await connection.write(new TextEncoder().encode('{"op":"serial"}\n'));
+    let seen = "";
+    const bytes = new Uint8Array(4096);
+    while (!seen.includes("console of")) {
+      const count = await connection.read(bytes);
+      if (count === null) throw new Error(`Cannot type at guest "${id}": its VMM hung up`);
+      seen += new TextDecoder().decode(bytes.subarray(0, count));
+    }
+    await connection.write(new TextEncoder().encode(text));
+    await connection.read(new Uint8Array(4096)).catch(() => null);
+  }
+
+  /** The file of a guest's first disk, or of another. */
+  diskFile(guest: Guest, index = 0): string {
+    return this.path("data/guests", guest.id, `${guest.disks[index].id}.img`);
   }
 
   /** Names below a directory of the host. */

@@ -5,11 +5,13 @@ import { define } from "../../../server/state.ts";
 
 export const handler = define.handlers({
   async GET({ params, state: { api } }) {
-    const [host, guest] = await Promise.all([
+    const guestParams = { params: { id: params.id } };
+    const [host, guest, figures] = await Promise.all([
       api.call("getHost", {}),
-      api.call("getGuest", { params: { id: params.id } }),
+      api.call("getGuest", guestParams),
+      api.call("getFigures", guestParams),
     ]);
-    return page({ host, guest });
+    return page({ host, guest, figures });
   },
 });
 
@@ -18,6 +20,6 @@ export default define.page<typeof handler>(({ data }) => (
     <Head>
       <title>{data.guest.name} · Denovisor</title>
     </Head>
-    <GuestPage host={data.host} guest={data.guest} />
+    <GuestPage host={data.host} guest={data.guest} figures={data.figures} />
   </>
 ));

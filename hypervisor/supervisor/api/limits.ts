@@ -1,0 +1,63 @@
+/**
+ * Limits and choices that the API's schemas and its clients' pages share; small enough for a page
+ * that does not want the schemas.
+ *
+ * @module
+ */
+
+/** How many disks and network cards a guest can have, and how many ports to plug them into. */
+export const MOST_DISKS = 16;
+export const MOST_NETS = 8;
+export const MOST_PORTS = 8;
+/** One for a disk and one for a card, or for the new one of a kind beside the old. */
+export const DEFAULT_PORTS = 2;
+
+export const MOST_CPUS = 8;
+/** As many CPUs of a host as Linux's sets here have room for. */
+export const MOST_HOST_CPUS = 1024;
+
+/**
+ * `host` is all that the host's CPU offers; under another name a guest sees the same CPU on every
+ * host of the vendor that can offer it.
+ */
+export const CPU_MODELS = [
+  "host",
+  "x86-64-v2",
+  "x86-64-v3",
+  "x86-64-v4",
+  "Skylake-Server",
+  "Icelake-Server",
+  "EPYC",
+  "EPYC-Milan",
+] as const;
+
+export const HUGE_PAGES = ["auto", "transparent", "2M", "1G", "none"] as const;
+
+/** Pages out of a pool that the host has set aside, and that stay whole: their size in MiB. */
+export const POOLS: Partial<Record<string, number>> = { "2M": 2, "1G": 1024 };
+
+/**
+ * Whether the running guest has a device, and how:
+ *
+ * - `boot`: since its start, and until it stops
+ * - `port`: in a hot-plug port
+ * - `leaving`: in a hot-plug port, and the guest was asked to let go of it
+ */
+export const ATTACHMENTS = ["boot", "port", "leaving"] as const;
+export type Attachment = typeof ATTACHMENTS[number];
+
+/** What Linux adds at a time. */
+export const HOTPLUG_STEP_MIB = 128;
+const MOST_BLOCKS = 16384;
+
+/** In steps of what memory can be added, MiB. */
+export function addedStepMiB(hotplugMiB: number): number {
+  let step = 2;
+  while (hotplugMiB / step > MOST_BLOCKS) step *= 2;
+  return step;
+}
+
+/** Whether a guest with such memory has a balloon: pages of a pool cannot be given back. */
+export function hasBalloon({ hugePages }: { hugePages: string }): boolean {
+  return POOLS[hugePages] === undefined;
+}

@@ -1,0 +1,108 @@
+/**
+ * Starts guests' VMMs with what the host has for them, and clears away after them.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { removeIfThere } from "../durable.ts";
+import type { Images } from "../images/images.ts";
+import type { Network } from "../network.ts";
+import type { GuestRecord, NetRecord } from "../store/guests.ts";
+import type { GuestDisks } from "./disks.ts";
+import { guestConfig } from "./vm_config.ts";
+import { type VmmCommand, VmmProcess } from "./vmm_process.ts";
+
+export interface LauncherOptions {
+  images: Images;
+  disks: GuestDisks;
+  network: Network;
+  command: VmmCommand;
+  /** Where each running guest has its directory. */
+  runDirectory: string;
+  /** Where VMMs keep kernels unpacked. */
+  kernelCache: string;
+}
+
+export class Launcher {
+  readonly #options: LauncherOptions;
+
+  constructor(options: LauncherOptions) {
+    this.#options = options;
+  }
+
+  get runDirectory(): string {
+    return this.#options.runDirectory;
+  }
+
+  directory(id: string): string {
+    return join(this.#options.runDirectory, id);
+  }
+
+  controlSocket(id: string): string {
+    return join(this.directory(id), "control.sock");
+  }
+
+  agentSocket(id: string): string {
+    return join(this.directory(id), "agent.sock");
+  }
+
+  /** Throws where something that the guest is made of cannot be had. */
+  check(record: GuestRecord): void {
+    const { images, disks } = this.#options;
+    images.require("kernel", record.kernel);
+    if (record.initrd !== null) images.require("initrd", record.initrd);
+    for (const disk of record.disks) disks.check(record, disk);
+  }
+
+  async launch(record: GuestRecord): Promise<VmmProcess> {
+    const { images, disks, command, kernelCache } = this.#options;
+    const { id } = record;
+    const directory = this.directory(id);
+    const taps = new Map<string, string>();
+    try {
+      for (const net of record.nets) taps.set(net.id, this.attach(net, record));
+      const config = guestConfig(record, {
+        kernel: images.path("kernel", record.kernel),
+        initrd: record.initrd === null ? null : images.path("initrd", record.initrd),
+        kernelCache,
+        agentSocket: this.agentSocket(id),
+        disk: ({ file }) => disks.path(id, file),
+        tap: (net) => taps.get(net.id)!,
+      });
+      return VmmProcess.start(directory, config, { record, command, cgroup: cgroupOf(id) });
+    } catch (error) {
+      removeIfThere(directory);
+      await this.detach([...taps.keys()]);
+      throw error;
+    }
+  }
+
+  /** Makes a card's tap, for a guest with so many CPUs; its name. */
+  attach(net: NetRecord, { cpus }: { cpus: number }): string {
+    const { bridge, queues } = net;
+    return this.#options.network.attach(net.id, {
+      ...(bridge !== null && { bridge }),
+      multiQueue: (queues ?? cpus) > 1,
+    });
+  }
+
+  /** Removes the taps of cards. */
+  async detach(netIds: readonly string[]): Promise<void> {
+    for (const id of netIds) await this.#options.network.detach(id);
+  }
+
+  /** Removes what is left of a run that is over. */
+  async cleanUp(process: VmmProcess): Promise<void> {
+    await process.cleanUp();
+    await this.detach(process.run.netIds);
+  }
+
+  /** Finds the VMM that an earlier supervisor started for a guest; null where there is none. */
+  find(id: string): Promise<VmmProcess | null> {
+    return VmmProcess.adopt(this.directory(id), { cgroup: cgroupOf(id) });
+  }
+}
+
+function cgroupOf(id: string): string {
+  return `denovisor/${id}`;
+}
