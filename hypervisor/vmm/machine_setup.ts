@@ -155,8 +155,10 @@ function goOn(
   const plugged: (PluggedDevice & RestoredDevice)[] = [];
   pc.restore(() => plugged.push(...putBack(pc, config, snapshot)));
   for (const { device } of pc.virtio) {
-    const own = settings[device.name];
-    if (own !== undefined) device.change?.(own);
+    // Of all that can be changed, what a device would have saved: no snapshot makes a disk grow.
+    const known = Object.keys(device.settings?.() ?? {});
+    const own = Object.entries(settings[device.name] ?? {}).filter(([key]) => known.includes(key));
+    if (own.length > 0) device.change?.(Object.fromEntries(own));
   }
   giveMemory(vm, pc.memory);
   // The first one's offset is all others': see vcpu_time.ts. All before the first one runs.

@@ -4,11 +4,12 @@
  * @module
  */
 import { parseConfig } from "../config/guest.ts";
-import { ConfigError } from "../config/fields.ts";
+import { ConfigError, refuse } from "../config/fields.ts";
 import { plugged } from "../config/hotplug.ts";
 import type { GuestConfig } from "../control.ts";
 import type { RestoreOptions } from "../guest.ts";
 import { openSnapshot } from "./directory.ts";
+import type { SavedGuest } from "./saved_guest.ts";
 
 /** What a guest's devices stand on, and what else may differ where it goes on. */
 const RESOURCES: Readonly<Record<string, readonly string[]>> = {
@@ -24,7 +25,11 @@ const RESOURCES: Readonly<Record<string, readonly string[]>> = {
   vsock: ["cid", "backend", "socket"],
 };
 
-/** Reads a snapshot; `config` is what `--config` has, and has other resources. */
+/**
+ * Reads a snapshot; `config` is what `--config` has: a configuration with the same devices on other
+ * resources, and in `plugged`, by their names, what the devices stand on that were plugged in. Without
+ * it, all is opened that the snapshot names, which is for one's own.
+ */
 export function restoreFrom(
   directory: string,
   options: { config?: unknown; identity: RestoreOptions["identity"] },
@@ -39,7 +44,7 @@ export function restoreFrom(
   const { saved } = snapshot;
   const restore = { snapshot, identity };
   if (given === undefined) return { config: saved.config, restore };
-  const { plugged: others = {}, ...rest } = given as Record<string, unknown>;
+  const { plugged: others = {}, ...rest } = record(given, "the configuration");
   const config = parseConfig(rest);
   const difference = differs(saved.config, config);
   if (difference !== undefined) {
@@ -47,16 +52,27 @@ export function restoreFrom(
       `Cannot restore from "${directory}": ${difference} is another than it was`,
     );
   }
-  for (const [name, device] of Object.entries(others as Record<string, unknown>)) {
-    const one = saved.plugged.find((it) => it.name === name);
-    if (one === undefined) {
-      throw new ConfigError(
-        `Cannot restore from "${directory}": nothing is plugged in as "${name}"`,
-      );
-    }
-    one.device = plugged(device);
-  }
+  putIn(saved, record(others, "what is plugged in"));
   return { config, restore };
+}
+
+/**
+ * What was plugged in stands on what `devices` says, by name. All of it: a snapshot that comes from
+ * elsewhere must not say which of this host's files are opened.
+ */
+function putIn(saved: SavedGuest, devices: Record<string, unknown>): void {
+  for (const one of saved.plugged) {
+    if (!Object.hasOwn(devices, one.name)) {
+      throw new ConfigError(`Cannot restore "${one.name}": "plugged" does not say what it is now`);
+    }
+    one.device = plugged(devices[one.name]);
+  }
+  const unknown = Object.keys(devices).find((name) =>
+    !saved.plugged.some((it) => it.name === name)
+  );
+  if (unknown !== undefined) {
+    throw new ConfigError(`Cannot restore "${unknown}": nothing was plugged in by that name`);
+  }
 }
 
 /** The first field in which two configurations are of different machines; undefined where they are not. */
@@ -87,4 +103,11 @@ function text(value: unknown): string {
     const entries = Object.entries(it).sort(([x], [y]) => x < y ? -1 : 1);
     return Object.fromEntries(entries);
   }) ?? "";
+}
+
+function record(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as Record<string, unknown>;
+  }
+  refuse(what, value, "it must be an object");
 }

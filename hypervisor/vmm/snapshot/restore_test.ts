@@ -1,7 +1,12 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
+import { close } from "../../sys/files.ts";
+import { ConfigError } from "../config/fields.ts";
 import { parseConfig } from "../config/guest.ts";
-import { differs } from "./restore.ts";
-import { CONFIG } from "./testing/saved_guest.ts";
+import { Folder } from "../testing/vmm_process.ts";
+import { NewSnapshot } from "./directory.ts";
+import { differs, restoreFrom } from "./restore.ts";
+import { encodeGuest } from "./saved_guest.ts";
+import { CONFIG, savedGuest } from "./testing/saved_guest.ts";
 
 const MACHINE = {
   ...CONFIG,
@@ -48,4 +53,28 @@ Deno.test("another machine is told by the field that makes it one", () => {
   }
   const disk = { ...MACHINE.disks[0], serial: "2" };
   assertEquals(differs(config(), config({ disks: [disk, MACHINE.disks[1]] })), "disks");
+});
+
+Deno.test("with a configuration, nothing is opened that it does not say", () => {
+  using folder = new Folder();
+  const path = `${folder.path}/one`;
+  const snapshot = new NewSnapshot(path, 128 << 20);
+  const guest = savedGuest();
+  snapshot.writeState(encodeGuest({ ...guest, memory: { ...guest.memory, length: 128 << 20 } }));
+  close(snapshot.appear());
+  const from = (config?: unknown) => {
+    const { config: used, restore } = restoreFrom(path, { config, identity: "new" });
+    close(restore.snapshot.memoryFd);
+    return [used.disks[0].path, restore.snapshot.saved.plugged[0].device];
+  };
+  assertEquals(from(), ["/disk", { disk: { path: "/other" } }]);
+  const disks = [{ path: "/mine", serial: "1" }];
+  const block1 = { disk: { path: "/mine2" } };
+  assertEquals(from({ ...CONFIG, disks, plugged: { block1 } }), ["/mine", block1]);
+  const refused = (config: unknown, why: string) =>
+    assertThrows(() => from(config), ConfigError, why);
+  refused({ ...CONFIG, disks }, 'Cannot restore "block1": "plugged" does not say what it is now');
+  refused({ ...CONFIG, plugged: { block1, net7: {} } }, 'Cannot restore "net7"');
+  refused({ ...CONFIG, cpus: 1, plugged: { block1 } }, "cpus is another than it was");
+  refused([], "the configuration");
 });

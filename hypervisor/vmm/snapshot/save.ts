@@ -159,12 +159,14 @@ export class Save {
     const isHeld = this.isHolding || this.#stays;
     this.#phase = "over";
     this.#cancelTimeout();
+    let left = "";
     try {
       this.#snapshot.abandon();
-    } finally {
-      if (isHeld) this.#guest.release();
-      this.#host.done(error);
+    } catch (cause) {
+      left = `; what was written is left: ${(cause as Error).message}`;
     }
+    if (isHeld) this.#guest.release();
+    this.#host.done(left === "" ? error : new Error(error.message + left, { cause: error }));
   }
 
   #tell(phase: SaveProgress["phase"], doneBytes: number, totalBytes: number): void {
