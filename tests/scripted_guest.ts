@@ -84,6 +84,11 @@ export class ScriptedGuest {
     return match!;
   }
 
+  *wait(ms: number): Script {
+    const until = performance.now() + ms;
+    yield () => performance.now() >= until;
+  }
+
   /** Waits until no vCPU runs. */
   *pause(): Script {
     this.guest.pause("a test looks at it");
