@@ -34,6 +34,7 @@ async function main() {
     command: vmmCommand(options.vmm),
     network: new BridgedTaps({ bridge: options.bridge }),
     log,
+    poolSize: options.pool,
   });
   Deno.chmodSync(options.run, 0o711);
   await supervisor.prepare();

@@ -13,10 +13,12 @@ export interface Options {
   bridge: string | null;
   import: string | null;
   consoleUid: number | null;
+  pool: number;
 }
 
 export const USAGE =
   `Usage: supervisor --data DIR --run DIR --vmm FILE [--bridge NAME] [--import DIR] [--console-uid N]
+                  [--pool N]
 
   --data DIR        what is kept: the database, images and guests' disks
   --run DIR         what is gone after a power cut: sockets, running guests
@@ -24,6 +26,7 @@ export const USAGE =
   --bridge NAME     the bridge that guests' NICs are put into; br0 by default, where there is one
   --import DIR      folders with a guest.json, imported where no guest has its name
   --console-uid N   the user whom the console's socket is given to; by default the owner of RUN/console
+  --pool N          how many VMMs are started before there are guests for them, about 30 MiB each; 1
 `;
 
 /** The value of an option that needs one. */
@@ -36,7 +39,7 @@ function path(value: unknown, name: string): string {
 
 export function parseOptions(args: string[]): Options {
   const parsed = parseArgs(args, {
-    string: ["data", "run", "vmm", "bridge", "import", "console-uid"],
+    string: ["data", "run", "vmm", "bridge", "import", "console-uid", "pool"],
     unknown(arg) {
       throw new TypeError(`Cannot start the supervisor: it has no option "${arg}"`);
     },
@@ -45,7 +48,12 @@ export function parseOptions(args: string[]): Options {
   if (uid !== undefined && !/^[0-9]{1,9}$/.test(uid)) {
     throw new TypeError(`Cannot start the supervisor: --console-uid "${uid}" is not a number`);
   }
+  const pool = parsed.pool ?? "1";
+  if (!/^[0-9]{1,2}$/.test(pool)) {
+    throw new TypeError(`Cannot start the supervisor: --pool "${pool}" is not a number up to 99`);
+  }
   return {
+    pool: Number(pool),
     data: path(parsed.data, "data"),
     run: path(parsed.run, "run"),
     vmm: path(parsed.vmm, "vmm"),

@@ -13,6 +13,7 @@ import { readHost } from "./host.ts";
 import { Images } from "./images/images.ts";
 import { GuestDisks } from "./lives/disks.ts";
 import { Guests } from "./lives/guests.ts";
+import { VmmPool } from "./lives/vmm_pool.ts";
 import type { VmmCommand } from "./lives/vmm_process.ts";
 import type { Log } from "./log.ts";
 import type { Network } from "./network.ts";
@@ -31,6 +32,9 @@ export interface SupervisorOptions {
   access?: Partial<AccessOptions>;
   memoryMiB?: () => number;
   figuresMs?: number;
+  /** How many VMMs wait to be told what to run; 0 without. */
+  poolSize?: number;
+  poolRefillMs?: number;
 }
 
 const HOST_EVENT_MS = 10_000;
@@ -66,7 +70,12 @@ export class Supervisor {
           .filter((guest) => (kind === "kernel" ? guest.kernel : guest.initrd) === name)
           .map((guest) => guest.name);
       this.images = new Images({ directory: join(data, "images"), usersOf });
+      const pool = new VmmPool({
+        ...{ command: options.command, size: options.poolSize ?? 0, log },
+        ...{ directory: join(run, "pool"), refillMs: options.poolRefillMs },
+      });
       this.guests = new Guests({
+        pool,
         store,
         images: this.images,
         disks: new GuestDisks(join(data, "guests")),
@@ -87,6 +96,7 @@ export class Supervisor {
       this.#release = () => {
         clearInterval(hostTimer);
         this.guests.close();
+        pool.close();
         database.close();
         close(lock);
       };

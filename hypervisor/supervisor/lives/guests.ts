@@ -18,37 +18,26 @@ import {
 import { removeIfThere } from "../durable.ts";
 import type { EventHub } from "../events.ts";
 import { hostMemoryMiB } from "../host.ts";
-import type { Images } from "../images/images.ts";
 import { type Log, messageOf } from "../log.ts";
-import type { Network } from "../network.ts";
 import { problem } from "../problem.ts";
 import type { GuestRecord, GuestStore } from "../store/guests.ts";
 import { type Control, openControl } from "./control_client.ts";
 import { type DeviceGround, vmmProblem } from "./device_ground.ts";
 import { DiskChanges, diskRecord, diskRequest } from "./disk_changes.ts";
-import type { GuestDisks } from "./disks.ts";
 import { FigureWatch } from "./figures.ts";
 import { GuestLife, refuse } from "./guest_life.ts";
-import { Launcher } from "./launcher.ts";
+import { Launcher, type LauncherOptions } from "./launcher.ts";
 import { MemoryBudget } from "./memory_budget.ts";
 import { NetChanges, netRecord } from "./net_changes.ts";
 import { stopAll } from "./shutdown.ts";
 import { Turns } from "./turns.ts";
 import { ADDED_MEMORY, BALLOON } from "./vm_config.ts";
-import type { VmmCommand, VmmProcess } from "./vmm_process.ts";
+import type { VmmProcess } from "./vmm_process.ts";
 
-export interface GuestsOptions {
+export interface GuestsOptions extends LauncherOptions {
   store: GuestStore;
-  images: Images;
-  disks: GuestDisks;
-  network: Network;
   events: EventHub;
   log: Log;
-  command: VmmCommand;
-  /** Where each running guest has its directory. */
-  runDirectory: string;
-  /** Where VMMs keep kernels unpacked. */
-  kernelCache: string;
   /** The host's memory in MiB; tests have hosts of their own. */
   memoryMiB?: () => number;
   /** Between two looks at what devices count. */

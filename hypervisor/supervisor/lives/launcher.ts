@@ -10,6 +10,7 @@ import type { Network } from "../network.ts";
 import type { GuestRecord, NetRecord } from "../store/guests.ts";
 import type { GuestDisks } from "./disks.ts";
 import { guestConfig } from "./vm_config.ts";
+import type { VmmPool } from "./vmm_pool.ts";
 import { type VmmCommand, VmmProcess } from "./vmm_process.ts";
 
 export interface LauncherOptions {
@@ -17,6 +18,7 @@ export interface LauncherOptions {
   disks: GuestDisks;
   network: Network;
   command: VmmCommand;
+  pool: VmmPool;
   /** Where each running guest has its directory. */
   runDirectory: string;
   /** Where VMMs keep kernels unpacked. */
@@ -55,7 +57,7 @@ export class Launcher {
   }
 
   async launch(record: GuestRecord): Promise<VmmProcess> {
-    const { images, disks, command, kernelCache } = this.#options;
+    const { images, disks, command, pool, kernelCache } = this.#options;
     const { id } = record;
     const directory = this.directory(id);
     const taps = new Map<string, string>();
@@ -69,7 +71,7 @@ export class Launcher {
         disk: ({ file }) => disks.path(id, file),
         tap: (net) => taps.get(net.id)!,
       });
-      return VmmProcess.start(directory, config, { record, command, cgroup: cgroupOf(id) });
+      return VmmProcess.start(directory, config, { record, command, pool, cgroup: cgroupOf(id) });
     } catch (error) {
       removeIfThere(directory);
       await this.detach([...taps.keys()]);

@@ -32,6 +32,7 @@ import { messageOf } from "../log.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import { askVmm, type DeviceReports, openControl, readEvents, statusOf } from "./control_client.ts";
 import { Run } from "./run.ts";
+import type { VmmPool } from "./vmm_pool.ts";
 import { ExitFile, ProcessFile, readMessage } from "./wire.ts";
 
 /** How to run the VMM's program; the control options are added to its arguments. */
@@ -76,6 +77,8 @@ export class VmmProcess {
   readonly #directory: string;
   readonly #process: ProcessId;
   readonly #cgroup: string;
+  /** One that waited has been told what to run, by this process. */
+  #isOrdered = false;
   /** What the VMM said of its end, before it was over. */
   #said: VmmEnd | null = null;
   #end: VmmEnd | null = null;
@@ -103,26 +106,33 @@ export class VmmProcess {
   static start(
     directory: string,
     config: GuestConfig,
-    options: { record: GuestRecord; command: VmmCommand; cgroup: string },
+    options: { record: GuestRecord; command: VmmCommand; cgroup: string; pool: VmmPool },
   ): VmmProcess {
-    Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const waited = options.pool.take(directory);
+    if (waited === null) Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
     const configFile = join(directory, "config.json");
     writeFileDurably(configFile, JSON.stringify(config));
     const run = Run.begin(directory, options.record);
     run.save();
-    const { program, args, env } = options.command;
     const control = join(directory, "control.sock");
-    const id = spawnDetached(
-      program,
-      [...args, "--control", control, "--config", configFile],
-      { env, log: join(directory, "log") },
-    );
+    const { program, args, env } = options.command;
+    const id = waited ??
+      spawnDetached(program, [...args, "--control", control, "--config", configFile], {
+        env,
+        log: join(directory, "log"),
+      });
     writeFileDurably(join(directory, "process.json"), JSON.stringify(id));
     if (hasCgroups()) {
       createCgroup(options.cgroup);
       moveToCgroup(options.cgroup, id.pid);
     }
-    return new VmmProcess(directory, id, { cgroup: options.cgroup, run });
+    const started = new VmmProcess(directory, id, { cgroup: options.cgroup, run });
+    if (waited !== null) {
+      started.#isOrdered = true;
+      // Whatever comes of it is told by the process's end, or by its socket.
+      askVmm(control, { op: "run", folder: directory, config }).catch(() => {});
+    }
+    return started;
   }
 
   /** Finds what an earlier supervisor started in `directory`; it may have ended since. */
@@ -207,7 +217,15 @@ export class VmmProcess {
         using control = await openControl(this.controlSocket, { op: "events" });
         released.addEventListener("abort", hangUp = control.close);
         if (released.aborted) return null;
-        listener.ready(statusOf(control.answer));
+        const status = statusOf(control.answer);
+        if (status.state === "waiting") {
+          if (!this.#isOrdered || Date.now() > deadline) {
+            this.#said = { reason: "host", message: "Its VMM was never told what to run" };
+            killProcess(this.#process);
+          }
+          continue;
+        }
+        listener.ready(status);
         wasReady = true;
         polls = 0;
         for await (const event of readEvents(control)) {

@@ -18,7 +18,7 @@ const StatusMessage = z.object({
   version: z.int(),
   pid: z.int().min(1),
   name: z.string(),
-  state: z.enum(STATES),
+  state: z.enum([...STATES, "waiting"]),
   startedAt: z.number(),
   cpus: z.int(),
   memoryMiB: z.int(),

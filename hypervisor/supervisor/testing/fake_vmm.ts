@@ -34,10 +34,17 @@ import { FakeDevices } from "./fake_devices.ts";
 /** How long a guest takes to let go of a device. */
 const LET_GO_MS = 50;
 
-const { control, config: configFile } = parseArgs(Deno.args, { string: ["control", "config"] });
-const config: GuestConfig = JSON.parse(Deno.readTextFileSync(configFile!));
-const words = new Set(config.cmdline.split(/\s+/));
+const { control: first, config: configFile, wait } = parseArgs(Deno.args, {
+  string: ["control", "config"],
+  boolean: ["wait"],
+});
 const encode = (text: string) => new TextEncoder().encode(text);
+/** Listens at once; with `--wait` nothing else of it happens before it is told what to run. */
+const early = wait ? Deno.listen({ transport: "unix", path: first! }) : undefined;
+const { config, control } = early === undefined
+  ? { config: JSON.parse(Deno.readTextFileSync(configFile!)) as GuestConfig, control: first! }
+  : await ordered(early);
+const words = new Set(config.cmdline.split(/\s+/));
 const startedAt = Date.now();
 const devices = new FakeDevices(config);
 
@@ -51,15 +58,35 @@ function writeLine(connection: Deno.Conn, message: Response | Event) {
   return connection.write(encode(JSON.stringify(message) + "\n"));
 }
 
+/** Waits to be told what to run, and where it lies by now. */
+async function ordered(
+  listener: Deno.UnixListener,
+): Promise<{ config: GuestConfig; control: string }> {
+  while (true) {
+    const connection = await listener.accept();
+    const buffer = new Uint8Array(65536);
+    const count = await connection.read(buffer) ?? 0;
+    const request = JSON.parse(new TextDecoder().decode(buffer.subarray(0, count)));
+    const waits = request.op !== "run";
+    const status = {
+      ...{ version: CONTROL_VERSION, pid: Deno.pid, name: "", state: "waiting" as const },
+      ...{ startedAt: 0, cpus: 0, memoryMiB: 0 },
+    };
+    await writeLine(connection, { ok: true, status });
+    connection.close();
+    if (!waits) return { config: request.config, control: join(request.folder, "control.sock") };
+  }
+}
+
 async function end(reason: ExitReason, message: string): Promise<never> {
   if (!words.has("mute-exit")) {
     for (const follower of followers) {
       await writeLine(follower, { event: "exit", reason, message }).catch(() => {});
     }
-    const path = join(dirname(control!), "exit.json");
+    const path = join(dirname(control), "exit.json");
     Deno.writeTextFileSync(path, JSON.stringify({ reason, message }));
   }
-  Deno.removeSync(control!);
+  Deno.removeSync(control);
   Deno.exit(EXIT_CODES[reason]);
 }
 
@@ -192,5 +219,5 @@ if (words.has("refuse")) {
   Deno.exit(EXIT_CODES.refused);
 }
 if (words.has("slow")) await new Promise((resolve) => setTimeout(resolve, 300));
-const listener = Deno.listen({ transport: "unix", path: control! });
+const listener = early ?? Deno.listen({ transport: "unix", path: control });
 for await (const connection of listener) void serve(connection);

@@ -44,8 +44,13 @@ export interface LogLine extends LogFields {
   message: string;
 }
 
-export interface TestOptions
-  extends Partial<Pick<SupervisorOptions, "access" | "memoryMiB" | "command" | "figuresMs">> {
+export interface TestOptions extends
+  Partial<
+    Pick<
+      SupervisorOptions,
+      "access" | "memoryMiB" | "command" | "figuresMs" | "poolSize" | "poolRefillMs"
+    >
+  > {
   /** Instead of the pretended one. */
   realNetwork?: Network;
   /** Where the host's directory is made. */
