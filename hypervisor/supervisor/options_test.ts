@@ -12,6 +12,7 @@ Deno.test("options are read with their defaults", () => {
     bridge: null,
     import: null,
     consoleUid: null,
+    pool: 1,
   });
   const all = parseOptions([...NEEDED, "--bridge=br0", "--import=/seeds", "--console-uid=990"]);
   assertEquals([all.bridge, all.import, all.consoleUid], ["br0", "/seeds", 990]);
@@ -22,6 +23,7 @@ Deno.test("what is missing, unknown or no number is told", () => {
   assertThrows(() => parseOptions([...NEEDED, "--dance"]), TypeError, '"--dance"');
   assertThrows(() => parseOptions([...NEEDED, "word"]), TypeError, '"word"');
   assertThrows(() => parseOptions([...NEEDED, "--console-uid=root"]), TypeError, "not a number");
+  assertThrows(() => parseOptions([...NEEDED, "--pool=many"]), TypeError, "not a number");
 });
 
 Deno.test("any arguments are options or a TypeError", () => {
