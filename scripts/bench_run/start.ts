@@ -1,6 +1,7 @@
 /**
  * From the monitor's start to the guest's first instructions, which send a byte: a kernel of a few
- * bytes in our VMM, and the same as firmware in QEMU, whose own would come before any kernel.
+ * bytes in our VMM, and the same as firmware in QEMU, whose own would come before any kernel. Ours once
+ * more by a VMM that was started before, as the supervisor has one waiting.
  *
  * @module
  */
@@ -8,6 +9,7 @@ import { BenchGuest, REACHED } from "./bench_guest.ts";
 import type { BenchJob } from "./job.ts";
 import { commandOf, type Monitor, MONITORS } from "./monitors.ts";
 import type { Recorder } from "./recorder.ts";
+import { WaitingVmm } from "./waiting_vmm.ts";
 
 const SHAPES = [
   { cpus: 1, memoryMiB: 128 },
@@ -18,6 +20,7 @@ export async function start(job: BenchJob, recorder: Recorder): Promise<void> {
   const monitors = await startable();
   for (const shape of SHAPES) {
     const name = `start to the first instruction, ${shape.cpus} vCPU, ${shape.memoryMiB} MiB`;
+    const again = { name: `${name}, by a VMM that waited`, unit: "ms", better: "lower" } as const;
     for (let round = 0; round <= job.rounds; round++) {
       for (const monitor of monitors) {
         await recorder.attempt(`${name}, ${monitor}`, async () => {
@@ -26,9 +29,17 @@ export async function start(job: BenchJob, recorder: Recorder): Promise<void> {
             until: REACHED.instructions,
           });
           if (round === 0) return;
-          recorder.add({ name, unit: "ms", better: "lower" }, monitor, guest.seconds * 1000);
+          const ms = guest.seconds * 1000;
+          recorder.add({ name, unit: "ms", better: "lower" }, monitor, ms);
+          // For QEMU there is nothing that could be done before.
+          if (monitor !== "denovisor") recorder.add(again, monitor, ms);
         });
       }
+      await recorder.attempt(`${again.name}, denovisor`, async () => {
+        await using vmm = await WaitingVmm.start(job.vmm);
+        const ms = await vmm.run({ ...shape, kernel: job.files.tinyKernel });
+        if (round > 0) recorder.add(again, "denovisor", ms);
+      });
     }
   }
 }
