@@ -5,7 +5,7 @@
  */
 import { close, O_RDWR, open } from "../sys/files.ts";
 import { ioctl, ioctlBuffer } from "../sys/ioctl.ts";
-import { check, E2BIG, ENODEV, ENOENT, errno, SysError } from "../sys/errno.ts";
+import { check, E2BIG, EINTR, ENODEV, ENOENT, errno, SysError } from "../sys/errno.ts";
 import { KVM, KVM_API_VERSION, KVM_CAP, KVM_MAX_CPUID_ENTRIES } from "./ioctls.ts";
 import { Cpuid2, CpuidEntry2, MsrList } from "./structs.ts";
 import { Vm } from "./vm.ts";
@@ -111,7 +111,12 @@ export class Kvm {
   }
 
   createVm(): Vm {
-    return new Vm(check(ioctl(this.fd, KVM.CREATE_VM, 0), "create a virtual machine"));
+    for (;;) {
+      const fd = ioctl(this.fd, KVM.CREATE_VM, 0);
+      // The kernel takes every lock of this process's memory for it, and gives up if a signal comes.
+      if (fd < 0 && errno() === EINTR) continue;
+      return new Vm(check(fd, "create a virtual machine"));
+    }
   }
 
   close(): void {

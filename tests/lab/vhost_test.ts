@@ -214,6 +214,30 @@ Deno.test("vhost: after a reset nothing touches guest memory, and a driver can s
   });
 });
 
+Deno.test("vhost: a card that stands still leaves memory alone, and goes on where it was", () => {
+  withVhost([MRG_RXBUF], (rig) => {
+    const { device, host, memory, socket } = rig;
+    const { rx } = rig.activate();
+    const places = offerAll(rx);
+    signal(host.queueNotifyFd(RX));
+    socket.send(frame(200, 1));
+    assertEquals(receive(rig, rx, places, 1)[0], frame(200, 1));
+    const states = device.freeze();
+    // The host's kernel may have sent something of its own.
+    const { nextAvail, nextUsed } = states[RX]!;
+    assert(nextUsed >= 1);
+    assertEquals(nextAvail, nextUsed);
+    assertEquals(nextUsed, rx.usedIndex);
+    const before = memory.bytes.slice();
+    socket.send(frame(300, 2));
+    host.turn(100);
+    assertEquals(Buffer.compare(memory.bytes, before), 0);
+    device.thaw();
+    assertEquals(receive(rig, rx, places, 1)[0], frame(300, 2));
+    assertEquals(host.failures, []);
+  });
+});
+
 Deno.test("vhost: when it is stopped, it says how far each queue has got", () => {
   withVhost([], ({ memory, host, taps: [tap], vhosts: [vhost], interrupted }) => {
     const rx = new Driver(memory, { size: SIZE, base: 0x1000, index: RX });

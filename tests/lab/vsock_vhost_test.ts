@@ -127,6 +127,31 @@ Deno.test("vhost-vsock: a guest reaches a program of the host that listens at AF
   await said.cancel();
 });
 
+Deno.test("vhost-vsock: it stands still with its streams, and they go on", async () => {
+  using rig = new Rig();
+  const program = new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--unstable-vsock", "--no-config", ANSWERS],
+    stdout: "piped",
+  }).spawn();
+  const said = program.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  assertEquals((await said.read()).value, "ready\n");
+  rig.send(OP.REQUEST, 5000);
+  await rig.packet(OP.RESPONSE);
+  const states = rig.device.freeze();
+  assertEquals(states[TX], { nextAvail: 1, nextUsed: 1 });
+  assertEquals(states[EVENT], { nextAvail: 0, nextUsed: 0 });
+  assert(states[RX]!.nextAvail > 0);
+  // Taken out of the way: the driver looks at the ring while the device stands still.
+  rig.tx.takeAll();
+  rig.send(OP.RW, 5000, "good day");
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assertEquals(rig.tx.takeAll(), []);
+  rig.device.thaw();
+  assertEquals(await rig.packet(OP.RW), "good day, and to you");
+  assertEquals((await program.status).code, 0);
+  await said.cancel();
+});
+
 Deno.test("vhost-vsock: it stops, and starts again with other rings", async () => {
   using rig = new Rig();
   for (let round = 0; round < 3; round++) {
