@@ -120,3 +120,20 @@ supervisedTest(
     ]);
   },
 );
+
+supervisedTest(
+  "a guest with an agent tells its addresses, at its page and in the list",
+  async (site) => {
+    await using it = await site.visitGuest({ name: "told", cmdline: "agent" }, { started: true });
+    const { visit: { page }, guest } = it;
+    const settings = page.getByRole("region", { name: "Settings" });
+    await settings.getByText("192.168.1.77").waitFor();
+    await settings.getByText("2001:db8::7").waitFor();
+    await settings.getByText("Debian GNU/Linux 13 (trixie)").waitFor();
+    await page.getByRole("link", { name: "Guests", exact: true }).first().click();
+    const row = page.getByRole("row").filter({ hasText: "told" });
+    await row.getByText("192.168.1.77 · Debian GNU/Linux 13 (trixie)").waitFor();
+    await site.host.stop(guest.id);
+    await row.getByText("Stopped").waitFor();
+  },
+);

@@ -27,7 +27,11 @@ export class SupervisedSite implements AsyncDisposable {
     const bench = await Bench.open();
     // Not where it would be by itself: Deno grants nothing below /dev one by one.
     const parent = await Deno.makeTempDir({ prefix: "site-" });
-    const host = await TestHost.start({ parent, figuresMs: FIGURES_MS });
+    const host = await TestHost.start({
+      parent,
+      figuresMs: FIGURES_MS,
+      agents: { soonMs: FIGURES_MS },
+    });
     const console = await startConsole({
       built: bench.built,
       api: host.path("run/console/api.sock"),

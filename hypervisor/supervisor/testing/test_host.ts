@@ -45,7 +45,8 @@ export interface LogLine extends LogFields {
 }
 
 export interface TestOptions
-  extends Partial<Pick<SupervisorOptions, "access" | "memoryMiB" | "command" | "figuresMs">> {
+  extends
+    Partial<Pick<SupervisorOptions, "access" | "memoryMiB" | "command" | "figuresMs" | "agents">> {
   /** Instead of the pretended one. */
   realNetwork?: Network;
   /** Where the host's directory is made. */
