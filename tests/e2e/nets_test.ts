@@ -13,8 +13,8 @@ supervisedTest("a card is added, plugged in, limited, unplugged and deleted", as
   const { visit, visit: { page }, guest } = it;
   const panel = page.getByRole("region", { name: "Network cards" });
   const dialog = page.getByRole("dialog");
-  await panel.getByText(guest.nets[0].mac).waitFor();
-  await panel.getByRole("button", { name: "Add a network card" }).click();
+  await panel.getByRole("heading", { name: guest.nets[0].mac }).waitFor();
+  await panel.getByRole("button", { name: "Add a card" }).click();
   await dialog.getByLabel("MAC address").fill("53:00:00:00:00:01");
   await dialog.getByLabel("Largest packet").fill("67");
   await dialog.getByRole("button", { name: "Add network card" }).click();
