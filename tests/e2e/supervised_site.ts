@@ -16,9 +16,13 @@ export class SupervisedSite implements AsyncDisposable {
   readonly host: TestHost;
   readonly #console: ConsoleProcess;
   readonly #bench: Bench;
+  readonly #parent: string;
 
-  private constructor(parts: { host: TestHost; console: ConsoleProcess; bench: Bench }) {
+  private constructor(
+    parts: { host: TestHost; console: ConsoleProcess; bench: Bench; parent: string },
+  ) {
     this.host = parts.host;
+    this.#parent = parts.parent;
     this.#console = parts.console;
     this.#bench = parts.bench;
   }
@@ -39,7 +43,7 @@ export class SupervisedSite implements AsyncDisposable {
     });
     const code = Deno.readTextFileSync(host.path("run/setup_code")).trim();
     await host.local.client.call("setup", { body: { code, password: PASSWORD } });
-    return new SupervisedSite({ host, console, bench });
+    return new SupervisedSite({ host, console, bench, parent });
   }
 
   /** A window at the page of a guest that was just made. */
@@ -61,6 +65,7 @@ export class SupervisedSite implements AsyncDisposable {
     await this.#console[Symbol.asyncDispose]();
     await this.host[Symbol.asyncDispose]();
     await this.#bench[Symbol.asyncDispose]();
+    await Deno.remove(this.#parent, { recursive: true });
   }
 }
 
