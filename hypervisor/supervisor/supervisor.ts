@@ -7,6 +7,7 @@ import { join } from "@std/path";
 import { tryLock } from "../sys/flock.ts";
 import { close, O_CREAT, O_RDWR, open } from "../sys/files.ts";
 import { Access, type AccessOptions } from "./access/access.ts";
+import type { AgentWatchOptions } from "./agent/watch.ts";
 import type { Host } from "./api/schemas.ts";
 import { EventHub } from "./events.ts";
 import { readHost } from "./host.ts";
@@ -35,6 +36,7 @@ export interface SupervisorOptions {
   /** How many VMMs wait to be told what to run; 0 without. */
   poolSize?: number;
   poolRefillMs?: number;
+  agents?: Partial<AgentWatchOptions>;
 }
 
 const HOST_EVENT_MS = 10_000;
@@ -87,6 +89,7 @@ export class Supervisor {
         kernelCache: join(data, "kernels"),
         memoryMiB: options.memoryMiB,
         figuresMs: options.figuresMs,
+        agents: options.agents,
       });
       this.access = new Access(database, {
         codeFile: join(run, "setup_code"),

@@ -65,6 +65,12 @@ export function GuestSettings({ guest, host }: { guest: Guest; host: Host }) {
         <Row term="Up">
           <Uptime since={isUp ? guest.startedAt : null} />
         </Row>
+        {guest.agentFacts?.os && <Row term="System">{guest.agentFacts.os}</Row>}
+        {guest.agentFacts && guest.agentFacts.addresses.length > 0 && (
+          <Row term="Addresses">
+            {guest.agentFacts.addresses.map((it) => <code class="address" key={it}>{it}</code>)}
+          </Row>
+        )}
         <Row term="vCPUs">
           {guest.cpus}
           {guest.cpu.model !== "host" && `, ${guest.cpu.model}`}

@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { phaseOf, whyNot } from "../../hypervisor/supervisor/api/actions.ts";
 import { addedStepMiB, hasBalloon } from "../../hypervisor/supervisor/api/limits.ts";
 import type { Figures, Guest } from "../../hypervisor/supervisor/api/schemas.ts";
@@ -91,15 +91,29 @@ function Slider({ guest, field, label, most, step, is, hint, off }: SliderProps)
   const reason = off ?? whyNot("update", phaseOf(guest));
   const value = chosen ?? wanted;
   const id = `memory-${field}`;
-  const send = async (next: number) => {
-    setChosen(next);
+  /** What is to be sent once that which is on its way has arrived. */
+  const waiting = useRef<number | null>(null);
+  const isSending = useRef(false);
+  const send = async (value: number) => {
+    setChosen(value);
+    waiting.current = value;
+    if (isSending.current) return;
+    isSending.current = true;
+    let sent = value;
     try {
-      const params = { id: guest.id };
-      putGuest(await call("updateGuest", { params, body: { memory: { [field]: next } } }));
+      while (waiting.current !== null) {
+        sent = waiting.current;
+        waiting.current = null;
+        const params = { id: guest.id };
+        putGuest(await call("updateGuest", { params, body: { memory: { [field]: sent } } }));
+      }
     } catch (error) {
+      waiting.current = null;
       toast("problem", Object.values(fieldErrors(error))[0] ?? messageOf(error));
     } finally {
-      setChosen(null);
+      isSending.current = false;
+      // Whoever is moving it again meanwhile is not interrupted.
+      setChosen((now) => now === sent ? null : now);
     }
   };
   const isUnderWay = guest.state === "running" && is != null && is !== wanted;

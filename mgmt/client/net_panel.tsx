@@ -33,7 +33,7 @@ export function NetPanel({ guest, host, figures, length }: NetPanelProps) {
             : `A guest has at most ${MOST_NETS} network cards`}
           onClick={() => setEdits("new")}
         >
-          Add a network card
+          Add a card
         </ActionButton>
       </div>
       {guest.nets.length === 0 && <p class="nothing">It has none</p>}

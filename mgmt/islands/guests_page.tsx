@@ -112,6 +112,12 @@ function GuestTable({ guests }: { guests: Guest[] }) {
   );
 }
 
+/** Where a guest is reached and what it runs, as its agent tells; null where none does. */
+function agentWords({ agentFacts }: Guest): string | null {
+  const { addresses = [], os = null } = agentFacts ?? {};
+  return [addresses[0], os].filter(Boolean).join(" · ") || null;
+}
+
 const ACT_WORDS = { start: "Start", stop: "Stop", force: "Force off", resume: "Resume" };
 const ACT_ICONS = { start: "start", stop: "power", force: "stop", resume: "start" } as const;
 
@@ -131,7 +137,8 @@ function GuestRow({ guest }: { guest: Guest }) {
       <th scope="row">
         <a class="guest-name" href={`/guests/${guest.id}`}>{guest.name}</a>
         <span class="guest-sub">
-          {guest.error ?? guest.pausedFor ?? guest.disks[0]?.image ?? guest.kernel}
+          {guest.error ?? guest.pausedFor ?? agentWords(guest) ?? guest.disks[0]?.image ??
+            guest.kernel}
         </span>
       </th>
       <td data-label="State">

@@ -16,6 +16,7 @@ import {
   type Problem,
   Setup,
 } from "../../hypervisor/supervisor/api/schemas.ts";
+import { changeDevices, FakeRefusal } from "./fake_devices.ts";
 import { FakeSerial } from "./fake_serial.ts";
 import { demoGuests, demoHost, demoImages, newGuest } from "./fake_data.ts";
 
@@ -155,6 +156,8 @@ export class FakeApi {
     }
     const image = /^\/images\/(kernel|initrd|disk)\/([^/]+)$/.exec(path);
     if (image) return await this.#image(request, image[1] as ImageKind, image[2]);
+    const device = /^\/guests\/([^/]+)\/(disks|nets)(?:\/([^/]+))?(?:\/(plug|unplug))?$/.exec(path);
+    if (device) return await this.#device(request, device);
     const guest = /^\/guests\/([^/]+)(?:\/(\w+))?$/.exec(path);
     if (guest) return await this.#guest(request, guest[1], guest[2]);
     throw problem(404, "not_found", `Cannot find "${path}"`);
@@ -255,6 +258,25 @@ export class FakeApi {
       }
     }
     throw problem(405, "method_not_allowed", `Cannot ${request.method} that`);
+  }
+
+  async #device(request: Request, match: RegExpExecArray): Promise<Response> {
+    const [, id, kind, device, action] = match;
+    const guest = this.guests.get(id);
+    if (!guest) throw problem(404, "not_found", `Cannot find a guest with the id "${id}"`);
+    const text = await request.text();
+    try {
+      const next = changeDevices(guest, {
+        kind: kind as "disks" | "nets",
+        device,
+        what: action ?? request.method,
+        body: JSON.parse(text || "{}"),
+      });
+      return Response.json(this.put(id, next), { status: device ? 200 : 201 });
+    } catch (error) {
+      if (error instanceof FakeRefusal) throw problem(409, "wrong_state", error.message);
+      throw error;
+    }
   }
 
   #update(guest: Guest, { cpu, memory, ...body }: GuestUpdate): Guest {

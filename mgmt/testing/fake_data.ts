@@ -47,6 +47,7 @@ export function newGuest(input: GuestCreate, more: Partial<Guest> = {}): Guest {
     disks: disks.map((wish) => newDisk({ ...wish, name: wish.name ?? freeDiskName(disks) })),
     nets: nets.map(newNet),
     freePorts: null,
+    agentFacts: null,
     pending: [],
     createdAt: ago(2000),
     startedAt: null,
@@ -98,6 +99,7 @@ export function demoGuests(): Guest[] {
     }, {
       state: "running",
       startedAt: ago(4321),
+      agentFacts: { os: "Debian GNU/Linux 12 (bookworm)", addresses: ["192.168.1.77"] },
     }),
     newGuest({
       ...DEBIAN,

@@ -13,8 +13,8 @@ supervisedTest("a card is added, plugged in, limited, unplugged and deleted", as
   const { visit, visit: { page }, guest } = it;
   const panel = page.getByRole("region", { name: "Network cards" });
   const dialog = page.getByRole("dialog");
-  await panel.getByText(guest.nets[0].mac).waitFor();
-  await panel.getByRole("button", { name: "Add a network card" }).click();
+  await panel.getByRole("heading", { name: guest.nets[0].mac }).waitFor();
+  await panel.getByRole("button", { name: "Add a card" }).click();
   await dialog.getByLabel("MAC address").fill("53:00:00:00:00:01");
   await dialog.getByLabel("Largest packet").fill("67");
   await dialog.getByRole("button", { name: "Add network card" }).click();
@@ -118,5 +118,22 @@ supervisedTest(
       { sockets: 1, cores: 2, threads: 1 },
       true,
     ]);
+  },
+);
+
+supervisedTest(
+  "a guest with an agent tells its addresses, at its page and in the list",
+  async (site) => {
+    await using it = await site.visitGuest({ name: "told", cmdline: "agent" }, { started: true });
+    const { visit: { page }, guest } = it;
+    const settings = page.getByRole("region", { name: "Settings" });
+    await settings.getByText("192.168.1.77").waitFor();
+    await settings.getByText("2001:db8::7").waitFor();
+    await settings.getByText("Debian GNU/Linux 13 (trixie)").waitFor();
+    await page.getByRole("link", { name: "Guests", exact: true }).first().click();
+    const row = page.getByRole("row").filter({ hasText: "told" });
+    await row.getByText("192.168.1.77 · Debian GNU/Linux 13 (trixie)").waitFor();
+    await site.host.stop(guest.id);
+    await row.getByText("Stopped").waitFor();
   },
 );

@@ -16,9 +16,13 @@ export class SupervisedSite implements AsyncDisposable {
   readonly host: TestHost;
   readonly #console: ConsoleProcess;
   readonly #bench: Bench;
+  readonly #parent: string;
 
-  private constructor(parts: { host: TestHost; console: ConsoleProcess; bench: Bench }) {
+  private constructor(
+    parts: { host: TestHost; console: ConsoleProcess; bench: Bench; parent: string },
+  ) {
     this.host = parts.host;
+    this.#parent = parts.parent;
     this.#console = parts.console;
     this.#bench = parts.bench;
   }
@@ -27,7 +31,11 @@ export class SupervisedSite implements AsyncDisposable {
     const bench = await Bench.open();
     // Not where it would be by itself: Deno grants nothing below /dev one by one.
     const parent = await Deno.makeTempDir({ prefix: "site-" });
-    const host = await TestHost.start({ parent, figuresMs: FIGURES_MS });
+    const host = await TestHost.start({
+      parent,
+      figuresMs: FIGURES_MS,
+      agents: { soonMs: FIGURES_MS },
+    });
     const console = await startConsole({
       built: bench.built,
       api: host.path("run/console/api.sock"),
@@ -35,7 +43,7 @@ export class SupervisedSite implements AsyncDisposable {
     });
     const code = Deno.readTextFileSync(host.path("run/setup_code")).trim();
     await host.local.client.call("setup", { body: { code, password: PASSWORD } });
-    return new SupervisedSite({ host, console, bench });
+    return new SupervisedSite({ host, console, bench, parent });
   }
 
   /** A window at the page of a guest that was just made. */
@@ -57,6 +65,7 @@ export class SupervisedSite implements AsyncDisposable {
     await this.#console[Symbol.asyncDispose]();
     await this.host[Symbol.asyncDispose]();
     await this.#bench[Symbol.asyncDispose]();
+    await Deno.remove(this.#parent, { recursive: true });
   }
 }
 

@@ -87,6 +87,14 @@ export const GuestUpdate = z.strictObject({
   autostart: z.boolean(),
 }).partial();
 
+/** What the agent in a guest tells. */
+export const AgentFacts = z.strictObject({
+  /** The operating system, such as "Debian GNU/Linux 13 (trixie)". */
+  os: z.string().nullable(),
+  /** Addresses by which the guest may be reached. */
+  addresses: z.array(z.string()),
+});
+
 export const Guest = z.strictObject({
   id: Id,
   name: GuestName,
@@ -108,6 +116,8 @@ export const Guest = z.strictObject({
   /** How many of its ports take another device; null while it is not up. */
   freePorts: z.int().nullable(),
   agent: z.boolean(),
+  /** Null where no agent answers. */
+  agentFacts: AgentFacts.nullable(),
   autostart: z.boolean(),
   /** Fields, such as "memory.hugePages", in which it runs with other values than these. */
   pending: z.array(z.string()),
@@ -215,6 +225,7 @@ export const Events = {
 export type GuestCreate = z.input<typeof GuestCreate>;
 export type GuestUpdate = z.input<typeof GuestUpdate>;
 export type Guest = z.output<typeof Guest>;
+export type AgentFacts = z.output<typeof AgentFacts>;
 export type Image = z.output<typeof Image>;
 export type ImageKind = z.output<typeof ImageKind>;
 export type HostShutdownProgress = z.output<typeof HostShutdownProgress>;

@@ -44,13 +44,14 @@ export async function show(context: Context, value: unknown, rows: string[][]): 
 
 export async function showGuests(context: Context, guests: Guest[]): Promise<void> {
   await show(context, context.json && guests.length === 1 ? guests[0] : guests, [
-    ["NAME", "STATE", "CPUS", "MEMORY", "DISKS", "ID"],
+    ["NAME", "STATE", "CPUS", "MEMORY", "DISKS", "ADDRESS", "ID"],
     ...guests.map((guest) => [
       guest.name,
       guest.pausedFor !== null && guest.state === "running" ? "paused" : guest.state,
       String(guest.cpus),
       `${guest.memoryMiB + guest.memory.requestedMiB} MiB`,
       guest.disks.map(({ sizeMiB }) => `${sizeMiB} MiB`).join(", ") || "-",
+      guest.agentFacts?.addresses[0] ?? "-",
       guest.id,
     ]),
   ]);

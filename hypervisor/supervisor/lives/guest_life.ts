@@ -5,11 +5,12 @@
  */
 import { delay } from "@std/async";
 import { type GuestPhase, type GuestState, phaseOf, whyNot } from "../api/actions.ts";
-import type { Disk, Guest, Net } from "../api/schemas.ts";
+import type { AgentFacts, Disk, Guest, Net } from "../api/schemas.ts";
 import { type Log, messageOf } from "../log.ts";
 import { ApiProblem, problem } from "../problem.ts";
 import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
 import { CONTROL_VERSION, type Status } from "../../vmm/control.ts";
+import { isGood, wordsFor } from "./vmm_ends.ts";
 import type { VmmEnd, VmmListener, VmmProcess } from "./vmm_process.ts";
 
 /** What a life does with its VMM. */
@@ -58,6 +59,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   #process: V | null = null;
   #startedAt: number | null = null;
   #pausedFor: string | null = null;
+  #agentFacts: AgentFacts | null = null;
   #intent: Intent = "run";
   /** Resolves when the present run, with its restarts, is over and cleaned up. */
   #over: Promise<void> = Promise.resolve();
@@ -115,10 +117,26 @@ export class GuestLife<V extends Vmm = VmmProcess> {
       state: this.#state,
       error: this.#state === "failed" ? this.record.error : null,
       pausedFor: this.isUp ? this.#pausedFor : null,
+      agentFacts: this.isUp ? this.#agentFacts : null,
       startedAt: this.isUp && this.#startedAt !== null
         ? new Date(this.#startedAt).toISOString()
         : null,
     };
+  }
+
+  /** When its first instruction ran; null where that is not so or not known. */
+  get startedAt(): number | null {
+    return this.isUp ? this.#startedAt : null;
+  }
+
+  get agentFacts(): AgentFacts | null {
+    return this.#agentFacts;
+  }
+
+  /** Takes note of what the agent of this run tells. */
+  setAgentFacts(facts: AgentFacts | null): void {
+    this.#agentFacts = facts;
+    if (this.isUp) this.tell();
   }
 
   /** Tells everybody how the guest is now. */
@@ -257,6 +275,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
       }, this.#around.released);
       if (end === null) return;
       this.#pausedFor = null;
+      this.#agentFacts = null;
       const { name } = this.record;
       this.#around.log(isGood(end) ? "info" : "warn", "a guest's VMM ended", {
         guest: name,
@@ -343,9 +362,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
       this.#keepError(null);
       this.#setState("stopped");
     } else {
-      // What follows the first line, such as a stack, is for the log.
-      const [line] = end.message.trim().split("\n");
-      this.#fail(line || DEFAULT_MESSAGES[end.reason]);
+      this.#fail(wordsFor(end));
     }
   }
 
@@ -358,19 +375,6 @@ export class GuestLife<V extends Vmm = VmmProcess> {
     this.record = { ...this.record, error };
     this.#around.keepError(this.record.id, error);
   }
-}
-
-const DEFAULT_MESSAGES: Record<VmmEnd["reason"], string> = {
-  poweroff: "It powered off",
-  host: "Its VMM could not run on this host",
-  refused: "Its VMM refused what it was given",
-  crash: "Its processor reached a state from which it cannot go on",
-  reboot: "It asked for a reset",
-  killed: "Its VMM was ended from outside",
-};
-
-function isGood(end: VmmEnd): boolean {
-  return end.reason === "poweroff" || end.reason === "reboot";
 }
 
 /** Throws where the table of actions does not allow `action`. */

@@ -5,13 +5,14 @@
  */
 import { ulid } from "@std/ulid";
 import type * as z from "zod";
+import { type AgentHolder, AgentWatch, type AgentWatchOptions } from "../agent/watch.ts";
 import {
+  type AgentFacts,
   type Figures,
   freeDiskName,
   type Guest,
   type GuestCreate,
   type GuestUpdate,
-  hasBalloon,
   type HostShutdownProgress,
   machineIssues,
 } from "../api/schemas.ts";
@@ -21,17 +22,18 @@ import { hostMemoryMiB } from "../host.ts";
 import { type Log, messageOf } from "../log.ts";
 import { problem } from "../problem.ts";
 import type { GuestRecord, GuestStore } from "../store/guests.ts";
-import { type Control, openControl } from "./control_client.ts";
-import { type DeviceGround, vmmProblem } from "./device_ground.ts";
+import type { Control } from "./control_client.ts";
+import type { DeviceGround } from "./device_ground.ts";
 import { DiskChanges, diskRecord, diskRequest } from "./disk_changes.ts";
 import { FigureWatch } from "./figures.ts";
 import { GuestLife, refuse } from "./guest_life.ts";
 import { Launcher, type LauncherOptions } from "./launcher.ts";
 import { MemoryBudget } from "./memory_budget.ts";
+import { changeMemory } from "./memory_changes.ts";
 import { NetChanges, netRecord } from "./net_changes.ts";
+import { openSerial } from "./serial.ts";
 import { stopAll } from "./shutdown.ts";
 import { Turns } from "./turns.ts";
-import { ADDED_MEMORY, BALLOON } from "./vm_config.ts";
 import type { VmmProcess } from "./vmm_process.ts";
 
 export interface GuestsOptions extends LauncherOptions {
@@ -42,12 +44,11 @@ export interface GuestsOptions extends LauncherOptions {
   memoryMiB?: () => number;
   /** Between two looks at what devices count. */
   figuresMs?: number;
+  /** How soon agents are asked; tests are less patient. */
+  agents?: Partial<AgentWatchOptions>;
 }
 
 const BOUND_LOGS_MS = 5_000;
-/** Between two tries to reach a VMM that is being set up. */
-const OPEN_AGAIN_MS = 50;
-
 export class Guests {
   readonly disks: DiskChanges;
   readonly nets: NetChanges;
@@ -57,6 +58,7 @@ export class Guests {
   readonly #launcher: Launcher;
   readonly #budget: MemoryBudget;
   readonly #figures: FigureWatch;
+  readonly #agents: AgentWatch;
   readonly #turns = new Turns();
   readonly #released = new AbortController();
   #shuttingDown = false;
@@ -84,6 +86,7 @@ export class Guests {
       lives: () => this.#lives.values(),
       everyMs: options.figuresMs,
     });
+    this.#agents = new AgentWatch({ holders: () => this.#agentHolders(), ...options.agents });
     this.disks = new DiskChanges(ground);
     this.nets = new NetChanges(ground);
     for (const record of options.store.list()) this.#add(record);
@@ -97,6 +100,7 @@ export class Guests {
   close(): void {
     clearInterval(this.#boundLogs);
     this.#figures.close();
+    this.#agents.close();
     this.#released.abort();
   }
 
@@ -143,6 +147,26 @@ export class Guests {
   /** What the devices of a guest counted lately. */
   figures(id: string): Figures[] {
     return this.#figures.recent(this.#life(id).record.id);
+  }
+
+  /** Guests that run and have a channel to an agent. */
+  #agentHolders(): AgentHolder[] {
+    return [...this.#lives.values()].flatMap((life) => {
+      const { startedAt, process } = life;
+      if (startedAt === null || life.phase !== "running" || !process?.run.hasAgent) return [];
+      const { id } = life.record;
+      const tell = (facts: AgentFacts | null) => {
+        // Another run's agent tells for itself.
+        if (life.process === process) life.setAgentFacts(facts);
+      };
+      return [{
+        id,
+        startedAt,
+        socket: this.#launcher.agentSocket(id),
+        facts: life.agentFacts,
+        tell,
+      }];
+    });
   }
 
   #life(id: string): GuestLife {
@@ -208,36 +232,10 @@ export class Guests {
       if (body.memoryMiB !== undefined) this.#budget.refuseTooMuch(record);
       if (body.kernel !== undefined) images.require("kernel", body.kernel);
       if (body.initrd != null) images.require("initrd", body.initrd);
-      if (life.isUp) await this.#changeMemory(life, record);
+      await changeMemory(life, record, this.#budget);
       // What became of it meanwhile, such as its error, stays.
       return this.#keep(life, { ...record, error: life.record.error });
     });
-  }
-
-  /** Tells the running guest what of its memory can change while it runs. */
-  async #changeMemory(life: GuestLife, record: GuestRecord) {
-    const { process } = life;
-    if (process === null) return;
-    const { run } = process;
-    const { balloonMiB, hotplugMiB, requestedMiB } = record.memory;
-    const change = async (device: string, change: Record<string, number>) => {
-      try {
-        await process.change(device, change);
-      } catch (error) {
-        throw vmmProblem(error, record.name);
-      }
-    };
-    if (requestedMiB !== run.memory.requestedMiB && hotplugMiB === run.memory.hotplugMiB) {
-      const wanted = run.memoryMiB - run.memory.requestedMiB + requestedMiB;
-      this.#budget.refuseUnfit({ ...record, verb: "add memory to" }, wanted);
-      await change(ADDED_MEMORY, { requestedMiB });
-      run.setMemory({ requestedMiB });
-    }
-    const fits = hasBalloon(run.memory) && balloonMiB <= run.baseMemoryMiB;
-    if (balloonMiB !== run.memory.balloonMiB && fits) {
-      await change(BALLOON, { targetMiB: balloonMiB });
-      run.setMemory({ balloonMiB });
-    }
   }
 
   #keep(life: GuestLife, record: GuestRecord): Guest {
@@ -294,23 +292,8 @@ export class Guests {
   }
 
   /** A connection to the guest's serial port. */
-  async openSerial(id: string): Promise<Control> {
-    const life = this.#life(id);
-    while (true) {
-      refuse("console", life.phase);
-      try {
-        return await openControl(this.#launcher.controlSocket(id), { op: "serial" });
-      } catch (error) {
-        // A VMM that is being set up does not listen yet: whoever is early gets to see it all.
-        if (life.state !== "starting") {
-          throw problem(
-            "busy",
-            `Cannot open the console of "${life.record.name}": ${messageOf(error)}`,
-          );
-        }
-        await new Promise((resolve) => setTimeout(resolve, OPEN_AGAIN_MS));
-      }
-    }
+  openSerial(id: string): Promise<Control> {
+    return openSerial(this.#life(id), this.#launcher.controlSocket(id));
   }
 
   /** Takes up the guests that run already, and removes what is left of those that do not. */

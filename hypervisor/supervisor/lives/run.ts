@@ -110,6 +110,10 @@ export class Run {
     return this.#started.cpus;
   }
 
+  get hasAgent(): boolean {
+    return this.#started.agent;
+  }
+
   get memory(): MemorySettings {
     return this.#started.memory;
   }

@@ -8,6 +8,7 @@
  * - `crash`: crashes as soon as someone follows its events
  * - `reboot-on-button`: asks for a reset where it would power off
  * - `mute-exit`: neither says nor writes why it ends
+ * - `agent`: has an agent on the port for it
  * - `no-plugging`: refuses to plug anything in
  * - `clings`: lets go of a device only by force
  *
@@ -29,6 +30,7 @@ import {
   SERIAL_REPLAY_BYTES,
   type VmmState,
 } from "../../vmm/control.ts";
+import { serveFakeAgent } from "./fake_agent.ts";
 import { FakeDevices } from "./fake_devices.ts";
 
 /** How long a guest takes to let go of a device. */
@@ -219,5 +221,6 @@ if (words.has("refuse")) {
   Deno.exit(EXIT_CODES.refused);
 }
 if (words.has("slow")) await new Promise((resolve) => setTimeout(resolve, 300));
+if (words.has("agent")) serveFakeAgent(config.ports![0].socket);
 const listener = early ?? Deno.listen({ transport: "unix", path: control });
 for await (const connection of listener) void serve(connection);

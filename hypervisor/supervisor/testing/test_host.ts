@@ -48,7 +48,7 @@ export interface TestOptions extends
   Partial<
     Pick<
       SupervisorOptions,
-      "access" | "memoryMiB" | "command" | "figuresMs" | "poolSize" | "poolRefillMs"
+      "access" | "memoryMiB" | "command" | "figuresMs" | "agents" | "poolSize" | "poolRefillMs"
     >
   > {
   /** Instead of the pretended one. */
@@ -59,6 +59,8 @@ export interface TestOptions extends
 
 const FAKE_VMM = fromFileUrl(new URL("./fake_vmm.ts", import.meta.url));
 export const fakeVmm = vmmCommand(FAKE_VMM);
+/** Longer than whatever a test waits for takes, in the lab too. */
+const PATIENCE_MS = 240_000;
 /** The cheapest that Argon2 allows. */
 export const CHEAP = { memory: 8, passes: 1 };
 
@@ -181,9 +183,13 @@ export class TestHost implements AsyncDisposable {
     return this.until(id, (guest) => guest.state === state);
   }
 
-  /** Resolves once the guest is as `is` has it, told by its event. */
+  /** Resolves once the guest is as `is` has it, told by its event; gives up in the end. */
   async until(id: string, is: (guest: Guest) => boolean): Promise<Guest> {
     const reached = Promise.withResolvers<Guest>();
+    const timer = setTimeout(() => {
+      const guest = JSON.stringify(this.supervisor.guests.get(id));
+      reached.reject(new Error(`Cannot wait for a guest any longer: it is ${guest}`));
+    }, PATIENCE_MS);
     const end = this.supervisor.events.subscribe((change) => {
       if (change.name === "guest" && change.data.id === id && is(change.data)) {
         reached.resolve(change.data);
@@ -194,6 +200,7 @@ export class TestHost implements AsyncDisposable {
     try {
       return await reached.promise;
     } finally {
+      clearTimeout(timer);
       end();
     }
   }
