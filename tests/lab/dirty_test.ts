@@ -23,7 +23,7 @@ const BETWEEN_MS = 5000;
 /** What the guest does all the while; its reads come from the disk and not from its cache. */
 const LOAD = [
   "(while :; do cat /dev/vda > /dev/null; echo 1 > /proc/sys/vm/drop_caches; done) &",
-  "(while :; do head -c 4M /dev/urandom > /dev/shm/noise; done) &",
+  "(while :; do head -c 4M /dev/urandom > /mnt/noise; done) &",
   "(while :; do head -c 1M /dev/urandom > /root/noise; sync; done) &",
 ].join(" ");
 
@@ -75,6 +75,7 @@ class BusyGuest {
   *startLoad(): Script {
     const nic = yield* this.command("ls /sys/class/net | grep -v lo");
     yield* this.command(`ip addr add 10.97.0.2/24 dev ${nic} && ip link set ${nic} up`);
+    yield* this.command("mkdir -p /mnt && mount -t tmpfs tmpfs /mnt");
     yield* this.command(`${LOAD} sleep 1`);
   }
 
@@ -169,9 +170,20 @@ class BusyGuest {
     yield* this.logIn();
     yield* this.startLoad();
     assertEquals(this.guest.devices().net0.backend, "vhost-net");
+    const before = this.work();
     yield* this.copies(folder);
-    // It still works.
+    const after = this.work();
+    assert(after.every((count, i) => count > before[i]), `${before} and then ${after}`);
+    // It still works, and has changed its memory itself.
     assertEquals(yield* this.command("nproc"), "2");
+    yield* this.command("test -s /mnt/noise");
+  }
+
+  /** Bytes read from its disk and written to it, and frames that it got. */
+  work(): number[] {
+    const { block0, net0 } = this.guest.devices();
+    const { frames } = net0.received as { frames: number };
+    return [block0.readBytes as number, block0.writtenBytes as number, frames];
   }
 
   tell(what: string, since: number): void {
