@@ -169,6 +169,7 @@ export class Save {
     this.#host.done(left === "" ? error : new Error(error.message + left, { cause: error }));
   }
 
+  /** Whoever hears it may have gone, and then this is over when it returns. */
   #tell(phase: SaveProgress["phase"], doneBytes: number, totalBytes: number): void {
     const now = performance.now();
     if (now - this.#told < PROGRESS_MS && doneBytes < totalBytes) return;
@@ -191,6 +192,7 @@ export class Save {
   #copy(writer: MemoryWriter): void {
     const isDone = writer.step(STEP_BYTES);
     this.#tell("copying", writer.doneBytes, writer.totalBytes);
+    if (this.isOver) return;
     if (!isDone) return this.#later(() => this.#copy(writer));
     this.#phase = "holding";
     if (this.#mayGo) this.#finish();
@@ -208,6 +210,7 @@ export class Save {
   #digest(digest: MemoryDigest, length: number): void {
     const isDone = digest.step();
     this.#tell("digesting", digest.doneBytes, length);
+    if (this.isOver) return;
     if (!isDone) return this.#later(() => this.#digest(digest, length));
     const snapshot = this.#snapshot;
     const memory = { length, digest: digest.value };
@@ -228,6 +231,7 @@ export class Save {
 
   #sync(fds: readonly number[], then: () => void): void {
     this.#tell("syncing", 0, 0);
+    if (this.isOver) return;
     syncInBackground(fds, {
       loop: this.#loop,
       done: (error) => {

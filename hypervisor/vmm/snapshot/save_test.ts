@@ -52,6 +52,7 @@ interface Run {
   /** Goes round until it is over. */
   end(save: Save): void;
   phases: SaveProgress[];
+  progress: (progress: SaveProgress) => void;
   held: () => void;
   /** Undefined while it is not over, null where it went well. */
   error: Error | null | undefined;
@@ -66,12 +67,13 @@ function test(name: string, body: (run: Run) => void): void {
     guest.bytes.fill(7, 5 << 20, 6 << 20);
     const run: Run = {
       ...{ loop, guest, directory, folder },
+      progress: (progress) => void run.phases.push(progress),
       begin(options = {}) {
         return new Save(guest, {
           ...{ directory, loop },
           ...options,
           host: {
-            progress: (progress) => run.phases.push(progress),
+            progress: (progress) => run.progress(progress),
             held: () => run.held(),
             done: (error) => run.error = error ?? null,
           },
@@ -169,4 +171,29 @@ test("where nothing can be written, nothing is asked of the guest", (run) => {
   Deno.mkdirSync(run.directory);
   assertThrows(() => run.begin(), Error, "it exists");
   assertEquals(run.guest.log, []);
+});
+
+test("whoever gives it up on hearing how far it is has given it up for good", (run) => {
+  for (const phase of ["copying", "digesting", "syncing"]) {
+    for (const isLast of [false, true]) {
+      run.guest.log.length = 0;
+      run.error = undefined;
+      const save: Save = run.begin({ stay: true });
+      run.progress = (progress) => {
+        const isEnd = progress.doneBytes === progress.totalBytes;
+        if (progress.phase === phase && isEnd === isLast) save.cancel("its caller has gone");
+      };
+      run.end(save);
+      let isLater = false;
+      run.loop.after(20, () => isLater = true);
+      run.loop.run(() => isLater);
+      // What comes to its end at once tells nothing in between.
+      const error = run.error as Error | null | undefined;
+      if (error) {
+        assertEquals(error.message, "Cannot save: its caller has gone");
+        assertEquals(run.folder.names(), []);
+      } else Deno.removeSync(run.directory, { recursive: true });
+      assert(save.isOver);
+    }
+  }
 });
