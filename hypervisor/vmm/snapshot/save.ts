@@ -80,7 +80,7 @@ export interface SaveHost {
   done(error?: Error): void;
 }
 
-type Phase = "pausing" | "copying" | "holding" | "saving" | "over";
+type Phase = "pausing" | "copying" | "holding" | "saving" | "appeared" | "over";
 
 export class Save {
   readonly #guest: SavableGuest;
@@ -136,9 +136,9 @@ export class Save {
     if (this.#phase === "holding") this.#attempt(() => this.#finish());
   }
 
-  /** Gives it up; the guest goes on. */
+  /** Gives it up; the guest goes on. Once the directory has its name, it is too late for that. */
   cancel(reason: string): void {
-    if (!this.isOver) this.#fail(new Error(`Cannot save: ${reason}`));
+    if (!this.isOver && this.#phase !== "appeared") this.#fail(new Error(`Cannot save: ${reason}`));
   }
 
   #later(action: () => void): void {
@@ -221,6 +221,7 @@ export class Save {
     this.#sync([snapshot.memoryFd, ...state, directory], () => {
       close(directory);
       const parent = snapshot.appear();
+      this.#phase = "appeared";
       this.#sync([parent], () => {
         close(parent);
         this.#phase = "over";
