@@ -94,17 +94,20 @@ function compose(one: StreamCase, areas: readonly RamArea[]) {
   const memory = new Uint8Array(mappedBytes(areas));
   let isRight = one.edits.length === 0 && one.hasEnd;
   let sent = 0;
-  const put = (kind: number, flags: number, offset: number, length: number) =>
-    parts.push(StreamRecord.create({ kind, flags, offset, length }).$bytes);
-  for (const { kind, flags, offset, length, cut, fill } of one.pieces) {
-    put(kind, flags, offset, length);
+  const put = (kind: number, flags: number, offset: number, length: number) => {
+    const record = StreamRecord.create({ kind, flags, offset, length });
+    parts.push(record.$bytes);
+    return record;
+  };
+  for (const { kind, flags, cut, fill, ...wanted } of one.pieces) {
+    // As they are read: a negative one has become a large one.
+    const { offset, length } = put(kind, flags, wanted.offset, wanted.length);
     const isWhole = offset % PAGE === 0 && length % PAGE === 0 && length > 0;
     const isRam = areas.some((a) => offset >= a.offset && offset + length <= a.offset + a.length);
     const isPages = kind === RECORD.DATA || kind === RECORD.ZERO;
-    const isKnown = isPages
-      ? isWhole && isRam
-      : kind === RECORD.ROUND && offset >= 0 && length >= 0;
-    if (!isKnown || flags !== 0 || !Number.isSafeInteger(offset + length)) isRight = false;
+    const isKnown = isPages ? isWhole && isRam : kind === RECORD.ROUND;
+    const areNumbers = Number.isSafeInteger(offset) && Number.isSafeInteger(length);
+    if (!isKnown || flags !== 0 || !areNumbers) isRight = false;
     if (kind !== RECORD.DATA) {
       if (isRight && isPages) memory.fill(0, offset, offset + length);
       continue;
