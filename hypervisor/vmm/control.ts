@@ -267,6 +267,40 @@ export type RunRequest =
     | { config?: GuestConfig; restore: string; identity?: "new" | "same" }
   );
 
+/**
+ * Saves the guest to a directory, which does not exist yet: `main.ts --restore` starts another VMM from
+ * it. All is as at one instant; disks are not copied. RAM is written while the guest runs, in rounds, until
+ * what is left fits the pause that is allowed; where changes of RAM cannot be tracked, while it stands
+ * still. One save at a time. Closing the connection before the last line gives it up, and then, as after an
+ * error, the guest goes on as before and nothing is left.
+ */
+export interface SaveRequest {
+  op: "save";
+  /** An absolute path in a directory that exists. */
+  directory: string;
+  /**
+   * With the line `{"held":true}` the instant has been, and the guest stands still, with nothing of its
+   * disks in flight, until the client says `{"op":"go"}` on the same connection: time to copy the disks
+   * that belong to the snapshot. Default: false.
+   */
+  hold?: boolean;
+  /** The guest stays paused afterwards, until `resume`. Default: false. */
+  stay?: boolean;
+  /**
+   * What writing the last of RAM may take, 0 to 60000; the rest of the pause comes on top. A guest that
+   * changes its memory too fast for that is stopped for longer. Default: 50.
+   */
+  allowedPauseMs?: number;
+  /**
+   * The directory of the last save of this very run, which was made with `track`. Its RAM is shared where
+   * the file system can do that, and only what has changed since is written. Both are complete by
+   * themselves. Where it is another, the request is refused.
+   */
+  base?: string;
+  /** Changes go on being tracked, which costs the guest some, so that this can be a base. Default: false. */
+  track?: boolean;
+}
+
 export type Request =
   | { op: "status" }
   /** Presses the ACPI power button. */
@@ -289,25 +323,7 @@ export type Request =
   /** Stops the vCPUs between two instructions; devices finish what they have begun. */
   | { op: "pause" }
   | { op: "resume" }
-  /**
-   * Saves the guest to a directory, which does not exist yet: `main.ts --restore` starts another VMM
-   * from it. RAM and all state are as at one instant, from which on the guest stands still until its
-   * RAM is copied; disks are not copied. One save at a time. Closing the connection before the last
-   * line gives it up, and then, as after an error, the guest goes on as before and nothing is left.
-   */
-  | {
-    op: "save";
-    /** An absolute path in a directory that exists. */
-    directory: string;
-    /**
-     * With the line `{"held":true}` the instant has been, and the guest stands still, with nothing of
-     * its disks in flight, until the client says `{"op":"go"}` on the same connection: time to copy the
-     * disks that belong to the snapshot. Default: false.
-     */
-    hold?: boolean;
-    /** The guest stays paused afterwards, until `resume`. Default: false. */
-    stay?: boolean;
-  }
+  | SaveRequest
   /** Gives the guest a new VM generation id, on which it reseeds its random numbers. */
   | { op: "new_generation" }
   | RunRequest;
@@ -337,11 +353,29 @@ export type Response =
 /** What follows the response to `save`. */
 export type SaveMessage =
   | {
-    saving: { phase: "copying" | "digesting" | "syncing"; doneBytes: number; totalBytes: number };
+    saving: {
+      /** "copying": RAM is written, while the guest runs or stands still. Then it runs again. */
+      phase: "copying" | "settling" | "syncing";
+      /** Bytes of RAM that were written, and how many it will be by what is known. */
+      doneBytes: number;
+      totalBytes: number;
+      /** Passes over RAM that have begun, and what is left of the last of these at most. */
+      rounds: number;
+      remainingBytes: number;
+    };
   }
   | { held: true }
   /** The directory is there and will be after a power cut. */
-  | { saved: string }
+  | {
+    saved: string;
+    /** How long the guest stood still. */
+    pauseMs: number;
+    rounds: number;
+    /** What was written of RAM. */
+    bytes: number;
+    /** Why RAM could not be written while the guest ran; absent where it was. */
+    stoodStill?: string;
+  }
   | { error: string };
 
 export type Event =

@@ -25,6 +25,8 @@ import { SerialLog } from "./serial_log.ts";
 const MAX_CLIENTS = 64;
 /** How long clients may take to hear of the end, in milliseconds. */
 const GOODBYE_MS = 1000;
+/** The longest pause that anybody may allow. */
+const MAX_PAUSE_MS = 60_000;
 
 /** Where a guest's control socket is, and what goes through it. */
 export class ControlServer implements GuestHost {
@@ -297,9 +299,16 @@ export function parseRequest(line: string): Request | undefined {
   }
 }
 
-function isSave({ directory, hold = false, stay = false }: Record<string, unknown>): boolean {
-  return typeof directory === "string" && /^\/[^\0]*[^\0/]/.test(directory) &&
-    typeof hold === "boolean" && typeof stay === "boolean";
+function isSave(request: Record<string, unknown>): boolean {
+  const { directory, base = directory, allowedPauseMs = 0 } = request;
+  const isPath = (it: unknown) => typeof it === "string" && /^\/[^\0]*[^\0/]/.test(it);
+  const { hold = false, stay = false, track = false } = request;
+  return isPath(directory) && isPath(base) && isPauseMs(allowedPauseMs) &&
+    [hold, stay, track].every((it) => typeof it === "boolean");
+}
+
+function isPauseMs(value: unknown): boolean {
+  return typeof value === "number" && value >= 0 && value <= MAX_PAUSE_MS;
 }
 
 /** Of what to run, only its shape: the rest is looked at where it is used. */

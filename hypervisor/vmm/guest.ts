@@ -21,7 +21,9 @@ import { checkAffinity } from "./memory_setup.ts";
 import type { Pc } from "./pc.ts";
 import type { OpenSnapshot } from "./snapshot/directory.ts";
 import { savableGuest } from "./snapshot/savable_guest.ts";
-import { Save, type SaveHost, type SaveOptions } from "./snapshot/save.ts";
+import { SaveHistory } from "./snapshot/history.ts";
+import { Save } from "./snapshot/save.ts";
+import type { SaveHost, SaveOptions } from "./snapshot/saving.ts";
 import { VcpuThreads } from "./vcpu_threads.ts";
 import { VirtioService } from "./virtio_service.ts";
 
@@ -89,7 +91,9 @@ export class Guest {
   #pausedFor: string | null = null;
   #violations = 0;
   #isLookingSoon = false;
+  readonly #history: SaveHistory;
   #save: Save | undefined;
+  #isEnding = false;
 
   /**
    * Sets the guest up and starts it, or lets it go on from a snapshot; throws where it cannot, and then
@@ -144,6 +148,7 @@ export class Guest {
       vmFd: pc.spec.vmFd,
       devices: () => pc.virtio.map(({ device }) => device),
     });
+    this.#history = new SaveHistory(this.tracking);
     loop.watch(this.#wakeIoFd, () => {
       drain(this.#wakeIoFd);
       this.look();
@@ -202,9 +207,14 @@ export class Guest {
 
   #over(): void {
     if (this.#end_) return;
-    this.#save?.cancel("the guest has ended");
-    this.#service.close();
-    this.#drainSerial();
+    if (!this.#isEnding) {
+      this.#isEnding = true;
+      this.#save?.cancel("the guest has ended");
+      this.#service.close();
+      this.#drainSerial();
+    }
+    // A thread that copies memory still uses it: this is called again when it is through.
+    if (this.#save?.isOver === false) return;
     const { life } = this.#pc;
     const reason = life.reason ?? "host";
     this.#end_ = { reason, message: life.message || DEFAULT_MESSAGES[reason] };
@@ -287,7 +297,7 @@ export class Guest {
    * Saves the guest; one at a time. With `stay` it is paused afterwards, else it goes on; so it does
    * where it cannot be saved.
    */
-  save(options: SaveOptions & { stay?: boolean }, host: SaveHost): Save {
+  save(options: SaveOptions, host: SaveHost): Save {
     if (this.#pc.life.hasEnded) throw new Error("Cannot save the guest: it has ended");
     if (this.#save !== undefined && !this.#save.isOver) {
       throw new Error("Cannot save the guest: it is being saved already");
@@ -296,6 +306,7 @@ export class Guest {
       config: this.config,
       service: this.#service,
       hotplug: this.hotplug,
+      history: this.#history,
       hold: () => this.pause(BEING_SAVED),
       settle: () => {
         this.look();
@@ -309,7 +320,21 @@ export class Guest {
         if (this.#pausedFor === BEING_SAVED) this.#pausedFor = SAVED;
       },
     });
-    return this.#save = new Save(guest, { ...options, loop: this.#loop, host });
+    return this.#save = new Save(guest, {
+      ...options,
+      loop: this.#loop,
+      host: {
+        progress: (progress) => host.progress(progress),
+        held: () => host.held(),
+        done: (error, result) => {
+          if (result.stoodStill !== undefined) {
+            this.#host.log(`The guest stood still while it was saved: ${result.stoodStill}`);
+          }
+          host.done(error, result);
+          if (this.#isEnding) this.#over();
+        },
+      },
+    });
   }
 
   /** Devices that stand still, because the guest is saved or was, are left alone. */

@@ -25,14 +25,22 @@ export type MoverTask =
     /** To an empty file, or to one that holds an earlier copy, all that has changed since. */
     kind: "file";
     fd: number;
-    tracking: TrackingSpec;
+    /** Without, memory is copied while the guest stands still. */
+    tracking?: TrackingSpec;
     full: boolean;
+    /** The earlier copy as which the empty file is to begin, unless it is full. */
+    base?: number;
+    /** For the digests of all chunks; with those of the earlier copy if it is not full. */
+    digests?: SharedArrayBuffer;
+    /** An empty set, for all changes that are taken: to be given back should the copy be for nothing after all. */
+    taken?: SharedArrayBuffer;
   }
   | {
     /** All of it, to a pipe or a socket. */
     kind: "stream";
     fd: number;
-    tracking: TrackingSpec;
+    /** Without, memory is copied while the guest stands still. */
+    tracking?: TrackingSpec;
   }
   | {
     /** From a pipe or a socket, into memory that no guest uses yet. */
@@ -115,7 +123,8 @@ class Mover {
     const { memory } = this.#spec;
     const image = new RamImage(memory);
     const length = mappedBytes(image.areas);
-    const changes = new ChangeLog(task.tracking);
+    const taken = task.kind === "file" ? task.taken : undefined;
+    const changes = task.tracking && new ChangeLog(task.tracking);
     let sink: RamSink | undefined;
     try {
       sink = this.#sink(task, image);
@@ -124,7 +133,7 @@ class Mover {
         sink,
         changes,
         control: this.#control(),
-        sets: [DirtyPages.of(length), DirtyPages.of(length)],
+        sets: [DirtyPages.of(length), taken ? new DirtyPages(taken) : DirtyPages.of(length)],
         full: task.kind === "stream" || task.full,
       });
       copier.run();
@@ -138,7 +147,7 @@ class Mover {
       }
     } finally {
       sink?.close();
-      changes.close();
+      changes?.close();
       image.close();
     }
   }
@@ -147,7 +156,11 @@ class Mover {
     const { fd } = task;
     const { address, areas } = image;
     if (task.kind === "file") {
-      return new FileSink({ fd, address, length: mappedBytes(areas), isNew: task.full });
+      return new FileSink({
+        ...{ fd, address, length: mappedBytes(areas), isNew: task.full, base: task.base },
+        digests: task.digests && new Uint8Array(task.digests),
+        checkCancelled: this.#checkCancelled,
+      });
     }
     const { wakeFd } = this.#spec;
     return new StreamSink({ fd, address, areas, wakeFd, checkCancelled: this.#checkCancelled });

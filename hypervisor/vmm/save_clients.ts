@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { SaveMessage } from "./control.ts";
+import type { SaveMessage, SaveRequest } from "./control.ts";
 import type { ControlClient } from "./control_client.ts";
 import type { Guest } from "./guest.ts";
 import type { Save } from "./snapshot/save.ts";
@@ -14,18 +14,15 @@ export class SaveClients {
   readonly #saves = new Map<ControlClient, Save>();
 
   /** Begins a save; what it says follows the response. Throws where it cannot be. */
-  begin(
-    client: ControlClient,
-    guest: Guest,
-    request: { directory: string; hold?: boolean; stay?: boolean },
-  ): void {
+  begin(client: ControlClient, guest: Guest, request: SaveRequest): void {
     const say = (message: SaveMessage) => client.answer(message);
     const save = guest.save(request, {
       progress: (saving) => say({ saving }),
       held: () => say({ held: true }),
-      done: (error) => {
+      done: (error, result) => {
         this.#saves.delete(client);
-        say(error === undefined ? { saved: request.directory } : { error: error.message });
+        const saved = { saved: request.directory, ...result };
+        say(error === undefined ? saved : { error: error.message });
         client.end();
       },
     });
