@@ -9,6 +9,7 @@ import { plugged } from "../config/hotplug.ts";
 import type { GuestConfig } from "../control.ts";
 import type { RestoreOptions } from "../guest.ts";
 import { openSnapshot } from "./directory.ts";
+import type { SavedGuest } from "./saved_guest.ts";
 
 /** What a guest's devices stand on, and what else may differ where it goes on. */
 const RESOURCES: Readonly<Record<string, readonly string[]>> = {
@@ -37,26 +38,34 @@ export function restoreFrom(
     throw new ConfigError((cause as Error).message, { cause });
   }
   const { saved } = snapshot;
-  const restore = { snapshot, identity };
-  if (given === undefined) return { config: saved.config, restore };
+  const config = configFor(saved, { given, what: `restore from "${directory}"` });
+  return { config, restore: { snapshot, identity } };
+}
+
+/**
+ * The configuration by which a saved guest goes on: its own, or `given` one of the same machine with other
+ * resources, which may also name those of what was plugged in.
+ */
+export function configFor(
+  saved: Pick<SavedGuest, "config" | "plugged">,
+  options: { given?: unknown; what: string },
+): GuestConfig {
+  const { given, what } = options;
+  if (given === undefined) return saved.config;
   const { plugged: others = {}, ...rest } = given as Record<string, unknown>;
   const config = parseConfig(rest);
   const difference = differs(saved.config, config);
   if (difference !== undefined) {
-    throw new ConfigError(
-      `Cannot restore from "${directory}": ${difference} is another than it was`,
-    );
+    throw new ConfigError(`Cannot ${what}: ${difference} is another than it was`);
   }
   for (const [name, device] of Object.entries(others as Record<string, unknown>)) {
     const one = saved.plugged.find((it) => it.name === name);
     if (one === undefined) {
-      throw new ConfigError(
-        `Cannot restore from "${directory}": nothing is plugged in as "${name}"`,
-      );
+      throw new ConfigError(`Cannot ${what}: nothing is plugged in as "${name}"`);
     }
     one.device = plugged(device);
   }
-  return { config, restore };
+  return config;
 }
 
 /** The first field in which two configurations are of different machines; undefined where they are not. */

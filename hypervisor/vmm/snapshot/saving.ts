@@ -52,10 +52,9 @@ export interface SavableGuest {
   stay(): void;
 }
 
-export interface SaveProgress {
-  /** "copying": RAM is written, while the guest runs or stands still. */
-  phase: "copying" | "settling" | "syncing";
-  /** Bytes of RAM that were written, and those that are about to be written in all. */
+/** How far RAM is. */
+export interface CopyProgress {
+  /** Bytes that were copied, and those that will be by what is known. */
   doneBytes: number;
   totalBytes: number;
   /** Passes over RAM that have begun. */
@@ -64,13 +63,19 @@ export interface SaveProgress {
   remainingBytes: number;
 }
 
-export interface SaveResult {
+export interface SaveProgress extends CopyProgress {
+  /** "copying": RAM is written, while the guest runs or stands still. */
+  phase: "copying" | "settling" | "syncing";
+}
+
+/** What became of it, in figures. */
+export interface CopyFigures {
   /** How long the guest stood still for it, in milliseconds. */
   pauseMs: number;
   rounds: number;
-  /** What was written of RAM. */
+  /** What was copied of RAM. */
   bytes: number;
-  /** Why RAM could not be written while the guest ran. */
+  /** Why RAM could not be copied while the guest ran. */
   stoodStill?: string;
 }
 
@@ -79,5 +84,5 @@ export interface SaveHost {
   /** The instant has been; the guest stands still until `Save.go`. */
   held(): void;
   /** It is over. Without an error, the directory is there and will be after a power cut. */
-  done(error: Error | undefined, result: SaveResult): void;
+  done(error: Error | undefined, figures: CopyFigures): void;
 }
