@@ -5,23 +5,9 @@
  */
 import { ownPages } from "../sys/pagemap.ts";
 import { type DataRange, dataRanges } from "../sys/sparse.ts";
-import type { GuestMemory } from "./memory.ts";
 import { mappedLength, type MemorySpec } from "./ram.ts";
 
 const PAGE = 4096;
-
-/** Pages of RAM that are to be copied, and their bytes. */
-export interface RamSource {
-  /** All of RAM, where its bytes lie in the mapping. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Whole pages, in order; all others hold what whoever copies has already, which at first is zeros. */
-  ranges(): DataRange[];
-}
-
-/** All that the guest has ever touched, and has not given back. */
-export function wholeRam(memory: GuestMemory, spec: MemorySpec): RamSource {
-  return { bytes: memory.bytes, ranges: () => presentRanges(spec) };
-}
 
 /** Where there are pages, in order and in whole pages; all others are zeros. */
 export function presentRanges(spec: MemorySpec): DataRange[] {
@@ -43,10 +29,4 @@ function union(ranges: readonly DataRange[], length: number): DataRange[] {
     else found.push({ start: from, end: to });
   }
   return found;
-}
-
-/** Whether the words `[from, from + count)` are all 0. */
-export function isZero(words: Uint32Array, from: number, count: number): boolean {
-  for (let i = from; i < from + count; i++) if (words[i] !== 0) return false;
-  return true;
 }

@@ -5,12 +5,14 @@
  * carries {@linkcode Event} lines until either side closes it; after the response to `serial` it
  * carries the raw bytes of the guest's serial port both ways, beginning with the last
  * {@linkcode SERIAL_REPLAY_BYTES} that the guest wrote. After the response to `save` it carries
- * {@linkcode SaveMessage} lines, the last of which says how that ended.
+ * {@linkcode SaveMessage} lines, after that to `send` {@linkcode SendMessage} lines, the last of which
+ * says how that ended.
  *
- * This file is all that the supervisor shares with the VMM.
+ * This file, with the configuration's types, is all that the supervisor shares with the VMM.
  *
  * @module
  */
+import type { GuestConfig, PlugConfig } from "./guest_config.ts";
 
 /** Bumped when a supervisor of one version could misunderstand a VMM of another. */
 export const CONTROL_VERSION = 1;
@@ -21,216 +23,7 @@ export const SERIAL_REPLAY_BYTES = 256 * 1024;
 /** The longest line that either side accepts, in bytes; a longer one closes the connection. */
 export const MAX_LINE_BYTES = 64 * 1024;
 
-/** What to run: the same for the command line and for the supervisor. Paths are absolute. */
-export interface GuestConfig {
-  /** Shown in errors and as the process's title. */
-  name: string;
-  /** A bzImage, or an ELF vmlinux with a PVH entry (CONFIG_PVH). */
-  kernel: string;
-  /**
-   * A folder where bzImages are kept unpacked, so that a guest does not unpack its kernel at every
-   * boot; made if it is missing. Without it, which is the default, a bzImage unpacks itself.
-   */
-  kernelCache?: string;
-  initrd?: string;
-  cmdline: string;
-  /** MiB, 128 to 1048576. */
-  memoryMiB: number;
-  /** 1 to 8. */
-  cpus: number;
-  /** What the CPUs are; the host's, each a core of its own, without. */
-  cpu?: CpuConfig;
-  disks: DiskConfig[];
-  nets: NetConfig[];
-  memory?: MemoryConfig;
-  /** Present, even if empty: the guest has a balloon, device "balloon0". */
-  balloon?: BalloonConfig;
-  /** For each vCPU, the host's CPUs that it may run on; an empty list leaves it free. */
-  cpuAffinity?: number[][];
-  /** 1 to 8 nodes that the guest sees: together all its CPUs and memory. Without, it sees none. */
-  numaNodes?: NumaNodeConfig[];
-  /**
-   * How many disks and network cards can be plugged in while the guest runs: 0 to 8, 0 without. Each
-   * port costs the guest a little time at its start.
-   */
-  hotplugPorts?: number;
-  /** /dev/hvc0 in the guest; none without. */
-  console?: ConsoleConfig;
-  /** /dev/virtio-ports/NAME in the guest, at most 6. */
-  ports?: PortConfig[];
-  /** Stream sockets between programs of the guest and of the host; none without. */
-  vsock?: VsockConfig;
-}
-
-export interface ConsoleConfig {
-  /** A unix socket that the VMM listens on, for one client at a time. */
-  socket: string;
-  /** 1 to 1000, 80 without. */
-  columns?: number;
-  /** 1 to 1000, 25 without. */
-  rows?: number;
-}
-
-export interface PortConfig {
-  /** At most 64 letters, digits and _.:+-; "org.qemu.guest_agent.0" without. */
-  name?: string;
-  /** A unix socket that the VMM listens on, for one client at a time. */
-  socket: string;
-}
-
-export interface VsockConfig {
-  /** The guest's address, 3 to 4294967294; 3 without. */
-  cid?: number;
-  /**
-   * "user", which is the default: the VMM serves the device, and on the host each end is a unix
-   * socket. "vhost": the host's kernel serves it, and on the host each end is an AF_VSOCK socket.
-   */
-  backend?: "user" | "vhost";
-  /**
-   * For "user" only: a unix socket that the VMM listens on, at most 96 bytes. Whoever connects says
-   * "CONNECT <port>\n" and hears "OK <number>\n" once the guest has accepted. Who listens at this path
-   * with "_<port>" behind it is reached by programs of the guest under that port of the host (CID 2).
-   */
-  socket?: string;
-}
-
-/** A device that is plugged into a running guest. */
-export type PlugConfig = { disk: DiskConfig } | { net: NetConfig };
-
-export interface CpuConfig {
-  /**
-   * "host", the default: all that this host's CPU and KVM offer. Or a name under which a CPU is the
-   * same on every host of its vendor that can offer it, so that a guest may move: x86-64-v2,
-   * x86-64-v3, x86-64-v4, Skylake-Server, Icelake-Server, EPYC, EPYC-Milan.
-   */
-  model?: string;
-  /** By their names in /proc/cpuinfo: true adds one to the model, false takes it away. */
-  features?: Record<string, boolean>;
-  /** Their product is the number of CPUs. By default one socket of cores with one thread each. */
-  topology?: CpuTopologyConfig;
-  /** Offers Hyper-V's interface beside KVM's, which makes Windows a better guest; default false. */
-  hyperv?: boolean;
-  /** Lets the guest run guests of its own (VMX or SVM); default false. */
-  nested?: boolean;
-}
-
-export interface CpuTopologyConfig {
-  /** 1 to 8. */
-  sockets: number;
-  /** In each socket, 1 to 8. */
-  cores: number;
-  /** In each core, 1 to 8. */
-  threads: number;
-}
-
-export interface DiskConfig {
-  /** A raw image or a block device; its length must be a multiple of 512 bytes. */
-  path: string;
-  readonly?: boolean;
-  /** VIRTIO_BLK_T_GET_ID, at most 20 ASCII characters. */
-  serial?: string;
-  /**
-   * `cached` (without) keeps what guests read and write in the host's page cache too; `direct` goes past
-   * it where the file system can, so that guests do not compete for it.
-   */
-  cache?: "cached" | "direct";
-  /**
-   * Whether a write may wait in the host until the guest flushes; true without. The guest's driver can
-   * turn it on and off. False makes each write stable before it is answered.
-   */
-  writeCache?: boolean;
-  /** Whether the guest can give blocks back (discard) and zero them; true without. */
-  discard?: boolean;
-  /** 1 to 16; as many as the guest has CPUs without. */
-  queues?: number;
-  /** The guest's sectors, in bytes: 512 or 4096; 512 without. */
-  blockSizeBytes?: number;
-  rateLimit?: RateLimitConfig;
-  /**
-   * Pins all of the guest's memory so that requests with `cache: "direct"` cost the kernel less; false
-   * without. The balloon cannot give such memory back. Without effect where the host's limit on locked
-   * memory forbids it.
-   */
-  pinMemory?: boolean;
-}
-
-/** What a disk or a network card may do; what is absent is unlimited. */
-export interface RateLimitConfig {
-  /** 1 to 10^12. */
-  operationsPerSecond?: number;
-  /** How many may pass at once after a pause, 1 to 10^12; a tenth of a second's worth without. */
-  operationsBurst?: number;
-  /** 1 to 10^12. */
-  bytesPerSecond?: number;
-  /** How many may pass at once after a pause, 1 to 10^12; a tenth of a second's worth without. */
-  bytesBurst?: number;
-}
-
-export interface NetConfig {
-  /** The name of a tap that exists; one that is to have several queues was made with `multi_queue`. */
-  tap: string;
-  /** "52:54:00:12:34:56"; unicast. */
-  mac: string;
-  /**
-   * Pairs of queues, 1 to 8. Without: as many as the guest has CPUs, at most 4, and 1 where the tap has
-   * no more.
-   */
-  queues?: number;
-  /** Entries of each queue, a power of two from 64 to 1024; 256 without. */
-  queueSize?: number;
-  /** Bytes of the largest packet, 68 to 65521, for guest and tap; the tap's own without. */
-  mtu?: number;
-  /** False for a card whose cable is not plugged in yet; true without. */
-  linkUp?: boolean;
-  /** Frames to the guest; one that stands for several segments counts once. Unlimited without. */
-  receiveLimit?: RateLimitConfig;
-  /** Frames from the guest, counted likewise. Unlimited without. */
-  sendLimit?: RateLimitConfig;
-}
-
-/** Where the guest's memory comes from, and what can be added. */
-export interface MemoryConfig {
-  /**
-   * "transparent": pages of 2 MiB where the host finds some and its settings allow it. "2M", "1G": all of
-   * it from the host's pool of such pages, of which memoryMiB must be a multiple. "none": of 4 KiB.
-   * Default: "transparent", but "none" where it is mergeable; only who asks for it is told where the
-   * host's settings do not allow it.
-   */
-  hugePages?: "transparent" | "2M" | "1G" | "none";
-  /**
-   * The host may keep one copy of pages with the same content (KSM). No file backs such memory, so it
-   * can be neither added to nor handed to another process. Default: false.
-   */
-  mergeable?: boolean;
-  /** How much can be added while the guest runs (device "mem0"), MiB, a multiple of 128. Default: 0. */
-  hotplugMiB?: number;
-  /** How much of that the guest is to have from the start, MiB. Default: 0. */
-  requestedMiB?: number;
-  /** The host's NUMA nodes that memory is taken from. Default: wherever a vCPU runs. */
-  hostNodes?: number[];
-  /** "bind": from hostNodes alone; "preferred": if there is some; "interleave": in turn. Default: bind. */
-  hostNodePolicy?: "bind" | "preferred" | "interleave";
-}
-
-export interface BalloonConfig {
-  /** How much of its memory the guest is asked to give back, MiB, 0 to memoryMiB. Default: 0. */
-  targetMiB?: number;
-  /** The guest takes memory back rather than kill a process for want of it. Default: true. */
-  deflateOnOom?: boolean;
-  /** The guest gives back free memory as it becomes free. Default: true. */
-  freePageReporting?: boolean;
-}
-
-export interface NumaNodeConfig {
-  /** vCPU numbers. */
-  cpus: number[];
-  /** MiB, 32 or more; nodes have the guest's memory in order. */
-  memoryMiB: number;
-  /** The host's NUMA nodes that it is taken from. */
-  hostNodes?: number[];
-  /** How far it is to each node: 10 to itself, 11 to 254 to others. All nodes have them, or none. */
-  distances?: number[];
-}
+export type * from "./guest_config.ts";
 
 /** How a VMM ends; the process's exit code tells them apart. */
 export const EXIT_CODES = {
@@ -244,6 +37,8 @@ export const EXIT_CODES = {
   crash: 3,
   /** The guest asked for a reset; whoever started the VMM starts it again. */
   reboot: 4,
+  /** The guest was given to another VMM, and is not to be started again here. */
+  migrated: 5,
 } as const;
 
 export type ExitReason = keyof typeof EXIT_CODES;
@@ -254,7 +49,8 @@ export type VmmState = "running" | "stopping";
  * To a VMM that was started with `--wait`: what it is to run. So it has started before, which is what
  * takes a start longest. The response comes once the guest runs, or says why it cannot; then the VMM
  * ends. A guest goes on from a snapshot's directory with `restore`; `identity` and `config` are then as
- * with `main.ts --restore`.
+ * with `main.ts --restore`. With `receive` the VMM listens on that unix socket for one that sends its guest
+ * ({@linkcode SendRequest}), and `identity` is "same" without.
  */
 export type RunRequest =
   & {
@@ -265,7 +61,79 @@ export type RunRequest =
   & (
     | { config: GuestConfig; restore?: undefined }
     | { config?: GuestConfig; restore: string; identity?: "new" | "same" }
+    | { config?: GuestConfig; receive: string; identity?: "new" | "same"; restore?: undefined }
   );
+
+/** How far a VMM is with a guest that it is to receive: see vmm/migrate/receiver.ts. */
+export type ReceivingPhase =
+  | "listening"
+  | "greeting"
+  | "receiving"
+  | "building"
+  | "ready"
+  | "undecided"
+  | "taken";
+
+/**
+ * Saves the guest to a directory, which does not exist yet: `main.ts --restore` starts another VMM from
+ * it. All is as at one instant; disks are not copied. RAM is written while the guest runs, in rounds, until
+ * what is left fits the pause that is allowed; where changes of RAM cannot be tracked, while it stands
+ * still. One save at a time. Closing the connection before the last line gives it up, and then, as after an
+ * error, the guest goes on as before and nothing is left.
+ */
+export interface SaveRequest {
+  op: "save";
+  /** An absolute path in a directory that exists. */
+  directory: string;
+  /**
+   * With the line `{"held":true}` the instant has been, and the guest stands still, with nothing of its
+   * disks in flight, until the client says `{"op":"go"}` on the same connection: time to copy the disks
+   * that belong to the snapshot. Default: false.
+   */
+  hold?: boolean;
+  /** The guest stays paused afterwards, until `resume`. Default: false. */
+  stay?: boolean;
+  /**
+   * What writing the last of RAM may take, 0 to 60000; the rest of the pause comes on top. A guest that
+   * changes its memory too fast for that is stopped for longer. Default: 50.
+   */
+  allowedPauseMs?: number;
+  /**
+   * The directory of the last save of this very run, which was made with `track`. Its RAM is shared where
+   * the file system can do that, and only what has changed since is written. Both are complete by
+   * themselves. Where it is another, the request is refused.
+   */
+  base?: string;
+  /** Changes go on being tracked, which costs the guest some, so that this can be a base. Default: false. */
+  track?: boolean;
+}
+
+/**
+ * Sends the guest to another VMM, which was told to `receive` it. RAM goes while the guest runs, as with
+ * {@linkcode SaveRequest}; then it stops, the rest follows, and exactly one of the two runs it from there
+ * on: see vmm/migrate/send.ts. One save or send at a time. Closing the connection gives it up as long as
+ * that can be, and then, as after an error, the guest goes on here. After the last line this VMM ends, with
+ * the reason "migrated". That the guest is given away is in `handed_over.json` beside the control socket
+ * before the other VMM is told: where that file is, the guest is not to be started again here.
+ */
+export interface SendRequest {
+  op: "send";
+  /** The unix socket to connect to. What goes through it is up to those between: it is not encrypted. */
+  socket: string;
+  /**
+   * With the line `{"held":true}` the guest stands still, with nothing of its disks in flight, and is given
+   * away once the client says `{"op":"go"}`: time to bring the disks over. Default: false.
+   */
+  hold?: boolean;
+  /** As with a save. */
+  allowedPauseMs?: number;
+  /** While the guest runs, 1 to 10^12. As many as there can be without. */
+  bytesPerSecond?: number;
+  /** By then the guest has stopped, or it is given up; 1 to 10^9. For ever without. */
+  timeoutMs?: number;
+  /** A guest that changes its memory as fast as it is sent is stopped for longer than allowed. Default: false. */
+  force?: boolean;
+}
 
 export type Request =
   | { op: "status" }
@@ -289,25 +157,13 @@ export type Request =
   /** Stops the vCPUs between two instructions; devices finish what they have begun. */
   | { op: "pause" }
   | { op: "resume" }
+  | SaveRequest
+  | SendRequest
   /**
-   * Saves the guest to a directory, which does not exist yet: `main.ts --restore` starts another VMM
-   * from it. RAM and all state are as at one instant, from which on the guest stands still until its
-   * RAM is copied; disks are not copied. One save at a time. Closing the connection before the last
-   * line gives it up, and then, as after an error, the guest goes on as before and nothing is left.
+   * To a VMM that has a guest ready and lost the sender before it was told whether the guest is its own
+   * ("undecided"): it is, for the sender's `handed_over.json` names this hand-over.
    */
-  | {
-    op: "save";
-    /** An absolute path in a directory that exists. */
-    directory: string;
-    /**
-     * With the line `{"held":true}` the instant has been, and the guest stands still, with nothing of
-     * its disks in flight, until the client says `{"op":"go"}` on the same connection: time to copy the
-     * disks that belong to the snapshot. Default: false.
-     */
-    hold?: boolean;
-    /** The guest stays paused afterwards, until `resume`. Default: false. */
-    stay?: boolean;
-  }
+  | { op: "take_over"; handOver: string }
   /** Gives the guest a new VM generation id, on which it reseeds its random numbers. */
   | { op: "new_generation" }
   | RunRequest;
@@ -324,6 +180,8 @@ export interface Status {
   memoryMiB: number;
   /** Why the vCPUs do not run; absent while they do. */
   pausedFor?: string;
+  /** While a guest is being received. */
+  receiving?: { phase: ReceivingPhase; handOver?: string };
 }
 
 export type Response =
@@ -337,11 +195,53 @@ export type Response =
 /** What follows the response to `save`. */
 export type SaveMessage =
   | {
-    saving: { phase: "copying" | "digesting" | "syncing"; doneBytes: number; totalBytes: number };
+    saving: {
+      /** "copying": RAM is written, while the guest runs or stands still. Then it runs again. */
+      phase: "copying" | "settling" | "syncing";
+      /** Bytes of RAM that were written, and how many it will be by what is known. */
+      doneBytes: number;
+      totalBytes: number;
+      /** Passes over RAM that have begun, and what is left of the last of these at most. */
+      rounds: number;
+      remainingBytes: number;
+    };
   }
   | { held: true }
   /** The directory is there and will be after a power cut. */
-  | { saved: string }
+  | {
+    saved: string;
+    /** How long the guest stood still. */
+    pauseMs: number;
+    rounds: number;
+    /** What was written of RAM. */
+    bytes: number;
+    /** Why RAM could not be written while the guest ran; absent where it was. */
+    stoodStill?: string;
+  }
+  | { error: string };
+
+/** What follows the response to `send`. */
+export type SendMessage =
+  | {
+    sending: {
+      phase: "greeting" | "moving" | "asking" | "holding" | "giving";
+      doneBytes: number;
+      totalBytes: number;
+      rounds: number;
+      remainingBytes: number;
+    };
+  }
+  | { held: true }
+  | {
+    /** The hand-over, as the other VMM has it too. */
+    sent: string;
+    /** Whether the other VMM has said that it runs the guest. Where not, it may have to be told. */
+    isHeard: boolean;
+    pauseMs: number;
+    rounds: number;
+    bytes: number;
+    stoodStill?: string;
+  }
   | { error: string };
 
 export type Event =

@@ -13,12 +13,15 @@ import {
   type Response,
   type RunRequest,
   SERIAL_REPLAY_BYTES,
+  type Status,
   type VmmState,
 } from "./control.ts";
+import { parseRequest } from "./control_requests.ts";
+import { CopyClients } from "./copy_clients.ts";
 import { ControlClient } from "./control_client.ts";
 import type { EventLoop } from "./event_loop.ts";
 import type { Guest, GuestEnd, GuestHost } from "./guest.ts";
-import { SaveClients } from "./save_clients.ts";
+import type { Receiver } from "./migrate/receiver.ts";
 import { SerialLog } from "./serial_log.ts";
 
 /** More than these at once are turned away. */
@@ -34,7 +37,9 @@ export class ControlServer implements GuestHost {
   readonly #clients = new Set<ControlClient>();
   readonly #serial = new Set<ControlClient>();
   readonly #events = new Set<ControlClient>();
-  readonly #saves = new SaveClients();
+  readonly #copies = new CopyClients();
+  /** While a guest is received. */
+  receiver: Pick<Receiver, "phase" | "handOver" | "decide"> | undefined;
   #listener = -1;
   #guest_: Guest | undefined;
   #order: { request: RunRequest; client: ControlClient } | undefined;
@@ -47,9 +52,14 @@ export class ControlServer implements GuestHost {
     remove(socket);
   }
 
-  /** Where it listens. */
-  get socket(): string {
-    return this.#socket;
+  /** The file `name` beside the socket. */
+  beside(name: string): string {
+    return this.#socket.replace(/[^/]*$/, name);
+  }
+
+  /** Whether the guest, or a VMM that has none yet, was told to end. */
+  get isStopping(): boolean {
+    return this.#state === "stopping";
   }
 
   /** Listens without a guest until it is told what to run; undefined where it is told to end. */
@@ -92,11 +102,11 @@ export class ControlServer implements GuestHost {
       host: {
         request: (client, line) => this.#request(client, line),
         received: (client, bytes) => {
-          if (this.#saves.has(client)) return this.#saves.received(client, bytes);
+          if (this.#copies.has(client)) return this.#copies.received(client, bytes);
           return this.#serial.has(client) ? this.#guest.type(bytes) : bytes.length;
         },
         closed: (client) => {
-          this.#saves.closed(client);
+          this.#copies.closed(client);
           for (const set of [this.#clients, this.#serial, this.#events]) set.delete(client);
         },
       },
@@ -120,7 +130,13 @@ export class ControlServer implements GuestHost {
     let response: Response;
     try {
       response = this.#answer(request);
-      if (request.op === "save") this.#saves.begin(client, this.#guest, request);
+      if (request.op === "save") this.#copies.save(client, this.#guest, request);
+      if (request.op === "send") {
+        this.#copies.send(client, this.#guest, {
+          ...request,
+          record: this.beside("handed_over.json"),
+        });
+      }
     } catch (error) {
       response = { ok: false, error: (error as Error).message };
     }
@@ -134,6 +150,7 @@ export class ControlServer implements GuestHost {
         this.#serial.add(client);
         return;
       case "save":
+      case "send":
         if (!response.ok) client.end();
         return;
       default:
@@ -179,6 +196,10 @@ export class ControlServer implements GuestHost {
       case "new_generation":
         this.#guest.changeGeneration();
         break;
+      case "take_over":
+        if (this.receiver === undefined) throw new Error("Cannot take over: no guest is received");
+        this.receiver.decide(request.handOver);
+        break;
     }
     return this.#status();
   }
@@ -197,6 +218,7 @@ export class ControlServer implements GuestHost {
         cpus,
         memoryMiB,
         ...pausedFor !== null ? { pausedFor } : {},
+        ...this.receiver ? { receiving: pick(this.receiver) } : {},
       },
     };
   }
@@ -254,59 +276,14 @@ export class ControlServer implements GuestHost {
   }
 }
 
+function pick({ phase, handOver }: Pick<Receiver, "phase" | "handOver">): Status["receiving"] {
+  return { phase, handOver };
+}
+
 function remove(path: string): void {
   try {
     Deno.removeSync(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-}
-
-const OPS: readonly Request["op"][] = [
-  "status",
-  "power_button",
-  "kill",
-  "events",
-  "serial",
-  "devices",
-  "change",
-  "plug",
-  "unplug",
-  "pause",
-  "resume",
-  "new_generation",
-  "save",
-  "run",
-];
-
-export function parseRequest(line: string): Request | undefined {
-  try {
-    const value = JSON.parse(line);
-    if (!OPS.includes(value?.op)) return undefined;
-    const { device, change, force = false } = value;
-    if (value.op === "unplug") {
-      return typeof device === "string" && typeof force === "boolean" ? value : undefined;
-    }
-    if (value.op === "save") return isSave(value) ? value : undefined;
-    if (value.op === "run") return isRun(value) ? value : undefined;
-    if (value.op !== "change") return value;
-    const isObject = typeof change === "object" && change !== null && !Array.isArray(change);
-    return typeof device === "string" && isObject ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isSave({ directory, hold = false, stay = false }: Record<string, unknown>): boolean {
-  return typeof directory === "string" && /^\/[^\0]*[^\0/]/.test(directory) &&
-    typeof hold === "boolean" && typeof stay === "boolean";
-}
-
-/** Of what to run, only its shape: the rest is looked at where it is used. */
-function isRun({ folder, config, restore, identity }: Record<string, unknown>): boolean {
-  const isPath = (it: unknown) => typeof it === "string" && /^\/[^\0]*$/.test(it);
-  const isConfig = typeof config === "object" && config !== null;
-  return (folder === undefined || isPath(folder)) &&
-    (restore === undefined ? isConfig : isPath(restore) && (config === undefined || isConfig)) &&
-    (identity === undefined || identity === "new" || identity === "same");
 }

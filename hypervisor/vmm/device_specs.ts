@@ -7,7 +7,7 @@ import { BalloonDevice } from "../devices/virtio/balloon.ts";
 import { BlockDevice, type BlockOptions } from "../devices/virtio/block.ts";
 import { ConsoleDevice, type ConsoleOptions } from "../devices/virtio/console.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
-import { closeDisk } from "../devices/virtio/disk.ts";
+import { closeDisk, lockDisk } from "../devices/virtio/disk.ts";
 import { MemDevice } from "../devices/virtio/mem.ts";
 import { NetDevice } from "../devices/virtio/net.ts";
 import type { NetOptions } from "../devices/virtio/net_options.ts";
@@ -30,11 +30,18 @@ export type DeviceSpec =
   | { kind: "vsock"; options: VsockOptions }
   | MemoryDeviceSpec;
 
-/** Opens what the devices stand on; throws a {@linkcode ConfigError} with what could not be had. */
-export function openDevices(config: GuestConfig): DeviceSpec[] {
+/**
+ * Opens what the devices stand on; throws a {@linkcode ConfigError} with what could not be had. With
+ * `unlocked`, disks may still be another VMM's, until {@linkcode lockDisks}.
+ */
+export function openDevices(
+  config: GuestConfig,
+  { unlocked }: { unlocked?: boolean } = {},
+): DeviceSpec[] {
+  const { cpus } = config;
   try {
     return [
-      ...config.disks.map((disk, i) => openBlock(disk, { name: `block${i}`, cpus: config.cpus })),
+      ...config.disks.map((disk, i) => openBlock(disk, { name: `block${i}`, cpus, unlocked })),
       ...config.nets.map((net, i): DeviceSpec => ({
         kind: "net",
         options: openNet(net, { name: `net${i}`, cpus: config.cpus }),
@@ -48,14 +55,22 @@ export function openDevices(config: GuestConfig): DeviceSpec[] {
   }
 }
 
-function openBlock(disk: DiskConfig, options: { name: string; cpus: number }): DeviceSpec {
+/** Locks disks that were opened without; throws where another has one. */
+export function lockDisks(devices: readonly DeviceSpec[]): void {
+  for (const spec of devices) if (spec.kind === "block") lockDisk(spec.options.disk);
+}
+
+function openBlock(
+  disk: DiskConfig,
+  options: { name: string; cpus: number; unlocked?: boolean },
+): DeviceSpec {
   return { kind: "block", options: blockOptions(disk, options) };
 }
 
 /** Opens what a device that is plugged in stands on. */
 export function openPlugged(
   device: PlugConfig,
-  options: { name: string; cpus: number },
+  options: { name: string; cpus: number; unlocked?: boolean },
 ): DeviceSpec {
   if ("disk" in device) return openBlock(device.disk, options);
   return { kind: "net", options: openNet(device.net, options) };

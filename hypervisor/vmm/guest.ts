@@ -11,17 +11,18 @@ import type { MemorySpec } from "../machine/ram.ts";
 import { readPseudoFile } from "../sys/pseudo_files.ts";
 import { checkHostMemory } from "./config/guest.ts";
 import type { ExitReason, GuestConfig } from "./control.ts";
-import { openDevices } from "./device_specs.ts";
+import { lockDisks, openDevices } from "./device_specs.ts";
 import { DirtyTracking } from "./dirty_tracking.ts";
 import type { EventLoop } from "./event_loop.ts";
 import { collectGarbage } from "./garbage.ts";
+import { GuestCopies } from "./guest_copies.ts";
 import { Hotplug } from "./hotplug.ts";
-import { bootMachine, type Machine, restoreMachine } from "./machine_setup.ts";
+import { bootMachine, type Machine, restoreMachine, type RestoreSource } from "./machine_setup.ts";
 import { checkAffinity } from "./memory_setup.ts";
+import type { Send, SendHost, SendOptions } from "./migrate/send.ts";
 import type { Pc } from "./pc.ts";
-import type { OpenSnapshot } from "./snapshot/directory.ts";
-import { savableGuest } from "./snapshot/savable_guest.ts";
-import { Save, type SaveHost, type SaveOptions } from "./snapshot/save.ts";
+import type { Save } from "./snapshot/save.ts";
+import type { SaveHost, SaveOptions } from "./snapshot/saving.ts";
 import { VcpuThreads } from "./vcpu_threads.ts";
 import { VirtioService } from "./virtio_service.ts";
 
@@ -42,7 +43,9 @@ const SAVED = "It was saved";
 
 /** How a guest goes on from a snapshot. */
 export interface RestoreOptions {
-  snapshot: OpenSnapshot;
+  snapshot: RestoreSource;
+  /** It is not let go, and its devices touch nothing, before {@linkcode Guest.takeOver}. */
+  isHeld?: boolean;
   /**
    * "new", which is what a copy or a step back in time needs: the guest gets another VM generation id.
    * "same": it is the one that was saved, and nobody else goes on from there.
@@ -89,7 +92,10 @@ export class Guest {
   #pausedFor: string | null = null;
   #violations = 0;
   #isLookingSoon = false;
-  #save: Save | undefined;
+  readonly #copies: GuestCopies;
+  #isEnding = false;
+  /** It was given to another VMM. */
+  #hasLeft = false;
 
   /**
    * Sets the guest up and starts it, or lets it go on from a snapshot; throws where it cannot, and then
@@ -144,6 +150,27 @@ export class Guest {
       vmFd: pc.spec.vmFd,
       devices: () => pc.virtio.map(({ device }) => device),
     });
+    this.#copies = new GuestCopies(this.#machine, {
+      ...{ config, loop, service: this.#service, hotplug: this.hotplug, tracking: this.tracking },
+      hold: () => this.pause(BEING_SAVED),
+      settle: () => {
+        this.look();
+        this.#drainSerial();
+      },
+      release: () => {
+        this.#service.thaw();
+        for (const reason of [BEING_SAVED, SAVED]) this.resume(reason);
+      },
+      stay: () => {
+        if (this.#pausedFor === BEING_SAVED) this.#pausedFor = SAVED;
+      },
+      leave: (message) => {
+        this.#hasLeft = true;
+        this.#end("migrated", message);
+      },
+      over: () => this.#isEnding && this.#over(),
+      log: (line) => host.log(line),
+    });
     loop.watch(this.#wakeIoFd, () => {
       drain(this.#wakeIoFd);
       this.look();
@@ -153,20 +180,30 @@ export class Guest {
         this.#end("host", "The vCPUs' threads did not start");
       }
     });
-    if (restored !== undefined) {
-      restored.plugged.forEach((one) => this.hotplug.restored(one));
-      this.#service.restore();
-      if (restore?.identity === "new") pc.changeGeneration();
-      // What the serial port held when it was saved.
-      signal(this.#wakeIoFd);
-    }
+    restored?.plugged.forEach((one) => this.hotplug.restored(one));
+    if (restore !== undefined && !restore.isHeld) this.#goOn(restore.identity);
     this.startedAt = Date.now();
-    if (this.#pausedFor === null) pc.life.release();
+    if (this.#pausedFor === null && !restore?.isHeld) pc.life.release();
     loop.after(SETTLED_MS, () => {
       pc.life.tidy();
       pc.life.kickAll();
       collectGarbage();
     });
+  }
+
+  /** What a restored guest's devices had begun goes on. */
+  #goOn(identity: RestoreOptions["identity"]): void {
+    this.#service.restore();
+    if (identity === "new") this.#pc.changeGeneration();
+    // What the serial port held when it was saved.
+    signal(this.#wakeIoFd);
+  }
+
+  /** It is this VMM's from here on: locks its disks, which throws where another has one, and runs it. */
+  takeOver(identity: RestoreOptions["identity"]): void {
+    lockDisks([...this.#pc.spec.devices, ...this.hotplug.specs()]);
+    this.#goOn(identity);
+    if (this.#pausedFor === null) this.#pc.life.release();
   }
 
   /** How it ended, once nothing of it runs any more. */
@@ -196,17 +233,23 @@ export class Guest {
     this.#serial();
     const { life } = this.#pc;
     this.#threads.look(life);
-    this.#save?.look();
+    this.#copies.look();
     if (life.hasEnded && life.stopped === this.config.cpus) this.#over();
   }
 
   #over(): void {
     if (this.#end_) return;
-    this.#save?.cancel("the guest has ended");
-    this.#service.close();
-    this.#drainSerial();
+    if (!this.#isEnding) {
+      this.#isEnding = true;
+      this.#copies.cancel("the guest has ended");
+      this.#service.close();
+      this.#drainSerial();
+    }
+    // A thread that copies memory still uses it: this is called again when it is through.
+    if (this.#copies.isBusy) return;
     const { life } = this.#pc;
-    const reason = life.reason ?? "host";
+    // What was asked of it when it was on its way does not matter any more.
+    const reason = this.#hasLeft ? "migrated" : life.reason ?? "host";
     this.#end_ = { reason, message: life.message || DEFAULT_MESSAGES[reason] };
   }
 
@@ -273,7 +316,8 @@ export class Guest {
   /** Lets the guest go on: with a reason, only if that is what it was paused for. */
   resume(reason = this.#pausedFor): void {
     if (this.#pausedFor === null || this.#pausedFor !== reason) return;
-    if (this.#save?.isHolding) throw new Error("Cannot resume the guest: it is being saved");
+    if (this.#copies.isHolding) throw new Error("Cannot resume the guest: it is being saved");
+    if (this.#pc.life.hasEnded) return;
     this.#pausedFor = null;
     this.#service.thaw();
     this.#service.resumed();
@@ -284,38 +328,28 @@ export class Guest {
   }
 
   /**
-   * Saves the guest; one at a time. With `stay` it is paused afterwards, else it goes on; so it does
+   * Saves the guest; one copy at a time. With `stay` it is paused afterwards, else it goes on; so it does
    * where it cannot be saved.
    */
-  save(options: SaveOptions & { stay?: boolean }, host: SaveHost): Save {
-    if (this.#pc.life.hasEnded) throw new Error("Cannot save the guest: it has ended");
-    if (this.#save !== undefined && !this.#save.isOver) {
-      throw new Error("Cannot save the guest: it is being saved already");
-    }
-    const guest = savableGuest(this.#machine, {
-      config: this.config,
-      service: this.#service,
-      hotplug: this.hotplug,
-      hold: () => this.pause(BEING_SAVED),
-      settle: () => {
-        this.look();
-        this.#drainSerial();
-      },
-      release: () => {
-        this.#service.thaw();
-        for (const reason of [BEING_SAVED, SAVED]) this.resume(reason);
-      },
-      stay: () => {
-        if (this.#pausedFor === BEING_SAVED) this.#pausedFor = SAVED;
-      },
-    });
-    return this.#save = new Save(guest, { ...options, loop: this.#loop, host });
+  save(options: SaveOptions, host: SaveHost): Save {
+    this.#checkRuns("save");
+    return this.#copies.save(options, host);
+  }
+
+  /** Sends the guest to another VMM, which then runs it; where it cannot be sent, it goes on here. */
+  send(options: SendOptions & { record: string }, host: SendHost): Send {
+    this.#checkRuns("send");
+    return this.#copies.send(options, host);
+  }
+
+  #checkRuns(action: string): void {
+    if (this.#pc.life.hasEnded) throw new Error(`Cannot ${action} the guest: it has ended`);
   }
 
   /** Devices that stand still, because the guest is saved or was, are left alone. */
   #checkDevicesRun(action: string): void {
     if (this.#service.isFrozen) {
-      const why = this.#save?.isHolding ? "is being saved" : "was saved, and has not gone on";
+      const why = this.#copies.isHolding ? "is being saved" : "was saved, and has not gone on";
       throw new Error(`Cannot ${action}: the guest ${why}`);
     }
   }
@@ -351,4 +385,5 @@ const DEFAULT_MESSAGES: Record<ExitReason, string> = {
   crash: "The guest crashed",
   host: "The VMM failed",
   refused: "The configuration was refused",
+  migrated: "The guest goes on in another VMM",
 };

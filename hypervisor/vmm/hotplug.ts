@@ -106,6 +106,11 @@ export class Hotplug {
     });
   }
 
+  /** What stands behind each. */
+  specs(): DeviceSpec[] {
+    return [...this.#plugged.values()].map(({ spec }) => spec);
+  }
+
   /** Takes on what {@linkcode Slot.restore} has put back. */
   restored(one: PluggedDevice & RestoredDevice): void {
     const { name, device, spec, transport, release } = one;

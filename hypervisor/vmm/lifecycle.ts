@@ -32,7 +32,14 @@ const Lifecycle = struct("lifecycle", {
   message: ["u8", MAX_MESSAGE],
 });
 
-const REASONS: readonly ExitReason[] = ["poweroff", "host", "refused", "crash", "reboot"];
+const REASONS: readonly ExitReason[] = [
+  "poweroff",
+  "host",
+  "refused",
+  "crash",
+  "reboot",
+  "migrated",
+];
 
 export class GuestLife {
   readonly #s;

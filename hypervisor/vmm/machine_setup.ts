@@ -30,6 +30,7 @@ import { numaTopology, openGuestRam } from "./memory_setup.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 import { arenaBytes } from "./slots.ts";
 import type { OpenSnapshot } from "./snapshot/directory.ts";
+import type { SavedGuest } from "./snapshot/saved_guest.ts";
 import type { VcpuThreads } from "./vcpu_threads.ts";
 import type { VcpuSpec } from "./vcpu_worker.ts";
 
@@ -40,6 +41,17 @@ export interface MachineOptions {
   /** The guest ended itself, by the main thread's doing. */
   ended: (reason: ExitReason) => void;
 }
+
+/** What came from another VMM, which still has the guest's disks. */
+export interface ReceivedGuest {
+  saved: SavedGuest;
+  /** With RAM's content. */
+  memory: MemorySpec;
+  devices: DeviceSpec[];
+}
+
+/** Where a guest goes on from. */
+export type RestoreSource = OpenSnapshot | ReceivedGuest;
 
 /** A machine none of whose vCPUs has been let in yet. */
 export interface Machine {
@@ -116,7 +128,7 @@ export function bootMachine(
 export function restoreMachine(
   kvm: Kvm,
   config: GuestConfig,
-  options: MachineOptions & { snapshot: OpenSnapshot },
+  options: MachineOptions & { snapshot: RestoreSource },
 ): Machine & { plugged: (PluggedDevice & RestoredDevice)[] } {
   try {
     return goOn(kvm, config, options);
@@ -131,16 +143,19 @@ export function restoreMachine(
 function goOn(
   kvm: Kvm,
   config: GuestConfig,
-  options: MachineOptions & { snapshot: OpenSnapshot },
+  options: MachineOptions & { snapshot: RestoreSource },
 ): ReturnType<typeof restoreMachine> {
   const { snapshot, log } = options;
+  const received = "memory" in snapshot ? snapshot : undefined;
   const { machine: saved, memory: savedMemory, settings } = snapshot.saved;
   const cpus = new GuestCpus(kvm, config);
   const [{ cpuid: shown }] = saved.vcpus;
   saved.vcpus.forEach(({ cpuid }, id) => checkCpu(cpuid, cpus.cpuid(id, 0)));
   // What was told to the guest, which laid out its devices by it.
   const bits = physicalBits(shown);
-  const memory = openGuestRam(config, { physicalBits: bits, log, savedFd: snapshot.memoryFd });
+  const memory = "memory" in snapshot
+    ? snapshot.memory
+    : openGuestRam(config, { physicalBits: bits, log, savedFd: snapshot.memoryFd });
   if (mappedLength(memory) !== savedMemory.length) {
     throw new RangeError(
       `its memory has ${savedMemory.length} bytes, and ${
@@ -148,7 +163,7 @@ function goOn(
       } by its configuration`,
     );
   }
-  const devices = openDevices(config);
+  const devices = received?.devices ?? openDevices(config);
   const parts = { cpus, physicalBits: bits, memory, devices, saved: saved.arena };
   const { spec, ...machine } = assemble(kvm, config, { ...options, ...parts });
   const { vm, pc, fds } = machine;
@@ -231,8 +246,10 @@ function giveMemory(vm: Vm, memory: GuestMemory): void {
 function putBack(
   pc: Pc,
   config: GuestConfig,
-  { saved }: OpenSnapshot,
+  snapshot: RestoreSource,
 ): (PluggedDevice & RestoredDevice)[] {
+  const { saved } = snapshot;
+  const unlocked = "memory" in snapshot;
   pc.slots.forEach(({ port }, index) => {
     const has = saved.plugged.some(({ slot }) => slot === index);
     if (port.isOccupied !== has) {
@@ -244,7 +261,7 @@ function putBack(
     if (slot === undefined || pc.virtio.some(({ device }) => device.name === one.name)) {
       throw new RangeError(`there is no place for what was plugged in as "${one.name}"`);
     }
-    const spec = openPlugged(one.device, { name: one.name, cpus: config.cpus });
+    const spec = openPlugged(one.device, { name: one.name, cpus: config.cpus, unlocked });
     const { transport, release } = slot.restore(spec, saved.machine.arena);
     pc.virtio.push(transport);
     return { ...one, spec, transport, release };

@@ -19,26 +19,38 @@ import type { RamSink } from "./move/sink.ts";
 import { receiveRam } from "./move/stream_receiver.ts";
 import { StreamSink } from "./move/stream_sink.ts";
 
+/** To an empty file, or to one that holds an earlier copy, all that has changed since. */
+export interface FileTask {
+  kind: "file";
+  fd: number;
+  /** Without, memory is copied while the guest stands still. */
+  tracking?: TrackingSpec;
+  full: boolean;
+  /** The earlier copy as which the empty file is to begin, unless it is full. */
+  base?: number;
+  /** For the digests of all chunks; with those of the earlier copy if it is not full. */
+  digests?: SharedArrayBuffer;
+  /** An empty set, for all changes that are taken: to be given back should the copy be for nothing after all. */
+  taken?: SharedArrayBuffer;
+}
+
+/** All of it, to a pipe or a socket. */
+export interface StreamTask {
+  kind: "stream";
+  fd: number;
+  /** As with a file. */
+  tracking?: TrackingSpec;
+  taken?: SharedArrayBuffer;
+}
+
+/** From a pipe or a socket, into memory that no guest uses yet. */
+export interface ReceiveTask {
+  kind: "receive";
+  fd: number;
+}
+
 /** What to do; descriptors are the caller's, and stay open. */
-export type MoverTask =
-  | {
-    /** To an empty file, or to one that holds an earlier copy, all that has changed since. */
-    kind: "file";
-    fd: number;
-    tracking: TrackingSpec;
-    full: boolean;
-  }
-  | {
-    /** All of it, to a pipe or a socket. */
-    kind: "stream";
-    fd: number;
-    tracking: TrackingSpec;
-  }
-  | {
-    /** From a pipe or a socket, into memory that no guest uses yet. */
-    kind: "receive";
-    fd: number;
-  };
+export type MoverTask = FileTask | StreamTask | ReceiveTask;
 
 export interface MoverSpec {
   task: MoverTask;
@@ -111,11 +123,12 @@ class Mover {
     state.movedBytes = receivedBytes;
   }
 
-  #copy(task: Exclude<MoverTask, { kind: "receive" }>): void {
+  #copy(task: FileTask | StreamTask): void {
     const { memory } = this.#spec;
     const image = new RamImage(memory);
     const length = mappedBytes(image.areas);
-    const changes = new ChangeLog(task.tracking);
+    const { taken } = task;
+    const changes = task.tracking && new ChangeLog(task.tracking);
     let sink: RamSink | undefined;
     try {
       sink = this.#sink(task, image);
@@ -124,7 +137,7 @@ class Mover {
         sink,
         changes,
         control: this.#control(),
-        sets: [DirtyPages.of(length), DirtyPages.of(length)],
+        sets: [DirtyPages.of(length), taken ? new DirtyPages(taken) : DirtyPages.of(length)],
         full: task.kind === "stream" || task.full,
       });
       copier.run();
@@ -138,16 +151,20 @@ class Mover {
       }
     } finally {
       sink?.close();
-      changes.close();
+      changes?.close();
       image.close();
     }
   }
 
-  #sink(task: Exclude<MoverTask, { kind: "receive" }>, image: RamImage): RamSink {
+  #sink(task: FileTask | StreamTask, image: RamImage): RamSink {
     const { fd } = task;
     const { address, areas } = image;
     if (task.kind === "file") {
-      return new FileSink({ fd, address, length: mappedBytes(areas), isNew: task.full });
+      return new FileSink({
+        ...{ fd, address, length: mappedBytes(areas), isNew: task.full, base: task.base },
+        digests: task.digests && new Uint8Array(task.digests),
+        checkCancelled: this.#checkCancelled,
+      });
     }
     const { wakeFd } = this.#spec;
     return new StreamSink({ fd, address, areas, wakeFd, checkCancelled: this.#checkCancelled });

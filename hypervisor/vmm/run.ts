@@ -11,6 +11,8 @@ import { EXIT_CODES, type GuestConfig, type RunRequest } from "./control.ts";
 import { ControlServer } from "./control_server.ts";
 import { EventLoop } from "./event_loop.ts";
 import { Guest, type GuestEnd, type GuestHost, type RestoreOptions } from "./guest.ts";
+import { writeDurably } from "./durable_file.ts";
+import { Receiver } from "./migrate/receiver.ts";
 import { rehearse } from "./rehearsal.ts";
 import { restoreFrom } from "./snapshot/restore.ts";
 import { Terminal } from "./terminal.ts";
@@ -24,7 +26,12 @@ export interface RunOptions {
 }
 
 /** What to run; called where what it throws is told as all else is. */
-export type GuestSource = () => { config: GuestConfig; restore?: RestoreOptions };
+export type GuestSource = () => {
+  config: GuestConfig;
+  restore?: RestoreOptions;
+  /** Who has it from another VMM. */
+  receiver?: Receiver;
+};
 
 /** Runs a guest, of this configuration or from a snapshot; the process's exit code. */
 export function runGuest(source: GuestSource, options: RunOptions): number {
@@ -42,14 +49,30 @@ export function runWaiting(socket: string): number {
   rehearse();
   const server = new ControlServer(socket, { loop });
   const order = server.waitForOrder();
-  if (order !== undefined) return run(() => sourceOf(order), { loop, threads, server });
+  const around = { loop, threads, server };
+  if (order !== undefined) return run(() => sourceOf(order, around), around);
   const end: GuestEnd = { reason: "poweroff", message: "It was told to end" };
   server.close(end);
   return EXIT_CODES[end.reason];
 }
 
 /** What an order asks for. */
-function sourceOf(order: RunRequest): ReturnType<GuestSource> {
+function sourceOf(
+  order: RunRequest,
+  { loop, threads, server }: { loop: EventLoop; threads: VcpuThreads; server: ControlServer },
+): ReturnType<GuestSource> {
+  if ("receive" in order && order.receive !== undefined) {
+    const receiver = server.receiver = new Receiver({
+      socket: order.receive,
+      config: order.config,
+      identity: order.identity ?? "same",
+      loop,
+      isStopping: () => server.isStopping,
+      cpus: (count) => threads.prepare(count),
+      log: (line) => server.log(line),
+    });
+    return { ...receiver.receive(), receiver };
+  }
   if (order.restore === undefined) return { config: parseConfig(order.config) };
   const { restore, config, identity = "new" } = order;
   return restoreFrom(restore, { config, identity });
@@ -67,8 +90,9 @@ function run(source: GuestSource, options: Surroundings): number {
   const hosts = [terminal, server].filter((host) => host !== undefined);
   let end: GuestEnd;
   try {
-    const { config, restore } = source();
-    const guest = new Guest(config, { loop, threads, host: together(hosts), restore });
+    const { config, restore, receiver } = source();
+    const guest = start(config, { loop, threads, host: together(hosts), restore, receiver });
+    if (server) server.receiver = undefined;
     endPolitely(guest, loop);
     terminal?.attach(guest);
     server?.listen(guest);
@@ -82,13 +106,38 @@ function run(source: GuestSource, options: Surroundings): number {
     console.error(message);
     end = { reason: error instanceof ConfigError ? "refused" : "host", message };
     server.close(end);
-    leaveWord(server.socket, end);
+    leaveWord(server, end);
     return EXIT_CODES[end.reason];
   }
   server?.close(end);
-  if (server) leaveWord(server.socket, end);
+  if (server) leaveWord(server, end);
   terminal?.close(end.message);
   return EXIT_CODES[end.reason];
+}
+
+/** A guest that runs; throws where it cannot, or is another VMM's. */
+function start(
+  config: GuestConfig,
+  options: ConstructorParameters<typeof Guest>[1] & { receiver?: Receiver },
+): Guest {
+  const { loop, receiver } = options;
+  if (receiver === undefined) return new Guest(config, options);
+  let guest: Guest;
+  try {
+    guest = new Guest(config, options);
+  } catch (error) {
+    receiver.refuse(error as Error);
+    throw error;
+  }
+  try {
+    receiver.takeOver(guest);
+    return guest;
+  } catch (error) {
+    receiver.refuse(error as Error);
+    guest.kill();
+    loop.run(() => guest.end !== undefined);
+    throw error;
+  }
 }
 
 /** A polite end first; the second signal pulls the plug. */
@@ -113,13 +162,7 @@ function together(hosts: readonly GuestHost[]): GuestHost {
   };
 }
 
-/** Says in `exit.json` beside the socket how it ended: old or new, never half. */
-function leaveWord(socket: string, end: GuestEnd): void {
-  const path = socket.replace(/[^/]*$/, "exit.json");
-  const temporary = `${path}.new`;
-  const file = Deno.openSync(temporary, { write: true, create: true, truncate: true });
-  file.writeSync(new TextEncoder().encode(JSON.stringify(end)));
-  file.syncSync();
-  file.close();
-  Deno.renameSync(temporary, path);
+/** Says in `exit.json` beside the socket how it ended. */
+function leaveWord(server: ControlServer, end: GuestEnd): void {
+  writeDurably(server.beside("exit.json"), JSON.stringify(end));
 }

@@ -21,6 +21,8 @@ const HEAD_START_MS = 20;
 export class VcpuThreads {
   readonly #loop: EventLoop;
   readonly #first: Worker;
+  /** The others' that have been started before there is anything for them to do. */
+  readonly #prepared = new Map<number, Worker>();
   #waiting: VcpuSpec[] = [];
   #isStarting = false;
 
@@ -30,11 +32,17 @@ export class VcpuThreads {
     this.#first = thread(0);
   }
 
-  /** Says what to do: to the first one now, to the others when they are started. */
+  /** Starts those of all other vCPUs too, for a guest that is not to wait for them. */
+  prepare(cpus: number): void {
+    for (let id = 1; id < cpus; id++) this.#prepared.set(id, thread(id));
+  }
+
+  /** Says what to do: to those that are there now, to the others when they are started. */
   start(specs: readonly VcpuSpec[]): void {
     const [first, ...others] = specs;
-    this.#waiting = others;
     this.#first.postMessage(first);
+    for (const spec of others) this.#prepared.get(spec.id)?.postMessage(spec);
+    this.#waiting = others.filter(({ id }) => !this.#prepared.has(id));
   }
 
   /** Starts the others when the first one is there, and none where the guest has ended before. */

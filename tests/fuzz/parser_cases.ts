@@ -12,7 +12,7 @@ import { ELF_ADDRESS, elfKernel } from "../../hypervisor/machine/testing/elf.ts"
 import { ConfigError } from "../../hypervisor/vmm/config/fields.ts";
 import { parseConfig } from "../../hypervisor/vmm/config/guest.ts";
 import { MAX_LINE_BYTES } from "../../hypervisor/vmm/control.ts";
-import { parseRequest } from "../../hypervisor/vmm/control_server.ts";
+import { parseRequest } from "../../hypervisor/vmm/control_requests.ts";
 import { mostly, u32, u8 } from "./arbitraries.ts";
 
 const MiB = 2 ** 20;
@@ -222,13 +222,20 @@ const OPS = [
   "change",
   "pause",
   "resume",
+  "save",
+  "send",
+  "take_over",
+  "run",
 ];
 
 export const lineCase: fc.Arbitrary<string> = mostly(
   fc.record({
     op: mostly(fc.constantFrom(...OPS), smallJson),
     more: fc.dictionary(
-      fc.constantFrom("device", "change", "op", "id", "__proto__", "toString"),
+      fc.constantFrom(
+        ...["device", "change", "op", "id", "__proto__", "toString", "directory", "base", "socket"],
+        ...["hold", "track", "allowedPauseMs", "bytesPerSecond", "handOver", "receive", "restore"],
+      ),
       smallJson,
       {
         maxKeys: 3,

@@ -16,75 +16,14 @@ import {
   runVmm,
   startVmm,
 } from "../../hypervisor/vmm/testing/vmm_process.ts";
-import { LAPIC, PORT } from "../../hypervisor/machine/address_map.ts";
+import { LAPIC } from "../../hypervisor/machine/address_map.ts";
 import { BlockDriver, diskImage, SECTOR_BYTES, SECTORS } from "./block_driver.ts";
+import { counts, right, save, saved, swept, until, VMM } from "./counting_guest.ts";
 import { GuestProgram } from "./guest_program.ts";
-import { HostileGuest, type HostileRun } from "./hostile_guest.ts";
+import { HostileGuest } from "./hostile_guest.ts";
 import { startSecondCpu, stopSecondCpu } from "./race_cases.ts";
 
-const MAIN = new URL("../../hypervisor/vmm/main.ts", import.meta.url).pathname;
-const VMM = [Deno.execPath(), "run", "-A", "--no-check", "--quiet", MAIN] as const;
-
 const test = (name: string, fn: () => Promise<void>) => Deno.test({ name, ignore: !HAS_KVM, fn });
-
-const u32 = (value: number) => [0, 8, 16, 24].map((shift) => value >>> shift & 0xFF);
-
-/**
- * Counts in memory, at the address that is returned, and in a register until a byte is typed; both have
- * counted the same then, and no less than `least`.
- */
-function counts(program: GuestProgram, least: () => number): number {
-  const counter = program.allocate(8);
-  const { code } = program;
-  code.raw(0x45, 0x31, 0xF6); // xor r14d, r14d
-  program.write(counter, 8, 0);
-  const LSR_DATA_READY = 1;
-  code.until(LSR_DATA_READY, () => {
-    // inc r14; inc qword [counter]
-    code.raw(0x49, 0xFF, 0xC6, 0x48, 0xFF, 0x04, 0x25, ...u32(counter));
-    program.in(PORT.COM1 + 5, 1);
-    code.and(LSR_DATA_READY);
-  });
-  program.in(PORT.COM1, 1);
-  program.case("it counted on in memory and in a register", () => {
-    program.read(counter, 4);
-    program.expect("the counter", (value) => value >= least());
-    // mov eax, [counter]; sub eax, r14d
-    code.raw(0x8B, 0x04, 0x25, ...u32(counter), 0x44, 0x29, 0xF0);
-    program.expect("the difference", 0);
-  });
-  return counter;
-}
-
-/** A word of RAM in a snapshot. */
-function saved(directory: string, address: number): number {
-  const memory = Deno.readFileSync(`${directory}/memory`);
-  return new DataView(memory.buffer).getUint32(address, true);
-}
-
-/** Has the guest saved; what the VMM said on the way, without the progress. */
-async function save(
-  socket: string,
-  options: { directory: string; hold?: boolean; stay?: boolean },
-  held: () => Promise<void> = () => Promise.resolve(),
-): Promise<unknown[]> {
-  using control = await ControlConnection.open(socket, { op: "save", ...options });
-  const said: unknown[] = [];
-  for (let line = await control.line(); line; line = await control.line()) {
-    if (line.saving) continue;
-    said.push(line.status ? "accepted" : line);
-    if (line.held) {
-      await held();
-      await control.send('{"op":"go"}\n');
-    }
-  }
-  return said;
-}
-
-function right(run: HostileRun): void {
-  for (const { name, wrong } of run.verdicts) assertEquals(wrong, [], `${name}: ${run.errors}`);
-  assertEquals(run.code, 0, run.errors);
-}
 
 test("a guest that is saved goes on, and goes on again where it was in another process", async () => {
   using folder = new Folder();
@@ -242,13 +181,6 @@ test("two vCPUs, a disk in use and interrupts that wait go on, on another disk",
   right(await again.ended());
 });
 
-/** Waits until the guest's status is as it has to be. */
-async function until(socket: string, holds: (pausedFor: string | undefined) => boolean) {
-  while (!holds((await ask(socket, { op: "status" })).status.pausedFor)) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
 test("a save that nobody wants any more leaves nothing, and one that stays waits to go on", async () => {
   using folder = new Folder();
   const program = new GuestProgram();
@@ -268,10 +200,16 @@ test("a save that nobody wants any more leaves nothing, and one that stays waits
     assert(folder.names().includes("snapshot.new"));
   }
   await until(socket, (pausedFor) => pausedFor === undefined);
-  assert(!folder.names().some((name) => name.startsWith("snapshot")));
+  await swept(folder, "snapshot");
 
   for (
-    const request of [{}, { directory: "relative" }, { directory, hold: 1 }, { directory: "/" }]
+    const request of [
+      ...[{}, { directory: "relative" }, { directory, hold: 1 }, { directory: "/" }],
+      ...[{ directory, base: "relative" }, { directory, track: 1 }, {
+        directory,
+        allowedPauseMs: -1,
+      }],
+    ]
   ) {
     assertMatch((await ask(socket, { op: "save", ...request })).error, /^Cannot understand/);
   }

@@ -2,14 +2,17 @@
  * A stock guest that is saved while it is at work, and goes on in another VMM.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { GuestConfig, SaveRequest } from "../../hypervisor/vmm/control.ts";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
 import { decodeGuest, encodeGuest } from "../../hypervisor/vmm/snapshot/saved_guest.ts";
 import { echoesThroughPorts, GuestSockets, talksOverVsock } from "./guest_sockets.ts";
 import { RunningGuest } from "./running_guest.ts";
+import { SerialPort } from "./serial_port.ts";
 import { boot, TRIXIE } from "./stock_guest.ts";
 
 const HOST = "10.97.0.1";
 const SECONDS = 1000;
+const MIGRATED = 5;
 /** As long as the snapshot lies about before anybody needs it, in nanoseconds. */
 const LATER = 3n * 3600n * 1_000_000_000n;
 
@@ -39,12 +42,39 @@ async function prepare(guest: RunningGuest, control: string, plugged: string): P
   );
 }
 
-const count = async (guest: RunningGuest) => Number(await guest.run("cat /dev/shm/count"));
+/** Where commands of a guest are run. */
+type Prompt = Pick<RunningGuest, "run">;
 
-/** Has the guest saved, with a copy of its disks as they belong to it. */
-async function save(control: string, directory: string, disks: readonly string[]): Promise<void> {
-  using connection = await ControlConnection.open(control, { op: "save", directory, hold: true });
+/** Writes to memory and disk without end, and says if it does not read what it wrote. */
+const LOAD = `(while :; do
+  dd if=/dev/urandom of=/dev/shm/load bs=64k count=32;
+  cp /dev/shm/load /root/load; sync; sha256sum < /dev/shm/load > /dev/shm/loadsum;
+  echo 3 > /proc/sys/vm/drop_caches;
+  sha256sum < /root/load | cmp - /dev/shm/loadsum || echo bad >> /dev/shm/bad;
+  echo turn >> /dev/shm/turns;
+done) > /dev/null 2>&1 & echo $! > /dev/shm/loadpid`.replaceAll("\n", " ");
+
+/** The load has gone on, and was right all the while; it is ended. */
+async function loadIsRight(guest: Prompt): Promise<void> {
+  const turns = async () => Number(await guest.run("cat /dev/shm/turns | wc -l"));
+  const before = await turns();
+  while (await turns() < before + 2) await new Promise((resolve) => setTimeout(resolve, 1000));
+  assertEquals(await guest.run("cat /dev/shm/bad 2>/dev/null || true"), "");
+  await guest.run("kill $(cat /dev/shm/loadpid)");
+}
+
+const count = async (guest: Prompt) => Number(await guest.run("cat /dev/shm/count"));
+
+/** Has the guest saved, and held for a copy of its disks as they belong to it; what the VMM said of it. */
+async function save(
+  control: string,
+  request: Omit<SaveRequest, "op">,
+  disks: readonly string[] = [],
+): Promise<Record<string, number>> {
+  const hold = disks.length > 0;
+  using connection = await ControlConnection.open(control, { op: "save", hold, ...request });
   const said: string[] = [];
+  let result: Record<string, number> = {};
   for (let line = await connection.line(); line; line = await connection.line()) {
     said.push(Object.keys(line)[0]);
     if (line.held) {
@@ -52,12 +82,50 @@ async function save(control: string, directory: string, disks: readonly string[]
       await connection.send('{"op":"go"}\n');
     }
     if (line.error) throw new Error(line.error);
+    if (line.saved) result = line;
   }
   assertEquals([said[0], said.at(-1)], ["ok", "saved"]);
+  const { saved: _, ...figures } = result;
+  console.log(`saved: ${JSON.stringify(figures)}`);
+  assertEquals(result.stoodStill, undefined);
+  return result;
+}
+
+/** The same guest with other sockets, as those of the one that is here are taken. */
+function elsewhere(config: GuestConfig, folder: string): GuestConfig {
+  const socket = (name: string) => `${folder}/there-${name}`;
+  return {
+    ...config,
+    console: config.console && { ...config.console, socket: socket("console") },
+    ports: config.ports?.map((port, i) => ({ ...port, socket: socket(`port${i}`) })),
+    vsock: config.vsock && { ...config.vsock, socket: socket("vsock") },
+  };
+}
+
+const isThere = (path: string) => Deno.lstat(path).then(() => true, () => false);
+
+/** Sends the guest at `from` to the VMM that waits at `to`. */
+async function sendTo(to: string, options: { from: string; config: GuestConfig }): Promise<void> {
+  const { from, config } = options;
+  const socket = `${to}.migrate`;
+  // It may not have come so far yet.
+  while (!await isThere(to)) await new Promise((resolve) => setTimeout(resolve, 50));
+  const runs = ask(to, { op: "run", receive: socket, config });
+  const phase = async () => (await ask(to, { op: "status" })).status.receiving?.phase;
+  while (await phase() !== "listening") await new Promise((resolve) => setTimeout(resolve, 50));
+  const request = { op: "send", socket, allowedPauseMs: 300, force: true };
+  using connection = await ControlConnection.open(from, request);
+  let last: Record<string, unknown> = {};
+  for (let line = await connection.line(); line; line = await connection.line()) last = line;
+  assertEquals(last.error, undefined);
+  const { sent: _, ...figures } = last;
+  console.log(`sent: ${JSON.stringify(figures)}`);
+  assertEquals([last.isHeard, last.stoodStill], [true, undefined]);
+  assertEquals((await runs).ok, true);
 }
 
 /** All that worked before the guest was saved. */
-async function works(guest: RunningGuest): Promise<void> {
+async function works(guest: Prompt): Promise<void> {
   assertEquals(await guest.run("nproc"), "2");
   await guest.run("sha256sum -c /root/sums");
   // From the disks themselves.
@@ -112,10 +180,37 @@ Deno.test("a guest with two vCPUs is saved, goes on, and goes on again where it 
       await prepare(guest, control, plugged);
       await echoesThroughPorts(guest, sockets);
       then = await count(guest);
-      await t.step("it is saved", () => save(control, directory, disks));
+      await guest.run(LOAD);
+      const base = `${folder}/base`;
+      await t.step("it is saved while it works", async () => {
+        const { bytes } = await save(control, { directory: base, track: true });
+        assert(bytes > 32 << 20, `${bytes} bytes are less than a system`);
+      });
+      await t.step("what has changed since is saved, with its disks", async () => {
+        await save(control, { directory, base }, disks);
+        await Deno.remove(base, { recursive: true });
+      });
+      await t.step("it was not disturbed", () => loadIsRight(guest));
       await t.step("it goes on as before", () => works(guest));
-      // What it does from here on, the other one never did.
-      await guest.run("echo later > /root/later; rm /root/noise; sync");
+      await guest.run(LOAD);
+      const before = await count(guest);
+      const socket = `${folder}/there`;
+      await using vmm = new RunningGuest(["--wait", "--control", socket]);
+      await t.step("it goes to another VMM while it works", async () => {
+        const { config } = decodeGuest(await Deno.readFile(`${directory}/state`));
+        await sendTo(socket, { from: control, config: elsewhere(config, folder) });
+        assertEquals(await guest.ended(), MIGRATED, guest.errors);
+      });
+      using there = await SerialPort.open(socket);
+      await t.step("nothing of it has changed there", async () => {
+        assert(await count(there) >= before);
+        await loadIsRight(there);
+        await works(there);
+      });
+      // What it does from here on, the one that was saved never did.
+      await there.run("echo later > /root/later; rm /root/noise; sync");
+      await ask(socket, { op: "kill" });
+      assertEquals(await vmm.ended(), 0, vmm.errors);
     }
     for (const disk of disks) await Deno.rename(`${disk}.saved`, disk);
     await age(directory, LATER);
@@ -124,6 +219,7 @@ Deno.test("a guest with two vCPUs is saved, goes on, and goes on again where it 
       assert(await count(guest) >= then);
       assertEquals(await guest.run("ls /root/later 2>/dev/null || true"), "");
     });
+    await t.step("its work is right", () => loadIsRight(guest));
     await t.step("its clock is right, hours later", () => hasTime(guest));
     await t.step("its disks, its card and its CPUs work", () => works(guest));
     await t.step("its ports work", () => echoesThroughPorts(guest, sockets));

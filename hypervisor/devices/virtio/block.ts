@@ -261,6 +261,10 @@ export class BlockDevice implements VirtioDevice {
     return this.#requests!.freeze();
   }
 
+  get files(): readonly number[] {
+    return [this.#disk.fd];
+  }
+
   settings(): Record<string, unknown> {
     return { rateLimit: this.#limiter.limit };
   }

@@ -121,6 +121,8 @@ export interface VirtioDevice {
    * be saved now, and is as it was. Without it, a device cannot be saved.
    */
   freeze?(): readonly (QueueState | null)[];
+  /** The files that it writes to, for whoever has them brought to the disk or lets others have them. */
+  readonly files?: readonly number[];
   /** By the main loop: goes on after {@linkcode freeze}, as if nothing had been. */
   thaw?(): void;
   /**

@@ -12,6 +12,7 @@ import { SECTOR_BYTES } from "./block_protocol.ts";
 
 /** Offsets in a file are signed 64-bit in Linux, and numbers here. */
 const MAX_BYTES = 2 ** 52;
+const IN_USE = "another guest uses it (stop that guest, or give this one a copy)";
 /** What file systems write at once. */
 const FILE_BLOCK_BYTES = 4096;
 
@@ -37,6 +38,8 @@ export interface DiskOptions {
   readonly?: boolean;
   /** `direct` goes past the host's page cache where the file allows it. */
   cache?: "cached" | "direct";
+  /** It is not locked yet: another VMM is about to hand it over. See {@linkcode lockDisk}. */
+  unlocked?: boolean;
 }
 
 export interface Disk {
@@ -83,9 +86,7 @@ export function openDisk(path: string, options: DiskOptions = {}): Disk {
   try {
     const bytes = length(fd);
     const sectors = diskSectors(path, bytes);
-    if (!tryLock(fd, { shared: readonly })) {
-      refuse("another guest uses it (stop that guest, or give this one a copy)");
-    }
+    if (!options.unlocked && !tryLock(fd, { shared: readonly })) refuse(IN_USE);
     return {
       path,
       fd,
@@ -112,6 +113,11 @@ function openDirect(path: string, of: { fd: number; readonly: boolean }): Disk["
     if (error instanceof SysError) return undefined;
     throw error;
   }
+}
+
+/** Locks a disk that was opened without; throws where another has it. */
+export function lockDisk({ path, fd, readonly }: Disk): void {
+  if (!tryLock(fd, { shared: readonly })) throw new Error(`Cannot use disk "${path}": ${IN_USE}`);
 }
 
 /** Closes what {@linkcode openDisk} opened. */

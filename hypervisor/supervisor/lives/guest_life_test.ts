@@ -281,6 +281,7 @@ Deno.test("each end of a run leads to the state that it means", async () => {
     host: "failed",
     refused: "failed",
     crash: "failed",
+    migrated: "failed",
     killed: "failed",
   };
   for (const reason of REASONS) {

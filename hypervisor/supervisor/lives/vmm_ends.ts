@@ -11,6 +11,7 @@ const DEFAULT_MESSAGES: Record<VmmEnd["reason"], string> = {
   refused: "Its VMM refused what it was given",
   crash: "Its processor reached a state from which it cannot go on",
   reboot: "It asked for a reset",
+  migrated: "It was given to another host",
   killed: "Its VMM was ended from outside",
 };
 

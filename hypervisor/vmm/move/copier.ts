@@ -18,7 +18,6 @@ const LOOK_BYTES = 64 * 2 ** 20;
 /** Where changes come from: `vmm/dirty_tracking.ts`. */
 export interface Changes {
   collect(into: DirtyPages): void;
-  forget(): void;
   giveBack(pages: DirtyPages): void;
 }
 
@@ -54,7 +53,8 @@ export interface RoundProgress {
 export interface CopyOptions {
   image: RamImage;
   sink: RamSink;
-  changes: Changes;
+  /** Without, memory is copied in one round, by a guest that stands still from {@linkcode CopyControl.ready} on. */
+  changes?: Changes;
   control: CopyControl;
   /** Two empty sets for this memory. */
   sets: readonly [DirtyPages, DirtyPages];
@@ -108,15 +108,30 @@ export class RamCopier {
   /** Makes all that was taken count as changed again: the copy that has it is worth nothing. */
   giveBack(): void {
     this.#taken.merge(this.#pending);
-    this.#o.changes.giveBack(this.#taken);
+    this.#o.changes?.giveBack(this.#taken);
   }
 
   #copy(): void {
-    const { changes, control, image } = this.#o;
+    const { changes } = this.#o;
+    if (changes === undefined) this.#copyStill();
+    else this.#copyRunning(changes);
+    this.#o.sink.end();
+  }
+
+  #copyStill(): void {
+    const { control, image } = this.#o;
+    control.ready();
+    image.present(this.#pending);
+    this.#send(0);
+  }
+
+  #copyRunning(changes: Changes): void {
+    const { control, image } = this.#o;
     let began = this.#now();
     if (this.#o.full) {
-      // First, so that what changes while pages are looked for and read is told in the next round.
-      changes.forget();
+      // First, so that what changes while pages are looked for and read is told in the next round. None of
+      // it is needed here, but an earlier copy may still be brought up to date by it if this one fails.
+      changes.collect(this.#taken);
       image.present(this.#pending);
     } else {
       changes.collect(this.#pending);
@@ -141,7 +156,6 @@ export class RamCopier {
       } else if (left > SHRINKS * bytes) control.stalled(++stalled);
       else stalled = 0;
     }
-    this.#o.sink.end();
   }
 
   #fits(bytes: number): boolean {

@@ -33,7 +33,7 @@ export interface MoverProgress {
   stalls: number;
   /** Bytes of data that were written, sent or received. */
   movedBytes: number;
-  /** Bytes of pages that the round which began last is about, of which some may be done. */
+  /** Bytes of pages at most that are left of the round which began last. */
   remainingBytes: number;
   /** What the guest changes. */
   changedBytesPerSecond: number;
@@ -57,6 +57,8 @@ const CHANGED = 2;
 const RATE = 3;
 const LIMIT = 4;
 const PAUSE_MS = 5;
+/** {@linkcode MOVED} when the round began. */
+const MOVED_BEFORE = 6;
 const NUMBERS = 16;
 
 const MAX_MESSAGE = 1024;
@@ -136,7 +138,7 @@ export class MoverState {
       stalledRounds: Atomics.load(this.#words, STALLED),
       stalls: Atomics.load(this.#words, STALLS),
       movedBytes: numbers[MOVED],
-      remainingBytes: numbers[REMAINING],
+      remainingBytes: Math.max(0, numbers[REMAINING] - (numbers[MOVED] - numbers[MOVED_BEFORE])),
       changedBytesPerSecond: numbers[CHANGED],
       bytesPerSecond: numbers[RATE],
     };
@@ -174,6 +176,7 @@ export class MoverState {
     rest: { bytes: number; changedBytesPerSecond: number; bytesPerSecond: number },
   ): void {
     this.#numbers[REMAINING] = rest.bytes;
+    this.#numbers[MOVED_BEFORE] = this.#numbers[MOVED];
     this.#numbers[CHANGED] = rest.changedBytesPerSecond;
     this.#numbers[RATE] = rest.bytesPerSecond;
     Atomics.store(this.#words, ROUNDS, number + 1);

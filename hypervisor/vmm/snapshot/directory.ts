@@ -124,9 +124,14 @@ export function openSnapshot(path: string): OpenSnapshot {
 export function verifySnapshot(path: string): SavedGuest {
   const { saved, memoryFd } = openSnapshot(path);
   try {
-    const digest = new MemoryDigest(memoryFd, saved.memory.length);
+    const { length, digests } = saved.memory;
+    if (digests === undefined) {
+      throw new SnapshotError(`Cannot use "${path}": it does not say what its memory holds`);
+    }
+    const found = new Uint8Array(digests.length);
+    const digest = new MemoryDigest(memoryFd, { length, digests: found });
     while (!digest.step());
-    if (digest.value !== saved.memory.digest) {
+    if (!digests.every((byte, i) => byte === found[i])) {
       throw new SnapshotError(`Cannot use "${path}/${MEMORY}": its content is not what was saved`);
     }
     return saved;

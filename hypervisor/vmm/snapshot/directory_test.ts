@@ -4,7 +4,7 @@ import { writeAt } from "../../sys/positioned_io.ts";
 import { Folder } from "../testing/vmm_process.ts";
 import { NewSnapshot, openSnapshot, verifySnapshot } from "./directory.ts";
 import { SnapshotError } from "./format.ts";
-import { MemoryDigest } from "./memory_file.ts";
+import { digestBytes, MemoryDigest } from "./memory_file.ts";
 import { encodeGuest } from "./saved_guest.ts";
 import { savedGuest } from "./testing/saved_guest.ts";
 
@@ -14,9 +14,10 @@ const LENGTH = 128 << 20;
 function write(path: string): NewSnapshot {
   const snapshot = new NewSnapshot(path, LENGTH);
   writeAt(snapshot.memoryFd, Uint8Array.of(1, 2, 3), 5 << 20);
-  const digest = new MemoryDigest(snapshot.memoryFd, LENGTH);
+  const digests = new Uint8Array(digestBytes(LENGTH));
+  const digest = new MemoryDigest(snapshot.memoryFd, { length: LENGTH, digests });
   while (!digest.step());
-  const memory = { length: LENGTH, digest: digest.value };
+  const memory = { length: LENGTH, digests };
   snapshot.writeState(encodeGuest({ ...savedGuest(), memory }));
   return snapshot;
 }

@@ -57,6 +57,14 @@ export type Upgrade = (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer
  */
 export const UPGRADES: Readonly<Record<string, Readonly<Record<number, Upgrade>>>> = {};
 
+/** Throws a {@linkcode SnapshotError} where a state of this version of the format cannot be read. */
+export function checkVersion(version: number): void {
+  if (version >= OLDEST_VERSION && version <= FORMAT_VERSION) return;
+  throw new SnapshotError(
+    `Cannot read the state: it is of version ${version}, and known are ${OLDEST_VERSION} to ${FORMAT_VERSION}`,
+  );
+}
+
 /** What stays of a section's name when its numbers go. */
 export function kindOf(name: string): string {
   return name.replaceAll(/\d+/g, "*");
@@ -110,11 +118,7 @@ export function decodeSections(file: Uint8Array<ArrayBuffer>): Map<string, Secti
   if (file.byteOffset % 8 !== 0) file = file.slice();
   const header = Header.at(file.buffer, file.byteOffset);
   if (header.magic !== MAGIC) refuse(`bad magic 0x${header.magic.toString(16)}`);
-  if (header.version < OLDEST_VERSION || header.version > FORMAT_VERSION) {
-    refuse(
-      `it is of version ${header.version}, and known are ${OLDEST_VERSION} to ${FORMAT_VERSION}`,
-    );
-  }
+  checkVersion(header.version);
   if (header.length !== file.length) {
     refuse(`it has ${file.length} bytes, and should have ${header.length}`);
   }

@@ -74,12 +74,21 @@ Deno.test("what is wrong is named", () => {
   );
   const described = (change: Record<string, unknown>) =>
     edited((all) => {
-      const { config, plugged, settings, memory, takenAt } = savedGuest();
-      const value = { config, plugged, settings, memory, takenAt, ...change };
+      const { machine: _, ...described } = savedGuest();
+      const value = { ...described, ...change };
       all.get("guest")!.bytes = new TextEncoder().encode(JSON.stringify(value));
     });
   noGuest(described({ config: { ...CONFIG, cpus: 99 } }), "the number of CPUs 99");
-  noGuest(described({ memory: { length: 5, digest: "" } }), "does not say what memory there is");
+  noGuest(described({ memory: { length: 5 } }), "does not say what memory there is");
+  for (
+    const point of [undefined, { run: "x", sequence: 1 }, { ...savedGuest().point, sequence: 0 }]
+  ) {
+    noGuest(described({ point }), "does not say when it was saved");
+  }
+  noGuest(
+    edited((all) => all.set("memory/digests", { version: 1, bytes: bytes(1) })),
+    'section "memory/digests" has 1 bytes, and should have 2048',
+  );
   noGuest(described({ plugged: [{ name: "../x", slot: 0 }] }), "it has no name, or no slot");
 });
 

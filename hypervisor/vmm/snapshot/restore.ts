@@ -42,25 +42,35 @@ export function restoreFrom(
     throw new ConfigError((cause as Error).message, { cause });
   }
   const { saved } = snapshot;
-  const restore = { snapshot, identity };
-  if (given === undefined) return { config: saved.config, restore };
+  const config = configFor(saved, { given, what: `restore from "${directory}"` });
+  return { config, restore: { snapshot, identity } };
+}
+
+/**
+ * The configuration by which a saved guest goes on: its own, or `given` one of the same machine with other
+ * resources, which may also name those of what was plugged in.
+ */
+export function configFor(
+  saved: Pick<SavedGuest, "config" | "plugged">,
+  options: { given?: unknown; what: string },
+): GuestConfig {
+  const { given, what } = options;
+  if (given === undefined) return saved.config;
   const { plugged: others = {}, ...rest } = record(given, "the configuration");
   const config = parseConfig(rest);
   const difference = differs(saved.config, config);
   if (difference !== undefined) {
-    throw new ConfigError(
-      `Cannot restore from "${directory}": ${difference} is another than it was`,
-    );
+    throw new ConfigError(`Cannot ${what}: ${difference} is another than it was`);
   }
   putIn(saved, record(others, "what is plugged in"));
-  return { config, restore };
+  return config;
 }
 
 /**
  * What was plugged in stands on what `devices` says, by name. All of it: a snapshot that comes from
  * elsewhere must not say which of this host's files are opened.
  */
-function putIn(saved: SavedGuest, devices: Record<string, unknown>): void {
+function putIn(saved: Pick<SavedGuest, "plugged">, devices: Record<string, unknown>): void {
   for (const one of saved.plugged) {
     if (!Object.hasOwn(devices, one.name)) {
       throw new ConfigError(`Cannot restore "${one.name}": "plugged" does not say what it is now`);

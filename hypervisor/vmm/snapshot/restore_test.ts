@@ -64,7 +64,7 @@ Deno.test("with a configuration, nothing is opened that it does not say", () => 
   close(snapshot.appear());
   const from = (config?: unknown) => {
     const { config: used, restore } = restoreFrom(path, { config, identity: "new" });
-    close(restore.snapshot.memoryFd);
+    if ("memoryFd" in restore.snapshot) close(restore.snapshot.memoryFd);
     return [used.disks[0].path, restore.snapshot.saved.plugged[0].device];
   };
   assertEquals(from(), ["/disk", { disk: { path: "/other" } }]);

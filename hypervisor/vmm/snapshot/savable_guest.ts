@@ -1,23 +1,24 @@
 /**
- * A guest's machine as {@linkcode Save} needs it.
+ * A guest's machine as a save needs it.
  *
  * @module
  */
 import { VcpuStates } from "../../kvm/vcpu_state.ts";
 import { captureTime } from "../../kvm/vcpu_time.ts";
 import { captureVm } from "../../kvm/vm_state.ts";
-import { wholeRam } from "../../machine/ram_source.ts";
 import type { GuestConfig } from "../control.ts";
 import type { Hotplug } from "../hotplug.ts";
 import type { Machine } from "../machine_setup.ts";
 import type { VirtioService } from "../virtio_service.ts";
-import type { SavableGuest } from "./save.ts";
+import type { SaveHistory } from "./history.ts";
+import type { SavableGuest } from "./saving.ts";
 import type { SavedMachine } from "./saved_guest.ts";
 
 export interface SavableOptions {
   config: GuestConfig;
   service: VirtioService;
   hotplug: Hotplug;
+  history: SaveHistory;
   /** Asks the vCPUs out of the guest, unless somebody has already. */
   hold(): void;
   /** Does what threads and drivers have asked for. */
@@ -30,9 +31,11 @@ export interface SavableOptions {
 
 export function savableGuest(machine: Machine, options: SavableOptions): SavableGuest {
   const { pc, memory } = machine;
-  const { config, service, hotplug } = options;
+  const { config, service, hotplug, history } = options;
   return {
     config,
+    memory,
+    history,
     get isParked() {
       return pc.life.parked === config.cpus;
     },
@@ -46,7 +49,6 @@ export function savableGuest(machine: Machine, options: SavableOptions): Savable
         ),
       );
     },
-    ram: wholeRam(pc.memory, memory),
     hold: () => options.hold(),
     freeze() {
       options.settle();

@@ -1,14 +1,13 @@
 /**
- * Saves a running guest, in the main loop and a piece at a time, so that everything else is served
- * meanwhile.
+ * Saves a running guest to a directory: its RAM is copied as `live_copy.ts` says, everything else is done
+ * here in the main loop and a piece at a time, so that all is served meanwhile.
  *
  * ```
- * pausing    vCPUs leave the guest; devices finish what they have begun
- * (instant)  all state is taken at once: what is saved is the guest as it was here
- * copying    RAM is copied, while the guest stands still
+ * copying    RAM is written while the guest runs; then comes the instant, and the last of RAM
  * holding    until the caller says so, if it wanted that: it copies disks, say
- * digesting  the guest runs again, or stays paused; what was copied is read once more
- * syncing    all is brought to the disk, and the directory gets its name
+ * settling   the guest runs again, or stays paused; RAM's file is brought to the disk and read once more
+ * syncing    all else is brought to the disk, and the directory gets its name
+ * ending     it was given up, and the mover's thread still uses the file
  * ```
  *
  * Whatever goes wrong, and if it is cancelled, the guest goes on as before and nothing is left.
@@ -16,106 +15,84 @@
  * @module
  */
 import { close } from "../../sys/files.ts";
-import type { GuestConfig } from "../control.ts";
+import { mappedLength } from "../../machine/ram.ts";
 import type { EventLoop } from "../event_loop.ts";
-import type { PluggedDevice } from "../hotplug.ts";
-import type { RamSource } from "../../machine/ram_source.ts";
 import { syncInBackground } from "./background_sync.ts";
-import { NewSnapshot } from "./directory.ts";
-import { MemoryDigest, MemoryWriter } from "./memory_file.ts";
-import {
-  type DeviceSettings,
-  encodeGuest,
-  type SavedGuest,
-  type SavedMachine,
-} from "./saved_guest.ts";
-
-/** How long vCPUs may take to leave the guest, in milliseconds. */
-const PAUSE_TIMEOUT_MS = 10_000;
-/** What is copied between two looks at everything else, in bytes. */
-const STEP_BYTES = 8 << 20;
-/** How often progress is told, in milliseconds. */
-const PROGRESS_MS = 200;
-
-export interface SaveOptions {
-  /** An absolute path that does not exist, in a directory that does. */
-  directory: string;
-  /** The guest stands still until {@linkcode Save.go}. */
-  hold?: boolean;
-  /** It stands still when all is done. */
-  stay?: boolean;
-}
-
-/** The guest as this needs it. */
-export interface SavableGuest {
-  readonly config: GuestConfig;
-  /** Whether every vCPU is out of the guest, with no access half done. */
-  readonly isParked: boolean;
-  readonly plugged: PluggedDevice[];
-  readonly settings: DeviceSettings;
-  readonly ram: RamSource;
-  /** Asks the vCPUs out of the guest. */
-  hold(): void;
-  /** Brings devices to rest, so that nothing touches RAM; throws where one cannot. */
-  freeze(): void;
-  /** All that there is of the machine, at rest. */
-  capture(): SavedMachine;
-  /** Lets devices and vCPUs go on; also where it has not come to {@linkcode SavableGuest.freeze}. */
-  release(): void;
-  /** It is left as it is. */
-  stay(): void;
-}
-
-export interface SaveProgress {
-  phase: "copying" | "digesting" | "syncing";
-  doneBytes: number;
-  totalBytes: number;
-}
-
-export interface SaveHost {
-  progress(progress: SaveProgress): void;
-  /** The instant has been: disks are as they belong to the snapshot until {@linkcode Save.go}. */
-  held(): void;
-  /** The directory has its name, or `error` says why not. */
-  done(error?: Error): void;
-}
-
-type Phase = "pausing" | "copying" | "holding" | "saving" | "appeared" | "over";
+import { NewSnapshot, type OpenSnapshot, openSnapshot } from "./directory.ts";
+import type { SaveHistory } from "./history.ts";
+import { LiveCopy } from "./live_copy.ts";
+import { digestBytes } from "./memory_file.ts";
+import { encodeGuest } from "./saved_guest.ts";
+import type { SavableGuest, SaveHost, SaveOptions } from "./saving.ts";
 
 export class Save {
   readonly #guest: SavableGuest;
   readonly #loop: EventLoop;
   readonly #host: SaveHost;
+  readonly #options: SaveOptions;
+  readonly #base: OpenSnapshot | undefined;
   readonly #snapshot: NewSnapshot;
-  readonly #stays: boolean;
-  #phase: Phase = "pausing";
+  readonly #digests: Uint8Array<SharedArrayBuffer>;
+  readonly #copy: LiveCopy;
+  #phase: "copying" | "holding" | "settling" | "syncing" | "ending" | "over" = "copying";
   #mayGo: boolean;
-  #taken: Omit<SavedGuest, "memory"> | undefined;
-  #told = 0;
-  #cancelTimeout: () => void;
+  #hasName = false;
+  #error: Error | undefined;
 
-  /** Throws where there can be no such directory, and then nothing has been done. */
+  /** Throws where it cannot even begin; nothing has happened then. */
   constructor(
     guest: SavableGuest,
     options: SaveOptions & { loop: EventLoop; host: SaveHost },
   ) {
+    const { directory, base, hold = false } = options;
     this.#guest = guest;
     this.#loop = options.loop;
     this.#host = options.host;
-    this.#snapshot = new NewSnapshot(options.directory, guest.ram.bytes.length);
-    this.#stays = options.stay ?? false;
-    this.#mayGo = !(options.hold ?? false);
-    guest.hold();
-    this.#cancelTimeout = this.#loop.after(PAUSE_TIMEOUT_MS, () => {
-      if (this.#phase === "pausing") this.#fail(new Error("Cannot save: the vCPUs do not pause"));
+    this.#options = options;
+    this.#mayGo = !hold;
+    const length = mappedLength(guest.memory);
+    this.#base = base === undefined ? undefined : openBase(base, guest.history);
+    try {
+      this.#snapshot = new NewSnapshot(directory, length);
+    } catch (error) {
+      this.#closeBase();
+      throw error;
+    }
+    this.#digests = new Uint8Array(new SharedArrayBuffer(digestBytes(length)));
+    if (this.#base !== undefined) this.#digests.set(this.#base.saved.memory.digests!);
+    this.#copy = this.#begin();
+  }
+
+  #begin(): LiveCopy {
+    return new LiveCopy(this.#guest, {
+      loop: this.#loop,
+      task: {
+        kind: "file",
+        fd: this.#snapshot.memoryFd,
+        full: this.#base === undefined,
+        base: this.#base?.memoryFd,
+        digests: this.#digests.buffer,
+      },
+      allowedPauseMs: this.#options.allowedPauseMs,
+      host: {
+        tick: () => this.#tell(),
+        taken: () => {
+          if (!this.#mayGo) this.#host.held();
+        },
+        copied: () => this.#attempt(() => this.#copied()),
+        failed: (error) => this.#fail(error),
+        ended: (error) => this.#moved(error),
+      },
     });
-    // Not before the caller has what it waits on.
-    this.#later(() => this.look());
+  }
+
+  #closeBase(): void {
+    if (this.#base !== undefined) close(this.#base.memoryFd);
   }
 
   /** Whether the guest stands still for it. */
   get isHolding(): boolean {
-    return this.#phase === "pausing" || this.#phase === "copying" || this.#phase === "holding";
+    return this.#copy.isHolding;
   }
 
   /** Whether it is over, one way or the other. */
@@ -125,29 +102,29 @@ export class Save {
 
   /** A vCPU may have left the guest. */
   look(): void {
-    if (this.#phase !== "pausing" || !this.#guest.isParked) return;
-    this.#cancelTimeout();
-    this.#attempt(() => this.#take());
+    this.#copy.look();
   }
 
   /** Lets a guest that is held go on, as soon as its RAM is copied. */
   go(): void {
     this.#mayGo = true;
-    if (this.#phase === "holding") this.#attempt(() => this.#finish());
+    if (this.#phase === "holding") this.#attempt(() => this.#letGo());
   }
 
-  /** Gives it up; the guest goes on. Once the directory has its name, it is too late for that. */
+  /**
+   * Gives it up; the guest goes on at once, and the host is told when nothing of it is left. Once the
+   * directory has its name, it is too late for that.
+   */
   cancel(reason: string): void {
-    if (!this.isOver && this.#phase !== "appeared") this.#fail(new Error(`Cannot save: ${reason}`));
+    if (!this.#hasName) this.#fail(new Error(`Cannot save: ${reason}`));
   }
 
-  #later(action: () => void): void {
-    this.#loop.after(0, () => {
-      if (!this.isOver) this.#attempt(action);
-    });
+  get #isFailed(): boolean {
+    return this.#phase === "ending" || this.#phase === "over";
   }
 
   #attempt(action: () => void): void {
+    if (this.#isFailed) return;
     try {
       action();
     } catch (error) {
@@ -156,92 +133,92 @@ export class Save {
   }
 
   #fail(error: Error): void {
-    const isHeld = this.isHolding || this.#stays;
-    this.#phase = "over";
-    this.#cancelTimeout();
-    let left = "";
+    if (this.#isFailed) return;
+    this.#phase = "ending";
+    this.#error = error;
+    this.#copy.giveUp();
+    // The mover's thread has the file's descriptor.
+    if (!this.#copy.isMoving) this.#end();
+  }
+
+  #moved(error: Error | undefined): void {
+    if (this.#isFailed) return this.#end();
+    if (error !== undefined) this.#fail(error);
+    else if (this.#phase === "settling") this.#attempt(() => this.#write());
+  }
+
+  /** Nothing of it runs any more. */
+  #end(): void {
+    const error = this.#error;
     try {
-      this.#snapshot.abandon();
-    } catch (cause) {
-      left = `; what was written is left: ${(cause as Error).message}`;
+      this.#closeBase();
+      this.#copy.close({ served: error === undefined, track: this.#options.track });
+      if (error !== undefined) this.#snapshot.abandon();
+    } finally {
+      this.#phase = "over";
+      this.#host.done(error, this.#copy.figures);
     }
-    if (isHeld) this.#guest.release();
-    this.#host.done(left === "" ? error : new Error(error.message + left, { cause: error }));
   }
 
-  /** Whoever hears it may have gone, and then this is over when it returns. */
-  #tell(phase: SaveProgress["phase"], doneBytes: number, totalBytes: number): void {
-    const now = performance.now();
-    if (now - this.#told < PROGRESS_MS && doneBytes < totalBytes) return;
-    this.#told = now;
-    this.#host.progress({ phase, doneBytes, totalBytes });
+  #tell(): void {
+    const phase = this.#phase;
+    if (phase === "ending" || phase === "over") return;
+    const told = phase === "holding" ? "copying" : phase;
+    this.#host.progress({ phase: told, ...this.#copy.progress });
   }
 
-  /** The instant: from the first device at rest to the last register taken, nothing else happens. */
-  #take(): void {
-    this.#phase = "copying";
-    this.#guest.freeze();
-    const { config, plugged, settings, ram } = this.#guest;
-    const machine = this.#guest.capture();
-    this.#taken = { config, plugged, settings, machine, takenAt: Date.now() };
-    const writer = new MemoryWriter(ram, this.#snapshot.memoryFd);
-    if (!this.#mayGo) this.#host.held();
-    this.#later(() => this.#copy(writer));
-  }
-
-  #copy(writer: MemoryWriter): void {
-    const isDone = writer.step(STEP_BYTES);
-    this.#tell("copying", writer.doneBytes, writer.totalBytes);
-    if (this.isOver) return;
-    if (!isDone) return this.#later(() => this.#copy(writer));
+  #copied(): void {
     this.#phase = "holding";
-    if (this.#mayGo) this.#finish();
+    if (this.#mayGo) this.#letGo();
   }
 
-  #finish(): void {
-    this.#phase = "saving";
-    if (this.#stays) this.#guest.stay();
-    else this.#guest.release();
-    const { memoryFd } = this.#snapshot;
-    const length = this.#guest.ram.bytes.length;
-    this.#later(() => this.#digest(new MemoryDigest(memoryFd, length), length));
+  #letGo(): void {
+    this.#phase = "settling";
+    this.#copy.letGo({ stay: this.#options.stay });
+    if (this.#copy.isMoved) this.#write();
   }
 
-  #digest(digest: MemoryDigest, length: number): void {
-    const isDone = digest.step();
-    this.#tell("digesting", digest.doneBytes, length);
-    if (this.isOver) return;
-    if (!isDone) return this.#later(() => this.#digest(digest, length));
+  #write(): void {
+    this.#phase = "syncing";
     const snapshot = this.#snapshot;
-    const memory = { length, digest: digest.value };
-    const saved = { ...this.#taken!, memory };
-    const state = snapshot.writeState(encodeGuest(saved));
-    this.#taken = undefined;
+    const length = mappedLength(this.#guest.memory);
+    const memory = { length, digests: this.#digests.slice() as Uint8Array<ArrayBuffer> };
+    const state = snapshot.writeState(encodeGuest({ ...this.#copy.captured, memory }));
     const directory = snapshot.openDirectory();
     this.#sync([snapshot.memoryFd, ...state, directory], () => {
       close(directory);
       const parent = snapshot.appear();
-      this.#phase = "appeared";
+      this.#hasName = true;
       this.#sync([parent], () => {
         close(parent);
-        this.#phase = "over";
-        this.#host.done();
+        this.#end();
       });
     });
   }
 
   #sync(fds: readonly number[], then: () => void): void {
-    this.#tell("syncing", 0, 0);
-    if (this.isOver) return;
     syncInBackground(fds, {
       loop: this.#loop,
-      done: (error) => {
-        if (this.isOver) return;
+      done: (error) =>
         this.#attempt(() => {
           if (error !== undefined) throw error;
           then();
-        });
-      },
+        }),
     });
+  }
+}
+
+/** Opens a save of this run since which all changes are known. */
+function openBase(directory: string, history: SaveHistory): OpenSnapshot {
+  const base = openSnapshot(directory);
+  try {
+    history.check(base.saved.point);
+    if (base.saved.memory.digests === undefined) {
+      throw new Error(`Cannot save on top of "${directory}": it has no digests of its memory`);
+    }
+    return base;
+  } catch (error) {
+    close(base.memoryFd);
+    throw error;
   }
 }

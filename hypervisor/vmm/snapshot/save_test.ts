@@ -1,16 +1,26 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { EventLoop } from "../event_loop.ts";
+import { MovedMemory } from "../move/testing/memory.ts";
 import { Folder } from "../testing/vmm_process.ts";
 import { verifySnapshot } from "./directory.ts";
-import { type SavableGuest, Save, type SaveOptions, type SaveProgress } from "./save.ts";
+import { SaveHistory } from "./history.ts";
+import { Save } from "./save.ts";
+import type { CopyFigures, SavableGuest, SaveOptions, SaveProgress } from "./saving.ts";
 import { savedGuest } from "./testing/saved_guest.ts";
 
 const BYTES = 32 << 20;
 
-/** A guest that does as it is told, and what was asked of it. */
-class FakeGuest implements SavableGuest {
+/** A guest that does as it is told, and what was asked of it. Its changes cannot be tracked. */
+class FakeGuest implements SavableGuest, Disposable {
   readonly log: string[] = [];
-  readonly bytes = new Uint8Array(BYTES);
+  readonly #memory = new MovedMemory({ length: BYTES });
+  readonly history = new SaveHistory({
+    spec: undefined,
+    start() {
+      throw new Error("Cannot log anything here");
+    },
+    stop() {},
+  });
   readonly #saved = savedGuest();
   isParked = true;
   freezes: () => void = () => {};
@@ -18,7 +28,8 @@ class FakeGuest implements SavableGuest {
   readonly config = this.#saved.config;
   readonly plugged = this.#saved.plugged;
   readonly settings = this.#saved.settings;
-  readonly ram = { bytes: this.bytes, ranges: () => [{ start: 0, end: BYTES }] };
+  readonly bytes = this.#memory.bytes;
+  readonly memory = this.#memory.spec;
 
   hold(): void {
     this.log.push("hold");
@@ -41,6 +52,10 @@ class FakeGuest implements SavableGuest {
   stay(): void {
     this.log.push("stay");
   }
+
+  [Symbol.dispose](): void {
+    this.#memory[Symbol.dispose]();
+  }
 }
 
 interface Run {
@@ -56,6 +71,7 @@ interface Run {
   held: () => void;
   /** Undefined while it is not over, null where it went well. */
   error: Error | null | undefined;
+  result: CopyFigures | undefined;
 }
 
 function test(name: string, body: (run: Run) => void): void {
@@ -63,7 +79,7 @@ function test(name: string, body: (run: Run) => void): void {
     using folder = new Folder();
     const directory = `${folder.path}/snapshot`;
     const loop = new EventLoop();
-    const guest = new FakeGuest();
+    using guest = new FakeGuest();
     guest.bytes.fill(7, 5 << 20, 6 << 20);
     const run: Run = {
       ...{ loop, guest, directory, folder },
@@ -75,7 +91,10 @@ function test(name: string, body: (run: Run) => void): void {
           host: {
             progress: (progress) => run.progress(progress),
             held: () => run.held(),
-            done: (error) => run.error = error ?? null,
+            done(error, result) {
+              run.error = error ?? null;
+              run.result = result;
+            },
           },
         });
       },
@@ -83,6 +102,7 @@ function test(name: string, body: (run: Run) => void): void {
       phases: [],
       held: () => {},
       error: undefined,
+      result: undefined,
     };
     body(run);
   });
@@ -96,17 +116,25 @@ test("a save takes all at one instant, lets the guest go on, and is whole", (run
   const saved = verifySnapshot(run.directory);
   assertEquals(saved.config, run.guest.config);
   assertEquals(Deno.readFileSync(`${run.directory}/memory`)[5 << 20], 7);
-  assertEquals(new Set(run.phases.map(({ phase }) => phase)).size, 3);
+  const { pauseMs, rounds, bytes, stoodStill } = run.result!;
+  assertEquals([rounds, bytes, stoodStill], [1, 1 << 20, "Cannot log anything here"]);
+  assert(pauseMs > 0);
 });
+
+/** Calls `then` once the guest was asked for so much. */
+function when(run: Run, asked: number, then: () => void): void {
+  run.loop.after(1, () => run.guest.log.length >= asked ? then() : when(run, asked, then));
+}
 
 test("nothing is taken before the last vCPU has left the guest", (run) => {
   run.guest.isParked = false;
   const save = run.begin();
-  run.loop.after(30, () => {
-    assertEquals(run.guest.log, ["hold"]);
-    run.guest.isParked = true;
-    save.look();
-  });
+  when(run, 1, () =>
+    run.loop.after(30, () => {
+      assertEquals(run.guest.log, ["hold"]);
+      run.guest.isParked = true;
+      save.look();
+    }));
   run.end(save);
   assertEquals(run.error, null);
 });
@@ -136,24 +164,58 @@ test("a guest that is to stay so is left as it is", (run) => {
 
 test("whenever it is given up, the guest goes on once and nothing is left", (run) => {
   for (const stay of [false, true]) {
-    for (let turns = 0; turns < 12; turns++) {
+    for (let ms = 0; ms < 120; ms += 12) {
       run.guest.log.length = 0;
       run.error = undefined;
       const save = run.begin({ stay });
-      const later = (left: number) => {
-        run.loop.after(0, () => left > 0 ? later(left - 1) : save.cancel("it was told to"));
-      };
-      later(turns);
+      run.loop.after(ms, () => save.cancel("it was told to"));
       run.end(save);
       if (run.error === null) {
         Deno.removeSync(run.directory, { recursive: true });
         continue;
       }
       assertEquals(run.error!.message, "Cannot save: it was told to");
-      assertEquals(run.guest.log.filter((it) => it === "release").length, 1);
+      const { log } = run.guest;
+      const times = log.filter((it) => it === "release").length;
+      assertEquals(times, log.includes("hold") ? 1 : 0);
       assertEquals(run.folder.names(), []);
     }
   }
+});
+
+test("how far it is is told, whatever waits", (run) => {
+  run.guest.isParked = false;
+  const save = run.begin();
+  when(run, 1, () =>
+    run.loop.after(250, () => {
+      run.guest.isParked = true;
+      save.look();
+    }));
+  run.end(save);
+  assertEquals(run.error, null);
+  assertEquals(run.phases[0].phase, "copying");
+  assertEquals(run.phases[0].rounds, 0);
+});
+
+test("only what was saved by this run is a base", (run) => {
+  run.end(run.begin({ track: true }));
+  assertEquals(run.error, null);
+  const other = `${run.directory}2`;
+  const base = run.directory;
+  assertThrows(
+    () => run.begin({ directory: other, base }),
+    Error,
+    "Cannot save what has changed: changes are not tracked since the base was saved",
+  );
+  using another = new FakeGuest();
+  const host = { progress: () => {}, held: () => {}, done: () => {} };
+  assertThrows(
+    () => new Save(another, { directory: other, base, loop: run.loop, host }),
+    Error,
+    "Cannot save what has changed: the base is of another run",
+  );
+  assertThrows(() => run.begin({ directory: other, base: "/none" }), Error, "/none");
+  assertEquals(run.folder.names(), ["snapshot"]);
 });
 
 test("a device that cannot be saved now is told of, and the guest goes on", (run) => {

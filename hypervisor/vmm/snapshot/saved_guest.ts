@@ -15,6 +15,7 @@ import type { GuestConfig } from "../control.ts";
 import type { PluggedDevice } from "../hotplug.ts";
 import { readTime, readVcpu, readVm, writeTime, writeVcpu, writeVm } from "./cpu_sections.ts";
 import { SectionReader, SectionWriter } from "./fields.ts";
+import { digestBytes } from "./memory_file.ts";
 import { decodeSections, encodeSections, SnapshotError } from "./format.ts";
 
 /** What {@linkcode VirtioDevice.change} is to be given, by the device's name. */
@@ -29,12 +30,20 @@ export interface SavedMachine {
   arena: Sections;
 }
 
-/** RAM's content, which is a file of its own. */
+/** RAM's content, which is a file of its own, or has come before. */
 export interface SavedMemory {
   /** Bytes of the file: RAM's mapping. */
   length: number;
-  /** See `memory_file.ts`; hexadecimal. */
-  digest: string;
+  /** Of a file: the digests of its chunks, see `memory_file.ts`. */
+  digests?: Uint8Array<ArrayBuffer>;
+}
+
+/** When in a guest's life it was saved. */
+export interface RunPoint {
+  /** Of the run from its start, or from its restore, to the VMM's end; 32 hexadecimal digits. */
+  run: string;
+  /** Counts the saves of a run, from 1. */
+  sequence: number;
 }
 
 export interface SavedGuest {
@@ -44,17 +53,20 @@ export interface SavedGuest {
   settings: DeviceSettings;
   machine: SavedMachine;
   memory: SavedMemory;
+  point: RunPoint;
   /** Milliseconds since the epoch. */
   takenAt: number;
 }
 
-const DIGEST = /^[0-9a-f]{64}$/;
+const RUN = /^[0-9a-f]{32}$/;
 const ARENA = "arena/";
+const DIGESTS = "memory/digests";
 
 export function encodeGuest(guest: SavedGuest): Uint8Array<ArrayBuffer> {
-  const { config, plugged, settings, machine, memory, takenAt } = guest;
+  const { config, plugged, settings, machine, memory: { length, digests }, point, takenAt } = guest;
   const out = new SectionWriter();
-  out.json("guest", { config, plugged, settings, memory, takenAt });
+  out.json("guest", { config, plugged, settings, memory: { length }, point, takenAt });
+  if (digests !== undefined) out.bytes(DIGESTS, digests);
   machine.vcpus.forEach((vcpu, id) => writeVcpu(out, id, vcpu));
   writeTime(out, machine.time);
   writeVm(out, machine.vm);
@@ -86,11 +98,13 @@ function readDescription(sections: SectionReader): Omit<SavedGuest, "machine"> {
   const value = sections.json("guest");
   const refuse = (why: string) => sections.refuse("guest", why);
   if (!isRecord(value)) return refuse("is no object");
-  const { config, settings, memory, takenAt } = value;
+  const { config, settings, memory, point, takenAt } = value;
   if (typeof takenAt !== "number" || !(takenAt >= 0)) return refuse("has no time");
-  if (!isRecord(memory) || !isLength(memory.length) || !isDigest(memory.digest)) {
+  if (!isRecord(memory) || !isLength(memory.length)) {
     return refuse("does not say what memory there is");
   }
+  const { length } = memory;
+  if (!isPoint(point)) return refuse("does not say when it was saved");
   if (!isRecord(settings) || !Object.values(settings).every(isRecord)) {
     return refuse("has no settings of devices");
   }
@@ -99,7 +113,11 @@ function readDescription(sections: SectionReader): Omit<SavedGuest, "machine"> {
       config: parseConfig(config),
       plugged: readPlugged(value.plugged),
       settings: settings as DeviceSettings,
-      memory: { length: memory.length, digest: memory.digest },
+      memory: {
+        length,
+        digests: sections.has(DIGESTS) ? sections.sized(DIGESTS, digestBytes(length)) : undefined,
+      },
+      point: { run: point.run, sequence: point.sequence },
       takenAt,
     };
   } catch (error) {
@@ -112,8 +130,11 @@ function isLength(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) > 0 && (value as number) % 4096 === 0;
 }
 
-function isDigest(value: unknown): value is string {
-  return typeof value === "string" && DIGEST.test(value);
+function isPoint(value: unknown): value is RunPoint {
+  if (!isRecord(value)) return false;
+  const { run, sequence } = value;
+  return typeof run === "string" && RUN.test(run) && Number.isSafeInteger(sequence) &&
+    (sequence as number) > 0;
 }
 
 function readPlugged(value: unknown): PluggedDevice[] {

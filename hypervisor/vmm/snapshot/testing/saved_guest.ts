@@ -50,7 +50,8 @@ export function savedGuest(): SavedGuest {
       },
       arena: arena.sections(),
     },
-    memory: { length: 128 << 20, digest: "ab".repeat(32) },
+    memory: { length: 128 << 20, digests: new Uint8Array(64 * 32).fill(0xab) },
+    point: { run: "cd".repeat(16), sequence: 3 },
     takenAt: 1_700_000_000_000,
   };
 }

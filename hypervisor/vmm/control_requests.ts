@@ -1,0 +1,88 @@
+/**
+ * What comes on the control socket, from a line to a {@linkcode Request}.
+ *
+ * @module
+ */
+import type { Request } from "./control.ts";
+
+/** The longest pause that anybody may allow. */
+const MAX_PAUSE_MS = 60_000;
+const MAX_BYTES_PER_SECOND = 1e12;
+const MAX_TIMEOUT_MS = 1e9;
+
+const OPS: readonly Request["op"][] = [
+  "status",
+  "power_button",
+  "kill",
+  "events",
+  "serial",
+  "devices",
+  "change",
+  "plug",
+  "unplug",
+  "pause",
+  "resume",
+  "new_generation",
+  "save",
+  "send",
+  "take_over",
+  "run",
+];
+
+/** A request of the right shape; undefined where a line is none. */
+export function parseRequest(line: string): Request | undefined {
+  try {
+    const value = JSON.parse(line);
+    if (!OPS.includes(value?.op)) return undefined;
+    const { device, change, force = false } = value;
+    if (value.op === "unplug") {
+      return typeof device === "string" && typeof force === "boolean" ? value : undefined;
+    }
+    if (value.op === "save") return isSave(value) ? value : undefined;
+    if (value.op === "send") return isSend(value) ? value : undefined;
+    if (value.op === "take_over") return typeof value.handOver === "string" ? value : undefined;
+    if (value.op === "run") return isRun(value) ? value : undefined;
+    if (value.op !== "change") return value;
+    const isObject = typeof change === "object" && change !== null && !Array.isArray(change);
+    return typeof device === "string" && isObject ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isSave(request: Record<string, unknown>): boolean {
+  const { directory, base = directory, allowedPauseMs = 0 } = request;
+  const { hold = false, stay = false, track = false } = request;
+  return isName(directory) && isName(base) && isBetween(allowedPauseMs, 0, MAX_PAUSE_MS) &&
+    [hold, stay, track].every((it) => typeof it === "boolean");
+}
+
+function isSend(request: Record<string, unknown>): boolean {
+  const { socket, allowedPauseMs = 0, bytesPerSecond = 1, timeoutMs = 1 } = request;
+  const { hold = false, force = false } = request;
+  return isName(socket) && isBetween(allowedPauseMs, 0, MAX_PAUSE_MS) &&
+    isBetween(bytesPerSecond, 1, MAX_BYTES_PER_SECOND) && isBetween(timeoutMs, 1, MAX_TIMEOUT_MS) &&
+    [hold, force].every((it) => typeof it === "boolean");
+}
+
+function isBetween(value: unknown, least: number, most: number): boolean {
+  return typeof value === "number" && value >= least && value <= most;
+}
+
+/** An absolute path that is not the root. */
+function isName(value: unknown): boolean {
+  return typeof value === "string" && /^\/[^\0]*[^\0/]/.test(value);
+}
+
+/** Of what to run, only its shape: the rest is looked at where it is used. */
+function isRun(request: Record<string, unknown>): boolean {
+  const { folder, config, restore, receive, identity } = request;
+  const isPath = (it: unknown) => typeof it === "string" && /^\/[^\0]*$/.test(it);
+  const isConfig = typeof config === "object" && config !== null;
+  if (folder !== undefined && !isPath(folder)) return false;
+  if (identity !== undefined && identity !== "new" && identity !== "same") return false;
+  if (restore === undefined && receive === undefined) return isConfig;
+  // One or the other.
+  const source = restore === undefined ? receive : receive === undefined ? restore : undefined;
+  return isPath(source) && (config === undefined || isConfig);
+}

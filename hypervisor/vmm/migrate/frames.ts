@@ -1,0 +1,155 @@
+/**
+ * What two VMMs tell each other while a guest goes from one to the other: frames, each a header and its
+ * body. Between the answer to the greeting and the state, the mover's stream has the connection.
+ *
+ * | from     | frame     | body                                                                       |
+ * | -------- | --------- | -------------------------------------------------------------------------- |
+ * | sender   | `hello`   | what the receiver has to know to say whether it can: {@linkcode Hello}      |
+ * | receiver | `welcome` | none: it can                                                                |
+ * | sender   |           | RAM, in rounds (`move/stream_format.ts`)                                   |
+ * | sender   | `state`   | the guest as it stands still, as in a snapshot (`snapshot/saved_guest.ts`)  |
+ * | receiver | `ready`   | none: it could let the guest run                                            |
+ * | sender   | `go`      | none: the guest is the receiver's                                           |
+ * | receiver | `runs`    | none                                                                        |
+ * | either   | `failed`  | why it gives up                                                             |
+ *
+ * Everything from the other side is checked: it may be anybody.
+ *
+ * @module
+ */
+import type { CpuidEntry } from "../../kvm/kvm.ts";
+import { struct } from "../../sys/struct.ts";
+import { parseConfig } from "../config/guest.ts";
+import type { GuestConfig } from "../control.ts";
+import { MAX_STATE_BYTES } from "../snapshot/format.ts";
+
+/** Bumped when a receiver of one version could misunderstand a sender of another. */
+export const PROTOCOL_VERSION = 1;
+
+/** "DVMG" */
+const MAGIC = 0x474d_5644;
+
+export const FrameHeader = struct("migration_frame", {
+  magic: "u32",
+  kind: "u32",
+  length: "n64",
+});
+
+const KINDS = ["hello", "welcome", "state", "ready", "go", "runs", "failed"] as const;
+export type FrameKind = typeof KINDS[number];
+
+/** The longest body of each kind, in bytes. */
+const MAX_BYTES: Readonly<Record<FrameKind, number>> = {
+  hello: 1 << 20,
+  welcome: 0,
+  state: MAX_STATE_BYTES,
+  ready: 0,
+  go: 0,
+  runs: 0,
+  failed: 4096,
+};
+
+/** What is wrong with what the other side says. */
+export class MigrationError extends Error {
+  override readonly name = "MigrationError";
+}
+
+export interface Frame {
+  kind: FrameKind;
+  body: Uint8Array<ArrayBuffer>;
+}
+
+export function encodeFrame(kind: FrameKind, body = new Uint8Array()): Uint8Array<ArrayBuffer> {
+  const header = FrameHeader.create({
+    ...{ magic: MAGIC, kind: KINDS.indexOf(kind), length: body.length },
+  });
+  const bytes = new Uint8Array(FrameHeader.size + body.length);
+  bytes.set(header.$bytes);
+  bytes.set(body, FrameHeader.size);
+  return bytes;
+}
+
+/** What a header announces; throws a {@linkcode MigrationError} that says what is wrong with it. */
+export function decodeHeader(bytes: Uint8Array<ArrayBuffer>): { kind: FrameKind; length: number } {
+  const { magic, kind: number, length } = FrameHeader.at(bytes.buffer, bytes.byteOffset);
+  if (magic !== MAGIC) {
+    throw new MigrationError(`Cannot understand the other VMM: bad magic 0x${magic.toString(16)}`);
+  }
+  const kind = KINDS[number];
+  if (kind === undefined) {
+    throw new MigrationError(`Cannot understand the other VMM: a frame of kind ${number}`);
+  }
+  if (length > MAX_BYTES[kind]) {
+    throw new MigrationError(
+      `Cannot understand the other VMM: "${kind}" has ${length} bytes, and ${
+        MAX_BYTES[kind]
+      } are the most`,
+    );
+  }
+  return { kind, length };
+}
+
+/** What a receiver has to know before the first page. */
+export interface Hello {
+  /** {@linkcode PROTOCOL_VERSION} of the sender. */
+  protocol: number;
+  /** The state's FORMAT_VERSION. */
+  format: number;
+  /** Random; names this hand-over on both sides. 32 hexadecimal digits. */
+  handOver: string;
+  config: GuestConfig;
+  /** What each vCPU was shown. */
+  cpuids: CpuidEntry[][];
+}
+
+const HAND_OVER = /^[0-9a-f]{32}$/;
+const MAX_CPUID_ENTRIES = 256;
+const CPUID_FIELDS = ["function", "index", "flags", "eax", "ebx", "ecx", "edx"] as const;
+
+export function encodeHello(hello: Hello): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(JSON.stringify(hello));
+}
+
+/** Throws a {@linkcode MigrationError} or a ConfigError that says what is wrong. */
+export function decodeHello(body: Uint8Array): Hello {
+  let value: Record<string, unknown>;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch (cause) {
+    throw new MigrationError("Cannot understand the other VMM: its greeting is no JSON", { cause });
+  }
+  const { protocol, format, handOver, config, cpuids } = value ?? {};
+  if (protocol !== PROTOCOL_VERSION) {
+    throw new MigrationError(
+      `Cannot receive a guest: the other VMM speaks version ${protocol}, this one ${PROTOCOL_VERSION}`,
+    );
+  }
+  if (typeof format !== "number" || typeof handOver !== "string" || !HAND_OVER.test(handOver)) {
+    throw new MigrationError(
+      "Cannot understand the other VMM: its greeting lacks what it must have",
+    );
+  }
+  const parsed = parseConfig(config);
+  if (!Array.isArray(cpuids) || cpuids.length !== parsed.cpus || !cpuids.every(isCpuid)) {
+    throw new MigrationError("Cannot understand the other VMM: it does not say what its CPUs are");
+  }
+  return { protocol, format, handOver, config: parsed, cpuids };
+}
+
+function isCpuid(value: unknown): value is CpuidEntry[] {
+  return Array.isArray(value) && value.length <= MAX_CPUID_ENTRIES &&
+    value.every((entry) =>
+      typeof entry === "object" && entry !== null &&
+      CPUID_FIELDS.every((field) => Number.isInteger(entry[field]))
+    );
+}
+
+/** For `failed`: as much of the words as there is room for. */
+export function encodeReason(message: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(MAX_BYTES.failed);
+  return bytes.slice(0, new TextEncoder().encodeInto(message, bytes).written);
+}
+
+export function decodeReason(body: Uint8Array): string {
+  return new TextDecoder().decode(body);
+}

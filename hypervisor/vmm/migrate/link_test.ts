@@ -1,0 +1,115 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import fc from "fast-check";
+import { setNonBlocking } from "../../sys/copying_io.ts";
+import { receive, send } from "../../sys/unix_sockets.ts";
+import { StreamPair } from "../../sys/testing/stream_pair.ts";
+import { EventLoop } from "../event_loop.ts";
+import { encodeFrame, encodeReason, type Frame } from "./frames.ts";
+import { Link } from "./link.ts";
+
+class Rig implements Disposable {
+  readonly loop = new EventLoop();
+  readonly pair = new StreamPair();
+  readonly frames: Frame[] = [];
+  readonly link: Link;
+  error: Error | undefined;
+  heard: (frame: Frame) => void = () => {};
+
+  constructor() {
+    this.pair.fds.forEach(setNonBlocking);
+    this.link = new Link(this.pair.fds[0], {
+      loop: this.loop,
+      host: {
+        frame: (frame) => {
+          this.frames.push(frame);
+          this.heard(frame);
+        },
+        broken: (error) => this.error = error,
+      },
+    });
+  }
+
+  /** Goes round until it holds, or for long enough. */
+  until(holds: () => boolean): void {
+    let isLate = false;
+    const cancel = this.loop.after(5000, () => isLate = true);
+    this.loop.run(() => holds() || isLate);
+    cancel();
+    assertEquals(isLate, false);
+  }
+
+  [Symbol.dispose](): void {
+    this.link.end();
+    this.pair[Symbol.dispose]();
+  }
+}
+
+Deno.test("frames come whole and in order, however they are cut", () => {
+  const message = fc.string({ maxLength: 60 });
+  const cases = fc.tuple(
+    fc.array(message, { maxLength: 8 }),
+    fc.array(fc.integer({ min: 1, max: 40 })),
+  );
+  fc.assert(
+    fc.property(cases, ([words, cuts]) => {
+      using rig = new Rig();
+      const bytes = words.flatMap((it) => [...encodeFrame("failed", encodeReason(it))]);
+      for (let at = 0, i = 0; at < bytes.length; i++) {
+        const n = cuts[i] ?? bytes.length;
+        send(rig.pair.fds[1], Uint8Array.from(bytes.slice(at, at + n)));
+        at += n;
+        let turned = false;
+        rig.loop.after(0, () => turned = true);
+        rig.until(() => turned);
+      }
+      rig.until(() => rig.frames.length === words.length);
+      assertEquals(rig.frames.map(({ body }) => body), words.map(encodeReason));
+    }),
+    { numRuns: 30 },
+  );
+});
+
+Deno.test("what is behind a frame is left to whom the connection is lent", () => {
+  using rig = new Rig();
+  rig.heard = () => rig.link.lend();
+  const behind = Uint8Array.of(1, 2, 3);
+  send(rig.pair.fds[1], Uint8Array.from([...encodeFrame("welcome"), ...behind]));
+  rig.until(() => rig.frames.length === 1);
+  const into = new Uint8Array(10);
+  assertEquals(receive(rig.pair.fds[0], into), 3);
+  assertEquals(into.subarray(0, 3), behind);
+  send(rig.pair.fds[1], encodeFrame("ready"));
+  rig.link.giveBack();
+  rig.until(() => rig.frames.length === 2);
+});
+
+Deno.test("more than the connection takes at once is said all the same", () => {
+  using rig = new Rig();
+  const body = new Uint8Array(3 << 20).fill(7);
+  rig.link.say("state", body);
+  assertEquals(rig.link.isFlushed, false);
+  let got = 0;
+  const into = new Uint8Array(1 << 16);
+  rig.until(() => {
+    const n = receive(rig.pair.fds[1], into);
+    if (n > 0) got += n;
+    rig.loop.after(0, () => {});
+    return got === encodeFrame("state", body).length;
+  });
+  rig.until(() => rig.link.isFlushed);
+});
+
+Deno.test("who is gone, or cannot be understood, is told of once", () => {
+  {
+    using rig = new Rig();
+    rig.pair.close(1);
+    rig.until(() => rig.error !== undefined);
+    assertEquals(rig.error?.message, "The other VMM is gone");
+    assertEquals(rig.link.isOpen, false);
+    rig.link.say("go");
+  }
+  using rig = new Rig();
+  send(rig.pair.fds[1], new Uint8Array(16).fill(9));
+  rig.until(() => rig.error !== undefined);
+  assertMatch(rig.error!.message, /^Cannot understand the other VMM: bad magic/);
+});

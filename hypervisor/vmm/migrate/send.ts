@@ -1,0 +1,304 @@
+/**
+ * Sends a running guest to another VMM, such that never both run it.
+ *
+ * | phase      | what                                                           | if the link breaks |
+ * | ---------- | -------------------------------------------------------------- | ------------------ |
+ * | `greeting` | the receiver looks whether it can take the guest               | the guest runs on  |
+ * | `moving`   | RAM is sent while the guest runs, then the instant and the rest | the guest goes on  |
+ * | `asking`   | the receiver has the state, and builds a machine of it         | the guest goes on  |
+ * | `holding`  | only if the caller wanted that: it copies disks, say           | the guest goes on  |
+ * | `giving`   | it is written down that the guest is given away, then said     | it never runs here |
+ * | `over`     | the receiver runs it; or it was given up, and it runs here     |                    |
+ *
+ * Between the two is the one instant at which the file with the word is on the disk. A receiver that then
+ * is not told (the link broke, this process was killed) waits for somebody to tell it who has seen that
+ * file: see `receive.ts`.
+ *
+ * @module
+ */
+import type { EventLoop } from "../event_loop.ts";
+import { writeDurably } from "../durable_file.ts";
+import { syncInBackground } from "../snapshot/background_sync.ts";
+import { FORMAT_VERSION } from "../snapshot/format.ts";
+import { LiveCopy } from "../snapshot/live_copy.ts";
+import { encodeGuest } from "../snapshot/saved_guest.ts";
+import type { CopyFigures, CopyProgress, SavableGuest } from "../snapshot/saving.ts";
+import { connectUnix } from "../../sys/unix_sockets.ts";
+import { mappedLength } from "../../machine/ram.ts";
+import type { CpuidEntry } from "../../kvm/kvm.ts";
+import { decodeReason, encodeHello, encodeReason, type Frame, PROTOCOL_VERSION } from "./frames.ts";
+import { Link } from "./link.ts";
+
+/** How long the receiver may take to say whether it can, in milliseconds. */
+const WELCOME_MS = 120_000;
+/** How long it may take to build the machine, while the guest stands still, in milliseconds. */
+const READY_MS = 30_000;
+/** How long its last word is waited for, in milliseconds. */
+const RUNS_MS = 30_000;
+const HAND_OVER_BYTES = 16;
+
+export interface SendOptions {
+  /** The unix socket to connect to. */
+  socket: string;
+  /** The guest stands still until {@linkcode Send.go}, before it is given away. */
+  hold?: boolean;
+  allowedPauseMs?: number;
+  /** While the guest runs; as many as there can be without. */
+  bytesPerSecond?: number;
+  /** By then the guest has stopped, or it is given up; for ever without. */
+  timeoutMs?: number;
+  /** A guest that changes its memory as fast as it is sent is stopped for longer than is allowed. */
+  force?: boolean;
+}
+
+/** The guest as this needs it. */
+export interface SendableGuest extends SavableGuest {
+  readonly cpuids: CpuidEntry[][];
+  /** The files behind its disks. */
+  readonly diskFds: readonly number[];
+  /** Lets others have them. */
+  unlockDisks(): void;
+  /** It is given away: it ends here. */
+  leave(message: string): void;
+}
+
+export interface SendProgress extends CopyProgress {
+  phase: "greeting" | "moving" | "asking" | "holding" | "giving";
+}
+
+export interface SendHost {
+  progress(progress: SendProgress): void;
+  held(): void;
+  /** It is over: with an error, the guest goes on here. `isHeard` is false where the receiver did not say so. */
+  done(
+    error: Error | undefined,
+    result: CopyFigures & { handOver: string; isHeard: boolean },
+  ): void;
+}
+
+export class Send {
+  /** Names this hand-over on both sides. */
+  readonly handOver = crypto.getRandomValues(new Uint8Array(HAND_OVER_BYTES)).toHex();
+  readonly #guest: SendableGuest;
+  readonly #loop: EventLoop;
+  readonly #host: SendHost;
+  readonly #options: SendOptions & { record: string };
+  readonly #link: Link;
+  #phase: SendProgress["phase"] | "ending" | "over" = "greeting";
+  #copy: LiveCopy | undefined;
+  #mayGo: boolean;
+  #isReady = false;
+  #isSynced = false;
+  #error: Error | undefined;
+  #cancelTimer: () => void = () => {};
+  #cancelTimeout: () => void = () => {};
+
+  /** Throws where nobody listens. `record` is the file in which it is written down. */
+  constructor(
+    guest: SendableGuest,
+    options: SendOptions & { loop: EventLoop; host: SendHost; record: string },
+  ) {
+    this.#guest = guest;
+    this.#loop = options.loop;
+    this.#host = options.host;
+    this.#options = options;
+    this.#mayGo = !(options.hold ?? false);
+    this.#link = new Link(connectUnix(options.socket), {
+      loop: options.loop,
+      host: {
+        frame: (frame) => this.#attempt(() => this.#answered(frame)),
+        broken: (error) => this.#broken(error),
+      },
+    });
+    const { timeoutMs } = options;
+    if (timeoutMs !== undefined) {
+      this.#cancelTimeout = this.#loop.after(timeoutMs, () => {
+        if (!this.isHolding) this.#fail(`it has taken ${timeoutMs} ms`);
+      });
+    }
+    const { config, cpuids } = guest;
+    const { handOver } = this;
+    const hello = { protocol: PROTOCOL_VERSION, format: FORMAT_VERSION, handOver, config, cpuids };
+    this.#link.say("hello", encodeHello(hello));
+    this.#within(WELCOME_MS, "the other VMM does not answer");
+  }
+
+  get isHolding(): boolean {
+    return this.#copy?.isHolding ?? false;
+  }
+
+  get isOver(): boolean {
+    return this.#phase === "over";
+  }
+
+  look(): void {
+    this.#copy?.look();
+  }
+
+  /** The disks are where they are to be: a guest that is held may be given away. */
+  go(): void {
+    this.#mayGo = true;
+    this.#attempt(() => this.#give());
+  }
+
+  /** Gives it up, if that still can be. */
+  cancel(reason: string): void {
+    this.#fail(reason);
+  }
+
+  #attempt(action: () => void): void {
+    if (this.#phase === "ending" || this.#phase === "over") return;
+    try {
+      action();
+    } catch (error) {
+      this.#fail((error as Error).message);
+    }
+  }
+
+  /** Something is to have happened before so long. */
+  #within(ms: number, why: string): void {
+    this.#cancelTimer();
+    this.#cancelTimer = this.#loop.after(ms, () => {
+      if (this.#phase === "giving") this.#gone(false);
+      else this.#fail(why);
+    });
+  }
+
+  #answered({ kind, body }: Frame): void {
+    if (kind === "failed") {
+      this.#link.end();
+      return this.#fail(decodeReason(body));
+    }
+    switch (`${this.#phase} ${kind}`) {
+      case "greeting welcome":
+        return this.#move();
+      case "asking ready":
+        this.#isReady = true;
+        this.#phase = "holding";
+        return this.#give();
+      case "giving runs":
+        return this.#gone(true);
+      default:
+        throw new Error(`the other VMM says "${kind}" where nobody asked`);
+    }
+  }
+
+  #move(): void {
+    this.#cancelTimer();
+    this.#phase = "moving";
+    const { allowedPauseMs, bytesPerSecond, force = false } = this.#options;
+    this.#sync(() => {});
+    this.#copy = new LiveCopy(this.#guest, {
+      loop: this.#loop,
+      task: { kind: "stream", fd: this.#link.fd },
+      ...{ allowedPauseMs, bytesPerSecond, isPatient: !force },
+      host: {
+        tick: () => this.#tell(),
+        taken: () => this.#attempt(() => this.#taken()),
+        // The state follows when the mover has left the connection.
+        copied: () => {},
+        failed: (error) => this.#fail(error.message),
+        ended: (error) => this.#moved(error),
+      },
+    });
+  }
+
+  /** What the guest has written is to be there for whoever opens its disks elsewhere. */
+  #sync(then: () => void): void {
+    const fds = this.#guest.diskFds;
+    if (fds.length === 0) return then();
+    syncInBackground(fds, {
+      loop: this.#loop,
+      done: (error) =>
+        this.#attempt(() => {
+          if (error !== undefined) throw error;
+          then();
+        }),
+    });
+  }
+
+  #taken(): void {
+    this.#sync(() => {
+      this.#isSynced = true;
+      this.#give();
+    });
+    if (!this.#mayGo) this.#host.held();
+  }
+
+  #moved(error: Error | undefined): void {
+    if (this.#phase === "ending") return this.#end();
+    if (error !== undefined) return this.#fail(error.message);
+    this.#attempt(() => {
+      this.#phase = "asking";
+      const memory = { length: mappedLength(this.#guest.memory) };
+      this.#link.say("state", encodeGuest({ ...this.#copy!.captured, memory }));
+      this.#within(READY_MS, "the other VMM does not get ready");
+    });
+  }
+
+  /** The one step that is not taken back. */
+  #give(): void {
+    if (this.#phase !== "holding") return;
+    this.#cancelTimer();
+    if (!this.#isReady || !this.#isSynced || !this.#mayGo) return;
+    const { handOver } = this;
+    writeDurably(this.#options.record, JSON.stringify({ handOver, at: Date.now() }));
+    this.#phase = "giving";
+    this.#guest.unlockDisks();
+    this.#link.say("go");
+    if (this.#link.isOpen) this.#within(RUNS_MS, "");
+  }
+
+  #broken(error: Error): void {
+    if (this.#phase === "giving") this.#gone(false);
+    else this.#fail(error.message);
+  }
+
+  /** The guest is not this VMM's any more. */
+  #gone(isHeard: boolean): void {
+    this.#cancelTimer();
+    this.#cancelTimeout();
+    this.#phase = "over";
+    this.#copy!.close({ served: true });
+    this.#link.close();
+    this.#guest.leave(
+      isHeard
+        ? "The guest goes on in another VMM"
+        : `The guest was given to another VMM, which did not say that it runs it: ${this.handOver}`,
+    );
+    this.#host.done(undefined, this.#result(isHeard));
+  }
+
+  #result(isHeard: boolean) {
+    const nothing: CopyFigures = { pauseMs: 0, rounds: 0, bytes: 0 };
+    return { ...this.#copy?.figures ?? nothing, handOver: this.handOver, isHeard };
+  }
+
+  /** The guest goes on here, if it has not been given away. */
+  #fail(reason: string): void {
+    const phase = this.#phase;
+    if (phase === "giving" || phase === "ending" || phase === "over") return;
+    this.#phase = "ending";
+    this.#error = new Error(`Cannot send the guest: ${reason}`);
+    this.#cancelTimer();
+    this.#cancelTimeout();
+    this.#copy?.giveUp();
+    if (this.#copy?.isMoving) return this.#link.end();
+    // In the middle of the mover's stream, the other side would not understand it.
+    this.#link.say("failed", encodeReason("the sender keeps the guest"));
+    this.#end();
+  }
+
+  #end(): void {
+    this.#phase = "over";
+    this.#link.close();
+    this.#copy?.close({ served: false });
+    this.#host.done(this.#error, this.#result(false));
+  }
+
+  #tell(): void {
+    const phase = this.#phase;
+    if (phase === "ending" || phase === "over") return;
+    this.#host.progress({ phase, ...this.#copy!.progress });
+  }
+}

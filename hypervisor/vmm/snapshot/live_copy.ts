@@ -1,0 +1,236 @@
+/**
+ * The part that saving a guest and sending it have in common: its RAM is copied by the mover's thread
+ * while it runs, then it is stopped, and its state is taken at one instant.
+ *
+ * ```
+ * moving     RAM is copied while the guest runs, in rounds, until the rest fits the pause
+ * pausing    vCPUs leave the guest; devices finish what they have begun
+ * (instant)  all state is taken at once
+ * copying    the last round of RAM, while the guest stands still
+ * still      until it is let go
+ * free       the guest runs again, or is left as it is
+ * ```
+ *
+ * Where changes of RAM cannot be tracked, nothing is copied before the guest stands still, and then all.
+ *
+ * @module
+ */
+import { DirtyPages } from "../../machine/dirty_pages.ts";
+import { mappedLength } from "../../machine/ram.ts";
+import type { EventLoop } from "../event_loop.ts";
+import { Mover } from "../mover.ts";
+import type { FileTask, StreamTask } from "../mover_worker.ts";
+import type { Begun } from "./history.ts";
+import type { SavedGuest } from "./saved_guest.ts";
+import {
+  ALLOWED_PAUSE_MS,
+  type CopyFigures,
+  type CopyProgress,
+  MAX_ROUNDS,
+  MAX_STALLED_ROUNDS,
+  type SavableGuest,
+} from "./saving.ts";
+
+/** How long vCPUs may take to leave the guest, in milliseconds. */
+const PAUSE_TIMEOUT_MS = 10_000;
+/** How often progress is told, in milliseconds. */
+const PROGRESS_MS = 200;
+
+/** A guest at one instant, but for its RAM. */
+export type Captured = Omit<SavedGuest, "memory">;
+
+type Added = "tracking" | "taken";
+
+export interface LiveCopyOptions {
+  loop: EventLoop;
+  /** To where; the rest of the task is added. */
+  task: Omit<FileTask, Added> | Omit<StreamTask, Added>;
+  allowedPauseMs?: number;
+  bytesPerSecond?: number;
+  /** A guest that changes its memory as fast as it is copied is not stopped for longer than is allowed. */
+  isPatient?: boolean;
+  /** What goes wrong from here on is told to {@linkcode LiveCopyHost.failed}. */
+  host: LiveCopyHost;
+}
+
+export interface LiveCopyHost {
+  /** Now and then. */
+  tick(): void;
+  /** The instant has been, and the last of RAM is being copied. */
+  taken(): void;
+  /** All of RAM is copied; the guest stands still until it is let go. */
+  copied(): void;
+  /** It cannot go on, and is to be given up. */
+  failed(error: Error): void;
+  /** The mover's thread is no more; with what went wrong, or because it was given up. */
+  ended(error: Error | undefined): void;
+}
+
+export class LiveCopy {
+  readonly #guest: SavableGuest;
+  readonly #loop: EventLoop;
+  readonly #host: LiveCopyHost;
+  readonly #begun: Begun;
+  /** All changes that the mover took. */
+  readonly #taken: DirtyPages;
+  readonly #mover: Mover;
+  #phase: "moving" | "pausing" | "copying" | "still" | "free" | "over" = "moving";
+  #isMoving = true;
+  #isMoved = false;
+  #isStaying = false;
+  #captured: Captured | undefined;
+  #pausedAt = 0;
+  #pauseMs = 0;
+  #cancelTimer: () => void = () => {};
+
+  constructor(guest: SavableGuest, options: LiveCopyOptions) {
+    const { loop, host, allowedPauseMs = ALLOWED_PAUSE_MS, bytesPerSecond } = options;
+    this.#guest = guest;
+    this.#loop = loop;
+    this.#host = host;
+    this.#taken = DirtyPages.of(mappedLength(guest.memory));
+    const { tracking } = this.#begun = guest.history.begin();
+    this.#mover = new Mover(loop, {
+      memory: guest.memory,
+      task: { ...options.task, tracking, taken: this.#taken.buffer } as FileTask | StreamTask,
+      ...{ allowedPauseMs, bytesPerSecond },
+      ready: () => this.#pause(),
+      stalled: (rounds) => {
+        if (rounds >= MAX_STALLED_ROUNDS && !options.isPatient) this.#pause();
+      },
+      copied: () => {
+        if (this.#phase !== "copying") return;
+        this.#phase = "still";
+        host.copied();
+      },
+      ended: (error) => {
+        this.#isMoving = false;
+        this.#isMoved = error === undefined;
+        host.ended(error);
+      },
+    });
+    this.#tick(options.isPatient ? Infinity : MAX_ROUNDS);
+  }
+
+  /** Whether the guest stands still for it. */
+  get isHolding(): boolean {
+    return this.#phase === "pausing" || this.#phase === "copying" || this.#phase === "still";
+  }
+
+  /** Whether the mover's thread may still use what it was given. */
+  get isMoving(): boolean {
+    return this.#isMoving;
+  }
+
+  /** Whether all of RAM is where it is to go. */
+  get isMoved(): boolean {
+    return this.#isMoved;
+  }
+
+  /** What was taken at the instant, which has been. */
+  get captured(): Captured {
+    return this.#captured!;
+  }
+
+  get progress(): CopyProgress {
+    const { rounds, movedBytes, remainingBytes } = this.#mover.progress;
+    const left = this.isHolding || this.#phase === "moving" ? remainingBytes : 0;
+    return {
+      ...{ rounds, remainingBytes: left },
+      ...{ doneBytes: movedBytes, totalBytes: movedBytes + left },
+    };
+  }
+
+  get figures(): CopyFigures {
+    const { rounds, movedBytes } = this.#mover.progress;
+    const { why } = this.#begun;
+    return {
+      pauseMs: Math.round((this.isHolding ? this.#sincePause : this.#pauseMs) * 10) / 10,
+      rounds,
+      bytes: movedBytes,
+      ...why === undefined ? {} : { stoodStill: why },
+    };
+  }
+
+  get #sincePause(): number {
+    return performance.now() - this.#pausedAt;
+  }
+
+  /** A vCPU may have left the guest. */
+  look(): void {
+    if (this.#phase === "pausing" && this.#guest.isParked) this.#attempt(() => this.#take());
+  }
+
+  /** Lets the guest go on once RAM is copied, or with `stay` leaves it where it is. */
+  letGo(options: { stay?: boolean } = {}): void {
+    this.#pauseMs = this.#sincePause;
+    this.#phase = "free";
+    this.#isStaying = options.stay ?? false;
+    if (this.#isStaying) this.#guest.stay();
+    else this.#guest.release();
+  }
+
+  /** The guest goes on at once. Where the mover has not ended, that is still to be waited for. */
+  giveUp(): void {
+    const isHeld = this.isHolding || this.#isStaying;
+    if (this.isHolding) this.#pauseMs = this.#sincePause;
+    this.#phase = "over";
+    if (isHeld) this.#guest.release();
+    if (this.#isMoving) this.#mover.cancel();
+  }
+
+  /** Nothing of it runs any more: did it serve? With `track`, changes since its instant go on being known. */
+  close(options: { served: boolean; track?: boolean }): void {
+    const { served, track = false } = options;
+    // It stands still for good.
+    if (this.isHolding) this.#pauseMs = this.#sincePause;
+    this.#phase = "over";
+    this.#cancelTimer();
+    if (served) this.#guest.history.succeeded(this.#begun.point, { track });
+    // A mover that did not come to its end has given back itself.
+    else this.#guest.history.failed(this.#isMoved ? this.#taken : undefined);
+  }
+
+  #attempt(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#host.failed(error as Error);
+    }
+  }
+
+  #tick(maxRounds: number): void {
+    this.#cancelTimer = this.#loop.after(PROGRESS_MS, () => {
+      if (this.#mover.progress.rounds >= maxRounds) this.#pause();
+      if (this.#phase === "pausing" && this.#sincePause > PAUSE_TIMEOUT_MS) {
+        this.#host.failed(new Error("Cannot stop the guest: its vCPUs do not pause"));
+      }
+      this.#host.tick();
+      if (this.#phase !== "over") this.#tick(maxRounds);
+    });
+  }
+
+  /** The rest of RAM is little enough, or does not get less. */
+  #pause(): void {
+    if (this.#phase !== "moving") return;
+    this.#phase = "pausing";
+    this.#pausedAt = performance.now();
+    this.#attempt(() => this.#guest.hold());
+    this.look();
+  }
+
+  /**
+   * The instant: from the first device at rest to the last register taken, nothing else happens. Then all
+   * that has changed is known, also by what was taken.
+   */
+  #take(): void {
+    this.#phase = "copying";
+    this.#guest.freeze();
+    const { config, plugged, settings } = this.#guest;
+    const machine = this.#guest.capture();
+    const { point } = this.#begun;
+    this.#captured = { config, plugged, settings, machine, point, takenAt: Date.now() };
+    this.#mover.finish();
+    this.#host.taken();
+  }
+}

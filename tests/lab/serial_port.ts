@@ -1,0 +1,40 @@
+/**
+ * A guest's prompt through its VMM's control socket: for one whose VMM has no terminal.
+ *
+ * @module
+ */
+import { ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
+
+export class SerialPort implements Disposable {
+  readonly #connection: ControlConnection;
+
+  constructor(connection: ControlConnection) {
+    this.#connection = connection;
+  }
+
+  static async open(control: string): Promise<SerialPort> {
+    const connection = await ControlConnection.open(control, { op: "serial" });
+    const { ok, error } = await connection.line();
+    if (!ok) throw new Error(error);
+    return new SerialPort(connection);
+  }
+
+  async type(text: string): Promise<void> {
+    await this.#connection.send(text);
+  }
+
+  /** Runs a command at the guest's prompt; what it printed. */
+  async run(command: string): Promise<string> {
+    // As in `RunningGuest.run`.
+    await this.type(`echo BEG''IN; ${command}; echo EN''D:$?\n`);
+    const printed = (await this.#connection.until("END:")).replace(/^[^]*BEGIN\r?\n/, "");
+    const status = (await this.#connection.until("\n")).trim();
+    const text = printed.replace("END:", "").replaceAll("\r", "").trim();
+    if (status !== "0") throw new Error(`"${command}" failed with ${status} in the guest: ${text}`);
+    return text;
+  }
+
+  [Symbol.dispose](): void {
+    this.#connection[Symbol.dispose]();
+  }
+}
