@@ -27,6 +27,11 @@ export function seal(fd: number): void {
   check(libc.symbols.fcntl(fd, F_ADD_SEALS, FOR_GOOD), `seal descriptor ${fd}`);
 }
 
+/** Whether it is a file in memory: a hole of such a one is filled when it is read. */
+export function isInMemory(fd: number): boolean {
+  return libc.symbols.fcntl(fd, F_GET_SEALS, 0) >= 0;
+}
+
 /** Whether a descriptor is a file in memory that {@linkcode seal} was called for, by whomever. */
 export function isSealed(fd: number): boolean {
   const seals = libc.symbols.fcntl(fd, F_GET_SEALS, 0);
