@@ -5,7 +5,8 @@
  * carries {@linkcode Event} lines until either side closes it; after the response to `serial` it
  * carries the raw bytes of the guest's serial port both ways, beginning with the last
  * {@linkcode SERIAL_REPLAY_BYTES} that the guest wrote. After the response to `save` it carries
- * {@linkcode SaveMessage} lines, the last of which says how that ended.
+ * {@linkcode SaveMessage} lines, the last of which says how that ended; so it is with `fork` and
+ * {@linkcode ForkMessage}.
  *
  * This file is all that the supervisor shares with the VMM.
  *
@@ -263,8 +264,19 @@ export type RunRequest =
     folder?: string;
   }
   & (
-    | { config: GuestConfig; restore?: undefined }
-    | { config?: GuestConfig; restore: string; identity?: "new" | "same" }
+    | { config: GuestConfig; restore?: undefined; fork?: undefined }
+    | { config?: GuestConfig; restore: string; identity?: "new" | "same"; fork?: undefined }
+    /**
+     * The guest goes on from where another was forked, whose two descriptors come along (SCM_RIGHTS), as
+     * the answer to `fork` brought them; any number of guests may. The configuration is the same but for
+     * what is on the host: another name, other disks, taps and sockets, and MAC addresses, which a driver
+     * finds after its next reset. It has, by their names, also what the other had plugged in.
+     */
+    | {
+      config: GuestConfig & { plugged?: Record<string, PlugConfig> };
+      fork: true;
+      restore?: undefined;
+    }
   );
 
 export type Request =
@@ -308,6 +320,14 @@ export type Request =
     /** The guest stays paused afterwards, until `resume`. Default: false. */
     stay?: boolean;
   }
+  /**
+   * Makes what other guests can go on from (see {@linkcode RunRequest}), out of this one as it is at an
+   * instant. Its RAM is shared from then on, a page at a time until somebody writes to it; it is copied
+   * only where this guest itself goes on from a fork or a snapshot. With `hold` as in `save`. Closing the
+   * connection before the last line gives it up, and then, as after an error, the guest goes on as
+   * before. Nobody who goes on from there depends on this VMM, nor it on them.
+   */
+  | { op: "fork"; hold?: boolean }
   /** Gives the guest a new VM generation id, on which it reseeds its random numbers. */
   | { op: "new_generation" }
   | RunRequest;
@@ -342,6 +362,13 @@ export type SaveMessage =
   | { held: true }
   /** The directory is there and will be after a power cut. */
   | { saved: string }
+  | { error: string };
+
+/** What follows the response to `fork`. */
+export type ForkMessage =
+  | { held: true }
+  /** The guest goes on. With this line come two descriptors: its state, and its RAM's content. */
+  | { forked: { pausedMs: number; copiedBytes: number } }
   | { error: string };
 
 export type Event =

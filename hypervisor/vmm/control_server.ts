@@ -37,7 +37,7 @@ export class ControlServer implements GuestHost {
   readonly #saves = new SaveClients();
   #listener = -1;
   #guest_: Guest | undefined;
-  #order: { request: RunRequest; client: ControlClient } | undefined;
+  #order: { request: RunRequest; client: ControlClient; descriptors: number[] } | undefined;
   #state: VmmState | "waiting" = "waiting";
 
   constructor(socket: string, options: { loop: EventLoop }) {
@@ -52,11 +52,14 @@ export class ControlServer implements GuestHost {
     return this.#socket;
   }
 
-  /** Listens without a guest until it is told what to run; undefined where it is told to end. */
-  waitForOrder(): RunRequest | undefined {
+  /**
+   * Listens without a guest until it is told what to run, and gets the descriptors that came with that;
+   * undefined where it is told to end.
+   */
+  waitForOrder(): { request: RunRequest; descriptors: number[] } | undefined {
     this.#open();
     this.#loop.run(() => this.#order !== undefined || this.#state === "stopping");
-    return this.#order?.request;
+    return this.#order;
   }
 
   /** Listens, from when there is somebody to ask. */
@@ -106,21 +109,27 @@ export class ControlServer implements GuestHost {
 
   #request(client: ControlClient, line: string): void {
     const request = parseRequest(line);
+    const descriptors = client.takeDescriptors();
+    if (request?.op !== "run" || request.fork !== true) {
+      for (const fd of descriptors.splice(0)) close(fd);
+    }
     if (request === undefined) {
       const error = `Cannot understand ${JSON.stringify(line.slice(0, 80))}: it is no request`;
       client.answer({ ok: false, error } satisfies Response);
       return client.end();
     }
     if (request.op === "run" && this.#state === "waiting" && this.#order === undefined) {
-      this.#order = { request, client };
+      this.#order = { request, client, descriptors };
       const name = this.#socket.slice(this.#socket.lastIndexOf("/"));
       if (request.folder !== undefined) this.#socket = request.folder + name;
       return;
     }
+    descriptors.forEach(close);
     let response: Response;
     try {
       response = this.#answer(request);
       if (request.op === "save") this.#saves.begin(client, this.#guest, request);
+      if (request.op === "fork") this.#saves.beginFork(client, this.#guest, request);
     } catch (error) {
       response = { ok: false, error: (error as Error).message };
     }
@@ -134,6 +143,7 @@ export class ControlServer implements GuestHost {
         this.#serial.add(client);
         return;
       case "save":
+      case "fork":
         if (!response.ok) client.end();
         return;
       default:
@@ -276,6 +286,7 @@ const OPS: readonly Request["op"][] = [
   "resume",
   "new_generation",
   "save",
+  "fork",
   "run",
 ];
 
@@ -288,6 +299,7 @@ export function parseRequest(line: string): Request | undefined {
       return typeof device === "string" && typeof force === "boolean" ? value : undefined;
     }
     if (value.op === "save") return isSave(value) ? value : undefined;
+    if (value.op === "fork") return typeof (value.hold ?? false) === "boolean" ? value : undefined;
     if (value.op === "run") return isRun(value) ? value : undefined;
     if (value.op !== "change") return value;
     const isObject = typeof change === "object" && change !== null && !Array.isArray(change);
@@ -303,10 +315,12 @@ function isSave({ directory, hold = false, stay = false }: Record<string, unknow
 }
 
 /** Of what to run, only its shape: the rest is looked at where it is used. */
-function isRun({ folder, config, restore, identity }: Record<string, unknown>): boolean {
+function isRun({ folder, config, restore, fork, identity }: Record<string, unknown>): boolean {
   const isPath = (it: unknown) => typeof it === "string" && /^\/[^\0]*$/.test(it);
   const isConfig = typeof config === "object" && config !== null;
-  return (folder === undefined || isPath(folder)) &&
-    (restore === undefined ? isConfig : isPath(restore) && (config === undefined || isConfig)) &&
+  const isSource = restore === undefined
+    ? isConfig && (fork === undefined || fork === true)
+    : isPath(restore) && (config === undefined || isConfig) && fork === undefined;
+  return (folder === undefined || isPath(folder)) && isSource &&
     (identity === undefined || identity === "new" || identity === "same");
 }

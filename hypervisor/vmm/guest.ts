@@ -16,12 +16,13 @@ import { DirtyTracking } from "./dirty_tracking.ts";
 import type { EventLoop } from "./event_loop.ts";
 import { collectGarbage } from "./garbage.ts";
 import { Hotplug } from "./hotplug.ts";
+import { Fork, type ForkHost } from "./fork/fork.ts";
 import { bootMachine, type Machine, restoreMachine } from "./machine_setup.ts";
-import { checkAffinity } from "./memory_setup.ts";
+import { checkAffinity, ramOptions } from "./memory_setup.ts";
 import type { Pc } from "./pc.ts";
 import type { OpenSnapshot } from "./snapshot/directory.ts";
 import { savableGuest } from "./snapshot/savable_guest.ts";
-import { Save, type SaveHost, type SaveOptions } from "./snapshot/save.ts";
+import { type SavableGuest, Save, type SaveHost, type SaveOptions } from "./snapshot/save.ts";
 import { VcpuThreads } from "./vcpu_threads.ts";
 import { VirtioService } from "./virtio_service.ts";
 
@@ -39,6 +40,7 @@ const MAX_VIOLATIONS_LOGGED = 16;
 /** Why a guest does not run while it is saved, and afterwards if it is to stay so. */
 const BEING_SAVED = "It is being saved";
 const SAVED = "It was saved";
+const BEING_FORKED = "It is being forked";
 
 /** How a guest goes on from a snapshot. */
 export interface RestoreOptions {
@@ -89,7 +91,8 @@ export class Guest {
   #pausedFor: string | null = null;
   #violations = 0;
   #isLookingSoon = false;
-  #save: Save | undefined;
+  /** What it stands still for, or did last. */
+  #save: Save | Fork | undefined;
 
   /**
    * Sets the guest up and starts it, or lets it go on from a snapshot; throws where it cannot, and then
@@ -262,7 +265,8 @@ export class Guest {
   /** Keeps the vCPUs out of the guest until {@linkcode resume}; the first reason is told. */
   pause(reason: string): void {
     // One that is being saved stays paused when that is over.
-    const isOther = this.#pausedFor !== null && this.#pausedFor !== BEING_SAVED;
+    const isOther = this.#pausedFor !== null && this.#pausedFor !== BEING_SAVED &&
+      this.#pausedFor !== BEING_FORKED;
     if (isOther || this.#pc.life.hasEnded) return;
     this.#pausedFor = reason;
     this.#pc.life.hold();
@@ -273,7 +277,7 @@ export class Guest {
   /** Lets the guest go on: with a reason, only if that is what it was paused for. */
   resume(reason = this.#pausedFor): void {
     if (this.#pausedFor === null || this.#pausedFor !== reason) return;
-    if (this.#save?.isHolding) throw new Error("Cannot resume the guest: it is being saved");
+    if (this.#save?.isHolding) throw new Error(`Cannot resume the guest: ${this.#standsFor}`);
     this.#pausedFor = null;
     this.#service.thaw();
     this.#service.resumed();
@@ -288,35 +292,53 @@ export class Guest {
    * where it cannot be saved.
    */
   save(options: SaveOptions & { stay?: boolean }, host: SaveHost): Save {
-    if (this.#pc.life.hasEnded) throw new Error("Cannot save the guest: it has ended");
+    const guest = this.#atRest("save", BEING_SAVED);
+    return this.#save = new Save(guest, { ...options, loop: this.#loop, host });
+  }
+
+  /** Makes what other guests can go on from; one at a time, and not while it is saved. */
+  fork(options: { hold?: boolean }, host: ForkHost): Fork {
+    const guest = this.#atRest("fork", BEING_FORKED);
+    const { pc: { memory }, memory: spec } = this.#machine;
+    const ram = { memory, spec, options: ramOptions(this.config) };
+    return this.#save = new Fork(guest, { ...options, ram, loop: this.#loop, host });
+  }
+
+  /** The guest for what it is to stand still for. */
+  #atRest(action: string, reason: string): SavableGuest {
+    if (this.#pc.life.hasEnded) throw new Error(`Cannot ${action} the guest: it has ended`);
     if (this.#save !== undefined && !this.#save.isOver) {
-      throw new Error("Cannot save the guest: it is being saved already");
+      throw new Error(`Cannot ${action} the guest: ${this.#standsFor} already`);
     }
-    const guest = savableGuest(this.#machine, {
+    return savableGuest(this.#machine, {
       config: this.config,
       service: this.#service,
       hotplug: this.hotplug,
-      hold: () => this.pause(BEING_SAVED),
+      hold: () => this.pause(reason),
       settle: () => {
         this.look();
         this.#drainSerial();
       },
       release: () => {
         this.#service.thaw();
-        for (const reason of [BEING_SAVED, SAVED]) this.resume(reason);
+        for (const it of [reason, SAVED]) this.resume(it);
       },
       stay: () => {
-        if (this.#pausedFor === BEING_SAVED) this.#pausedFor = SAVED;
+        if (this.#pausedFor === reason) this.#pausedFor = SAVED;
       },
     });
-    return this.#save = new Save(guest, { ...options, loop: this.#loop, host });
+  }
+
+  get #standsFor(): string {
+    return this.#save instanceof Fork ? "it is being forked" : "it is being saved";
   }
 
   /** Devices that stand still, because the guest is saved or was, are left alone. */
   #checkDevicesRun(action: string): void {
     if (this.#service.isFrozen) {
-      const why = this.#save?.isHolding ? "is being saved" : "was saved, and has not gone on";
-      throw new Error(`Cannot ${action}: the guest ${why}`);
+      const isHeld = this.#save?.isHolding;
+      const why = isHeld ? this.#standsFor : "it was saved, and has not gone on";
+      throw new Error(`Cannot ${action}: ${why}`);
     }
   }
 

@@ -10,6 +10,7 @@ import { parseConfig } from "./config/guest.ts";
 import { EXIT_CODES, type GuestConfig, type RunRequest } from "./control.ts";
 import { ControlServer } from "./control_server.ts";
 import { EventLoop } from "./event_loop.ts";
+import { forkFrom } from "./fork/fork_source.ts";
 import { Guest, type GuestEnd, type GuestHost, type RestoreOptions } from "./guest.ts";
 import { rehearse } from "./rehearsal.ts";
 import { restoreFrom } from "./snapshot/restore.ts";
@@ -49,9 +50,12 @@ export function runWaiting(socket: string): number {
 }
 
 /** What an order asks for. */
-function sourceOf(order: RunRequest): ReturnType<GuestSource> {
-  if (order.restore === undefined) return { config: parseConfig(order.config) };
-  const { restore, config, identity = "new" } = order;
+function sourceOf(
+  { request, descriptors }: { request: RunRequest; descriptors: number[] },
+): ReturnType<GuestSource> {
+  if (request.fork) return forkFrom(descriptors, request.config);
+  if (request.restore === undefined) return { config: parseConfig(request.config) };
+  const { restore, config, identity = "new" } = request;
   return restoreFrom(restore, { config, identity });
 }
 

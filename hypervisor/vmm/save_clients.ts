@@ -1,17 +1,22 @@
 /**
- * Connections that asked for a save (control.ts), and what comes and goes on them.
+ * Connections that asked for a save or a fork (control.ts), and what comes and goes on them.
  *
  * @module
  */
-import type { SaveMessage } from "./control.ts";
+import type { ForkMessage, SaveMessage } from "./control.ts";
 import type { ControlClient } from "./control_client.ts";
 import type { Guest } from "./guest.ts";
-import type { Save } from "./snapshot/save.ts";
+
+/** What a client waits for, and may give up. */
+interface Standstill {
+  go(): void;
+  cancel(reason: string): void;
+}
 
 const MAX_LINE_BYTES = 1024;
 
 export class SaveClients {
-  readonly #saves = new Map<ControlClient, Save>();
+  readonly #saves = new Map<ControlClient, Standstill>();
 
   /** Begins a save; what it says follows the response. Throws where it cannot be. */
   begin(
@@ -30,6 +35,24 @@ export class SaveClients {
       },
     });
     this.#saves.set(client, save);
+  }
+
+  /** Begins a fork, likewise. */
+  beginFork(client: ControlClient, guest: Guest, request: { hold?: boolean }): void {
+    const say = (message: ForkMessage) => client.answer(message);
+    const fork = guest.fork(request, {
+      held: () => say({ held: true }),
+      done: (source) => {
+        this.#saves.delete(client);
+        if (source instanceof Error) say({ error: source.message });
+        else {
+          const { stateFd, memoryFd, ...forked } = source;
+          client.answerWith({ forked } satisfies ForkMessage, [stateFd, memoryFd]);
+        }
+        client.end();
+      },
+    });
+    this.#saves.set(client, fork);
   }
 
   has(client: ControlClient): boolean {

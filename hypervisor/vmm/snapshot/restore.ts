@@ -9,9 +9,13 @@ import { plugged } from "../config/hotplug.ts";
 import type { GuestConfig } from "../control.ts";
 import type { RestoreOptions } from "../guest.ts";
 import { openSnapshot } from "./directory.ts";
+import type { SavedGuest } from "./saved_guest.ts";
+
+/** By a configuration's field, what of it may differ; by "", which fields. */
+export type MayDiffer = Readonly<Record<string, readonly string[]>>;
 
 /** What a guest's devices stand on, and what else may differ where it goes on. */
-const RESOURCES: Readonly<Record<string, readonly string[]>> = {
+export const RESOURCES: MayDiffer = {
   // A kernel has long been started.
   "": ["name", "kernel", "kernelCache", "initrd", "cmdline", "cpuAffinity", "numaNodes"],
   disks: ["path", "cache", "rateLimit", "pinMemory"],
@@ -39,41 +43,57 @@ export function restoreFrom(
   const { saved } = snapshot;
   const restore = { snapshot, identity };
   if (given === undefined) return { config: saved.config, restore };
+  try {
+    return { config: otherResources(saved, given), restore };
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new ConfigError(`Cannot restore from "${directory}": ${cause.message}`, { cause });
+  }
+}
+
+/**
+ * The configuration `given` for a guest that was saved, and in `saved` what it has for what was plugged in.
+ * Throws a RangeError where it is another machine's.
+ */
+export function otherResources(
+  saved: SavedGuest,
+  given: unknown,
+  options: { mayDiffer?: MayDiffer } = {},
+): GuestConfig {
   const { plugged: others = {}, ...rest } = given as Record<string, unknown>;
   const config = parseConfig(rest);
-  const difference = differs(saved.config, config);
-  if (difference !== undefined) {
-    throw new ConfigError(
-      `Cannot restore from "${directory}": ${difference} is another than it was`,
-    );
-  }
+  const difference = differs(saved.config, config, options);
+  if (difference !== undefined) throw new RangeError(`${difference} is another than it was`);
   for (const [name, device] of Object.entries(others as Record<string, unknown>)) {
     const one = saved.plugged.find((it) => it.name === name);
-    if (one === undefined) {
-      throw new ConfigError(
-        `Cannot restore from "${directory}": nothing is plugged in as "${name}"`,
-      );
-    }
+    if (one === undefined) throw new RangeError(`nothing is plugged in as "${name}"`);
     one.device = plugged(device);
   }
-  return { config, restore };
+  return config;
 }
 
 /** The first field in which two configurations are of different machines; undefined where they are not. */
-export function differs(saved: GuestConfig, given: GuestConfig): string | undefined {
+export function differs(
+  saved: GuestConfig,
+  given: GuestConfig,
+  options: { mayDiffer?: MayDiffer } = {},
+): string | undefined {
+  const { mayDiffer = RESOURCES } = options;
   const [a, b] = [saved, given] as unknown as Record<string, unknown>[];
-  for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
-    if (RESOURCES[""].includes(key)) continue;
-    if (text(machineOf(key, a[key])) !== text(machineOf(key, b[key]))) return key;
-  }
+  const same = (key: string) => {
+    const [one, other] = [a, b].map((it) => text(machineOf(it[key], { key, mayDiffer })));
+    return one === other;
+  };
+  const keys = new Set([...Object.keys(a), ...Object.keys(b)]);
+  return [...keys].find((key) => !mayDiffer[""].includes(key) && !same(key));
 }
 
 /** A field's value without what may differ. */
-function machineOf(key: string, value: unknown): unknown {
-  const ignored = RESOURCES[key] ?? [];
+function machineOf(value: unknown, options: { key: string; mayDiffer: MayDiffer }): unknown {
+  const ignored = options.mayDiffer[options.key] ?? [];
   // Memory of which nothing is said is like any other.
-  if (key === "memory" && value === undefined) value = {};
-  if (Array.isArray(value)) return value.map((one) => machineOf(key, one));
+  if (options.key === "memory" && value === undefined) value = {};
+  if (Array.isArray(value)) return value.map((one) => machineOf(one, options));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).filter(([name, it]) => !ignored.includes(name) && it !== undefined),

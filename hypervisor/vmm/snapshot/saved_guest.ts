@@ -33,8 +33,8 @@ export interface SavedMachine {
 export interface SavedMemory {
   /** Bytes of the file: RAM's mapping. */
   length: number;
-  /** See `memory_file.ts`; hexadecimal. */
-  digest: string;
+  /** See `memory_file.ts`; hexadecimal. A fork's memory is never read, and has none. */
+  digest?: string;
 }
 
 export interface SavedGuest {
@@ -88,9 +88,11 @@ function readDescription(sections: SectionReader): Omit<SavedGuest, "machine"> {
   if (!isRecord(value)) return refuse("is no object");
   const { config, settings, memory, takenAt } = value;
   if (typeof takenAt !== "number" || !(takenAt >= 0)) return refuse("has no time");
-  if (!isRecord(memory) || !isLength(memory.length) || !isDigest(memory.digest)) {
+  if (!isRecord(memory) || !isLength(memory.length)) {
     return refuse("does not say what memory there is");
   }
+  const { length, digest } = memory;
+  if (digest !== undefined && !isDigest(digest)) return refuse("has no digest of its memory");
   if (!isRecord(settings) || !Object.values(settings).every(isRecord)) {
     return refuse("has no settings of devices");
   }
@@ -99,7 +101,7 @@ function readDescription(sections: SectionReader): Omit<SavedGuest, "machine"> {
       config: parseConfig(config),
       plugged: readPlugged(value.plugged),
       settings: settings as DeviceSettings,
-      memory: { length: memory.length, digest: memory.digest },
+      memory: digest === undefined ? { length } : { length, digest },
       takenAt,
     };
   } catch (error) {
