@@ -49,7 +49,9 @@ function countsAndFills(rounds: number, options: { balloon?: boolean } = {}) {
   const { code } = program;
   const disk = new BlockDriver(program, { nth: 0 });
   disk.virtio.start();
-  const balloon = options.balloon ? new GuestDriver(program, VIRTIO_ID.balloon, { queues: 2 }) : undefined;
+  const balloon = options.balloon
+    ? new GuestDriver(program, VIRTIO_ID.balloon, { queues: 2 })
+    : undefined;
   balloon?.start();
   const numbers = program.allocate(PAGE);
   for (let page = 0; balloon !== undefined && page < 512; page++) {
