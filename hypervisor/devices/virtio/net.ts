@@ -17,7 +17,7 @@ import { ConfigSpace } from "./config_space.ts";
 import { type DeviceHost, type DeviceSetup, VIRTIO_ID, type VirtioDevice } from "./device.ts";
 import { ControlQueue, type NetCommands } from "./net_control.ts";
 import { chosenOffloads, offeredFeatures, tapOffloads } from "./net_offloads.ts";
-import { formatMac, isStation, type NetOptions, parseMac } from "./net_options.ts";
+import { checkNetChange, formatMac, isStation, type NetOptions, parseMac } from "./net_options.ts";
 import { type NetBackend, type NetLimits, type PairState } from "./net_pair.ts";
 import {
   CONTROL_QUEUE_SIZE,
@@ -281,24 +281,8 @@ export class NetDevice implements VirtioDevice {
    * limit, or none with `{}`. `announce: true`: has the guest tell its neighbours where it is now.
    */
   change(change: Readonly<Record<string, unknown>>): void {
-    const known = ["linkUp", "receiveLimit", "sendLimit", "announce"];
-    for (const key of Object.keys(change)) {
-      if (!known.includes(key)) {
-        throw new TypeError(
-          `Cannot change ${this.name}'s "${key}": what can be is ${known.join(", ")}`,
-        );
-      }
-    }
+    checkNetChange(this.name, change);
     const { linkUp, announce } = change;
-    for (const [key, value] of Object.entries({ linkUp, announce })) {
-      if (value !== undefined && typeof value !== "boolean") {
-        throw new TypeError(
-          `Cannot change ${this.name}'s ${key} to ${
-            JSON.stringify(value)
-          }: it must be true or false`,
-        );
-      }
-    }
     const limits = (["receive", "send"] as const).flatMap((direction) => {
       const value = change[`${direction}Limit`];
       if (value === undefined) return [];
