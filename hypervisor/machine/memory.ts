@@ -77,8 +77,8 @@ export class GuestMemory {
   /** The address of the log for kernel back-ends, a bit for each guest page; absent likewise. */
   vhostLog: number | undefined;
   readonly #viewAddress: number;
-  readonly #private: boolean;
-  readonly #copied: boolean;
+  #private: boolean;
+  #copied: boolean;
   #discards = 0;
 
   /** A view of RAM that is mapped at `address`, in whichever thread. */
@@ -130,6 +130,16 @@ export class GuestMemory {
     // The kernel's log knows of pages that are written to, and not of those that are gone.
     this.changed(offset, length);
     return done;
+  }
+
+  /**
+   * The mapping has become a private copy of a file, with the same content. In the thread that gives
+   * memory back, which others do not.
+   */
+  becomeCopy(): void {
+    this.#private = false;
+    this.#copied = true;
+    this.#discards = 0;
   }
 
   /** Given back, the file's old content would be there again: so that goes too. */

@@ -5,19 +5,14 @@
  */
 import { SysError } from "../sys/errno.ts";
 import { bufferAt, map, memfd } from "../sys/mapping.ts";
-import {
-  adviseHugePages,
-  adviseMergeable,
-  bindMemory,
-  type MPOL,
-  protect,
-} from "../sys/memory_advice.ts";
+import { adviseHugePages, adviseMergeable, type MPOL, protect } from "../sys/memory_advice.ts";
 import { readAt } from "../sys/positioned_io.ts";
 import { readPseudoFile } from "../sys/pseudo_files.ts";
 import { dataRanges } from "../sys/sparse.ts";
 import type { Arena } from "./arena.ts";
 import { blockBytesFor, HOTPLUG_ALIGN, HotplugRegion, type HotplugSpec } from "./hotplug.ts";
 import { GuestMemory, HOLE_END, ramRegions } from "./memory.ts";
+import { bindRam, finishCopy } from "./ram_copy.ts";
 
 const MiB = 2 ** 20;
 const HUGE_PAGE_BYTES = { "2M": 2 * MiB, "1G": 1024 * MiB } as const;
@@ -58,6 +53,8 @@ export interface MemorySpec {
   private?: boolean;
   /** A private copy of the file behind it, of which a page is made when it is first written. */
   copied?: boolean;
+  /** Of the host's pool of huge pages. */
+  pooled?: boolean;
   hotplug?: HotplugSpec;
   /** The file behind it: for a snapshot, or to hand it on. Private memory has none. */
   fd?: number;
@@ -103,7 +100,14 @@ export function openRam(options: RamOptions, log: (line: string) => void): Memor
     if (hugePages === "transparent") adviseHugePages(address, all);
   }
   if (options.hugePages === "transparent") tellIfRefused(spec, log);
-  bind(spec, all, options.bindings ?? []);
+  bindRam(
+    spec.address,
+    (options.bindings ?? []).map((one) => {
+      // What is added later belongs to the end of what there is.
+      const isLast = one.offset + one.length === length;
+      return isLast ? { ...one, length: all - one.offset } : one;
+    }),
+  );
   if (hotplug !== undefined) {
     // After the binding, which is remembered for what comes later.
     const at = spec.address + hotplug.offset;
@@ -125,7 +129,7 @@ export function openSavedRam(
   options: RamOptions,
   log: (line: string) => void,
 ): MemorySpec {
-  const { length, hotplugLength = 0, hugePages, mergeable = false, bindings = [] } = options;
+  const { length, hotplugLength = 0, hugePages } = options;
   const isPooled = hugePages === "2M" || hugePages === "1G";
   if (isPooled || hotplugLength > 0) {
     const spec = openRam(options, log);
@@ -138,12 +142,9 @@ export function openSavedRam(
     }
     return spec;
   }
-  const ram = map(length, { fd, private: true, align: HUGE_PAGE_BYTES["2M"] });
-  ram.dontDump();
-  const spec: MemorySpec = { address: ram.address, length, copied: true, fd };
-  if (mergeable) adviseMergeable(ram.address, length);
-  bind(spec, length, bindings);
-  return spec;
+  const { address } = map(length, { fd, private: true, align: HUGE_PAGE_BYTES["2M"] });
+  finishCopy(address, length, { ...options, fd });
+  return { address, length, copied: true, fd };
 }
 
 function openFile(
@@ -170,7 +171,7 @@ function openFile(
     const fd = memfd("guest-ram", length, { hugePageBytes });
     const ram = map(length, { fd, reserve: true });
     ram.dontDump();
-    return { address: ram.address, length, fd };
+    return { address: ram.address, length, pooled: true, fd };
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
     throw new RangeError(poolError(pool, length), { cause: error });
@@ -220,13 +221,6 @@ function read(path: string): string {
     return readPseudoFile(path).trim();
   } catch {
     return "nothing";
-  }
-}
-
-function bind(spec: MemorySpec, all: number, bindings: readonly RamBinding[]): void {
-  for (const { offset, length, nodes, policy } of bindings) {
-    const end = offset + length === spec.length ? all : offset + length;
-    bindMemory(spec.address + offset, end - offset, { nodes, policy });
   }
 }
 

@@ -6,7 +6,18 @@ import { IO_URING, IoUringParams } from "./io_uring.ts";
 import { MtuRequest } from "./links.ts";
 import { claimsOf, contradictions } from "./testing/headers.ts";
 import { Address } from "./packet_socket.ts";
+import {
+  ControlHeader,
+  IoVector,
+  Message,
+  MSG_CMSG_CLOEXEC,
+  MSG_CTRUNC,
+  MSG_NOSIGNAL,
+  SCM_RIGHTS,
+  SOL_SOCKET,
+} from "./passed_descriptors.ts";
 import { MessageHeader, TcMessage } from "./qdisc.ts";
+import { SEAL } from "./seals.ts";
 import { FlagsRequest, IndexRequest } from "./tap.ts";
 import { TUN, TUN_F } from "./tap_offloads.ts";
 import {
@@ -62,6 +73,23 @@ Deno.test("io_uring's numbers are those of the kernel's headers", () => {
     Object.entries(IO_URING).map(([name, value]) => [`(unsigned)IORING_${name}`, value]),
   );
   assertEquals(contradictions(["linux/io_uring.h"], claims), []);
+});
+
+Deno.test("messages with descriptors are those of the C library's headers", () => {
+  const claims = {
+    ...claimsOf(IoVector),
+    ...claimsOf(Message),
+    ...claimsOf(ControlHeader),
+    ...{ SOL_SOCKET, SCM_RIGHTS, MSG_CTRUNC, MSG_NOSIGNAL, MSG_CMSG_CLOEXEC },
+  };
+  assertEquals(contradictions(["sys/socket.h", "sys/uio.h"], claims), []);
+});
+
+Deno.test("seals are numbered as in the kernel's headers", () => {
+  const claims = Object.fromEntries(
+    Object.entries(SEAL).map(([name, value]) => [`F_SEAL_${name}`, value]),
+  );
+  assertEquals(contradictions(["linux/fcntl.h"], claims), []);
 });
 
 Deno.test("what is asked of files is numbered as in the kernel's headers", () => {

@@ -24,6 +24,7 @@ const MAP_ANONYMOUS = 0x20;
 const MAP_NORESERVE = 0x4000;
 const MAP_POPULATE = 0x8000;
 const MFD_CLOEXEC = 1;
+const MFD_ALLOW_SEALING = 2;
 const MFD_HUGETLB = 4;
 const MADV_DONTDUMP = 16;
 const PAGE = 4096;
@@ -96,22 +97,28 @@ export function map(length: number, options: MapOptions = {}): Mapping {
   if (align === 0) {
     return new Mapping(mmap(0, length, { protection, flags, fd, offset, action }), length);
   }
-  // A range that surely has an aligned address in it, of which the rest is given back.
-  const around = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  const reserved = mmap(0, length + align, {
-    protection: PROT_NONE,
-    flags: around,
-    fd: -1,
-    offset: 0,
-    action,
-  });
-  const address = Math.ceil(reserved / align) * align;
+  const place = reserveAddresses(length, align);
+  const { address } = place;
   try {
     mmap(address, length, { protection, flags: flags | MAP_FIXED, fd, offset, action });
   } catch (error) {
-    new Mapping(reserved, length + align).unmap();
+    place.unmap();
     throw error;
   }
+  return place;
+}
+
+/** Addresses at a multiple of `align` that nothing else gets; an access to them is a fault. */
+export function reserveAddresses(length: number, align: number): Mapping {
+  // A range that surely has an aligned address in it, of which the rest is given back.
+  const reserved = mmap(0, length + align, {
+    protection: PROT_NONE,
+    flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+    fd: -1,
+    offset: 0,
+    action: `reserve ${length} bytes of addresses`,
+  });
+  const address = Math.ceil(reserved / align) * align;
   const end = address + Math.ceil(length / PAGE) * PAGE;
   if (address > reserved) new Mapping(reserved, address - reserved).unmap();
   if (reserved + length + align > end) {
@@ -155,8 +162,9 @@ export function memfd(
   const { hugePageBytes } = options;
   // memfd_create(2): the page size's logarithm in the flags' six upper bits.
   const huge = hugePageBytes === undefined ? 0 : MFD_HUGETLB | Math.log2(hugePageBytes) << 26;
+  const flags = (MFD_CLOEXEC | MFD_ALLOW_SEALING | huge) >>> 0;
   const fd = check(
-    libc.symbols.memfd_create(new TextEncoder().encode(name + "\0"), (MFD_CLOEXEC | huge) >>> 0),
+    libc.symbols.memfd_create(new TextEncoder().encode(name + "\0"), flags),
     `create the memory file "${name}"`,
   );
   check(

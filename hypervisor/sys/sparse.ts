@@ -35,6 +35,16 @@ export function nextData(fd: number, at: number, length: number): DataRange | nu
   return { start, end: Math.min(end, length) };
 }
 
+/** Where the first data at or after `at` begins; `length` where there is none before it. */
+export function dataFrom(fd: number, at: number, length: number): number {
+  const start = Number(libc.symbols.lseek(fd, BigInt(at), SEEK_DATA));
+  if (start >= 0) return Math.min(start, length);
+  const code = errno();
+  if (code === ENXIO) return length;
+  if (code === EINVAL || code === ESPIPE) return at;
+  throw new SysError("find a file's data", code);
+}
+
 /** All data of the first `length` bytes, in order. */
 export function* dataRanges(fd: number, length: number): Generator<DataRange> {
   let at = 0;

@@ -5,8 +5,8 @@
  * carries {@linkcode Event} lines until either side closes it; after the response to `serial` it
  * carries the raw bytes of the guest's serial port both ways, beginning with the last
  * {@linkcode SERIAL_REPLAY_BYTES} that the guest wrote. After the response to `save` it carries
- * {@linkcode SaveMessage} lines, after that to `send` {@linkcode SendMessage} lines, the last of which
- * says how that ended.
+ * {@linkcode SaveMessage} lines, the last of which says how that ended; so it is with `send` and
+ * {@linkcode SendMessage}, and with `fork` and {@linkcode ForkMessage}.
  *
  * This file, with the configuration's types, is all that the supervisor shares with the VMM.
  *
@@ -59,9 +59,33 @@ export type RunRequest =
     folder?: string;
   }
   & (
-    | { config: GuestConfig; restore?: undefined }
-    | { config?: GuestConfig; restore: string; identity?: "new" | "same" }
-    | { config?: GuestConfig; receive: string; identity?: "new" | "same"; restore?: undefined }
+    | { config: GuestConfig; restore?: undefined; receive?: undefined; fork?: undefined }
+    | {
+      config?: GuestConfig;
+      restore: string;
+      identity?: "new" | "same";
+      receive?: undefined;
+      fork?: undefined;
+    }
+    | {
+      config?: GuestConfig;
+      receive: string;
+      identity?: "new" | "same";
+      restore?: undefined;
+      fork?: undefined;
+    }
+    /**
+     * The guest goes on from where another was forked, whose two descriptors come along (SCM_RIGHTS), as
+     * the answer to `fork` brought them; any number of guests may. The configuration is the same but for
+     * what is on the host: another name, other disks, taps and sockets, and MAC addresses, which a driver
+     * finds after its next reset. It has, by their names, also what the other had plugged in.
+     */
+    | {
+      config: GuestConfig & { plugged?: Record<string, PlugConfig> };
+      fork: true;
+      restore?: undefined;
+      receive?: undefined;
+    }
   );
 
 /** How far a VMM is with a guest that it is to receive: see vmm/migrate/receiver.ts. */
@@ -78,8 +102,8 @@ export type ReceivingPhase =
  * Saves the guest to a directory, which does not exist yet: `main.ts --restore` starts another VMM from
  * it. All is as at one instant; disks are not copied. RAM is written while the guest runs, in rounds, until
  * what is left fits the pause that is allowed; where changes of RAM cannot be tracked, while it stands
- * still. One save at a time. Closing the connection before the last line gives it up, and then, as after an
- * error, the guest goes on as before and nothing is left.
+ * still. One save, send or fork at a time. Closing the connection before the last line gives it up, and
+ * then, as after an error, the guest goes on as before and nothing is left.
  */
 export interface SaveRequest {
   op: "save";
@@ -111,10 +135,10 @@ export interface SaveRequest {
 /**
  * Sends the guest to another VMM, which was told to `receive` it. RAM goes while the guest runs, as with
  * {@linkcode SaveRequest}; then it stops, the rest follows, and exactly one of the two runs it from there
- * on: see vmm/migrate/send.ts. One save or send at a time. Closing the connection gives it up as long as
- * that can be, and then, as after an error, the guest goes on here. After the last line this VMM ends, with
- * the reason "migrated". That the guest is given away is in `handed_over.json` beside the control socket
- * before the other VMM is told: where that file is, the guest is not to be started again here.
+ * on: see vmm/migrate/send.ts. One save, send or fork at a time. Closing the connection gives it up as
+ * long as that can be, and then, as after an error, the guest goes on here. After the last line this VMM
+ * ends, with the reason "migrated". That the guest is given away is in `handed_over.json` beside the control
+ * socket before the other VMM is told: where that file is, the guest is not to be started again here.
  */
 export interface SendRequest {
   op: "send";
@@ -133,6 +157,19 @@ export interface SendRequest {
   timeoutMs?: number;
   /** A guest that changes its memory as fast as it is sent is stopped for longer than allowed. Default: false. */
   force?: boolean;
+}
+
+/**
+ * Makes what other guests can go on from (see {@linkcode RunRequest}), out of this one as it is at an
+ * instant. Its RAM is shared from then on, a page at a time until somebody writes to it; it is copied only
+ * where this guest itself goes on from a fork or a snapshot. One save, send or fork at a time. Closing the
+ * connection before the last line gives it up, and then, as after an error, the guest goes on as before.
+ * Nobody who goes on from there depends on this VMM, nor it on them.
+ */
+export interface ForkRequest {
+  op: "fork";
+  /** As with a save. Default: false. */
+  hold?: boolean;
 }
 
 export type Request =
@@ -159,6 +196,7 @@ export type Request =
   | { op: "resume" }
   | SaveRequest
   | SendRequest
+  | ForkRequest
   /**
    * To a VMM that has a guest ready and lost the sender before it was told whether the guest is its own
    * ("undecided"): it is, for the sender's `handed_over.json` names this hand-over.
@@ -242,6 +280,13 @@ export type SendMessage =
     bytes: number;
     stoodStill?: string;
   }
+  | { error: string };
+
+/** What follows the response to `fork`. */
+export type ForkMessage =
+  | { held: true }
+  /** The guest goes on. With this line come two descriptors: its state, and its RAM's content. */
+  | { forked: { pausedMs: number; copiedBytes: number } }
   | { error: string };
 
 export type Event =

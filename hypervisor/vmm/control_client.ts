@@ -4,6 +4,7 @@
  * @module
  */
 import { close } from "../sys/files.ts";
+import { MAX_PASSED, receiveDescriptors, sendDescriptors } from "../sys/passed_descriptors.ts";
 import { receive, send, WOULD_BLOCK } from "../sys/unix_sockets.ts";
 import { MAX_LINE_BYTES, SERIAL_REPLAY_BYTES } from "./control.ts";
 import type { EventLoop } from "./event_loop.ts";
@@ -29,6 +30,10 @@ export class ControlClient {
   #rest: Uint8Array<ArrayBuffer> = new Uint8Array();
   #hasRequest = false;
   #outgoing: Uint8Array<ArrayBuffer>[] = [];
+  /** What goes along with the bytes, which nothing else does after them. */
+  #descriptors: { of: Uint8Array<ArrayBuffer>; fds: readonly number[] } | undefined;
+  /** What came along with the request, until somebody takes it. */
+  #received: number[] = [];
   #backlog = 0;
   /** The other side sends no more. */
   #saysNoMore = false;
@@ -55,8 +60,12 @@ export class ControlClient {
 
   #read(): void {
     const buffer = new Uint8Array(READ_BYTES);
-    const n = receive(this.#fd, buffer);
+    // After the request nothing is wanted but bytes: what else comes, the kernel drops.
+    const n = this.#hasRequest
+      ? receive(this.#fd, buffer)
+      : receiveDescriptors(this.#fd, buffer, this.#received);
     if (n === WOULD_BLOCK) return;
+    if (this.#received.length > MAX_PASSED) return this.close();
     if (n === 0) return this.#ended();
     const joined = new Uint8Array(this.#rest.length + n);
     joined.set(this.#rest);
@@ -99,6 +108,25 @@ export class ControlClient {
     this.send(new TextEncoder().encode(JSON.stringify(message) + "\n"));
   }
 
+  /** The descriptors that came along with the request, which are the caller's to close. */
+  takeDescriptors(): number[] {
+    return this.#received.splice(0);
+  }
+
+  /** As {@linkcode answer}, with descriptors that are closed when they have gone; once. */
+  answerWith(message: unknown, fds: readonly number[]): void {
+    const of = new TextEncoder().encode(JSON.stringify(message) + "\n");
+    this.#descriptors = { of, fds };
+    this.send(of);
+    if (!this.#isOpen) this.#closeDescriptors();
+  }
+
+  #closeDescriptors(): void {
+    this.#descriptors?.fds.forEach(close);
+    this.#descriptors = undefined;
+    this.takeDescriptors().forEach(close);
+  }
+
   /** Sends in order; never waits. */
   send(bytes: Uint8Array<ArrayBuffer>): void {
     if (bytes.length === 0 || !this.#isOpen) return;
@@ -115,7 +143,7 @@ export class ControlClient {
   #flush(): void {
     while (this.#outgoing.length > 0) {
       const [first] = this.#outgoing;
-      const n = send(this.#fd, first);
+      const n = this.#transmit(first);
       if (n === WOULD_BLOCK) break;
       this.#backlog -= n;
       if (n === first.length) this.#outgoing.shift();
@@ -123,6 +151,16 @@ export class ControlClient {
     }
     if (this.#isEnding && !this.hasMore) this.close();
     else this.#want();
+  }
+
+  #transmit(bytes: Uint8Array<ArrayBuffer>): number {
+    if (this.#descriptors?.of !== bytes) return send(this.#fd, bytes);
+    const n = sendDescriptors(this.#fd, bytes, this.#descriptors.fds);
+    if (n !== WOULD_BLOCK) {
+      this.#descriptors.fds.forEach(close);
+      this.#descriptors = undefined;
+    }
+    return n;
   }
 
   #want(): void {
@@ -154,6 +192,7 @@ export class ControlClient {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#outgoing = [];
+    this.#closeDescriptors();
     this.#loop.unwatch(this.#fd);
     close(this.#fd);
     this.#host.closed(this);

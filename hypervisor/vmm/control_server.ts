@@ -42,7 +42,7 @@ export class ControlServer implements GuestHost {
   receiver: Pick<Receiver, "phase" | "handOver" | "decide"> | undefined;
   #listener = -1;
   #guest_: Guest | undefined;
-  #order: { request: RunRequest; client: ControlClient } | undefined;
+  #order: { request: RunRequest; client: ControlClient; descriptors: number[] } | undefined;
   #state: VmmState | "waiting" = "waiting";
 
   constructor(socket: string, options: { loop: EventLoop }) {
@@ -62,11 +62,14 @@ export class ControlServer implements GuestHost {
     return this.#state === "stopping";
   }
 
-  /** Listens without a guest until it is told what to run; undefined where it is told to end. */
-  waitForOrder(): RunRequest | undefined {
+  /**
+   * Listens without a guest until it is told what to run, and gets the descriptors that came with that;
+   * undefined where it is told to end.
+   */
+  waitForOrder(): { request: RunRequest; descriptors: number[] } | undefined {
     this.#open();
     this.#loop.run(() => this.#order !== undefined || this.#state === "stopping");
-    return this.#order?.request;
+    return this.#order;
   }
 
   /** Listens, from when there is somebody to ask. */
@@ -116,21 +119,27 @@ export class ControlServer implements GuestHost {
 
   #request(client: ControlClient, line: string): void {
     const request = parseRequest(line);
+    const descriptors = client.takeDescriptors();
+    if (request?.op !== "run" || request.fork !== true) {
+      for (const fd of descriptors.splice(0)) close(fd);
+    }
     if (request === undefined) {
       const error = `Cannot understand ${JSON.stringify(line.slice(0, 80))}: it is no request`;
       client.answer({ ok: false, error } satisfies Response);
       return client.end();
     }
     if (request.op === "run" && this.#state === "waiting" && this.#order === undefined) {
-      this.#order = { request, client };
+      this.#order = { request, client, descriptors };
       const name = this.#socket.slice(this.#socket.lastIndexOf("/"));
       if (request.folder !== undefined) this.#socket = request.folder + name;
       return;
     }
+    descriptors.forEach(close);
     let response: Response;
     try {
       response = this.#answer(request);
       if (request.op === "save") this.#copies.save(client, this.#guest, request);
+      if (request.op === "fork") this.#copies.fork(client, this.#guest, request);
       if (request.op === "send") {
         this.#copies.send(client, this.#guest, {
           ...request,
@@ -151,6 +160,7 @@ export class ControlServer implements GuestHost {
         return;
       case "save":
       case "send":
+      case "fork":
         if (!response.ok) client.end();
         return;
       default:

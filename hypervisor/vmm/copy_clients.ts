@@ -1,10 +1,19 @@
 /**
- * Connections that asked for a guest to be saved or sent (control.ts), and what comes and goes on them.
+ * Connections that asked for a guest to be saved, sent or forked (control.ts), and what comes and goes on
+ * them.
  *
  * @module
  */
-import type { SaveMessage, SaveRequest, SendMessage, SendRequest } from "./control.ts";
+import type {
+  ForkMessage,
+  ForkRequest,
+  SaveMessage,
+  SaveRequest,
+  SendMessage,
+  SendRequest,
+} from "./control.ts";
 import type { ControlClient } from "./control_client.ts";
+import type { Fork } from "./fork/fork.ts";
 import type { Guest } from "./guest.ts";
 import type { Send } from "./migrate/send.ts";
 import type { Save } from "./snapshot/save.ts";
@@ -12,7 +21,7 @@ import type { Save } from "./snapshot/save.ts";
 const MAX_LINE_BYTES = 1024;
 
 export class CopyClients {
-  readonly #copies = new Map<ControlClient, Save | Send>();
+  readonly #copies = new Map<ControlClient, Save | Send | Fork>();
 
   /** Begins a save; what it says follows the response. Throws where it cannot be. */
   save(client: ControlClient, guest: Guest, request: SaveRequest): void {
@@ -47,6 +56,24 @@ export class CopyClients {
       },
     });
     this.#copies.set(client, send);
+  }
+
+  /** Begins a fork; its descriptors come with the last line. */
+  fork(client: ControlClient, guest: Guest, request: ForkRequest): void {
+    const say = (message: ForkMessage) => client.answer(message);
+    const fork = guest.fork(request, {
+      held: () => say({ held: true }),
+      done: (source) => {
+        this.#copies.delete(client);
+        if (source instanceof Error) say({ error: source.message });
+        else {
+          const { stateFd, memoryFd, ...forked } = source;
+          client.answerWith({ forked } satisfies ForkMessage, [stateFd, memoryFd]);
+        }
+        client.end();
+      },
+    });
+    this.#copies.set(client, fork);
   }
 
   has(client: ControlClient): boolean {

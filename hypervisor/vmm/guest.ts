@@ -17,6 +17,7 @@ import type { EventLoop } from "./event_loop.ts";
 import { collectGarbage } from "./garbage.ts";
 import { GuestCopies } from "./guest_copies.ts";
 import { Hotplug } from "./hotplug.ts";
+import type { Fork, ForkHost } from "./fork/fork.ts";
 import { bootMachine, type Machine, restoreMachine, type RestoreSource } from "./machine_setup.ts";
 import { checkAffinity } from "./memory_setup.ts";
 import type { Send, SendHost, SendOptions } from "./migrate/send.ts";
@@ -37,8 +38,7 @@ const SERIAL_PERIOD_MS = 10;
 /** A guest can break the protocol as often as it likes; it cannot fill a disk with that. */
 const MAX_VIOLATIONS_LOGGED = 16;
 
-/** Why a guest does not run while it is saved, and afterwards if it is to stay so. */
-const BEING_SAVED = "It is being saved";
+/** Why a guest does not run that was saved and is to stay so. */
 const SAVED = "It was saved";
 
 /** How a guest goes on from a snapshot. */
@@ -152,17 +152,17 @@ export class Guest {
     });
     this.#copies = new GuestCopies(this.#machine, {
       ...{ config, loop, service: this.#service, hotplug: this.hotplug, tracking: this.tracking },
-      hold: () => this.pause(BEING_SAVED),
+      hold: (reason) => this.pause(reason),
       settle: () => {
         this.look();
         this.#drainSerial();
       },
-      release: () => {
+      release: (reason) => {
         this.#service.thaw();
-        for (const reason of [BEING_SAVED, SAVED]) this.resume(reason);
+        for (const it of [reason, SAVED]) this.resume(it);
       },
-      stay: () => {
-        if (this.#pausedFor === BEING_SAVED) this.#pausedFor = SAVED;
+      stay: (reason) => {
+        if (this.#pausedFor === reason) this.#pausedFor = SAVED;
       },
       leave: (message) => {
         this.#hasLeft = true;
@@ -304,8 +304,9 @@ export class Guest {
 
   /** Keeps the vCPUs out of the guest until {@linkcode resume}; the first reason is told. */
   pause(reason: string): void {
-    // One that is being saved stays paused when that is over.
-    const isOther = this.#pausedFor !== null && this.#pausedFor !== BEING_SAVED;
+    // One that stands still for a copy stays paused when that is over.
+    const isOther = this.#pausedFor !== null &&
+      this.#pausedFor !== `It ${this.#copies.holding}`;
     if (isOther || this.#pc.life.hasEnded) return;
     this.#pausedFor = reason;
     this.#pc.life.hold();
@@ -316,7 +317,8 @@ export class Guest {
   /** Lets the guest go on: with a reason, only if that is what it was paused for. */
   resume(reason = this.#pausedFor): void {
     if (this.#pausedFor === null || this.#pausedFor !== reason) return;
-    if (this.#copies.isHolding) throw new Error("Cannot resume the guest: it is being saved");
+    const { holding } = this.#copies;
+    if (holding !== undefined) throw new Error(`Cannot resume the guest: it ${holding}`);
     if (this.#pc.life.hasEnded) return;
     this.#pausedFor = null;
     this.#service.thaw();
@@ -342,6 +344,12 @@ export class Guest {
     return this.#copies.send(options, host);
   }
 
+  /** Makes what other guests can go on from; this one goes on in any case. */
+  fork(options: { hold?: boolean }, host: ForkHost): Fork {
+    this.#checkRuns("fork");
+    return this.#copies.fork(options, host);
+  }
+
   #checkRuns(action: string): void {
     if (this.#pc.life.hasEnded) throw new Error(`Cannot ${action} the guest: it has ended`);
   }
@@ -349,7 +357,7 @@ export class Guest {
   /** Devices that stand still, because the guest is saved or was, are left alone. */
   #checkDevicesRun(action: string): void {
     if (this.#service.isFrozen) {
-      const why = this.#copies.isHolding ? "is being saved" : "was saved, and has not gone on";
+      const why = this.#copies.holding ?? "was saved, and has not gone on";
       throw new Error(`Cannot ${action}: the guest ${why}`);
     }
   }

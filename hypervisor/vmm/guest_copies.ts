@@ -1,13 +1,16 @@
 /**
- * The one at a time who copies a guest while it runs: to save it, or to send it elsewhere.
+ * The one at a time who copies a guest while it runs: to save it, to send it elsewhere, or to have others
+ * go on from it.
  *
  * @module
  */
 import { unlock } from "../sys/flock.ts";
 import type { GuestConfig } from "./control.ts";
 import type { EventLoop } from "./event_loop.ts";
+import { Fork, type ForkHost } from "./fork/fork.ts";
 import type { Hotplug } from "./hotplug.ts";
 import type { Machine } from "./machine_setup.ts";
+import { ramOptions } from "./memory_setup.ts";
 import { Send, type SendableGuest, type SendHost, type SendOptions } from "./migrate/send.ts";
 import { SaveHistory, type Tracking } from "./snapshot/history.ts";
 import { savableGuest } from "./snapshot/savable_guest.ts";
@@ -22,13 +25,13 @@ export interface CopiesOptions {
   tracking: Tracking;
   loop: EventLoop;
   /** Asks the vCPUs out of the guest, unless somebody has already. */
-  hold(): void;
+  hold(reason: string): void;
   /** Does what threads and drivers have asked for. */
   settle(): void;
   /** Lets the guest go on, if that is what it waits for. */
-  release(): void;
-  /** Leaves it paused. */
-  stay(): void;
+  release(reason: string): void;
+  /** Leaves it paused, if that is what for. */
+  stay(reason: string): void;
   /** It is given away, and ends here. */
   leave(message: string): void;
   /** Nothing is being copied any more. */
@@ -37,11 +40,21 @@ export interface CopiesOptions {
   log(line: string): void;
 }
 
+type Action = "save" | "send" | "fork";
+
+/** What the guest is, meanwhile. */
+const BEING: Readonly<Record<Action, string>> = {
+  save: "is being saved",
+  send: "is being sent",
+  fork: "is being forked",
+};
+
 export class GuestCopies {
   readonly #machine: Machine;
   readonly #options: CopiesOptions;
   readonly #history: SaveHistory;
-  #work: Save | Send | undefined;
+  #work: Save | Send | Fork | undefined;
+  #action: Action = "save";
 
   constructor(machine: Machine, options: CopiesOptions) {
     this.#machine = machine;
@@ -49,9 +62,9 @@ export class GuestCopies {
     this.#history = new SaveHistory(options.tracking);
   }
 
-  /** Whether the guest stands still for a copy. */
-  get isHolding(): boolean {
-    return this.#work?.isHolding ?? false;
+  /** What the guest stands still for, "is being saved", say; undefined where it does not. */
+  get holding(): string | undefined {
+    return this.#work?.isHolding ? BEING[this.#action] : undefined;
   }
 
   /** Whether somebody copies it; also while that is being given up. */
@@ -69,8 +82,7 @@ export class GuestCopies {
   }
 
   save(options: SaveOptions, host: SaveHost): Save {
-    this.#check("save");
-    return this.#work = new Save(this.#guest(), {
+    return this.#work = new Save(this.#guest("save"), {
       ...options,
       loop: this.#options.loop,
       host: {
@@ -82,10 +94,9 @@ export class GuestCopies {
 
   /** `record` is the file in which it is written down that the guest is given away. */
   send(options: SendOptions & { record: string }, host: SendHost): Send {
-    this.#check("send");
     const { cpuids, pc } = this.#machine;
     const diskFds = pc.virtio.flatMap(({ device }) => device.files ?? []);
-    const guest: SendableGuest = Object.assign(this.#guest(), {
+    const guest: SendableGuest = Object.assign(this.#guest("send"), {
       ...{ cpuids, diskFds },
       unlockDisks: () => diskFds.forEach(unlock),
       leave: (message: string) => this.#options.leave(message),
@@ -100,14 +111,37 @@ export class GuestCopies {
     });
   }
 
-  #check(action: string): void {
-    if (!this.isBusy) return;
-    const what = this.#work instanceof Send ? "sent" : "saved";
-    throw new Error(`Cannot ${action} the guest: it is being ${what} already`);
+  /** Makes what other guests can go on from. */
+  fork(options: { hold?: boolean }, host: ForkHost): Fork {
+    const { pc: { memory }, memory: spec } = this.#machine;
+    return this.#work = new Fork(this.#guest("fork"), {
+      ...options,
+      ram: { memory, spec, options: ramOptions(this.#options.config) },
+      loop: this.#options.loop,
+      host: {
+        ...host,
+        done: (source) => {
+          host.done(source);
+          this.#options.over();
+        },
+      },
+    });
   }
 
-  #guest(): SavableGuest {
-    return savableGuest(this.#machine, { ...this.#options, history: this.#history });
+  /** The guest for what is to be done; throws where something else is not over. */
+  #guest(action: Action): SavableGuest {
+    if (this.isBusy) {
+      throw new Error(`Cannot ${action} the guest: it ${BEING[this.#action]} already`);
+    }
+    this.#action = action;
+    const reason = `It ${BEING[action]}`;
+    return savableGuest(this.#machine, {
+      ...this.#options,
+      history: this.#history,
+      hold: () => this.#options.hold(reason),
+      release: () => this.#options.release(reason),
+      stay: () => this.#options.stay(reason),
+    });
   }
 
   #done({ stoodStill }: CopyFigures, tell: () => void): void {

@@ -30,7 +30,7 @@ import { numaTopology, openGuestRam } from "./memory_setup.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 import { arenaBytes } from "./slots.ts";
 import type { OpenSnapshot } from "./snapshot/directory.ts";
-import type { SavedGuest } from "./snapshot/saved_guest.ts";
+import type { SavedGuest, SavedMachine } from "./snapshot/saved_guest.ts";
 import type { VcpuThreads } from "./vcpu_threads.ts";
 import type { VcpuSpec } from "./vcpu_worker.ts";
 
@@ -176,6 +176,19 @@ function goOn(
     if (own.length > 0) device.change?.(Object.fromEntries(own));
   }
   giveMemory(vm, pc.memory);
+  applySaved(kvm, { vm, fds, cpus }, saved);
+  // The time that has passed is none that a watchdog should bark for.
+  fds.forEach(tellPaused);
+  startThreads(kvm, config, { ...options, spec, fds });
+  return { ...machine, cpuids: saved.vcpus.map(({ cpuid }) => cpuid), plugged };
+}
+
+/** Gives KVM what it held of a machine that was saved. */
+export function applySaved(
+  kvm: Kvm,
+  { vm, fds, cpus }: { vm: Vm; fds: readonly number[]; cpus: GuestCpus },
+  saved: SavedMachine,
+): void {
   // The first one's offset is all others': see vcpu_time.ts. All before the first one runs.
   const states = new VcpuStates(kvm);
   const time = new TimeRestorer(saved.time);
@@ -189,10 +202,6 @@ function goOn(
     vcpu.unmaskSignalsInGuest();
   });
   applyVm(kvm, vm.fd, saved.vm);
-  // The time that has passed is none that a watchdog should bark for.
-  fds.forEach(tellPaused);
-  startThreads(kvm, config, { ...options, spec, fds });
-  return { ...machine, cpuids: saved.vcpus.map(({ cpuid }) => cpuid), plugged };
 }
 
 /** The parts of a machine, wired together; its devices have neither power nor saved registers yet. */

@@ -14,6 +14,7 @@ import {
   openRam,
   openSavedRam,
   type RamBinding,
+  type RamOptions,
 } from "../machine/ram.ts";
 import { threadCpus } from "../sys/affinity.ts";
 import { ConfigError } from "./config/fields.ts";
@@ -55,9 +56,8 @@ export function openGuestRam(
   options: { physicalBits: number; log: (line: string) => void; savedFd?: number },
 ): MemorySpec {
   const { physicalBits, log } = options;
-  const { hugePages, mergeable, hotplugMiB = 0 } = config.memory ?? {};
-  const length = config.memoryMiB * MiB;
-  const hotplugLength = hotplugMiB * MiB;
+  const ram = ramOptions(config);
+  const { length, hotplugLength } = ram;
   if (length > maxRam(physicalBits)) {
     throw new ConfigError(
       `Cannot give "${config.name}" ${config.memoryMiB} MiB of memory: this CPU has ${physicalBits} ` +
@@ -68,18 +68,27 @@ export function openGuestRam(
   const room = mmio64(physicalBits).start - guest;
   if (hotplugLength > room) {
     throw new ConfigError(
-      `Cannot add ${hotplugMiB} MiB of memory to "${config.name}": this CPU has ${physicalBits} ` +
+      `Cannot add ${
+        hotplugLength / MiB
+      } MiB of memory to "${config.name}": this CPU has ${physicalBits} ` +
         `address bits, with room for ${Math.max(0, Math.floor(room / MiB))} MiB above its memory`,
     );
   }
   try {
-    const bindings = ramBindings(config);
-    const ram = { length, hotplugLength, hugePages, mergeable, bindings };
     const { savedFd } = options;
     return savedFd === undefined ? openRam(ram, log) : openSavedRam(savedFd, ram, log);
   } catch (cause) {
     throw new ConfigError((cause as Error).message, { cause });
   }
+}
+
+/** What the kernel is to be told of the guest's RAM. */
+export function ramOptions(config: GuestConfig): RamOptions & { hotplugLength: number } {
+  const { hugePages, mergeable, hotplugMiB = 0 } = config.memory ?? {};
+  return {
+    ...{ length: config.memoryMiB * MiB, hotplugLength: hotplugMiB * MiB, hugePages, mergeable },
+    bindings: ramBindings(config),
+  };
 }
 
 function ramBindings(config: GuestConfig): RamBinding[] {

@@ -1,21 +1,25 @@
 /**
- * What a VMM that waits can do in advance: it sets a machine up and throws it away. Code is compiled
- * when it first runs, so the second machine takes a fraction of the first one's time.
+ * What a VMM that waits can do in advance: it sets machines up and throws them away. Code is compiled
+ * when it first runs, so the next machine takes a fraction of the first one's time.
  *
  * @module
  */
 import { Kvm } from "../kvm/kvm.ts";
 import { tscKhz, Vcpu } from "../kvm/vcpu.ts";
+import { checkCpu } from "../machine/cpu/compatibility.ts";
 import { setUpVcpu, writeDescriptorTables } from "../machine/cpu/setup.ts";
 import { eventfd } from "../sys/eventfd.ts";
 import { close } from "../sys/files.ts";
 import { Mapping } from "../sys/mapping.ts";
 import { parseConfig } from "./config/guest.ts";
+import type { GuestConfig } from "./control.ts";
 import { GuestCpus } from "./cpu_setup.ts";
-import { assemble } from "./machine_setup.ts";
+import { applySaved, assemble } from "./machine_setup.ts";
 import { openGuestRam } from "./memory_setup.ts";
+import { capture } from "./snapshot/savable_guest.ts";
+import { decodeGuest, encodeGuest, type SavedGuest } from "./snapshot/saved_guest.ts";
 
-/** Sets up a machine and throws it away; what keeps it from that, the real one will run into. */
+/** Sets up machines and throws them away; what keeps it from that, the real one will run into. */
 export function rehearse(): void {
   const config = parseConfig({
     ...{ name: "rehearsal", kernel: "/none", cmdline: "", memoryMiB: 128, cpus: 1 },
@@ -23,18 +27,45 @@ export function rehearse(): void {
   });
   const kvm = Kvm.open();
   const cpus = new GuestCpus(kvm, config);
+  const saved = play(kvm, config, { cpus });
+  // The second one goes on from the first, as a guest from a snapshot or a fork.
+  play(kvm, config, { cpus, saved: decodeGuest(encodeGuest(saved)) });
+  close(kvm.fd);
+}
+
+/** A machine at its start, or that goes on; what there is of it. */
+function play(
+  kvm: Kvm,
+  config: GuestConfig,
+  { cpus, saved }: { cpus: GuestCpus; saved?: SavedGuest },
+): SavedGuest {
   const { physicalBits } = cpus;
   const log = () => {};
   const memory = openGuestRam(config, { physicalBits, log });
   const wakeIoFd = eventfd();
   const { vm, pc, fds } = assemble(kvm, config, {
     ...{ cpus, physicalBits, memory, devices: [], wakeIoFd, log, ended: log },
+    saved: saved?.machine.arena,
   });
-  pc.powerOn();
-  writeDescriptorTables(pc.memory, "linux64");
-  const vcpu = new Vcpu(fds[0]);
-  setUpVcpu(vcpu, cpus.cpuid(0, tscKhz(fds[0])), { synic: cpus.synic });
-  vcpu.unmaskSignalsInGuest();
-  for (const fd of [...fds, vm.fd, kvm.fd, wakeIoFd, memory.fd!]) close(fd);
+  const cpuids = fds.map((fd) => cpus.cpuid(0, tscKhz(fd)));
+  if (saved === undefined) {
+    pc.powerOn();
+    writeDescriptorTables(pc.memory, "linux64");
+    const vcpu = new Vcpu(fds[0]);
+    setUpVcpu(vcpu, cpuids[0], { synic: cpus.synic });
+    vcpu.unmaskSignalsInGuest();
+  } else {
+    saved.machine.vcpus.forEach(({ cpuid }) => checkCpu(cpuid, cpuids[0]));
+    pc.restore(() => {});
+    applySaved(kvm, { vm, fds, cpus }, saved.machine);
+  }
+  const taken: SavedGuest = {
+    ...{ config, plugged: [], settings: {}, takenAt: Date.now() },
+    machine: capture({ kvm, vm, pc, fds, cpuids }),
+    memory: { length: memory.length },
+    point: { run: "0".repeat(32), sequence: 1 },
+  };
+  for (const fd of [...fds, vm.fd, wakeIoFd, memory.fd!]) close(fd);
   new Mapping(memory.address, memory.length).unmap();
+  return taken;
 }

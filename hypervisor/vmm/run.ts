@@ -10,6 +10,7 @@ import { parseConfig } from "./config/guest.ts";
 import { EXIT_CODES, type GuestConfig, type RunRequest } from "./control.ts";
 import { ControlServer } from "./control_server.ts";
 import { EventLoop } from "./event_loop.ts";
+import { forkFrom } from "./fork/fork_source.ts";
 import { Guest, type GuestEnd, type GuestHost, type RestoreOptions } from "./guest.ts";
 import { writeDurably } from "./durable_file.ts";
 import { Receiver } from "./migrate/receiver.ts";
@@ -58,14 +59,15 @@ export function runWaiting(socket: string): number {
 
 /** What an order asks for. */
 function sourceOf(
-  order: RunRequest,
+  { request, descriptors }: { request: RunRequest; descriptors: number[] },
   { loop, threads, server }: { loop: EventLoop; threads: VcpuThreads; server: ControlServer },
 ): ReturnType<GuestSource> {
-  if ("receive" in order && order.receive !== undefined) {
+  if (request.fork) return forkFrom(descriptors, request.config);
+  if (request.receive !== undefined) {
     const receiver = server.receiver = new Receiver({
-      socket: order.receive,
-      config: order.config,
-      identity: order.identity ?? "same",
+      socket: request.receive,
+      config: request.config,
+      identity: request.identity ?? "same",
       loop,
       isStopping: () => server.isStopping,
       cpus: (count) => threads.prepare(count),
@@ -73,8 +75,8 @@ function sourceOf(
     });
     return { ...receiver.receive(), receiver };
   }
-  if (order.restore === undefined) return { config: parseConfig(order.config) };
-  const { restore, config, identity = "new" } = order;
+  if (request.restore === undefined) return { config: parseConfig(request.config) };
+  const { restore, config, identity = "new" } = request;
   return restoreFrom(restore, { config, identity });
 }
 

@@ -224,6 +224,7 @@ const OPS = [
   "resume",
   "save",
   "send",
+  "fork",
   "take_over",
   "run",
 ];
@@ -235,6 +236,7 @@ export const lineCase: fc.Arbitrary<string> = mostly(
       fc.constantFrom(
         ...["device", "change", "op", "id", "__proto__", "toString", "directory", "base", "socket"],
         ...["hold", "track", "allowedPauseMs", "bytesPerSecond", "handOver", "receive", "restore"],
+        ...["config", "fork"],
       ),
       smallJson,
       {
@@ -257,5 +259,10 @@ export function checkLineCase(line: string): void {
   if (request.op === "change") {
     assert(typeof request.device === "string");
     assert(typeof request.change === "object" && request.change !== null);
+  }
+  if (request.op === "run") {
+    const sources = [request.restore, request.receive, request.fork];
+    assert(sources.filter((it) => it !== undefined).length <= 1, "one source at most");
+    assert(sources.some((it) => typeof it === "string") || typeof request.config === "object");
   }
 }

@@ -5,6 +5,8 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { GuestConfig, SaveRequest } from "../../hypervisor/vmm/control.ts";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
 import { decodeGuest, encodeGuest } from "../../hypervisor/vmm/snapshot/saved_guest.ts";
+import { fork } from "../../hypervisor/vmm/testing/passing_connection.ts";
+import { configOf, ForkedGuest } from "./forked_guest.ts";
 import { echoesThroughPorts, GuestSockets, talksOverVsock } from "./guest_sockets.ts";
 import { RunningGuest } from "./running_guest.ts";
 import { SerialPort } from "./serial_port.ts";
@@ -124,6 +126,56 @@ async function sendTo(to: string, options: { from: string; config: GuestConfig }
   assertEquals((await runs).ok, true);
 }
 
+/** Two guests go on from the one at `control`, each with its own change; one of the three runs at a time. */
+async function forksTwice(guest: RunningGuest, control: string, disks: string[]): Promise<void> {
+  await guest.run("echo common > /dev/shm/who; cat /root/noise > /dev/null");
+  const folder = await Deno.makeTempDir();
+  const names = ["one", "two"];
+  const copyOf = (disk: number, name: string) => `${folder}/${name}.${disk}`;
+  using forked = await fork(control, async () => {
+    for (const name of names) {
+      for (const [i, disk] of disks.entries()) await copy(disk, copyOf(i, name));
+    }
+  });
+  await ask(control, { op: "pause" });
+  console.log(
+    `paused for ${forked.pausedMs} ms with its disks' copies, ${forked.copiedBytes} copied`,
+  );
+  const config = configOf(forked);
+  for (const [n, name] of names.entries()) {
+    await using child = new ForkedGuest(folder, name);
+    const tap = `labfork${n}`;
+    await command("ip", "tuntap", "add", "dev", tap, "mode", "tap", "vnet_hdr", "multi_queue");
+    try {
+      await child.waits();
+      const took = await child.goOn(forked, {
+        ...config,
+        name,
+        disks: config.disks.map((disk) => ({ ...disk, path: copyOf(0, name) })),
+        nets: config.nets.map((net) => ({ ...net, tap, mac: `52:54:00:aa:bb:1${n}` })),
+        console: { ...config.console, socket: `${folder}/${name}.console` },
+        ports: config.ports!.map((port, i) => ({ ...port, socket: `${folder}/${name}.port${i}` })),
+        vsock: { ...config.vsock, socket: `${folder}/${name}.vsock` },
+        plugged: { block1: { disk: { path: copyOf(1, name), serial: "PLUGGED" } } },
+      });
+      assertEquals(await child.run("cat /dev/shm/who"), "common");
+      await child.run(`echo ${name} > /dev/shm/who; echo ${name} > /root/who; sync`);
+      assertEquals(await child.run("cat /dev/shm/who /root/who"), `${name}\n${name}`);
+      assertEquals(await child.run("sha256sum -c /root/sums > /dev/null && echo right"), "right");
+      const nic = "/sys/class/net/$(ls /sys/class/net | grep -v lo)/address";
+      // Its driver has not looked again.
+      assertEquals(await child.run(`cat ${nic}`), config.nets[0].mac);
+      console.log(`${name}: went on in ${took} ms, ${JSON.stringify(child.memory())}`);
+    } finally {
+      await child[Symbol.asyncDispose]();
+      await command("ip", "link", "del", tap);
+    }
+  }
+  await ask(control, { op: "resume" });
+  assertEquals(await guest.run("cat /dev/shm/who; ls /root/who 2>/dev/null || true"), "common");
+  await Deno.remove(folder, { recursive: true });
+}
+
 /** All that worked before the guest was saved. */
 async function works(guest: Prompt): Promise<void> {
   assertEquals(await guest.run("nproc"), "2");
@@ -192,6 +244,8 @@ Deno.test("a guest with two vCPUs is saved, goes on, and goes on again where it 
       });
       await t.step("it was not disturbed", () => loadIsRight(guest));
       await t.step("it goes on as before", () => works(guest));
+      await t.step("two go on from it", () => forksTwice(guest, control, disks));
+      await t.step("it goes on after that, too", () => works(guest));
       await guest.run(LOAD);
       const before = await count(guest);
       const socket = `${folder}/there`;

@@ -17,7 +17,7 @@ import { ConfigSpace } from "./config_space.ts";
 import { type DeviceHost, type DeviceSetup, VIRTIO_ID, type VirtioDevice } from "./device.ts";
 import { ControlQueue, type NetCommands } from "./net_control.ts";
 import { chosenOffloads, offeredFeatures, tapOffloads } from "./net_offloads.ts";
-import { formatMac, isStation, type NetOptions, parseMac } from "./net_options.ts";
+import { checkNetChange, formatMac, isStation, type NetOptions, parseMac } from "./net_options.ts";
 import { type NetBackend, type NetLimits, type PairState } from "./net_pair.ts";
 import {
   CONTROL_QUEUE_SIZE,
@@ -69,6 +69,8 @@ export class NetDevice implements VirtioDevice {
   /** What back-ends that are gone have counted. */
   readonly #past = { rejected: 0, oversized: 0 };
   #linkUp: boolean;
+  /** The driver has not been told that the link is another than it was. */
+  #linkIsNews = false;
   #session: Session | undefined;
 
   constructor(arena: Arena, options: NetOptions) {
@@ -150,6 +152,7 @@ export class NetDevice implements VirtioDevice {
       this.reset();
       throw error;
     }
+    this.#tellLink();
     // The driver may have filled it before anybody listened.
     session.control?.serve();
   }
@@ -278,24 +281,8 @@ export class NetDevice implements VirtioDevice {
    * limit, or none with `{}`. `announce: true`: has the guest tell its neighbours where it is now.
    */
   change(change: Readonly<Record<string, unknown>>): void {
-    const known = ["linkUp", "receiveLimit", "sendLimit", "announce"];
-    for (const key of Object.keys(change)) {
-      if (!known.includes(key)) {
-        throw new TypeError(
-          `Cannot change ${this.name}'s "${key}": what can be is ${known.join(", ")}`,
-        );
-      }
-    }
+    checkNetChange(this.name, change);
     const { linkUp, announce } = change;
-    for (const [key, value] of Object.entries({ linkUp, announce })) {
-      if (value !== undefined && typeof value !== "boolean") {
-        throw new TypeError(
-          `Cannot change ${this.name}'s ${key} to ${
-            JSON.stringify(value)
-          }: it must be true or false`,
-        );
-      }
-    }
     const limits = (["receive", "send"] as const).flatMap((direction) => {
       const value = change[`${direction}Limit`];
       if (value === undefined) return [];
@@ -304,7 +291,7 @@ export class NetDevice implements VirtioDevice {
     });
     // All of it is known to be right before any of it is done.
     if (limits.length > 0) this.#limit(limits);
-    if (linkUp !== undefined && linkUp !== this.#linkUp) this.#plug(linkUp as boolean);
+    if (linkUp !== undefined) this.#plug(linkUp as boolean);
     if (announce === true && this.#session?.features.has(VIRTIO_NET_F.GUEST_ANNOUNCE)) {
       this.#registers.config.status |= VIRTIO_NET_S.ANNOUNCE;
       this.#session.host.configChanged();
@@ -323,15 +310,25 @@ export class NetDevice implements VirtioDevice {
   }
 
   #plug(linkUp: boolean): void {
-    this.#linkUp = linkUp;
     const { config } = this.#registers;
+    // Registers that were saved may be of another link.
+    const isShown = (config.status & VIRTIO_NET_S.LINK_UP) !== 0;
+    if (linkUp === this.#linkUp && linkUp === isShown) return;
+    this.#linkUp = linkUp;
     if (linkUp) config.status |= VIRTIO_NET_S.LINK_UP;
     else config.status &= ~VIRTIO_NET_S.LINK_UP;
     // What was under way when the cable was out is lost, not late.
     if (linkUp) discardFrames(this.#taps[0]);
     setCarrier(this.#taps[0], linkUp);
     this.#servePairs();
-    this.#session?.host.configChanged();
+    this.#linkIsNews = true;
+    this.#tellLink();
+  }
+
+  #tellLink(): void {
+    if (!this.#linkIsNews || this.#session === undefined) return;
+    this.#linkIsNews = false;
+    this.#session.host.configChanged();
   }
 
   /** Frames and bytes are counted by the tap, whoever moves them; null where it is out of sight. */

@@ -54,3 +54,23 @@ export function isStation(mac: Uint8Array): boolean {
 export function formatMac(mac: Uint8Array): string {
   return Array.from(mac, (byte) => byte.toString(16).padStart(2, "0")).join(":");
 }
+
+const CHANGES = ["linkUp", "receiveLimit", "sendLimit", "announce"];
+
+/** Throws a TypeError where a change of the card `name` is of what cannot be, or to what cannot be. */
+export function checkNetChange(name: string, change: Readonly<Record<string, unknown>>): void {
+  const unknown = Object.keys(change).find((key) => !CHANGES.includes(key));
+  if (unknown !== undefined) {
+    throw new TypeError(
+      `Cannot change ${name}'s "${unknown}": what can be is ${CHANGES.join(", ")}`,
+    );
+  }
+  for (const key of ["linkUp", "announce"]) {
+    const value = change[key];
+    if (value !== undefined && typeof value !== "boolean") {
+      throw new TypeError(
+        `Cannot change ${name}'s ${key} to ${JSON.stringify(value)}: it must be true or false`,
+      );
+    }
+  }
+}

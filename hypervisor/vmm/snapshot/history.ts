@@ -49,9 +49,14 @@ export class SaveHistory {
     }
   }
 
+  /** The point of a copy for which no changes have to be known. */
+  next(): RunPoint {
+    return { run: this.#run, sequence: ++this.#sequence };
+  }
+
   /** A copy begins; it is over with {@linkcode succeeded} or {@linkcode failed}. */
   begin(): Begun {
-    const point = { run: this.#run, sequence: ++this.#sequence };
+    const point = this.next();
     try {
       return { point, tracking: this.#tracking.spec ?? this.#tracking.start() };
     } catch (error) {

@@ -24,6 +24,17 @@ function fresh() {
   return { tracking, history: new SaveHistory(tracking) };
 }
 
+Deno.test("a copy that needs no changes has a point of its own, and leaves the base as it is", () => {
+  const { tracking, history } = fresh();
+  const alone = history.next();
+  assertEquals([alone.sequence, tracking.starts], [1, 0]);
+  const { point } = history.begin();
+  history.succeeded(point, { track: true });
+  const later = history.next();
+  assertEquals([later.run, point.sequence, later.sequence], [alone.run, 2, 3]);
+  history.check(point);
+});
+
 Deno.test("changes are tracked for a save, and after it only if that was asked for", () => {
   const { tracking, history } = fresh();
   const first = history.begin();

@@ -11,8 +11,11 @@ import type { RestoreOptions } from "../guest.ts";
 import { openSnapshot } from "./directory.ts";
 import type { SavedGuest } from "./saved_guest.ts";
 
+/** By a configuration's field, what of it may differ; by "", which fields. */
+export type MayDiffer = Readonly<Record<string, readonly string[]>>;
+
 /** What a guest's devices stand on, and what else may differ where it goes on. */
-const RESOURCES: Readonly<Record<string, readonly string[]>> = {
+export const RESOURCES: MayDiffer = {
   // A kernel has long been started.
   "": ["name", "kernel", "kernelCache", "initrd", "cmdline", "cpuAffinity", "numaNodes"],
   disks: ["path", "cache", "rateLimit", "pinMemory"],
@@ -48,17 +51,18 @@ export function restoreFrom(
 
 /**
  * The configuration by which a saved guest goes on: its own, or `given` one of the same machine with other
- * resources, which may also name those of what was plugged in.
+ * resources, which may also name those of what was plugged in. `mayDiffer` is what these are,
+ * {@linkcode RESOURCES} without.
  */
 export function configFor(
   saved: Pick<SavedGuest, "config" | "plugged">,
-  options: { given?: unknown; what: string },
+  options: { given?: unknown; what: string; mayDiffer?: MayDiffer },
 ): GuestConfig {
-  const { given, what } = options;
+  const { given, what, mayDiffer } = options;
   if (given === undefined) return saved.config;
   const { plugged: others = {}, ...rest } = record(given, "the configuration");
   const config = parseConfig(rest);
-  const difference = differs(saved.config, config);
+  const difference = differs(saved.config, config, { mayDiffer });
   if (difference !== undefined) {
     throw new ConfigError(`Cannot ${what}: ${difference} is another than it was`);
   }
@@ -86,20 +90,27 @@ function putIn(saved: Pick<SavedGuest, "plugged">, devices: Record<string, unkno
 }
 
 /** The first field in which two configurations are of different machines; undefined where they are not. */
-export function differs(saved: GuestConfig, given: GuestConfig): string | undefined {
+export function differs(
+  saved: GuestConfig,
+  given: GuestConfig,
+  options: { mayDiffer?: MayDiffer } = {},
+): string | undefined {
+  const { mayDiffer = RESOURCES } = options;
   const [a, b] = [saved, given] as unknown as Record<string, unknown>[];
-  for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
-    if (RESOURCES[""].includes(key)) continue;
-    if (text(machineOf(key, a[key])) !== text(machineOf(key, b[key]))) return key;
-  }
+  const same = (key: string) => {
+    const [one, other] = [a, b].map((it) => text(machineOf(it[key], { key, mayDiffer })));
+    return one === other;
+  };
+  const keys = new Set([...Object.keys(a), ...Object.keys(b)]);
+  return [...keys].find((key) => !mayDiffer[""].includes(key) && !same(key));
 }
 
 /** A field's value without what may differ. */
-function machineOf(key: string, value: unknown): unknown {
-  const ignored = RESOURCES[key] ?? [];
+function machineOf(value: unknown, options: { key: string; mayDiffer: MayDiffer }): unknown {
+  const ignored = options.mayDiffer[options.key] ?? [];
   // Memory of which nothing is said is like any other.
-  if (key === "memory" && value === undefined) value = {};
-  if (Array.isArray(value)) return value.map((one) => machineOf(key, one));
+  if (options.key === "memory" && value === undefined) value = {};
+  if (Array.isArray(value)) return value.map((one) => machineOf(one, options));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
     Object.entries(value).filter(([name, it]) => !ignored.includes(name) && it !== undefined),

@@ -64,7 +64,9 @@ export function savableGuest(machine: Machine, options: SavableOptions): Savable
  * Takes the state of a machine at rest. Devices have come to rest before: what they raised last is now
  * in the interrupt chips, and those are taken when nothing more can come.
  */
-function capture({ kvm, vm, pc, fds, cpuids }: Machine): SavedMachine {
+export function capture(
+  { kvm, vm, pc, fds, cpuids }: Omit<Machine, "memory">,
+): SavedMachine {
   // No thread is in KVM_RUN, and none left it in the middle of an exit: each came out with EINTR, which
   // KVM gives only after it has completed what the exit before was for.
   pc.settle();
