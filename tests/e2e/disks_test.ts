@@ -100,7 +100,7 @@ supervisedTest(
     await dialog.getByLabel("Cache").selectOption("direct");
     await dialog.getByRole("button", { name: "Save" }).click();
     await second.getByText("applies at the guest’s next start").waitFor();
-    await second.getByText("4 MiB").waitFor();
+    await second.getByText("4 MiB").first().waitFor();
 
     await second.getByRole("button", { name: "Unplug disk disk-2" }).click();
     await second.getByText("Not in the running guest").waitFor();

@@ -54,7 +54,8 @@ function busyProgram(): GuestProgram {
 
 class Busy {
   readonly scripted: ScriptedGuest;
-  readonly file: string;
+  /** The newest copy: what changes from now on is what it lacks. */
+  file: string;
   readonly #folder: Folder;
   readonly stalls: number[] = [];
   ended: Error | undefined | null = null;
@@ -145,6 +146,8 @@ class Busy {
     const bytes = Deno.readFileSync(copy);
     assert(Buffer.compare(bytes, this.memory) === 0, "the next file is not what memory is");
     assert(Buffer.compare(bytes, Deno.readFileSync(this.file)) !== 0, "nothing has changed");
+    // What was written there has been taken from the changes: the older file would never get it.
+    this.file = copy;
     close(fd);
     this.guest.resume();
   }

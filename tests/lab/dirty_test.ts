@@ -14,7 +14,7 @@ import { type Script, ScriptedGuest } from "../scripted_guest.ts";
 const MiB = 2 ** 20;
 const PAGE = 4096;
 const TAP = "labtap7";
-const PATIENCE_MS = 480_000;
+const PATIENCE_MS = 720_000;
 /** How long a person takes to answer a prompt, at least. */
 const ANSWER_MS = 2000;
 /** The guest works this long between two copies. */
