@@ -31,6 +31,11 @@ export const GUEST_ACTIONS = {
   console: ["starting", "running", "paused", "stopping"],
   plug: ["running"],
   unplug: ["running"],
+  snapshot: ["stopped", "failed", "running", "paused"],
+  revert: ["stopped", "failed", "running", "paused"],
+  fork: ["stopped", "failed", "running", "paused"],
+  move: ["running", "paused"],
+  upgrade: ["running", "paused"],
 } as const satisfies Record<string, readonly GuestPhase[]>;
 
 export type GuestAction = keyof typeof GUEST_ACTIONS;
@@ -40,6 +45,7 @@ const VERBS: Partial<Record<GuestAction, string>> = {
   plug: "plug anything into",
   unplug: "unplug anything from",
   console: "open the console of",
+  snapshot: "take a snapshot of",
 };
 
 export function phaseOf(guest: { state: GuestState; pausedFor: string | null }): GuestPhase {

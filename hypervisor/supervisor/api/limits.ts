@@ -61,3 +61,10 @@ export function addedStepMiB(hotplugMiB: number): number {
 export function hasBalloon({ hugePages }: { hugePages: string }): boolean {
   return POOLS[hugePages] === undefined;
 }
+
+/** How many guests can be made at once of one. */
+export const MOST_FORKS = 256;
+
+/** Long work: see task_schemas.ts. */
+export const TASK_KINDS = ["snapshot", "revert", "fork", "move", "upgrade"] as const;
+export const TASK_STATES = ["running", "done", "failed", "cancelled"] as const;

@@ -41,3 +41,9 @@ export const InterfaceName = z.string().regex(
 /** The kernel's command line: one line that the boot protocol can carry. */
 export const Cmdline = z.string().max(2047)
   .regex(/^[\t\x20-\x7e]*$/, "must be one line of printable ASCII");
+
+/** An IP address or a host name, with a port where it is not the usual one: `[fd00::1]:8443`. */
+export const HostAddress = z.string().max(280).regex(
+  /^(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)(:[1-9][0-9]{0,4})?$/,
+  "must be a host name or an IP address, an IPv6 one in [], with a port where needed",
+);

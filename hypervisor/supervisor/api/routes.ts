@@ -6,6 +6,7 @@
  */
 import * as z from "zod";
 import { DEVICE_ROUTES } from "./device_routes.ts";
+import { LIFE_ROUTES } from "./life_routes.ts";
 import type { Route } from "./route.ts";
 import {
   Events,
@@ -238,6 +239,7 @@ export const ROUTES = {
     answer: z.array(Figures),
   },
   ...DEVICE_ROUTES,
+  ...LIFE_ROUTES,
   guestConsole: {
     method: "GET",
     path: "/guests/:id/console",

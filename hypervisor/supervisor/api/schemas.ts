@@ -19,12 +19,18 @@ import {
   MemoryUpdate,
 } from "./machine_schemas.ts";
 import { Cmdline, GuestName, Id, ImageName } from "./names.ts";
+import { Peer } from "./move_schemas.ts";
+import { SnapshotTree } from "./snapshot_schemas.ts";
+import { Task, TaskPoint } from "./task_schemas.ts";
 
 export * from "./device_schemas.ts";
 export * from "./figure_schemas.ts";
 export * from "./limits.ts";
 export * from "./machine_schemas.ts";
+export * from "./move_schemas.ts";
 export * from "./names.ts";
+export * from "./snapshot_schemas.ts";
+export * from "./task_schemas.ts";
 
 const HotplugPorts = z.int().min(0).max(MOST_PORTS);
 
@@ -119,6 +125,8 @@ export const Guest = z.strictObject({
   /** Null where no agent answers. */
   agentFacts: AgentFacts.nullable(),
   autostart: z.boolean(),
+  /** The snapshot whose memory its next start goes on from; null where it boots. */
+  resumesFrom: Id.nullable(),
   /** Fields, such as "memory.hugePages", in which it runs with other values than these. */
   pending: z.array(z.string()),
   /** ISO 8601, UTC. */
@@ -214,12 +222,23 @@ export const Problem = z.strictObject({
 
 /** On the event stream: `event: NAME`, `data: JSON`. First comes one `snapshot`. */
 export const Events = {
-  snapshot: z.strictObject({ host: Host, guests: z.array(Guest) }),
+  snapshot: z.strictObject({
+    host: Host,
+    guests: z.array(Guest),
+    /** Those under way, and those that ended lately. */
+    tasks: z.array(Task),
+  }),
   guest: Guest,
   guest_deleted: z.strictObject({ id: Id }),
   host: Host,
   /** Of each guest that runs, every few seconds. */
   figures: Figures,
+  task: Task,
+  /** The next of a task's points. */
+  task_point: TaskPoint.extend({ task: Id }),
+  /** A guest's snapshots are other ones now. */
+  snapshots: SnapshotTree,
+  peers: z.array(Peer),
 } as const;
 
 export type GuestCreate = z.input<typeof GuestCreate>;

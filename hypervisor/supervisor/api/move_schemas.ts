@@ -1,0 +1,62 @@
+/**
+ * Bodies about other hosts, and about guests that move there or to another VMM.
+ *
+ * @module
+ */
+import * as z from "zod";
+import { HostAddress, Id } from "./names.ts";
+
+/** Another host that guests can move to and come from. */
+export const Peer = z.strictObject({
+  id: Id,
+  /** What it calls itself. */
+  name: z.string(),
+  /** Where it listens for other hosts. */
+  address: HostAddress,
+  /** SHA-256 of its certificate, in hex; it must have this one for ever. */
+  fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
+  /** Whether it answered lately; what is wrong where it did not, for a person. */
+  reachable: z.boolean(),
+  problem: z.string().nullable(),
+  version: z.string().nullable(),
+  cpuModel: z.string().nullable(),
+  memoryFreeMiB: z.int().nullable(),
+  diskFreeMiB: z.int().nullable(),
+  pairedAt: z.string(),
+});
+
+/** What another host is told, so that it may pair with this one: once, and not for long. */
+export const PairingOffer = z.strictObject({
+  code: z.string(),
+  expiresAt: z.string(),
+  /** Where this host may be reached. */
+  addresses: z.array(HostAddress),
+});
+
+export const PeerAdd = z.strictObject({
+  /** Host name or IP address, with the port where it is not the usual one. */
+  address: HostAddress,
+  /** The other host's pairing code; case and dashes do not matter. */
+  code: z.string().min(1).max(200),
+});
+
+export const MoveGuest = z.strictObject({
+  peer: Id,
+  /** At most, bytes a second; null for as many as there can be. */
+  bytesPerSecond: z.int().min(1).nullable().default(null),
+  /** The guest is stopped for the last of its memory once that fits so long. */
+  allowedPauseMs: z.int().min(1).max(60_000).default(300),
+  /** Given up, with the guest where it was, unless it has moved by then. */
+  withinSeconds: z.int().min(1).max(86_400).default(3600),
+  /** What becomes of one that changes its memory faster than it can be sent: its CPUs are slowed, ... */
+  slowDown: z.boolean().default(true),
+  /** ... and then, where that is not enough, it is stopped for longer than allowed. */
+  force: z.boolean().default(false),
+  /** Its memory follows page by page after it has moved. It is lost if either host fails meanwhile. */
+  postCopy: z.boolean().default(false),
+});
+
+export type Peer = z.output<typeof Peer>;
+export type PairingOffer = z.output<typeof PairingOffer>;
+export type PeerAdd = z.input<typeof PeerAdd>;
+export type MoveGuest = z.input<typeof MoveGuest>;

@@ -1,0 +1,83 @@
+/**
+ * Bodies about snapshots of guests, and about guests made from them.
+ *
+ * @module
+ */
+import * as z from "zod";
+import { MOST_FORKS } from "./limits.ts";
+import { GuestName, Id } from "./names.ts";
+
+export const SnapshotName = z.string().trim().min(1).max(64)
+  .regex(/^[^\p{C}]*$/u, "must not have control characters");
+const Description = z.string().max(1000);
+
+/** A guest at an instant, whole by itself: another can be deleted without it being touched. */
+export const Snapshot = z.strictObject({
+  id: Id,
+  name: SnapshotName,
+  description: Description,
+  /** What the guest went on from before; null for the first, or where that was deleted with all before. */
+  parent: Id.nullable(),
+  /** Whether it has the guest's memory, so that it goes on in the middle of what it did. */
+  memory: z.boolean(),
+  /** Whether guests are to be made of it: it is then offered where a guest is created. */
+  template: z.boolean(),
+  /** What it takes on the data partition, less what it shares by reflink; bytes. */
+  memoryBytes: z.number(),
+  diskBytes: z.number(),
+  /** How long the guest stood still for it, milliseconds; null where it did not run. */
+  pauseMs: z.number().nullable(),
+  createdAt: z.string(),
+});
+
+export const SnapshotTree = z.strictObject({
+  guest: Id,
+  /** Oldest first. */
+  snapshots: z.array(Snapshot),
+  /** The one that the guest as it is now comes from. */
+  current: Id.nullable(),
+});
+
+export const SnapshotCreate = z.strictObject({
+  name: SnapshotName,
+  description: Description.default(""),
+  /** Without, of a guest that runs, only disks are kept, as after a power cut. */
+  memory: z.boolean().default(true),
+  /** Asks the guest's agent to freeze file systems for the instant, where it answers. */
+  freeze: z.boolean().default(true),
+  template: z.boolean().default(false),
+  /** Waits until the guest is up, before: its agent answers, or its serial port has said a text. */
+  readiness: z.strictObject({
+    agent: z.boolean().default(false),
+    serial: z.string().min(1).max(200).nullable().default(null),
+    withinSeconds: z.int().min(1).max(3600).default(300),
+  }).nullable().default(null),
+});
+
+export const SnapshotUpdate = z.strictObject({
+  name: SnapshotName,
+  description: Description,
+  template: z.boolean(),
+}).partial();
+
+export const SnapshotRevert = z.strictObject({
+  /** Whether it runs afterwards; a snapshot without memory boots. Default: where it ran, or has memory. */
+  start: z.boolean().optional(),
+});
+
+export const ForkCreate = z.strictObject({
+  count: z.int().min(1).max(MOST_FORKS).default(1),
+  /** New guests are called so, with -1, -2 ... where there are several; default: the guest's name. */
+  name: GuestName.optional(),
+  /** Makes them from a snapshot instead of from the guest as it is now. */
+  snapshot: Id.nullable().default(null),
+  /** Whether they run at once. Without memory to go on from, they boot. */
+  start: z.boolean().default(true),
+});
+
+export type Snapshot = z.output<typeof Snapshot>;
+export type SnapshotTree = z.output<typeof SnapshotTree>;
+export type SnapshotCreate = z.input<typeof SnapshotCreate>;
+export type SnapshotUpdate = z.input<typeof SnapshotUpdate>;
+export type SnapshotRevert = z.input<typeof SnapshotRevert>;
+export type ForkCreate = z.input<typeof ForkCreate>;
