@@ -11,7 +11,7 @@ import { guestSystem } from "./setup/guests.ts";
 import { hostPackages } from "./setup/host_packages.ts";
 import { vmmBundle } from "./vmm_bundle.ts";
 import { labTests, testFilesIn } from "./test_run/lab_files.ts";
-import { denoTests, oneTest, type Show, TestRun } from "./test_run/stages.ts";
+import { denoTests, oneTest, type Stage, TestRun } from "./test_run/stages.ts";
 
 const USAGE = `Usage: ./scripts/test [static|unit|fuzz|lab-command|lab|e2e [FILE-OR-OPTION...]]
 
@@ -23,8 +23,6 @@ Without arguments: everything. What follows a part is passed to "deno test", in 
   lab          real guests and hostile ones, in the emulated PC
   e2e          a real browser`;
 
-/** A hostile guest too: it needs a KVM, which the machine itself may not have. */
-const LAB = ["tests/lab", "tests/hostile"];
 const UNIT = [
   "hypervisor",
   "mgmt",
@@ -42,7 +40,7 @@ const FUZZ_SECONDS = 60;
 const FUZZ_SEED = 3;
 
 /** An emulated PC whose guest has one CPU keeps little more than one of this machine's busy. */
-const LAB_LANES = 2;
+const LANES = 2;
 
 const run = new TestRun();
 
@@ -74,19 +72,36 @@ async function fuzzTargets(args: readonly string[]): Promise<void> {
   );
 }
 
+/**
+ * What runs in the emulated PC: files with stock guests in one each. Hostile guests are there too, as the
+ * machine itself may have no KVM; they take less time than a PC does to start, and share one.
+ */
+function labStages(args: readonly string[]): Stage[] {
+  const runs = namesFiles(args)
+    ? [args]
+    : [...testFilesIn("tests/lab").map((file) => [file, ...args]), ["tests/hostile", ...args]];
+  return runs.map((args) => ({
+    name: `lab: ${args.join(" ")}`,
+    body: (show) => labTests(args, show),
+  }));
+}
+
 async function realGuests(args: readonly string[]): Promise<void> {
-  const runs = namesFiles(args) ? [args] : LAB.flatMap(testFilesIn).map((file) => [file, ...args]);
+  await setUpLab();
+  await inLanes(labStages(args));
+}
+
+async function setUpLab(): Promise<void> {
   await run.stage("lab set-up", async () => {
     await labSetup();
     return { passed: 0, failed: 0, output: "" };
   });
-  const stages = runs.map((args) => ({
-    name: `lab: ${args.join(" ")}`,
-    body: (show: Show) => labTests(args, show),
-  }));
+}
+
+async function inLanes(stages: readonly Stage[]): Promise<void> {
   // One is watched while it runs.
   if (stages.length === 1) await run.stageOrAgain(stages[0].name, stages[0].body);
-  else await run.together(stages, LAB_LANES);
+  else await run.together(stages, LANES);
 }
 
 async function labCommandTests(args: readonly string[]): Promise<void> {
@@ -96,14 +111,15 @@ async function labCommandTests(args: readonly string[]): Promise<void> {
   });
 }
 
-async function browserTests(args: readonly string[]): Promise<void> {
+function browserStages(args: readonly string[]): Stage[] {
   const runs = namesFiles(args) ? [args] : testFilesIn("tests/e2e").map((file) => [file, ...args]);
-  for (const args of runs) {
-    await run.stageOrAgain(`browser: ${args.join(" ")}`, async () => {
+  return runs.map((args) => ({
+    name: `browser: ${args.join(" ")}`,
+    body: async (show) => {
       await hostPackages(["chromium"]);
-      return await denoTests(args);
-    });
-  }
+      return await denoTests(args, show);
+    },
+  }));
 }
 
 /** What the lab's tests find in the cache: built here, at full speed and with a network. */
@@ -136,8 +152,9 @@ async function everything(): Promise<void> {
   await fuzzTargets([]);
   await setup;
   await labCommandTests([]);
-  await realGuests([]);
-  await browserTests([]);
+  await setUpLab();
+  // Those that take longest first.
+  await inLanes([...labStages([]), ...browserStages([])]);
 }
 
 if (import.meta.main) {
@@ -149,7 +166,7 @@ if (import.meta.main) {
     fuzz: () => fuzzTargets(args),
     lab: () => realGuests(args),
     "lab-command": () => labCommandTests(args),
-    e2e: () => browserTests(args),
+    e2e: () => inLanes(browserStages(args)),
   };
   const chosen = parts[part ?? "all"];
   if (!chosen) {

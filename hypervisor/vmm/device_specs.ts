@@ -41,11 +41,13 @@ export function openDevices(
   const { cpus } = config;
   try {
     return [
-      ...config.disks.map((disk, i) => openBlock(disk, { name: `block${i}`, cpus, unlocked })),
+      // Their order is that of their PCI slots. Cards come first, as a guest's network is configured by
+      // names that may be made from the slot: it is not to be cut off by another disk.
       ...config.nets.map((net, i): DeviceSpec => ({
         kind: "net",
-        options: openNet(net, { name: `net${i}`, cpus: config.cpus }),
+        options: openNet(net, { name: `net${i}`, cpus }),
       })),
+      ...config.disks.map((disk, i) => openBlock(disk, { name: `block${i}`, cpus, unlocked })),
       { kind: "rng", options: { name: "rng0" } },
       ...memoryDevices(config),
       ...socketDevices(config),

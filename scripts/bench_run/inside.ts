@@ -10,13 +10,19 @@ import { density } from "./density.ts";
 import { exits } from "./exits.ts";
 import type { Bench, BenchJob } from "./job.ts";
 import { memory } from "./memory.ts";
+import { migrate } from "./migrate.ts";
 import { net } from "./net.ts";
 import { Recorder } from "./recorder.ts";
 import { formatResults, parseResults, type Results, terminalTable } from "./results.ts";
+import { restore } from "./restore.ts";
 import type { BenchName } from "./rows.ts";
+import { save } from "./save.ts";
 import { start } from "./start.ts";
 
-const ALL: Record<BenchName, Bench> = { block, boot, cpu, density, exits, memory, net, start };
+const ALL: Record<BenchName, Bench> = {
+  ...{ block, boot, cpu, density, exits, memory, net, start },
+  ...{ restore, save, migrate },
+};
 
 /** As the appliance sets it: huge pages for whoever asks, as all monitors do for their guest's RAM. */
 const HUGE_PAGES = {

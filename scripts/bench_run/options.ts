@@ -34,6 +34,9 @@ Measures our VMM beside QEMU, in one boot of the lab; without a NAME, all of the
   block    fio in the guest, through the page cache and past it
   net      iperf3 and sockperf with the guest, through vhost-net
   density  many small guests: time to start them, the host's memory, its CPU when they idle
+  restore  a guest that was saved: from telling a monitor that waits to its first instruction
+  save     how long a guest stands still for it, idle and busy
+  migrate  the same for a guest that moves to another monitor of the host
 
   --rounds N        runs of each contender, taken in turns (5)
   --seconds N       of each run that goes by time (3)

@@ -15,6 +15,9 @@ export const BENCHES = [
   "block",
   "net",
   "density",
+  "restore",
+  "save",
+  "migrate",
 ] as const;
 
 /** One of {@linkcode BENCHES}. */

@@ -52,6 +52,23 @@ export class WaitingVmm implements AsyncDisposable {
     return performance.now() - began;
   }
 
+  /** Milliseconds from telling it what to run to the answer that the guest does. */
+  async order(what: Record<string, unknown>): Promise<number> {
+    const began = performance.now();
+    using order = await ControlConnection.open(this.#socket, { op: "run", ...what });
+    const { ok, error } = await order.line();
+    if (!ok) throw new Error(`Cannot measure: ${error}`);
+    return performance.now() - began;
+  }
+
+  /** Has it wait for a guest that another VMM sends; the socket for that. */
+  async receive(): Promise<string> {
+    const receive = `${this.#folder}/migrate.sock`;
+    this.order({ receive }).catch(() => {});
+    while (!await exists(receive)) await wait(LOOK_AGAIN_MS);
+    return receive;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill("SIGKILL");
     await this.#child.status;

@@ -1,6 +1,5 @@
 /**
- * Test files in the lab, each in an emulated PC of its own: one whose PC breaks off takes no other
- * along.
+ * Tests in the lab, in emulated PCs of their own: one that breaks off takes no other along.
  *
  * @module
  */

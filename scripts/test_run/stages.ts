@@ -109,8 +109,8 @@ export async function oneTest(command: readonly string[]): Promise<Outcome> {
 }
 
 /** Runs `deno test` and counts its tests. */
-export async function denoTests(args: readonly string[]): Promise<Outcome> {
-  const { code, output } = await shown(["deno", "test", "-A", "--no-check", ...args]);
+export async function denoTests(args: readonly string[], show = AT_ONCE): Promise<Outcome> {
+  const { code, output } = await shown(["deno", "test", "-A", "--no-check", ...args], show);
   return { ...countOf(output, code), output };
 }
 
@@ -132,7 +132,10 @@ function writeFully(to: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Ar
   for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
 }
 
-async function shown(command: readonly string[]): Promise<{ code: number; output: string }> {
+async function shown(
+  command: readonly string[],
+  show = AT_ONCE,
+): Promise<{ code: number; output: string }> {
   const [program, ...args] = command;
   const child = new Deno.Command(program === "deno" ? Deno.execPath() : program, {
     args,
@@ -146,6 +149,6 @@ async function shown(command: readonly string[]): Promise<{ code: number; output
     const write = transcript.tee(to);
     for await (const chunk of from) write(chunk);
   };
-  await Promise.all([pass(child.stdout, AT_ONCE.output), pass(child.stderr, AT_ONCE.errors)]);
+  await Promise.all([pass(child.stdout, show.output), pass(child.stderr, show.errors)]);
   return { code: (await child.status).code, output: transcript.text };
 }

@@ -1,0 +1,96 @@
+/**
+ * A guest that is to be saved, sent or forked: Linux with a shell, some of whose memory is in use, and
+ * the monitor's own socket, ours or QEMU's.
+ *
+ * @module
+ */
+import { ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
+import { BenchGuest, REACHED } from "./bench_guest.ts";
+import type { BenchJob } from "./job.ts";
+import { commandOf, type Monitor } from "./monitors.ts";
+import { Qmp } from "./qmp.ts";
+
+/** What the guest may be doing. */
+export const LOADS = {
+  idle: "true",
+  /** Writes 32 MiB of its memory over and over, at its own speed. */
+  busy:
+    "{ while :; do dd if=/dev/zero of=/dev/shm/busy bs=1M count=32 conv=notrunc 2> /dev/null; done & }",
+} as const;
+
+export interface CopiedShape {
+  memoryMiB: number;
+  /** Of it, what the guest has written before. */
+  filledMiB: number;
+  load?: keyof typeof LOADS;
+  taps?: readonly string[];
+}
+
+export class CopiedGuest implements AsyncDisposable {
+  readonly guest: BenchGuest;
+  readonly monitor: Monitor;
+  /** Ours speaks the control protocol there, QEMU its own. */
+  readonly socket: string;
+  readonly #folder: string;
+
+  private constructor(guest: BenchGuest, monitor: Monitor, folder: string) {
+    this.guest = guest;
+    this.monitor = monitor;
+    this.#folder = folder;
+    this.socket = socketIn(folder);
+  }
+
+  static async start(monitor: Monitor, shape: CopiedShape, job: BenchJob): Promise<CopiedGuest> {
+    const folder = Deno.makeTempDirSync({ prefix: "copied-" });
+    const guest = await BenchGuest.start({
+      command: copiedCommand(monitor, { ...shape, socket: socketIn(folder) }, job),
+      until: REACHED.userSpace,
+    });
+    try {
+      // Not zeros, which cost nobody anything.
+      const fill = `openssl enc -aes-128-ctr -K 0 -iv 0 -in /dev/zero 2> /dev/null |`;
+      await guest.run(
+        `${fill} dd of=/dev/shm/filled bs=1M count=${shape.filledMiB} iflag=fullblock 2> /dev/null; ` +
+          LOADS[shape.load ?? "idle"],
+      );
+    } catch (error) {
+      await guest[Symbol.asyncDispose]();
+      throw error;
+    }
+    return new CopiedGuest(guest, monitor, folder);
+  }
+
+  /** The last line of what ours answers to a request that takes a while. */
+  async ask(request: Record<string, unknown>): Promise<Record<string, number>> {
+    using connection = await ControlConnection.open(this.socket, request);
+    let last: Record<string, unknown> = {};
+    for (let line = await connection.line(); line; line = await connection.line()) last = line;
+    if (last.error !== undefined) throw new Error(`Cannot ${request.op}: ${last.error}`);
+    return last as Record<string, number>;
+  }
+
+  qmp(): Promise<Qmp> {
+    return Qmp.open(this.socket);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.guest[Symbol.asyncDispose]();
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+}
+
+/** The command of a monitor that listens at `socket`. */
+export function copiedCommand(
+  monitor: Monitor,
+  shape: Omit<CopiedShape, "filledMiB"> & { socket: string },
+  job: BenchJob,
+): string[] {
+  const boots = { kernel: job.files.kernel, initrd: job.files.tools.cpu };
+  const { memoryMiB, taps, socket } = shape;
+  const command = commandOf(monitor, { cpus: 1, memoryMiB, boots, taps }, job);
+  return [...command, ...monitor === "denovisor" ? ["--control", socket] : Qmp.options(socket)];
+}
+
+function socketIn(folder: string): string {
+  return `${folder}/control.sock`;
+}
