@@ -53,7 +53,8 @@ export async function density(job: BenchJob, recorder: Recorder): Promise<void> 
   }
 }
 
-async function availableMiB(): Promise<number> {
+/** What the host has left. */
+export async function availableMiB(): Promise<number> {
   const text = await Deno.readTextFile("/proc/meminfo");
   return Number(/^MemAvailable: +(\d+) kB$/m.exec(text)![1]) / 1024;
 }

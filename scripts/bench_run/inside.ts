@@ -8,6 +8,7 @@ import { boot } from "./boot.ts";
 import { cpu } from "./cpu.ts";
 import { density } from "./density.ts";
 import { exits } from "./exits.ts";
+import { forks } from "./forks.ts";
 import type { Bench, BenchJob } from "./job.ts";
 import { memory } from "./memory.ts";
 import { migrate } from "./migrate.ts";
@@ -21,7 +22,7 @@ import { start } from "./start.ts";
 
 const ALL: Record<BenchName, Bench> = {
   ...{ block, boot, cpu, density, exits, memory, net, start },
-  ...{ restore, save, migrate },
+  ...{ restore, save, forks, migrate },
 };
 
 /** As the appliance sets it: huge pages for whoever asks, as all monitors do for their guest's RAM. */

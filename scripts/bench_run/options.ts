@@ -36,11 +36,12 @@ Measures our VMM beside QEMU, in one boot of the lab; without a NAME, all of the
   density  many small guests: time to start them, the host's memory, its CPU when they idle
   restore  a guest that was saved: from telling a monitor that waits to its first instruction
   save     how long a guest stands still for it, idle and busy
+  forks    many guests out of one that runs: time and memory for each
   migrate  the same for a guest that moves to another monitor of the host
 
   --rounds N        runs of each contender, taken in turns (5)
   --seconds N       of each run that goes by time (3)
-  --guests N        how many guests density starts (50)
+  --guests N        how many guests density starts, and half of what forks does (50)
   --native          on this machine, if its KVM serves; QEMU from its PATH, if there is one
   --scratch FOLDER  with --native, where block puts its disks (/var/tmp)
   --readme          put the results of the last runs into README.md

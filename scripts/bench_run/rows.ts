@@ -17,6 +17,7 @@ export const BENCHES = [
   "density",
   "restore",
   "save",
+  "forks",
   "migrate",
 ] as const;
 

@@ -5,6 +5,7 @@
  */
 import { vmmCommand } from "../../hypervisor/supervisor/vmm_command.ts";
 import { ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
+import { type Forked, goOn } from "../../hypervisor/vmm/testing/passing_connection.ts";
 import { TINY_MARKER } from "./guest_files.ts";
 
 /** After its start it waits as long for a guest, at the least; in milliseconds. */
@@ -58,6 +59,14 @@ export class WaitingVmm implements AsyncDisposable {
     using order = await ControlConnection.open(this.#socket, { op: "run", ...what });
     const { ok, error } = await order.line();
     if (!ok) throw new Error(`Cannot measure: ${error}`);
+    return performance.now() - began;
+  }
+
+  /** Milliseconds until a guest goes on here from where another was forked. */
+  async goOnFrom(forked: Forked, config: unknown): Promise<number> {
+    const began = performance.now();
+    const { ok, error } = await goOn(this.#socket, forked, config);
+    if (!ok) throw new Error(`Cannot measure a fork: ${error}`);
     return performance.now() - began;
   }
 

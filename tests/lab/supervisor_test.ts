@@ -5,47 +5,17 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { statfsSync } from "node:fs";
 import { hostMemoryMiB } from "../../hypervisor/supervisor/host.ts";
 import { fileStream } from "../../hypervisor/supervisor/images/file_stream.ts";
 import { BridgedTaps, tapName } from "../../hypervisor/supervisor/network.ts";
 import { TestHost } from "../../hypervisor/supervisor/testing/test_host.ts";
 import { vmmCommand } from "../../hypervisor/supervisor/vmm_command.ts";
 import { isLocked } from "../../hypervisor/sys/flock.ts";
-import { run } from "../../scripts/setup/command.ts";
 import { GUEST_LOGIN, guestSystem } from "../../scripts/setup/guests.ts";
+import { BRIDGE, Ground } from "./ground.ts";
 import { VMM } from "./running_guest.ts";
 
-const BRIDGE = "labbr7";
 const PATIENCE_MS = 240_000;
-
-/** An XFS of its own in memory, and a bridge. */
-class Ground implements AsyncDisposable {
-  readonly path = Deno.makeTempDirSync();
-  readonly #image = Deno.makeTempFileSync();
-
-  static async lay(): Promise<Ground> {
-    const ground = new Ground();
-    Deno.truncateSync(ground.#image, 2 * 1024 ** 3);
-    await run(["mkfs.xfs", "-q", ground.#image]);
-    await run(["mount", "-o", "loop", ground.#image, ground.path]);
-    await run(["ip", "link", "add", BRIDGE, "type", "bridge"]);
-    await run(["ip", "link", "set", BRIDGE, "up"]);
-    return ground;
-  }
-
-  /** Bytes in use. */
-  used(): number {
-    const { blocks, bfree, bsize } = statfsSync(this.path);
-    return (blocks - bfree) * bsize;
-  }
-
-  async [Symbol.asyncDispose]() {
-    await run(["ip", "link", "del", BRIDGE]);
-    await run(["umount", this.path]);
-    Deno.removeSync(this.#image);
-  }
-}
 
 /** A guest's console. */
 class Terminal {
