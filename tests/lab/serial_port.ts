@@ -23,6 +23,12 @@ export class SerialPort implements Disposable {
     await this.#connection.send(text);
   }
 
+  /** Returns once the guest has written it. */
+  async until(text: string): Promise<void> {
+    const seen = await this.#connection.until(text);
+    if (!seen.endsWith(text)) throw new Error(`The guest did not write "${text}": ${seen}`);
+  }
+
   /** Runs a command at the guest's prompt; what it printed. */
   async run(command: string): Promise<string> {
     // As in `RunningGuest.run`.
