@@ -5,7 +5,7 @@
  * @module
  */
 import { ALLOWED_PAUSE_MS } from "./save.ts";
-import { CopiedGuest, copiedCommand, type CopiedShape, LOADS } from "./copied_guest.ts";
+import { copiedCommand, CopiedGuest, type CopiedShape, LOADS } from "./copied_guest.ts";
 import type { BenchJob } from "./job.ts";
 import { type Monitor, MONITORS } from "./monitors.ts";
 import { Qmp } from "./qmp.ts";
@@ -16,7 +16,11 @@ const SHAPE = { memoryMiB: 512, filledMiB: 128 };
 
 export async function migrate(job: BenchJob, recorder: Recorder): Promise<void> {
   for (const load of Object.keys(LOADS) as (keyof typeof LOADS)[]) {
-    const row = { name: `migrate: the guest's pause, ${load}`, unit: "ms", better: "lower" } as const;
+    const row = {
+      name: `migrate: the guest's pause, ${load}`,
+      unit: "ms",
+      better: "lower",
+    } as const;
     for (let round = 0; round <= job.rounds; round++) {
       for (const monitor of MONITORS) {
         await recorder.attempt(`${row.name}, ${monitor}`, async () => {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { CopiedGuest, copiedCommand, type CopiedShape } from "./copied_guest.ts";
+import { copiedCommand, CopiedGuest, type CopiedShape } from "./copied_guest.ts";
 import type { BenchJob } from "./job.ts";
 import { type Monitor, MONITORS } from "./monitors.ts";
 import { Qmp } from "./qmp.ts";

@@ -116,7 +116,11 @@ async function prepare(host: TestHost, id: string): Promise<void> {
   await logIn(host, id);
   const nic = await command(host, id, "ls /sys/class/net | grep -v lo");
   await command(host, id, `ip addr add ${GUEST}/24 dev ${nic} && ip link set ${nic} up`);
-  await command(host, id, "head -c 4M /dev/urandom > /root/noise; sha256sum /root/noise > /root/sums");
+  await command(
+    host,
+    id,
+    "head -c 4M /dev/urandom > /root/noise; sha256sum /root/noise > /root/sums",
+  );
   await command(host, id, "mkdir -p /dev/shm");
   await command(host, id, WORK);
 }
