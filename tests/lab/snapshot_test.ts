@@ -13,6 +13,9 @@ import { SerialPort } from "./serial_port.ts";
 import { boot, TRIXIE } from "./stock_guest.ts";
 
 const HOST = "10.97.0.1";
+const BRIDGE = "labbr3";
+/** Of the guest, and of where it goes. */
+const TAPS = ["labtap3", "labtap4"];
 const SECONDS = 1000;
 const MIGRATED = 5;
 /** As long as the snapshot lies about before anybody needs it, in nanoseconds. */
@@ -93,11 +96,12 @@ async function save(
   return result;
 }
 
-/** The same guest with other sockets, as those of the one that is here are taken. */
+/** The same guest with another tap and other sockets, as those of the one that is here are taken. */
 function elsewhere(config: GuestConfig, folder: string): GuestConfig {
   const socket = (name: string) => `${folder}/there-${name}`;
   return {
     ...config,
+    nets: config.nets.map((net) => ({ ...net, tap: TAPS[1] })),
     console: config.console && { ...config.console, socket: socket("console") },
     ports: config.ports?.map((port, i) => ({ ...port, socket: socket(`port${i}`) })),
     vsock: config.vsock && { ...config.vsock, socket: socket("vsock") },
@@ -207,9 +211,13 @@ async function hasTime(guest: RunningGuest): Promise<void> {
 
 Deno.test("a guest with two vCPUs is saved, goes on, and goes on again where it was saved", async (t) => {
   const ip = (...args: string[]) => command("ip", ...args);
-  await ip("tuntap", "add", "dev", "labtap3", "mode", "tap", "vnet_hdr", "multi_queue");
-  await ip("addr", "add", `${HOST}/24`, "dev", "labtap3");
-  await ip("link", "set", "labtap3", "up");
+  await ip("link", "add", BRIDGE, "type", "bridge");
+  await ip("addr", "add", `${HOST}/24`, "dev", BRIDGE);
+  await ip("link", "set", BRIDGE, "up");
+  for (const tap of TAPS) {
+    await ip("tuntap", "add", "dev", tap, "mode", "tap", "vnet_hdr", "multi_queue");
+    await ip("link", "set", tap, "master", BRIDGE, "up");
+  }
   const folder = await Deno.makeTempDir();
   const directory = `${folder}/snapshot`;
   const plugged = `${folder}/plugged.raw`;
@@ -224,7 +232,7 @@ Deno.test("a guest with two vCPUs is saved, goes on, and goes on again where it 
         cpus: 2,
         memory: "192M",
         more: [
-          ...["--net", "labtap3,mac=52:54:00:aa:bb:03", "--hotplug-ports", "1"],
+          ...["--net", `${TAPS[0]},mac=52:54:00:aa:bb:03`, "--hotplug-ports", "1"],
           ...["--balloon", "0M", ...sockets.options],
         ],
       });
@@ -289,6 +297,6 @@ Deno.test("a guest with two vCPUs is saved, goes on, and goes on again where it 
     await guest.type("poweroff\n");
     assertEquals(await guest.ended(), 0, guest.errors);
   } finally {
-    await ip("link", "del", "labtap3");
+    for (const name of [...TAPS, BRIDGE]) await ip("link", "del", name);
   }
 });
