@@ -52,7 +52,10 @@ async function main() {
     log("info", "stopping; guests run on");
     setTimeout(() => Deno.exit(0), CLOSE_MS);
     supervisor.close();
-    await Promise.allSettled(servers.map((server) => server.shutdown()));
+    await Promise.allSettled([
+      ...servers.map((server) => server.shutdown()),
+      supervisor.tasks.settled(),
+    ]);
     Deno.exit(0);
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) {

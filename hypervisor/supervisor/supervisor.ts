@@ -8,18 +8,20 @@ import { tryLock } from "../sys/flock.ts";
 import { close, O_CREAT, O_RDWR, open } from "../sys/files.ts";
 import { Access, type AccessOptions } from "./access/access.ts";
 import type { AgentWatchOptions } from "./agent/watch.ts";
-import type { Host } from "./api/schemas.ts";
+import type { Host, ImageKind } from "./api/schemas.ts";
 import { EventHub } from "./events.ts";
 import { readHost } from "./host.ts";
 import { Images } from "./images/images.ts";
 import { GuestDisks } from "./lives/disks.ts";
 import { Guests } from "./lives/guests.ts";
+import { Tasks } from "./lives/tasks.ts";
 import { VmmPool } from "./lives/vmm_pool.ts";
 import type { VmmCommand } from "./lives/vmm_process.ts";
 import type { Log } from "./log.ts";
 import type { Network } from "./network.ts";
 import { openDatabase } from "./store/database.ts";
 import { GuestStore } from "./store/guests.ts";
+import { SnapshotStore } from "./store/snapshots.ts";
 
 export interface SupervisorOptions {
   /** The directory that is kept. */
@@ -45,6 +47,7 @@ export class Supervisor {
   readonly events: EventHub;
   readonly images: Images;
   readonly guests: Guests;
+  readonly tasks: Tasks;
   readonly access: Access;
   readonly log: Log;
   /** Aborts when the supervisor goes: streams end then. */
@@ -66,11 +69,14 @@ export class Supervisor {
     try {
       const database = openDatabase(join(data, "denovisor.db"));
       this.events = new EventHub();
+      this.tasks = new Tasks({ events: this.events, log });
       const store = new GuestStore(database);
-      const usersOf = (kind: string, name: string) =>
-        kind === "disk" ? [] : store.list()
-          .filter((guest) => (kind === "kernel" ? guest.kernel : guest.initrd) === name)
-          .map((guest) => guest.name);
+      const snapshots = new SnapshotStore(database);
+      const usersOf = (kind: ImageKind, name: string) => {
+        if (kind === "disk") return [];
+        const guests = store.list().filter((guest) => guest[kind] === name);
+        return [...new Set([...guests.map((it) => it.name), ...snapshots.usersOf(kind, name)])];
+      };
       this.images = new Images({ directory: join(data, "images"), usersOf });
       const pool = new VmmPool({
         ...{ command: options.command, size: options.poolSize ?? 0, log },
@@ -79,6 +85,8 @@ export class Supervisor {
       this.guests = new Guests({
         pool,
         store,
+        snapshots,
+        tasks: this.tasks,
         images: this.images,
         disks: new GuestDisks(join(data, "guests")),
         network: options.network,
@@ -132,6 +140,7 @@ export class Supervisor {
   /** Ends streams and lets go of the data; guests run on. */
   close(): void {
     if (this.closing.aborted) return;
+    this.tasks.giveUp("The supervisor stops");
     this.#closing.abort();
     this.#release();
   }

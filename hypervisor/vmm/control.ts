@@ -49,7 +49,8 @@ export type VmmState = "running" | "stopping";
  * To a VMM that was started with `--wait`: what it is to run. So it has started before, which is what
  * takes a start longest. The response comes once the guest runs, or says why it cannot; then the VMM
  * ends. A guest goes on from a snapshot's directory with `restore`; `identity` and `config` are then as
- * with `main.ts --restore`. With `receive` the VMM listens on that unix socket for one that sends its guest
+ * with `main.ts --restore`, and `config` may have, in `plugged`, what the devices stand on that were
+ * plugged in. With `receive` the VMM listens on that unix socket for one that sends its guest
  * ({@linkcode SendRequest}), and `identity` is "same" without.
  */
 export type RunRequest =
@@ -61,9 +62,14 @@ export type RunRequest =
   & (
     | { config: GuestConfig; restore?: undefined; receive?: undefined; fork?: undefined }
     | {
-      config?: GuestConfig;
+      config?: GuestConfig & { plugged?: Record<string, PlugConfig> };
       restore: string;
       identity?: "new" | "same";
+      /**
+       * It stands still and touches none of its disks until `resume`: time to write down that it goes on.
+       * `held` in its status tells. Default: false.
+       */
+      hold?: boolean;
       receive?: undefined;
       fork?: undefined;
     }
@@ -218,6 +224,8 @@ export interface Status {
   memoryMiB: number;
   /** Why the vCPUs do not run; absent while they do. */
   pausedFor?: string;
+  /** It is to go on from a snapshot, and nothing of it has run yet: see {@linkcode RunRequest}. */
+  held?: true;
   /** While a guest is being received. */
   receiving?: { phase: ReceivingPhase; handOver?: string };
 }

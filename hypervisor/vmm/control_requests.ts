@@ -78,12 +78,13 @@ function isName(value: unknown): boolean {
 
 /** Of what to run, only its shape: the rest is looked at where it is used. */
 function isRun(request: Record<string, unknown>): boolean {
-  const { folder, config, restore, receive, fork, identity } = request;
+  const { folder, config, restore, receive, fork, identity, hold = false } = request;
   const isPath = (it: unknown) => typeof it === "string" && /^\/[^\0]*$/.test(it);
   const isConfig = typeof config === "object" && config !== null;
   if (folder !== undefined && !isPath(folder)) return false;
   if (identity !== undefined && identity !== "new" && identity !== "same") return false;
   if (fork !== undefined && fork !== true) return false;
+  if (typeof hold !== "boolean" || (hold && restore === undefined)) return false;
   const sources = [restore, receive, fork].filter((it) => it !== undefined);
   // One of them, or a start.
   if (sources.length > 1) return false;

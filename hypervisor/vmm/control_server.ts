@@ -228,6 +228,7 @@ export class ControlServer implements GuestHost {
         cpus,
         memoryMiB,
         ...pausedFor !== null ? { pausedFor } : {},
+        ...this.#guest_?.isWaiting ? { held: true } : {},
         ...this.receiver ? { receiving: pick(this.receiver) } : {},
       },
     };

@@ -16,9 +16,15 @@ import { DirtyTracking } from "./dirty_tracking.ts";
 import type { EventLoop } from "./event_loop.ts";
 import { collectGarbage } from "./garbage.ts";
 import { GuestCopies } from "./guest_copies.ts";
+import {
+  DEFAULT_MESSAGES,
+  type GuestEnd,
+  type GuestHost,
+  type RestoreOptions,
+} from "./guest_host.ts";
 import { Hotplug } from "./hotplug.ts";
 import type { Fork, ForkHost } from "./fork/fork.ts";
-import { bootMachine, type Machine, restoreMachine, type RestoreSource } from "./machine_setup.ts";
+import { bootMachine, type Machine, restoreMachine } from "./machine_setup.ts";
 import { checkAffinity } from "./memory_setup.ts";
 import type { Send, SendHost, SendOptions } from "./migrate/send.ts";
 import type { Pc } from "./pc.ts";
@@ -26,6 +32,8 @@ import type { Save } from "./snapshot/save.ts";
 import type { SaveHost, SaveOptions } from "./snapshot/saving.ts";
 import { VcpuThreads } from "./vcpu_threads.ts";
 import { VirtioService } from "./virtio_service.ts";
+
+export type { GuestEnd, GuestHost, RestoreOptions } from "./guest_host.ts";
 
 /** When a guest is busy with itself after its start, in milliseconds. */
 const SETTLED_MS = 10_000;
@@ -40,38 +48,8 @@ const MAX_VIOLATIONS_LOGGED = 16;
 
 /** Why a guest does not run that was saved and is to stay so. */
 const SAVED = "It was saved";
-
-/** How a guest goes on from a snapshot. */
-export interface RestoreOptions {
-  snapshot: RestoreSource;
-  /** It is not let go, and its devices touch nothing, before {@linkcode Guest.takeOver}. */
-  isHeld?: boolean;
-  /**
-   * "new", which is what a copy or a step back in time needs: the guest gets another VM generation id.
-   * "same": it is the one that was saved, and nobody else goes on from there.
-   */
-  identity: "same" | "new";
-}
-
-export interface GuestEnd {
-  reason: ExitReason;
-  message: string;
-}
-
-export interface GuestHost {
-  /** The serial port sent something. */
-  serial(bytes: Uint8Array<ArrayBuffer>): void;
-  /** Whether it can take more of that now; where it cannot, it calls {@linkcode Guest.look} once it can. */
-  takesSerial(): boolean;
-  /** The serial port takes input again. */
-  serialRoom(): void;
-  /** Something a person should know. */
-  log(line: string): void;
-  /** A device that was plugged in is gone. */
-  unplugged(device: string): void;
-  /** The guest does not run, for this reason; null when it runs again. */
-  paused(reason: string | null): void;
-}
+/** Why a guest does not run that has not been let go yet. */
+const WAITS = "It waits to go on";
 
 export class Guest {
   readonly config: GuestConfig;
@@ -96,6 +74,8 @@ export class Guest {
   #isEnding = false;
   /** It was given to another VMM. */
   #hasLeft = false;
+  /** As whom it goes on, once it is let go. */
+  #waitsAs: RestoreOptions["identity"] | undefined;
 
   /**
    * Sets the guest up and starts it, or lets it go on from a snapshot; throws where it cannot, and then
@@ -181,9 +161,14 @@ export class Guest {
       }
     });
     restored?.plugged.forEach((one) => this.hotplug.restored(one));
-    if (restore !== undefined && !restore.isHeld) this.#goOn(restore.identity);
+    const isHeld = restore?.isHeld || restore?.waits;
+    if (restore?.waits) {
+      this.#waitsAs = restore.identity;
+      this.#pausedFor = WAITS;
+    }
+    if (restore !== undefined && !isHeld) this.#goOn(restore.identity);
     this.startedAt = Date.now();
-    if (this.#pausedFor === null && !restore?.isHeld) pc.life.release();
+    if (this.#pausedFor === null && !isHeld) pc.life.release();
     loop.after(SETTLED_MS, () => {
       pc.life.tidy();
       pc.life.kickAll();
@@ -219,6 +204,11 @@ export class Guest {
   /** Whether every vCPU waits to be released, between two instructions. */
   get isParked(): boolean {
     return this.#pc.life.parked === this.config.cpus;
+  }
+
+  /** Whether it is to go on from a snapshot, and nothing of it has run yet. */
+  get isWaiting(): boolean {
+    return this.#waitsAs !== undefined;
   }
 
   /** Why the guest does not run; null while it does. */
@@ -320,6 +310,7 @@ export class Guest {
     const { holding } = this.#copies;
     if (holding !== undefined) throw new Error(`Cannot resume the guest: it ${holding}`);
     if (this.#pc.life.hasEnded) return;
+    if (this.#waitsAs !== undefined) return this.#letGo(this.#waitsAs);
     this.#pausedFor = null;
     this.#service.thaw();
     this.#service.resumed();
@@ -327,6 +318,14 @@ export class Guest {
     if (this.#pausedFor !== null) return;
     this.#pc.life.release();
     this.#host.paused(null);
+  }
+
+  #letGo(identity: RestoreOptions["identity"]): void {
+    this.#waitsAs = undefined;
+    this.#pausedFor = null;
+    this.takeOver(identity);
+    // A device that cannot go on has paused it.
+    if (this.#pausedFor === null) this.#host.paused(null);
   }
 
   /**
@@ -352,10 +351,12 @@ export class Guest {
 
   #checkRuns(action: string): void {
     if (this.#pc.life.hasEnded) throw new Error(`Cannot ${action} the guest: it has ended`);
+    if (this.isWaiting) throw new Error(`Cannot ${action} the guest: it waits to go on`);
   }
 
   /** Devices that stand still, because the guest is saved or was, are left alone. */
   #checkDevicesRun(action: string): void {
+    if (this.isWaiting) throw new Error(`Cannot ${action}: the guest waits to go on`);
     if (this.#service.isFrozen) {
       const why = this.#copies.holding ?? "was saved, and has not gone on";
       throw new Error(`Cannot ${action}: the guest ${why}`);
@@ -386,12 +387,3 @@ export class Guest {
     this.#end("poweroff", "It was told to end");
   }
 }
-
-const DEFAULT_MESSAGES: Record<ExitReason, string> = {
-  poweroff: "The guest powered off",
-  reboot: "The guest asked for a reset",
-  crash: "The guest crashed",
-  host: "The VMM failed",
-  refused: "The configuration was refused",
-  migrated: "The guest goes on in another VMM",
-};

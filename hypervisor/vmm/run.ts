@@ -76,8 +76,9 @@ function sourceOf(
     return { ...receiver.receive(), receiver };
   }
   if (request.restore === undefined) return { config: parseConfig(request.config) };
-  const { restore, config, identity = "new" } = request;
-  return restoreFrom(restore, { config, identity });
+  const { restore, config, identity = "new", hold = false } = request;
+  const source = restoreFrom(restore, { config, identity });
+  return { ...source, restore: { ...source.restore, waits: hold } };
 }
 
 interface Surroundings {

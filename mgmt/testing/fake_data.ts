@@ -44,6 +44,7 @@ export function newGuest(input: GuestCreate, more: Partial<Guest> = {}): Guest {
     state: "stopped",
     error: null,
     pausedFor: null,
+    resumesFrom: null,
     disks: disks.map((wish) => newDisk({ ...wish, name: wish.name ?? freeDiskName(disks) })),
     nets: nets.map(newNet),
     freePorts: null,

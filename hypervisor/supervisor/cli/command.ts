@@ -56,7 +56,8 @@ export async function showGuests(context: Context, guests: Guest[]): Promise<voi
     ]),
   ]);
   if (context.json) return;
-  const notes = guests.flatMap(({ name, error, pausedFor, pending }) => [
+  const notes = guests.flatMap(({ name, error, pausedFor, pending, resumesFrom }) => [
+    ...(resumesFrom === null ? [] : [`${name}: its next start goes on from a snapshot's memory`]),
     ...(error === null ? [] : [`${name}: ${error}`]),
     ...(pausedFor === null ? [] : [`${name} is paused: ${pausedFor}`]),
     ...(pending.length === 0 ? [] : [`${name}: at its next start changes ${pending.join(", ")}`]),

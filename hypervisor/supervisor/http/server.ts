@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Operation, type Route, ROUTES } from "../api/routes.ts";
+import { type Route, ROUTES } from "../api/routes.ts";
 import { Id } from "../api/schemas.ts";
 import { messageOf } from "../log.ts";
 import { ApiProblem, problem } from "../problem.ts";
@@ -81,7 +81,10 @@ async function answer(
     : await readBody(request, route.body, { optional: route.bodyOptional });
   // The table of routes gives operation, parameters and body their types together; it is only here,
   // where the operation is not known before it runs, that TypeScript cannot follow.
-  const handler = handlers[found.operation as Operation] as (call: unknown) => unknown;
+  const handler = handlers[found.operation as keyof Handlers] as
+    | ((call: unknown) => unknown)
+    | undefined;
+  if (handler === undefined) throw problem("not_found", `Cannot ${found.operation} yet`);
   const result = await handler({ request, params, body, caller });
   if (result instanceof Response) {
     if (result.status === 101) return result;

@@ -14,6 +14,7 @@ import {
   MOST_DISKS,
 } from "../api/schemas.ts";
 import { problem } from "../problem.ts";
+import { serialOf } from "../store/devices.ts";
 import type { DiskRecord } from "../store/guests.ts";
 import {
   type DeviceGround,
@@ -58,7 +59,8 @@ export function diskRecord(
   made: { id: string; name: string; file: string; sizeMiB: number },
 ): DiskRecord {
   const { readonly, cache, writeCache, rateLimit, image } = wish;
-  return { ...made, image, readonly, cache, writeCache, rateLimit };
+  const serial = serialOf(made.id);
+  return { ...made, serial, image, readonly, cache, writeCache, rateLimit };
 }
 
 export class DiskChanges {

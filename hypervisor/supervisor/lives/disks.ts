@@ -13,8 +13,11 @@ import { problem } from "../problem.ts";
 
 const MIB = 1024 * 1024;
 const SECTOR = 512;
-const NEW_PREFIX = ".new-";
-const OLD_PREFIX = ".old-";
+/** What has a name with one of these before it is not there yet, or no more. */
+export const NEW_PREFIX = ".new-";
+export const OLD_PREFIX = ".old-";
+/** Where in its directory a guest's snapshots lie. */
+export const SNAPSHOTS = "snapshots";
 
 /** What a disk is to be. */
 export interface DiskRequest {
@@ -28,9 +31,23 @@ export interface DiskRequest {
   sizeField: string;
 }
 
+/** A file that is to be a copy of another. */
+export interface DiskCopy {
+  from: string;
+  to: string;
+}
+
 interface Owner {
   id: string;
   name: string;
+}
+
+/** What of a guest's directory is its own. */
+export interface GuestFiles {
+  /** Names of files. */
+  disks: ReadonlySet<string>;
+  /** Ids. */
+  snapshots: ReadonlySet<string>;
 }
 
 /** The directory of guests. */
@@ -40,6 +57,10 @@ export class GuestDisks {
   constructor(directory: string) {
     this.#directory = directory;
     Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
+  }
+
+  get directory(): string {
+    return this.#directory;
   }
 
   path(guest: string, file: string): string {
@@ -75,6 +96,80 @@ export class GuestDisks {
       appear: () => renameDurably(temporary, this.path(guest.id, request.file)),
       drop: () => removeIfThere(temporary),
     }));
+  }
+
+  /** Makes a guest's directory with copies of files, `to` being names in it. */
+  async createFrom(
+    guest: Owner,
+    copies: readonly DiskCopy[],
+    options: { signal?: AbortSignal } = {},
+  ): Promise<void> {
+    const temporary = join(this.#directory, NEW_PREFIX + guest.id);
+    Deno.mkdirSync(temporary, { mode: 0o700 });
+    await keepOrRemove(guest, temporary, async () => {
+      const placed = copies.map(({ from, to }) => ({ from, to: join(temporary, to) }));
+      await this.copy(guest, placed, options);
+      for (const { to } of placed) await syncFile(to);
+      syncDirectory(temporary);
+      renameDurably(temporary, join(this.#directory, guest.id));
+    });
+  }
+
+  /** Makes copies of files in a guest's directory, beside what is there. */
+  async addFrom(
+    guest: Owner,
+    copies: readonly DiskCopy[],
+    options: { signal?: AbortSignal } = {},
+  ): Promise<{ drop: () => void }> {
+    const placed = copies.map(({ from, to }) => ({ from, to: this.path(guest.id, to) }));
+    const drop = () => placed.forEach(({ to }) => removeIfThere(to));
+    try {
+      await this.copy(guest, placed, options);
+      for (const { to } of placed) await syncFile(to);
+      syncDirectory(join(this.#directory, guest.id));
+      return { drop };
+    } catch (error) {
+      drop();
+      throw error;
+    }
+  }
+
+  /**
+   * Makes copies, which share their blocks where the file system can; nothing is synced. Returns how many
+   * bytes it had to write.
+   */
+  async copy(
+    guest: Owner,
+    copies: readonly DiskCopy[],
+    options: { signal?: AbortSignal } = {},
+  ): Promise<number> {
+    let written = 0;
+    for (const { from, to } of copies) {
+      try {
+        await cloneFile(from, to, {
+          signal: options.signal,
+          beforeCopy: async (bytes) => {
+            if (await freeBytes(this.#directory) < bytes + RESERVED_BYTES) throw noRoom(guest.name);
+            written += bytes;
+          },
+        });
+      } catch (error) {
+        throw isNoSpace(error) ? noRoom(guest.name) : error;
+      }
+    }
+    return written;
+  }
+
+  /** Brings a running guest's disks to the host's, so that copying them later is quick. */
+  async flush({ id, disks }: { id: string; disks: readonly { file: string }[] }): Promise<void> {
+    for (const { file } of disks) await syncFile(this.path(id, file));
+  }
+
+  /** A directory for what is needed for a while; what is left of it is swept. */
+  scratch(): { path: string; drop: () => void } {
+    const path = join(this.#directory, NEW_PREFIX + crypto.randomUUID());
+    Deno.mkdirSync(path, { mode: 0o700 });
+    return { path, drop: () => removeIfThere(path) };
   }
 
   async #fill(path: string, { name }: Owner, request: DiskRequest): Promise<number> {
@@ -166,13 +261,23 @@ export class GuestDisks {
     removeIfThere(old);
   }
 
-  /** Removes what creations and deletions left that a power cut broke off; `known` are guests' files. */
-  sweep(known: ReadonlyMap<string, ReadonlySet<string>>): string[] {
+  /** Removes what creations and deletions left that a power cut broke off; `known` is what guests have. */
+  sweep(known: ReadonlyMap<string, GuestFiles>): string[] {
     const swept: string[] = [];
+    const sweepIn = (path: string, files: ReadonlySet<string>) => {
+      const names = namesIn(join(this.#directory, path), files);
+      swept.push(...names.map((name) => join(path, name)));
+    };
     for (const guest of namesIn(this.#directory)) {
-      const files = known.get(guest);
-      if (files === undefined) swept.push(guest);
-      else swept.push(...namesIn(join(this.#directory, guest), files).map((it) => join(guest, it)));
+      const has = known.get(guest);
+      if (has === undefined) {
+        swept.push(guest);
+        continue;
+      }
+      sweepIn(guest, new Set([...has.disks, SNAPSHOTS]));
+      if (namesIn(join(this.#directory, guest)).includes(SNAPSHOTS)) {
+        sweepIn(join(guest, SNAPSHOTS), has.snapshots);
+      }
     }
     for (const name of swept) removeIfThere(join(this.#directory, name));
     return swept;
@@ -190,9 +295,12 @@ async function keepOrRemove<T>(guest: Owner, path: string, make: () => Promise<T
     return await make();
   } catch (error) {
     removeIfThere(path);
-    if (/os error 28|ENOSPC/.test(String(error))) throw noRoom(guest.name);
-    throw error;
+    throw isNoSpace(error) ? noRoom(guest.name) : error;
   }
+}
+
+function isNoSpace(error: unknown): boolean {
+  return /os error 28|ENOSPC/.test(String(error));
 }
 
 function noRoom(name: string) {

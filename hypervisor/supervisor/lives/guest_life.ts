@@ -5,42 +5,19 @@
  */
 import { delay } from "@std/async";
 import { type GuestPhase, type GuestState, phaseOf, whyNot } from "../api/actions.ts";
-import type { AgentFacts, Disk, Guest, Net } from "../api/schemas.ts";
-import { type Log, messageOf } from "../log.ts";
+import type { AgentFacts, Guest } from "../api/schemas.ts";
+import { messageOf } from "../log.ts";
 import { ApiProblem, problem } from "../problem.ts";
-import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
+import type { GuestRecord } from "../store/guests.ts";
 import { CONTROL_VERSION, type Status } from "../../vmm/control.ts";
+import { VmmRefusal } from "./control_client.ts";
+import { guestView } from "./guest_view.ts";
+import type { LifeSurroundings, Vmm, VmmEnd } from "./life_surroundings.ts";
+import type { Source } from "./source.ts";
 import { isGood, wordsFor } from "./vmm_ends.ts";
-import type { VmmEnd, VmmListener, VmmProcess } from "./vmm_process.ts";
+import type { VmmProcess } from "./vmm_process.ts";
 
-/** What a life does with its VMM. */
-export type Vmm = Pick<
-  VmmProcess,
-  "devices" | "follow" | "kill" | "logTail" | "pause" | "pressPowerButton" | "resume" | "run"
->;
-export type { VmmEnd, VmmListener };
-
-/** What a life needs of the world around it. */
-export interface LifeSurroundings<V extends Vmm> {
-  log: Log;
-  /** Throws the problem for which the guest cannot start now. */
-  check(record: GuestRecord): void;
-  /** Starts the guest's VMM; on an error nothing is left of it. */
-  launch(record: GuestRecord): Promise<V>;
-  /** Removes what is left of a VMM that has ended. */
-  cleanUp(record: GuestRecord, process: V): Promise<void>;
-  /** Keeps the error across restarts; null takes it back. */
-  keepError(id: string, error: string | null): void;
-  changed(life: GuestLife<V>): void;
-  /** The running guest has the network card `id` no more. */
-  cardGone(id: string): void;
-  /** Aborts when nobody is to look after the guest's VMM any more, which runs on. */
-  released: AbortSignal;
-  /** Whether a guest that wants to reboot may. */
-  mayRestart(): boolean;
-  /** Waits; tests do not. */
-  pause?: (milliseconds: number) => Promise<void>;
-}
+export type { LifeSurroundings, Vmm, VmmEnd, VmmListener } from "./life_surroundings.ts";
 
 /** What was asked for, to tell what a run's end means. */
 type Intent = "run" | "stop" | "reset";
@@ -53,6 +30,8 @@ const END_MS = 1_000;
 
 export class GuestLife<V extends Vmm = VmmProcess> {
   record: GuestRecord;
+  /** The snapshot whose memory its next start goes on from. */
+  resumesFrom: string | null = null;
   readonly #around: LifeSurroundings<V>;
   readonly #pause: (milliseconds: number) => Promise<void>;
   #state: GuestState;
@@ -61,6 +40,8 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   #pausedFor: string | null = null;
   #agentFacts: AgentFacts | null = null;
   #intent: Intent = "run";
+  /** Why a guest that was ready to go on could not. */
+  #letGoError: string | null = null;
   /** Resolves when the present run, with its restarts, is over and cleaned up. */
   #over: Promise<void> = Promise.resolve();
 
@@ -100,28 +81,12 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   }
 
   view(): Guest {
-    const run = this.isUp ? this.#process?.run : undefined;
-    const standing = (of: DiskRecord | NetRecord) => ({
-      attached: run?.attachment(of.id) ?? null,
-      restartNeeded: run?.isPending(of) ?? false,
+    const run = this.isUp ? this.#process?.run ?? null : null;
+    const { isUp, resumesFrom } = this;
+    return guestView(this.record, {
+      ...{ isUp, run, resumesFrom, state: this.#state, pausedFor: this.#pausedFor },
+      ...{ agentFacts: this.#agentFacts, startedAt: this.#startedAt },
     });
-    return {
-      ...this.record,
-      disks: this.record.disks.map((disk): Disk => {
-        const { file: _, ...told } = disk;
-        return { ...told, ...standing(disk) };
-      }),
-      nets: this.record.nets.map((net): Net => ({ ...net, ...standing(net) })),
-      freePorts: run?.freePorts ?? null,
-      pending: run?.pending(this.record) ?? [],
-      state: this.#state,
-      error: this.#state === "failed" ? this.record.error : null,
-      pausedFor: this.isUp ? this.#pausedFor : null,
-      agentFacts: this.isUp ? this.#agentFacts : null,
-      startedAt: this.isUp && this.#startedAt !== null
-        ? new Date(this.#startedAt).toISOString()
-        : null,
-    };
   }
 
   /** When its first instruction ran; null where that is not so or not known. */
@@ -139,14 +104,31 @@ export class GuestLife<V extends Vmm = VmmProcess> {
     if (this.isUp) this.tell();
   }
 
+  /** Returns once it is kept which snapshot's memory the next start goes on from. */
+  setResumesFrom(snapshot: string | null): void {
+    this.#around.keepResumesFrom(this.record.id, snapshot);
+    this.resumesFrom = snapshot;
+  }
+
+  /** Takes note of what it was made, while it is not up. */
+  becomes(record: GuestRecord, { resumesFrom }: { resumesFrom: string | null }): void {
+    this.record = record;
+    this.resumesFrom = resumesFrom;
+    this.#setState("stopped");
+    this.tell();
+  }
+
   /** Tells everybody how the guest is now. */
   tell(): Guest {
     this.#around.changed(this);
     return this.view();
   }
 
-  /** Resolves when the guest runs. A refusal before its VMM was started changes nothing. */
-  async start(): Promise<void> {
+  /**
+   * Resolves when the guest runs. A refusal before its VMM was started changes nothing. With `source` it
+   * goes on from there; without, from the snapshot that it was reverted to, or it boots.
+   */
+  async start(source?: Source): Promise<void> {
     refuse("start", this.phase);
     const before = this.#state;
     this.#around.check(this.record);
@@ -155,7 +137,9 @@ export class GuestLife<V extends Vmm = VmmProcess> {
     this.#startedAt = null;
     let process: V;
     try {
-      process = await this.#around.launch(this.record);
+      const { record: { id }, resumesFrom } = this;
+      const from = resumesFrom === null ? undefined : this.#around.sourceOf(id, resumesFrom);
+      process = await this.#around.launch(this.record, source ?? from);
     } catch (error) {
       this.#state = before;
       throw error instanceof ApiProblem ? error : this.#startFailed(messageOf(error));
@@ -260,11 +244,16 @@ export class GuestLife<V extends Vmm = VmmProcess> {
     while (process !== null) {
       this.#process = process;
       const began = Date.now();
-      const end: VmmEnd | null = await process.follow({
+      const current = process;
+      const isReady = (status: Status) => {
+        this.#ready(status);
+        ready();
+        this.#lookForDevices(current);
+      };
+      let end: VmmEnd | null = await process.follow({
         ready: (status) => {
-          this.#ready(status);
-          ready();
-          this.#lookForDevices(process!);
+          if (status.held) this.#letGo(current, status).then(isReady, () => {});
+          else isReady(status);
         },
         state: (state) => this.#setState(state),
         paused: (reason) => {
@@ -277,6 +266,8 @@ export class GuestLife<V extends Vmm = VmmProcess> {
       this.#pausedFor = null;
       this.#agentFacts = null;
       const { name } = this.record;
+      if (this.#letGoError !== null) end = { reason: "host", message: this.#letGoError };
+      this.#letGoError = null;
       this.#around.log(isGood(end) ? "info" : "warn", "a guest's VMM ended", {
         guest: name,
         reason: end.reason,
@@ -294,6 +285,31 @@ export class GuestLife<V extends Vmm = VmmProcess> {
       const again: boolean = (reboots || this.#intent === "reset") && this.#around.mayRestart();
       process = again ? await this.#restart() : null;
       if (process === null && this.isUp) this.#finish(end);
+    }
+  }
+
+  /**
+   * Lets a guest go on whose VMM has it ready, and holds it: none of its instructions has run, and none of
+   * its disks was written to. From the moment it goes on, its disks are no longer those that belong to the
+   * snapshot's memory. So that memory is given up first, for good; whatever comes between, be it a power
+   * cut, this process's end or the VMM's, the guest was either never let go, or boots the next time. A
+   * VMM that says it could not do it has not; then, as before that moment, nothing is lost.
+   */
+  async #letGo(process: V, status: Status): Promise<Status> {
+    const { record: { name }, resumesFrom } = this;
+    try {
+      this.setResumesFrom(null);
+      try {
+        await process.resume();
+      } catch (error) {
+        if (error instanceof VmmRefusal) this.setResumesFrom(resumesFrom);
+        throw error;
+      }
+      return { ...status, held: undefined, pausedFor: undefined };
+    } catch (error) {
+      this.#letGoError = `Cannot let "${name}" go on: ${messageOf(error)}`;
+      await process.kill().catch(() => {});
+      throw error;
     }
   }
 

@@ -112,6 +112,10 @@ class Stage {
       return Promise.resolve();
     },
     keepError: (_, error) => this.keptError = error,
+    sourceOf: () => {
+      throw new Error("it boots");
+    },
+    keepResumesFrom: () => {},
     cardGone: () => {},
     changed: (life) => {
       if (life.state !== this.states.at(-1)) this.states.push(life.state);

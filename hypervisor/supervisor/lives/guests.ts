@@ -3,13 +3,10 @@
  *
  * @module
  */
-import { ulid } from "@std/ulid";
 import type * as z from "zod";
-import { type AgentHolder, AgentWatch, type AgentWatchOptions } from "../agent/watch.ts";
+import { AgentWatch, type AgentWatchOptions } from "../agent/watch.ts";
 import {
-  type AgentFacts,
   type Figures,
-  freeDiskName,
   type Guest,
   type GuestCreate,
   type GuestUpdate,
@@ -22,22 +19,34 @@ import { hostMemoryMiB } from "../host.ts";
 import { type Log, messageOf } from "../log.ts";
 import { problem } from "../problem.ts";
 import type { GuestRecord, GuestStore } from "../store/guests.ts";
+import type { SnapshotStore } from "../store/snapshots.ts";
+import { agentHolders } from "./agent_holders.ts";
 import type { Control } from "./control_client.ts";
 import type { DeviceGround } from "./device_ground.ts";
-import { DiskChanges, diskRecord, diskRequest } from "./disk_changes.ts";
+import { DiskChanges } from "./disk_changes.ts";
+import type { GuestFiles } from "./disks.ts";
 import { FigureWatch } from "./figures.ts";
+import { Forks } from "./forks.ts";
 import { GuestLife, refuse } from "./guest_life.ts";
 import { Launcher, type LauncherOptions } from "./launcher.ts";
+import { type LifeGround, refuseResuming } from "./life_ground.ts";
 import { MemoryBudget } from "./memory_budget.ts";
 import { changeMemory } from "./memory_changes.ts";
-import { NetChanges, netRecord } from "./net_changes.ts";
+import { NetChanges } from "./net_changes.ts";
+import { newGuest } from "./new_guest.ts";
+import { Reverts } from "./reverts.ts";
 import { openSerial } from "./serial.ts";
 import { stopAll } from "./shutdown.ts";
+import { SnapshotFiles } from "./snapshot_files.ts";
+import { Snapshots } from "./snapshots.ts";
+import type { Tasks } from "./tasks.ts";
 import { Turns } from "./turns.ts";
 import type { VmmProcess } from "./vmm_process.ts";
 
 export interface GuestsOptions extends LauncherOptions {
   store: GuestStore;
+  snapshots: SnapshotStore;
+  tasks: Tasks;
   events: EventHub;
   log: Log;
   /** The host's memory in MiB; tests have hosts of their own. */
@@ -52,6 +61,9 @@ const BOUND_LOGS_MS = 5_000;
 export class Guests {
   readonly disks: DiskChanges;
   readonly nets: NetChanges;
+  readonly snapshots: Snapshots;
+  readonly reverts: Reverts;
+  readonly forks: Forks;
   readonly #options: GuestsOptions;
   readonly #lives = new Map<string, GuestLife>();
   readonly #boundLogs: ReturnType<typeof setInterval>;
@@ -78,7 +90,12 @@ export class Guests {
       launcher: this.#launcher,
       store: options.store,
       life: (id) => this.#life(id),
-      inTurn: (id, act) => this.#turns.take(id, () => act(this.#life(id))),
+      inTurn: (id, act) =>
+        this.#turn(id, (life) => {
+          options.tasks.refuseBusy(life.record, "Cannot change");
+          refuseResuming(life, ["devices"]);
+          return act(life);
+        }),
       keep: (life, record) => this.#keep(life, record),
     };
     this.#figures = new FigureWatch({
@@ -86,9 +103,22 @@ export class Guests {
       lives: () => this.#lives.values(),
       everyMs: options.figuresMs,
     });
-    this.#agents = new AgentWatch({ holders: () => this.#agentHolders(), ...options.agents });
+    const holders = () => agentHolders(this.#lives.values(), this.#launcher);
+    this.#agents = new AgentWatch({ holders, ...options.agents });
     this.disks = new DiskChanges(ground);
     this.nets = new NetChanges(ground);
+    const { snapshots, tasks, events, log } = options;
+    const lifeGround: LifeGround = {
+      ...{ ...ground, snapshots, tasks, events, log, budget: this.#budget, agents: this.#agents },
+      files: new SnapshotFiles(options.disks.directory),
+      turn: (id, act) => this.#turn(id, act),
+      add: (record) => this.#make(record),
+      remove: (life) => this.#remove(life),
+      refuseShutDown: (doing, name) => this.#refuseShutDown(doing, name),
+    };
+    this.snapshots = new Snapshots(lifeGround);
+    this.reverts = new Reverts(lifeGround, { tell: (guest) => this.snapshots.tell(guest) });
+    this.forks = new Forks(lifeGround);
     for (const record of options.store.list()) this.#add(record);
     this.#boundLogs = setInterval(
       () => this.#forEachProcess((vmm) => vmm.boundLog()),
@@ -114,7 +144,7 @@ export class Guests {
   }
 
   #add(record: GuestRecord): GuestLife {
-    const { log, events, store } = this.#options;
+    const { log, events, store, snapshots } = this.#options;
     const life = new GuestLife(record, {
       log,
       check: (record) => {
@@ -123,7 +153,9 @@ export class Guests {
         this.#budget.refuseTooMuch(record);
         this.#budget.refuseUnfit({ ...record, verb: "start" }, memoryMiB + memory.requestedMiB);
       },
-      launch: (record) => this.#launcher.launch(record),
+      launch: (record, source) => this.#launcher.launch(record, source),
+      sourceOf: (id, snapshot) => this.reverts.sourceOf(id, snapshot),
+      keepResumesFrom: (id, snapshot) => snapshots.setResumesFrom(id, snapshot),
       cleanUp: (_, process) => this.#launcher.cleanUp(process),
       cardGone: (id) => this.#detach([id], record.name),
       released: this.#released.signal,
@@ -131,6 +163,7 @@ export class Guests {
       changed: (life) => events.publish({ name: "guest", data: life.view() }),
       mayRestart: () => !this.#shuttingDown,
     });
+    life.resumesFrom = snapshots.standing(record.id).resumesFrom;
     this.#lives.set(record.id, life);
     return life;
   }
@@ -149,24 +182,8 @@ export class Guests {
     return this.#figures.recent(this.#life(id).record.id);
   }
 
-  /** Guests that run and have a channel to an agent. */
-  #agentHolders(): AgentHolder[] {
-    return [...this.#lives.values()].flatMap((life) => {
-      const { startedAt, process } = life;
-      if (startedAt === null || life.phase !== "running" || !process?.run.hasAgent) return [];
-      const { id } = life.record;
-      const tell = (facts: AgentFacts | null) => {
-        // Another run's agent tells for itself.
-        if (life.process === process) life.setAgentFacts(facts);
-      };
-      return [{
-        id,
-        startedAt,
-        socket: this.#launcher.agentSocket(id),
-        facts: life.agentFacts,
-        tell,
-      }];
-    });
+  #turn<T>(id: string, act: (life: GuestLife) => T | Promise<T>): Promise<T> {
+    return this.#turns.take(id, () => act(this.#life(id)));
   }
 
   #life(id: string): GuestLife {
@@ -176,46 +193,30 @@ export class Guests {
   }
 
   async create(body: z.output<typeof GuestCreate>): Promise<Guest> {
-    const { store, images, disks } = this.#options;
-    const id = ulid();
-    store.refuseTakenName(body.name, id);
-    this.#budget.refuseTooMuch(body);
-    images.require("kernel", body.kernel);
-    if (body.initrd !== null) images.require("initrd", body.initrd);
-    const nets = body.nets.map(netRecord);
-    nets.forEach(({ mac, id }) => store.refuseTakenMac(mac, id));
-    const made = body.disks.map((wish, i) => diskRequest({ images }, wish, `disks.${i}.`));
-    const sizes = await disks.create({ id, name: body.name }, made.map(({ request }) => request));
-    const named: GuestRecord["disks"] = [];
-    body.disks.forEach((wish, i) => {
-      const { id, request: { file } } = made[i];
-      // Those that come later may have chosen their names.
-      const name = wish.name ?? freeDiskName([...named, ...body.disks.slice(i + 1)]);
-      named.push(diskRecord(wish, { id, name, file, sizeMiB: sizes[i] }));
-    });
-    const record: GuestRecord = {
-      ...body,
-      id,
-      disks: named,
-      nets,
-      createdAt: new Date().toISOString(),
-      error: null,
-    };
+    const record = await newGuest({ ...this.#options, budget: this.#budget }, body);
+    return this.#make(record).view();
+  }
+
+  /** Adds a guest whose disks are there; where it cannot be, they are not either. */
+  #make(record: GuestRecord): GuestLife {
     try {
       // The row comes last: with it the guest exists.
-      store.put(record);
+      this.#options.store.put(record);
     } catch (error) {
-      disks.delete(id);
+      this.#options.disks.delete(record.id);
       throw error;
     }
-    return this.#add(record).tell();
+    const life = this.#add(record);
+    life.tell();
+    return life;
   }
 
   update(id: string, body: GuestUpdate): Promise<Guest> {
-    return this.#turns.take(id, async () => {
-      const { store, images } = this.#options;
-      const life = this.#life(id);
+    return this.#turn(id, async (life) => {
+      const { store, images, tasks } = this.#options;
       refuse("update", life.phase);
+      tasks.refuseBusy(life.record, "Cannot change");
+      refuseResuming(life, Object.keys(body));
       const { cpu, memory, ...rest } = body;
       const record = {
         ...life.record,
@@ -245,26 +246,37 @@ export class Guests {
   }
 
   delete(id: string): Promise<void> {
-    return this.#turns.take(id, () => {
-      const life = this.#life(id);
+    return this.#turn(id, (life) => {
       refuse("delete", life.phase);
-      this.#options.store.delete(id);
-      this.#lives.delete(id);
-      this.#options.disks.delete(id);
-      this.#options.events.publish({ name: "guest_deleted", data: { id } });
+      this.#options.tasks.refuseBusy(life.record, "Cannot delete");
+      this.#remove(life);
     });
   }
 
+  #remove({ record: { id } }: GuestLife) {
+    this.#options.store.delete(id);
+    this.#lives.delete(id);
+    this.#options.disks.delete(id);
+    this.#options.events.publish({ name: "guest_deleted", data: { id } });
+  }
+
+  #refuseShutDown(doing: string, name: string) {
+    if (!this.#shuttingDown) return;
+    throw problem("shutting_down", `${doing} "${name}": the host is shutting down`);
+  }
+
   async start(id: string): Promise<Guest> {
-    const life = this.#life(id);
-    if (this.#shuttingDown) {
-      throw problem(
-        "shutting_down",
-        `Cannot start "${life.record.name}": the host is shutting down`,
-      );
-    }
+    const life = this.#idle(id, "Cannot start");
+    this.#refuseShutDown("Cannot start", life.record.name);
     await life.start();
     return life.view();
+  }
+
+  /** A guest with which nothing long is under way. */
+  #idle(id: string, doing: string): GuestLife {
+    const life = this.#life(id);
+    this.#options.tasks.refuseBusy(life.record, doing);
+    return life;
   }
 
   async stop(id: string, options: { force: boolean }): Promise<Guest> {
@@ -274,19 +286,19 @@ export class Guests {
   }
 
   reset(id: string): Guest {
-    const life = this.#life(id);
+    const life = this.#idle(id, "Cannot reset");
     life.reset();
     return life.view();
   }
 
   async pause(id: string): Promise<Guest> {
-    const life = this.#life(id);
+    const life = this.#idle(id, "Cannot pause");
     await life.pause();
     return life.view();
   }
 
   async resume(id: string): Promise<Guest> {
-    const life = this.#life(id);
+    const life = this.#idle(id, "Cannot resume");
     await life.resume();
     return life.view();
   }
@@ -307,10 +319,13 @@ export class Guests {
         log("error", "cannot take up a guest", { id, error: messageOf(error) })
       );
     }
-    const known = new Map<string, Set<string>>();
+    const known = new Map<string, GuestFiles>();
     for (const [id, life] of this.#lives) {
       const { record } = life;
-      known.set(id, new Set(record.disks.map(({ file }) => file)));
+      known.set(id, {
+        disks: new Set(record.disks.map(({ file }) => file)),
+        snapshots: new Set(this.#options.snapshots.list(id).map((it) => it.id)),
+      });
       this.#catchUpWithDisks(life);
       const used = new Set(life.isUp ? life.process?.run.netIds : []);
       this.#detach(record.nets.map(({ id }) => id).filter((it) => !used.has(it)), record.name);
@@ -367,6 +382,7 @@ export class Guests {
   /** Stops every guest, and takes no start any more; tells how it goes, `done` last. */
   shutdown(options: { limitSeconds: number }): AsyncGenerator<HostShutdownProgress> {
     this.#shuttingDown = true;
+    this.#options.tasks.giveUp("The host is shutting down");
     return stopAll(() => [...this.#lives.values()], { ...options, log: this.#options.log });
   }
 }

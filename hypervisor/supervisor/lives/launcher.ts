@@ -7,8 +7,9 @@ import { join } from "@std/path";
 import { removeIfThere } from "../durable.ts";
 import type { Images } from "../images/images.ts";
 import type { Network } from "../network.ts";
-import type { GuestRecord, NetRecord } from "../store/guests.ts";
+import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
 import type { GuestDisks } from "./disks.ts";
+import { guestOf, netsOf, pluggedOf, type Source } from "./source.ts";
 import { guestConfig } from "./vm_config.ts";
 import type { VmmPool } from "./vmm_pool.ts";
 import { type VmmCommand, VmmProcess } from "./vmm_process.ts";
@@ -56,22 +57,32 @@ export class Launcher {
     for (const disk of record.disks) disks.check(record, disk);
   }
 
-  async launch(record: GuestRecord): Promise<VmmProcess> {
+  /** Starts the guest's VMM, which has it boot or go on from `source`. */
+  async launch(record: GuestRecord, source?: Source): Promise<VmmProcess> {
     const { images, disks, command, pool, kernelCache } = this.#options;
     const { id } = record;
     const directory = this.directory(id);
+    const guest = source === undefined ? record : guestOf(record, source.run);
     const taps = new Map<string, string>();
     try {
-      for (const net of record.nets) taps.set(net.id, this.attach(net, record));
-      const config = guestConfig(record, {
-        kernel: images.path("kernel", record.kernel),
-        initrd: record.initrd === null ? null : images.path("initrd", record.initrd),
+      const nets = source === undefined ? record.nets : netsOf(record, source.run);
+      for (const net of nets) taps.set(net.id, this.attach(net, guest));
+      const places = {
+        kernel: images.path("kernel", guest.kernel),
+        initrd: guest.initrd === null ? null : images.path("initrd", guest.initrd),
         kernelCache,
         agentSocket: this.agentSocket(id),
-        disk: ({ file }) => disks.path(id, file),
-        tap: (net) => taps.get(net.id)!,
+        disk: ({ file }: DiskRecord) => disks.path(id, file),
+        tap: (net: NetRecord) => taps.get(net.id)!,
+      };
+      const config = {
+        ...guestConfig(guest, places),
+        ...(source !== undefined && { plugged: pluggedOf(record, source.run, places) }),
+      };
+      return VmmProcess.start(directory, config, {
+        ...{ record, command, pool, source },
+        cgroup: cgroupOf(id),
       });
-      return VmmProcess.start(directory, config, { record, command, pool, cgroup: cgroupOf(id) });
     } catch (error) {
       removeIfThere(directory);
       await this.detach([...taps.keys()]);

@@ -33,7 +33,7 @@ export function netRecord(wish: z.output<typeof NetCreate>): NetRecord {
 }
 
 /** A random unicast address that no vendor has. */
-function randomMac(): string {
+export function randomMac(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(6));
   bytes[0] = 0x52;
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");

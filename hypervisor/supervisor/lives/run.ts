@@ -47,8 +47,20 @@ const Device = z.discriminatedUnion("kind", [
 /** A disk or a card that the VMM has, with the settings that it has there. */
 export type RunDevice = z.output<typeof Device>;
 
-const RunFile = z.object({ started: Started, devices: z.record(z.string(), Device) });
-type RunFile = z.output<typeof RunFile>;
+export const RunFile = z.object({ started: Started, devices: z.record(z.string(), Device) });
+/** A run as data: devices by the names that the VMM gives them. */
+export type RunFile = z.output<typeof RunFile>;
+
+/** A run as it was kept; what a version before this one did not know of has its default. */
+export function readRun(kept: unknown): RunFile {
+  return RunFile.parse(kept);
+}
+
+/** What a guest runs with now; throws where it does not run any more. */
+export function runningRun(process: { run: Run } | null): Run {
+  if (process === null) throw new Error("the guest has ended");
+  return process.run;
+}
 
 const FIELDS = Object.keys(Started.shape) as (keyof Started)[];
 
@@ -75,16 +87,26 @@ export class Run {
     return new Run(directory, { started: Started.parse(guest), devices });
   }
 
+  /** What another run has come to, as a VMM in `directory` is about to go on from there. */
+  static goOn(directory: string, file: RunFile): Run {
+    return new Run(directory, structuredClone(file));
+  }
+
   /** What an earlier supervisor began in `directory`. */
   static find(directory: string): Run {
     const file = readMessage(RunFile, join(directory, "run.json")) ?? beforeRuns(directory);
     return new Run(directory, file);
   }
 
+  /** All of it as it is now. */
+  file(): RunFile {
+    const devices = Object.fromEntries(this.#devices);
+    return structuredClone({ started: this.#started, devices });
+  }
+
   /** Writes it down; the directory exists. */
   save(): void {
-    const devices = Object.fromEntries(this.#devices);
-    writeFileDurably(this.#path, JSON.stringify({ started: this.#started, devices }));
+    writeFileDurably(this.#path, JSON.stringify(this.file()));
   }
 
   /** Writes a change down; a run that is over has no directory any more, and needs none. */
@@ -171,6 +193,11 @@ export class Run {
   setLeaving(name: string, is: boolean): void {
     if (is) this.#leaving.add(name);
     else this.#leaving.delete(name);
+  }
+
+  /** Whether the guest is about to let go of something. */
+  get isLeaving(): boolean {
+    return this.#leaving.size > 0;
   }
 
   /** Takes note that the VMM has no device of this name any more; what it was. */

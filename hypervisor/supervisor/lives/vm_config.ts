@@ -67,11 +67,10 @@ function memoryConfig({ memory }: GuestRecord): MemoryConfig {
 }
 
 export function diskConfig(disk: DiskRecord, path: string): DiskConfig {
-  const { id, readonly, cache, writeCache, rateLimit } = disk;
+  const { serial, readonly, cache, writeCache, rateLimit } = disk;
   return {
     path,
-    // The end of the id, which is random, is all that a serial number has room for.
-    serial: id.slice(-20),
+    serial,
     ...(readonly && { readonly }),
     ...(cache !== "cached" && { cache }),
     ...(!writeCache && { writeCache }),

@@ -10,6 +10,8 @@
  */
 import { join } from "@std/path";
 import { delay } from "@std/async";
+import { close } from "../../sys/files.ts";
+import { duplicate } from "../../sys/passed_descriptors.ts";
 import { createCgroup, hasCgroups, moveToCgroup, removeCgroup } from "../../sys/cgroup.ts";
 import {
   type ChildEnd,
@@ -25,13 +27,16 @@ import {
   type ExitReason,
   type GuestConfig,
   type PlugConfig,
+  type RunRequest,
   type Status,
 } from "../../vmm/control.ts";
 import { removeIfThere, writeFileDurably } from "../durable.ts";
 import { messageOf } from "../log.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import { askVmm, type DeviceReports, openControl, readEvents, statusOf } from "./control_client.ts";
+import { PassingControl } from "./passing_control.ts";
 import { Run } from "./run.ts";
+import { orderOf, type Source } from "./source.ts";
 import type { VmmPool } from "./vmm_pool.ts";
 import { ExitFile, ProcessFile, readMessage } from "./wire.ts";
 
@@ -102,22 +107,37 @@ export class VmmProcess {
     return join(this.#directory, "control.sock");
   }
 
-  /** Starts a VMM in `directory`, which must not exist; `record` is the guest that `config` is of. */
+  /**
+   * Starts a VMM in `directory`, which must not exist; `record` is the guest that `config` is of. With
+   * `source`, the guest goes on from there, with what `source.run` says.
+   */
   static start(
     directory: string,
     config: GuestConfig,
-    options: { record: GuestRecord; command: VmmCommand; cgroup: string; pool: VmmPool },
+    options: {
+      record: GuestRecord;
+      command: VmmCommand;
+      cgroup: string;
+      pool: VmmPool;
+      source?: Source;
+    },
   ): VmmProcess {
+    const { source } = options;
     const waited = options.pool.take(directory);
     if (waited === null) Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
     const configFile = join(directory, "config.json");
     writeFileDurably(configFile, JSON.stringify(config));
-    const run = Run.begin(directory, options.record);
+    const run = source === undefined
+      ? Run.begin(directory, options.record)
+      : Run.goOn(directory, source.run);
     run.save();
     const control = join(directory, "control.sock");
     const { program, args, env } = options.command;
+    // Only one that waits can be told to go on from somewhere.
+    const isOrdered = waited !== null || source !== undefined;
+    const how = isOrdered ? ["--wait"] : ["--config", configFile];
     const id = waited ??
-      spawnDetached(program, [...args, "--control", control, "--config", configFile], {
+      spawnDetached(program, [...args, ...how, "--control", control], {
         env,
         log: join(directory, "log"),
       });
@@ -127,12 +147,41 @@ export class VmmProcess {
       moveToCgroup(options.cgroup, id.pid);
     }
     const started = new VmmProcess(directory, id, { cgroup: options.cgroup, run });
-    if (waited !== null) {
+    if (isOrdered) {
       started.#isOrdered = true;
-      // Whatever comes of it is told by the process's end, or by its socket.
-      askVmm(control, { op: "run", folder: directory, config }).catch(() => {});
+      const order = { ...orderOf(source, config), folder: directory };
+      started.#tell(order, source).catch((error) => {
+        started.#said ??= { reason: "host", message: messageOf(error) };
+        killProcess(id);
+      });
     }
     return started;
+  }
+
+  /** Tells one that waits, or is about to, what to run. What comes of it is told by its end, or its socket. */
+  async #tell(order: RunRequest, source: Source | undefined): Promise<void> {
+    const descriptors = source?.kind === "fork" ? source.descriptors.map(duplicate) : [];
+    try {
+      using control = await this.#connect();
+      await control?.send(order, { descriptors });
+      // A VMM that cannot run it says so once more, as it ends.
+      await control?.line().catch(() => null);
+    } finally {
+      descriptors.forEach(close);
+    }
+  }
+
+  /** A connection to one that may not listen yet; null where it has ended. */
+  async #connect(): Promise<PassingControl | null> {
+    for (const deadline = Date.now() + READY_MS; this.#checkEnd() === null;) {
+      try {
+        return new PassingControl(this.controlSocket);
+      } catch (error) {
+        if (Date.now() > deadline) throw error;
+      }
+      await delay(POLL_MS);
+    }
+    return null;
   }
 
   /** Finds what an earlier supervisor started in `directory`; it may have ended since. */

@@ -23,6 +23,7 @@ const StatusMessage = z.object({
   cpus: z.int(),
   memoryMiB: z.int(),
   pausedFor: Message.optional(),
+  held: z.literal(true).optional(),
 });
 
 export const ResponseMessage = z.union([
@@ -41,6 +42,31 @@ export const EventMessage = z.discriminatedUnion("event", [
   z.object({ event: z.literal("resumed") }),
   z.object({ event: z.literal("unplugged"), device: z.string() }),
   z.object({ event: z.literal("exit"), reason: z.enum(REASONS), message: Message }),
+]);
+
+const count = z.number().min(0);
+
+/** What follows the answer to `save`. */
+export const SaveLine = z.union([
+  z.object({
+    saving: z.object({
+      phase: z.enum(["copying", "settling", "syncing"]),
+      doneBytes: count,
+      totalBytes: count,
+      rounds: count,
+      remainingBytes: count,
+    }),
+  }),
+  z.object({ held: z.literal(true) }),
+  z.object({ saved: z.string(), pauseMs: count }),
+  z.object({ error: Message }),
+]);
+
+/** What follows the answer to `fork`. */
+export const ForkLine = z.union([
+  z.object({ held: z.literal(true) }),
+  z.object({ forked: z.object({ pausedMs: count, copiedBytes: count }) }),
+  z.object({ error: Message }),
 ]);
 
 /** `exit.json`: what the VMM wrote just before it exited. */

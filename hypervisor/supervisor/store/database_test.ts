@@ -32,6 +32,7 @@ const GUEST: GuestRecord = {
       file: "disk.img",
       sizeMiB: 10,
       image: "debian",
+      serial: "RZ3NDEKTSV4RRFFQ69G5FD1",
     },
     {
       ...DiskSettings.parse({ readonly: true }),
@@ -40,6 +41,7 @@ const GUEST: GuestRecord = {
       file: "data.img",
       sizeMiB: 20,
       image: null,
+      serial: "another",
     },
   ],
   nets: [
@@ -114,7 +116,14 @@ Deno.test("version 1 keeps its guests, a setting and a session", () => {
       createdAt,
       error: "broke",
     };
-    const disk = { id: "A", name: "disk", file: "disk.img", sizeMiB: 10, image: "debian" };
+    const disk = {
+      id: "A",
+      name: "disk",
+      file: "disk.img",
+      sizeMiB: 10,
+      image: "debian",
+      serial: "A",
+    };
     assertEquals(new GuestStore(later).list(), [bare, {
       ...bare,
       id: "A",

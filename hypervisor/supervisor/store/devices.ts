@@ -14,11 +14,18 @@ export interface DiskRecord extends DiskSettings {
   sizeMiB: number;
   /** The disk image that it was made from. */
   image: string | null;
+  /** By which the guest knows it, at most 20 characters; a copy of the disk keeps it. */
+  serial: string;
 }
 
 export interface NetRecord extends NetSettings {
   id: string;
   mac: string;
+}
+
+/** The end of an id, which is random, is all that a serial number has room for. */
+export function serialOf(id: string): string {
+  return id.slice(-20);
 }
 
 type Row = Record<string, unknown>;
@@ -39,6 +46,7 @@ export function listDisks(database: Database, guest: string): DiskRecord[] {
     file: String(row.file),
     sizeMiB: Number(row.size_mib),
     image: row.image === null ? null : String(row.image),
+    serial: String(row.serial),
     ...settings(DiskSettings, row),
   }));
 }
@@ -54,9 +62,9 @@ export function listNets(database: Database, guest: string): NetRecord[] {
 /** Puts `disks` in the place of all that the guest had; within a transaction. */
 export function putDisks(database: Database, guest: string, disks: readonly DiskRecord[]): void {
   database.prepare("DELETE FROM disks WHERE guest = ?").run(guest);
-  const insert = database.prepare("INSERT INTO disks VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
-  disks.forEach(({ id, name, file, sizeMiB, image, ...settings }, position) =>
-    insert.run(id, guest, position, name, file, sizeMiB, image, JSON.stringify(settings))
+  const insert = database.prepare("INSERT INTO disks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  disks.forEach(({ id, name, file, sizeMiB, image, serial, ...settings }, position) =>
+    insert.run(id, guest, position, name, file, sizeMiB, image, JSON.stringify(settings), serial)
   );
 }
 

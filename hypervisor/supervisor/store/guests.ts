@@ -130,6 +130,10 @@ export class GuestStore {
     this.#database.prepare("UPDATE guests SET error = ? WHERE id = ?").run(error, id);
   }
 
+  hasName(name: string): boolean {
+    return this.#database.prepare("SELECT 1 FROM guests WHERE name = ?").get(name) !== undefined;
+  }
+
   /** Throws where another guest than `id` has the name. */
   refuseTakenName(name: string, id: string): void {
     const other = this.#database.prepare("SELECT id FROM guests WHERE name = ?").get(name);

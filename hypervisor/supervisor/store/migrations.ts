@@ -85,4 +85,26 @@ export const MIGRATIONS: readonly string[] = [
   INSERT INTO nets SELECT id, id, 0, mac, '{}' FROM guests_before WHERE network = 1;
   DROP TABLE guests_before;
   `,
+  // A disk keeps the serial number that it has had from its id: what a guest goes on from knows it by that.
+  `
+  ALTER TABLE disks ADD COLUMN serial TEXT NOT NULL DEFAULT '';
+  UPDATE disks SET serial = substr(id, -20);
+  CREATE TABLE snapshots (
+    id TEXT PRIMARY KEY,
+    guest TEXT NOT NULL REFERENCES guests (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    description TEXT NOT NULL,
+    parent TEXT REFERENCES snapshots (id) ON DELETE SET NULL,
+    template INTEGER NOT NULL CHECK (template IN (0, 1)),
+    memory_bytes INTEGER NOT NULL,
+    disk_bytes INTEGER NOT NULL,
+    pause_ms REAL,
+    created_at TEXT NOT NULL,
+    record TEXT NOT NULL,
+    run TEXT,
+    UNIQUE (guest, name)
+  ) STRICT;
+  ALTER TABLE guests ADD COLUMN current_snapshot TEXT REFERENCES snapshots (id) ON DELETE SET NULL;
+  ALTER TABLE guests ADD COLUMN resumes_from TEXT REFERENCES snapshots (id) ON DELETE SET NULL;
+  `,
 ];

@@ -11,6 +11,8 @@
  * - `agent`: has an agent on the port for it
  * - `no-plugging`: refuses to plug anything in
  * - `clings`: lets go of a device only by force
+ * - `save-fails`, `saves-slowly`: is not saved, or does not get on with it
+ * - `no-going-on`: refuses to go on from a snapshot when all of it is ready
  *
  * Serial input is echoed; `poweroff`, `reboot` and `crash` typed as a line do what they say, and `full`
  * and `room` have the host's disk full and no more.
@@ -27,10 +29,12 @@ import {
   type GuestConfig,
   type Request,
   type Response,
+  type RunRequest,
   SERIAL_REPLAY_BYTES,
   type VmmState,
 } from "../../vmm/control.ts";
 import { serveFakeAgent } from "./fake_agent.ts";
+import { fakeSave, fakeSaved, NO_FORK } from "./fake_copies.ts";
 import { FakeDevices } from "./fake_devices.ts";
 
 /** How long a guest takes to let go of a device. */
@@ -43,8 +47,12 @@ const { control: first, config: configFile, wait } = parseArgs(Deno.args, {
 const encode = (text: string) => new TextEncoder().encode(text);
 /** Listens at once; with `--wait` nothing else of it happens before it is told what to run. */
 const early = wait ? Deno.listen({ transport: "unix", path: first! }) : undefined;
-const { config, control } = early === undefined
-  ? { config: JSON.parse(Deno.readTextFileSync(configFile!)) as GuestConfig, control: first! }
+const { config, control, order } = early === undefined
+  ? {
+    config: JSON.parse(Deno.readTextFileSync(configFile!)) as GuestConfig,
+    control: first!,
+    order: undefined,
+  }
   : await ordered(early);
 const words = new Set(config.cmdline.split(/\s+/));
 const startedAt = Date.now();
@@ -52,7 +60,13 @@ const devices = new FakeDevices(config);
 
 let state: VmmState = "running";
 let pausedFor: string | null = null;
-let replay = encode(`console of ${config.name}\r\n`);
+const restored = order?.restore === undefined ? undefined : fakeSaved(order.restore);
+/** It goes on from a snapshot once it is told to. */
+let isHeld = order?.restore !== undefined && order.hold === true;
+if (isHeld) pausedFor = "It waits to go on";
+let replay = encode(
+  `console of ${config.name}${restored === undefined ? "" : `, once ${restored}`}\r\n`,
+);
 const followers = new Set<Deno.Conn>();
 const terminals = new Set<Deno.Conn>();
 
@@ -63,7 +77,7 @@ function writeLine(connection: Deno.Conn, message: Response | Event) {
 /** Waits to be told what to run, and where it lies by now. */
 async function ordered(
   listener: Deno.UnixListener,
-): Promise<{ config: GuestConfig; control: string }> {
+): Promise<{ config: GuestConfig; control: string; order: RunRequest }> {
   while (true) {
     const connection = await listener.accept();
     const buffer = new Uint8Array(65536);
@@ -76,7 +90,10 @@ async function ordered(
     };
     await writeLine(connection, { ok: true, status });
     connection.close();
-    if (!waits) return { config: request.config, control: join(request.folder, "control.sock") };
+    if (!waits) {
+      const control = join(request.folder, "control.sock");
+      return { config: request.config, control, order: request };
+    }
   }
 }
 
@@ -140,8 +157,12 @@ async function answer(request: Request): Promise<Response> {
       await pause("It was told to pause");
       break;
     case "resume":
+      if (isHeld && words.has("no-going-on")) throw new Error("Cannot go on: not here");
+      isHeld = false;
       await pause(null);
       break;
+    case "fork":
+      return NO_FORK;
   }
   return {
     ok: true,
@@ -154,6 +175,7 @@ async function answer(request: Request): Promise<Response> {
       cpus: config.cpus,
       memoryMiB: config.memoryMiB,
       ...(pausedFor !== null && { pausedFor }),
+      ...(isHeld && { held: true }),
     },
   };
 }
@@ -198,6 +220,14 @@ async function serve(connection: Deno.Conn) {
       await readAll(connection, () => {});
       followers.delete(connection);
       break;
+    case "save": {
+      const wasPaused = pausedFor !== null;
+      await fakeSave(connection, request, {
+        ...{ name: config.name, words },
+        hold: (is) => wasPaused ? Promise.resolve() : pause(is ? "It is being saved" : null),
+      }).catch(() => {});
+      break;
+    }
     case "serial":
       await connection.write(replay);
       terminals.add(connection);
@@ -219,6 +249,9 @@ async function serve(connection: Deno.Conn) {
 if (words.has("refuse")) {
   console.error(`Cannot load the kernel "${config.kernel}": bad magic`);
   Deno.exit(EXIT_CODES.refused);
+}
+if (order?.restore !== undefined && restored === undefined) {
+  await end("refused", `Cannot use the snapshot "${order.restore}": it is not there`);
 }
 if (words.has("slow")) await new Promise((resolve) => setTimeout(resolve, 300));
 if (words.has("agent")) serveFakeAgent(config.ports![0].socket);

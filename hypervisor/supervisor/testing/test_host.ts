@@ -8,7 +8,7 @@ import { statfsSync } from "node:fs";
 import { assertEquals } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { isAlive, killProcess, type ProcessId, reapChild } from "../../sys/processes.ts";
-import type { Guest, GuestCreate } from "../api/schemas.ts";
+import type { Guest, GuestCreate, SnapshotCreate, Task } from "../api/schemas.ts";
 import { type UnixApi, unixApi } from "../api/unix.ts";
 import { serveSocket } from "../http/listen.ts";
 import { Run } from "../lives/run.ts";
@@ -132,6 +132,7 @@ export class TestHost implements AsyncDisposable {
     this.#supervisor.close();
     for (const api of this.#apis.splice(0)) api[Symbol.dispose]();
     await Promise.all(this.#servers.splice(0).map((server) => server.shutdown()));
+    await this.#supervisor.tasks.settled();
     await this.#supervisor.guests.settled();
   }
 
@@ -205,6 +206,37 @@ export class TestHost implements AsyncDisposable {
     }
   }
 
+  /** Resolves once a task has ended, however. */
+  async ended({ id }: Task): Promise<Task> {
+    const ended = Promise.withResolvers<Task>();
+    const isOver = (task: Task) => task.id === id && task.state !== "running";
+    const unsubscribe = this.supervisor.events.subscribe((change) => {
+      if (change.name === "task" && isOver(change.data)) ended.resolve(change.data);
+    });
+    const now = this.supervisor.tasks.get(id);
+    if (isOver(now)) ended.resolve(now);
+    try {
+      return await ended.promise;
+    } finally {
+      unsubscribe();
+    }
+  }
+
+  /** Does what a task is for, and resolves once it is done. */
+  async done(task: Promise<Task>): Promise<Task> {
+    const ended = await this.ended(await task);
+    assertEquals([ended.state, ended.error], ["done", null]);
+    return ended;
+  }
+
+  /** Takes a snapshot; its id. */
+  async snapshot(id: string, body: SnapshotCreate): Promise<string> {
+    const params = { id };
+    await this.done(this.local.client.call("createSnapshot", { params, body }));
+    const { snapshots } = await this.local.client.call("listSnapshots", { params });
+    return snapshots.find(({ name }) => name === body.name)!.id;
+  }
+
   /** The process of a guest's VMM. */
   processOf(id: string): ProcessId {
     return JSON.parse(Deno.readTextFileSync(this.path("run/guests", id, "process.json")));
@@ -240,6 +272,12 @@ export class TestHost implements AsyncDisposable {
   /** The file of a guest's first disk, or of another. */
   diskFile(guest: Guest, index = 0): string {
     return this.path("data/guests", guest.id, `${guest.disks[index].id}.img`);
+  }
+
+  /** The file that a running guest's VMM has for its first disk, or for another. */
+  usedDisk(id: string, index = 0): string {
+    const config = JSON.parse(Deno.readTextFileSync(this.path("run/guests", id, "config.json")));
+    return config.disks[index].path;
   }
 
   /** Names below a directory of the host. */

@@ -7,7 +7,8 @@ import { ConfigError } from "../config/fields.ts";
 import { EventLoop } from "../event_loop.ts";
 import { savedGuest } from "../snapshot/testing/saved_guest.ts";
 import { Fork, type ForkableGuest, type ForkSource } from "./fork.ts";
-import { forkFrom, settingsFor } from "./fork_source.ts";
+import { settingsFor } from "../snapshot/restore.ts";
+import { forkFrom } from "./fork_source.ts";
 
 const LENGTH = 128 << 20;
 

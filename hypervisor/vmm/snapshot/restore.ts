@@ -6,10 +6,10 @@
 import { parseConfig } from "../config/guest.ts";
 import { ConfigError, refuse } from "../config/fields.ts";
 import { plugged } from "../config/hotplug.ts";
-import type { GuestConfig } from "../control.ts";
+import type { GuestConfig, PlugConfig } from "../control.ts";
 import type { RestoreOptions } from "../guest.ts";
 import { openSnapshot } from "./directory.ts";
-import type { SavedGuest } from "./saved_guest.ts";
+import type { DeviceSettings, SavedGuest } from "./saved_guest.ts";
 
 /** By a configuration's field, what of it may differ; by "", which fields. */
 export type MayDiffer = Readonly<Record<string, readonly string[]>>;
@@ -28,10 +28,14 @@ export const RESOURCES: MayDiffer = {
   vsock: ["cid", "backend", "socket"],
 };
 
+/** For a copy of a guest: a driver that looks at its card anew, after a reset, finds an address of its own. */
+export const COPY_RESOURCES: MayDiffer = { ...RESOURCES, nets: [...RESOURCES.nets, "mac"] };
+
 /**
  * Reads a snapshot; `config` is what `--config` has: a configuration with the same devices on other
- * resources, and in `plugged`, by their names, what the devices stand on that were plugged in. Without
- * it, all is opened that the snapshot names, which is for one's own.
+ * resources, and in `plugged`, by their names, what the devices stand on that were plugged in. With the
+ * identity "new" it may have other MAC addresses, and what it says of a device counts. Without it, all is
+ * opened that the snapshot names, which is for one's own.
  */
 export function restoreFrom(
   directory: string,
@@ -45,7 +49,12 @@ export function restoreFrom(
     throw new ConfigError((cause as Error).message, { cause });
   }
   const { saved } = snapshot;
-  const config = configFor(saved, { given, what: `restore from "${directory}"` });
+  const isCopy = identity === "new";
+  const config = configFor(saved, {
+    ...{ given, what: `restore from "${directory}"` },
+    mayDiffer: isCopy ? COPY_RESOURCES : RESOURCES,
+  });
+  if (isCopy && given !== undefined) saved.settings = settingsFor(config, saved);
   return { config, restore: { snapshot, identity } };
 }
 
@@ -87,6 +96,32 @@ function putIn(saved: Pick<SavedGuest, "plugged">, devices: Record<string, unkno
   if (unknown !== undefined) {
     throw new ConfigError(`Cannot restore "${unknown}": nothing was plugged in by that name`);
   }
+}
+
+/** What is said of a device counts, and for all else what was set while the other guest ran. */
+export function settingsFor(
+  config: GuestConfig,
+  { settings, plugged }: Pick<SavedGuest, "settings" | "plugged">,
+): DeviceSettings {
+  const { disks, nets } = config;
+  const said: [name: string, settings: Record<string, unknown>][] = [
+    ...disks.map((disk, i) => settingsOf(`block${i}`, { disk })),
+    ...nets.map((net, i) => settingsOf(`net${i}`, { net })),
+    ...plugged.map(({ name, device }) => settingsOf(name, device)),
+  ];
+  return Object.fromEntries(
+    Object.entries(settings).map(([name, saved]) => {
+      const own = said.find((one) => one[0] === name)?.[1] ?? {};
+      const values = Object.entries(own).filter(([, value]) => value !== undefined);
+      return [name, { ...saved, ...Object.fromEntries(values) }];
+    }),
+  );
+}
+
+function settingsOf(name: string, device: PlugConfig): [string, Record<string, unknown>] {
+  if ("disk" in device) return [name, { rateLimit: device.disk.rateLimit }];
+  const { linkUp, receiveLimit, sendLimit } = device.net;
+  return [name, { linkUp, receiveLimit, sendLimit }];
 }
 
 /** The first field in which two configurations are of different machines; undefined where they are not. */

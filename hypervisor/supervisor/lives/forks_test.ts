@@ -1,0 +1,150 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { ApiError } from "../api/client.ts";
+import type { ForkCreate, Guest, Task } from "../api/schemas.ts";
+import { tapName } from "../network.ts";
+import { TestHost } from "../testing/test_host.ts";
+
+async function refused(promise: Promise<unknown>, code: string): Promise<string> {
+  const error = await assertRejects(() => promise, ApiError);
+  assertEquals(error.problem.code, code, error.message);
+  return error.message;
+}
+
+function fork(host: TestHost, id: string, body: ForkCreate): Promise<Task> {
+  return host.local.client.call("forkGuest", { params: { id }, body });
+}
+
+async function children(host: TestHost, task: Task): Promise<Guest[]> {
+  const guests = await Promise.all(task.made.map((id) => host.get(id)));
+  return guests.sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+const begins = (path: string, length: number) =>
+  new TextDecoder().decode(Deno.readFileSync(path).subarray(0, length));
+
+/** A guest whose disk says "mine". */
+async function parent(host: TestHost, cmdline = ""): Promise<Guest> {
+  const guest = await host.guest({ disks: [{ sizeMiB: 1, name: "root" }], cmdline });
+  using file = Deno.openSync(host.diskFile(guest), { write: true });
+  file.writeSync(new TextEncoder().encode("mine"));
+  return guest;
+}
+
+Deno.test("a stopped guest is forked with its disks, and its children boot", async () => {
+  await using host = await TestHost.start();
+  const guest = await parent(host);
+  const task = await host.done(fork(host, guest.id, { count: 3 }));
+  assertEquals([task.kind, task.detail, task.made.length], ["fork", "3 new guests", 3]);
+  assertEquals([task.doneAmount, task.totalAmount], [3, 3]);
+  const made = await children(host, task);
+  assertEquals(made.map(({ name, state }) => [name, state]), [
+    ["web-1", "running"],
+    ["web-2", "running"],
+    ["web-3", "running"],
+  ]);
+  const macs = new Set([guest, ...made].map(({ nets }) => nets[0].mac));
+  assertEquals(macs.size, 4);
+  for (const child of made) {
+    assert(child.disks[0].id !== guest.disks[0].id);
+    assertEquals(begins(host.diskFile(child), 4), "mine");
+    assertEquals([child.disks[0].name, child.nets[0].linkUp], ["root", true]);
+    // By which the system may know it.
+    const path = host.path("run/guests", child.id, "config.json");
+    const config = JSON.parse(Deno.readTextFileSync(path));
+    assertEquals(config.disks[0].serial, guest.disks[0].id.slice(-20));
+    assert(host.network.taps.has(tapName(child.nets[0].id)));
+  }
+  assertEquals((await host.get(guest.id)).state, "stopped");
+  const again = await host.done(fork(host, guest.id, { start: false }));
+  assertEquals((await children(host, again)).map(({ name, state }) => [name, state]), [
+    ["web-4", "stopped"],
+  ]);
+});
+
+Deno.test("a snapshot's children go on from its memory, with their links down", async () => {
+  await using host = await TestHost.start();
+  const guest = await parent(host);
+  await host.start(guest.id);
+  const snapshot = await host.snapshot(guest.id, { name: "a" });
+  await host.stop(guest.id);
+  const task = await host.done(fork(host, guest.id, { snapshot, count: 2, name: "worker" }));
+  const made = await children(host, task);
+  assertEquals(made.map(({ name }) => name), ["worker-1", "worker-2"]);
+  for (const child of made) {
+    assertEquals([child.state, child.resumesFrom], ["running", null]);
+    assertEquals([child.nets[0].linkUp, child.nets[0].restartNeeded], [false, false]);
+    assertEquals(begins(host.diskFile(child), 4), "mine");
+    using control = await host.supervisor.guests.openSerial(child.id);
+    const said = new TextDecoder().decode((await control.lines.read())!);
+    assertStringIncludes(said, `console of ${child.name}, once web`);
+    const tree = await host.local.client.call("listSnapshots", { params: { id: child.id } });
+    assertEquals(tree, { guest: child.id, snapshots: [], current: null });
+  }
+  const one = await host.done(fork(host, guest.id, { snapshot, name: "solo", start: false }));
+  const [solo] = await children(host, one);
+  assertEquals([solo.name, solo.state, solo.nets[0].linkUp], ["solo", "stopped", true]);
+  await refused(fork(host, guest.id, { snapshot, name: "solo" }), "name_taken");
+});
+
+Deno.test("a fork that the host has no memory for is refused before the first", async () => {
+  await using host = await TestHost.start({ memoryMiB: () => 500 });
+  const guest = await parent(host);
+  await refused(fork(host, guest.id, { count: 4 }), "not_enough_memory");
+  assertEquals((await host.local.client.call("listGuests", {})).length, 1);
+  await host.done(fork(host, guest.id, { count: 3 }));
+});
+
+Deno.test("children that cannot start fail the task, and nothing of them is left", async () => {
+  await using host = await TestHost.start();
+  const guest = await parent(host, "refuse");
+  const task = await host.ended(await fork(host, guest.id, { count: 8 }));
+  assertEquals([task.state, task.made], ["failed", []]);
+  assertStringIncludes(task.error!, "bad magic");
+  assertEquals((await host.local.client.call("listGuests", {})).length, 1);
+  assertEquals(host.names("data/guests"), [guest.id]);
+  host.assertNothingLeft();
+});
+
+Deno.test("a running guest that cannot be forked goes on, and what was copied is gone", async () => {
+  await using host = await TestHost.start();
+  const guest = await parent(host);
+  await host.start(guest.id);
+  const task = await host.ended(await fork(host, guest.id, {}));
+  assertEquals(task.state, "failed");
+  assertStringIncludes(task.error!, "it only pretends to have memory");
+  assertEquals(host.names("data/guests"), [guest.id]);
+  assertEquals((await host.get(guest.id)).state, "running");
+  // Its disks alone can be had of it.
+  const disks = await host.done(fork(host, guest.id, { start: false }));
+  const [child] = await children(host, disks);
+  assertEquals([child.state, begins(host.diskFile(child), 4)], ["stopped", "mine"]);
+  await host.until(guest.id, ({ pausedFor }) => pausedFor === null);
+  assertEquals(host.names("data/guests").sort(), [guest.id, child.id].sort());
+});
+
+Deno.test("a fork that is given up keeps those that run, and leaves nothing of the others", async () => {
+  await using host = await TestHost.start();
+  const guest = await parent(host, "slow");
+  const task = await fork(host, guest.id, { count: 12 });
+  const unsubscribe = host.supervisor.events.subscribe((change) => {
+    if (change.name !== "task" || change.data.made.length === 0 || !change.data.canCancel) return;
+    unsubscribe();
+    host.supervisor.tasks.cancel(task.id);
+  });
+  const ended = await host.ended(task);
+  assertEquals(ended.state, "cancelled");
+  assert(ended.made.length >= 1 && ended.made.length < 12, `${ended.made.length} were made`);
+  const guests = await host.local.client.call("listGuests", {});
+  assertEquals(guests.length, 1 + ended.made.length);
+  for (const child of await children(host, ended)) assertEquals(child.state, "running");
+  assertEquals(host.names("run/guests").length, ended.made.length);
+  assertEquals(host.names("data/guests").length, 1 + ended.made.length);
+});
+
+Deno.test("a long name leaves room for what is put behind it", async () => {
+  await using host = await TestHost.start();
+  const name = `${"a".repeat(60)}-bc`;
+  const guest = await host.guest({ name });
+  const task = await host.done(fork(host, guest.id, { start: false }));
+  assertEquals((await children(host, task))[0].name, `${"a".repeat(60)}-1`);
+});

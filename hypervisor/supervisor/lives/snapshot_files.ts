@@ -1,0 +1,105 @@
+/**
+ * Where snapshots lie: `snapshots/ID/` in their guest's directory, with the VMM's own directory `memory/`
+ * and each disk as `NAME.img`. One appears complete or not at all; what else is there is swept.
+ *
+ * @module
+ */
+import { dirname, join } from "@std/path";
+import { removeIfThere, renameDurably, syncDirectory, syncFile } from "../durable.ts";
+import { NEW_PREFIX, OLD_PREFIX, SNAPSHOTS } from "./disks.ts";
+
+/** The unit in which stat tells what a file takes. */
+const BLOCK_BYTES = 512;
+
+/** One that is being made. */
+export interface NewSnapshotFiles {
+  /** For the VMM, which makes it. */
+  memory: string;
+  disk(name: string): string;
+  /** Brings it to the disk and gives it its name. */
+  appear(): Promise<void>;
+  /** Leaves nothing of it, whether it has its name or not. */
+  drop(): void;
+}
+
+export class SnapshotFiles {
+  readonly #directory: string;
+
+  /** The directory of guests. */
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  #path(guest: string, id: string): string {
+    return join(this.#directory, guest, SNAPSHOTS, id);
+  }
+
+  /** The VMM's directory of a snapshot that has memory. */
+  memory(guest: string, id: string): string {
+    return join(this.#path(guest, id), "memory");
+  }
+
+  disk(guest: string, id: string, name: string): string {
+    return join(this.#path(guest, id), `${name}.img`);
+  }
+
+  /** What a snapshot's memory takes on the host's disk. */
+  memoryBytes(guest: string, id: string): number {
+    const directory = this.memory(guest, id);
+    let bytes = 0;
+    for (const { name } of Deno.readDirSync(directory)) {
+      bytes += (Deno.statSync(join(directory, name)).blocks ?? 0) * BLOCK_BYTES;
+    }
+    return bytes;
+  }
+
+  begin(guest: string, id: string): NewSnapshotFiles {
+    const final = this.#path(guest, id);
+    const parent = dirname(final);
+    const temporary = join(parent, NEW_PREFIX + id);
+    const disks: string[] = [];
+    if (!exists(parent)) {
+      Deno.mkdirSync(parent, { mode: 0o700 });
+      syncDirectory(dirname(parent));
+    }
+    Deno.mkdirSync(temporary, { mode: 0o700 });
+    return {
+      memory: join(temporary, "memory"),
+      disk(name) {
+        const path = join(temporary, `${name}.img`);
+        disks.push(path);
+        return path;
+      },
+      async appear() {
+        for (const path of disks) await syncFile(path);
+        syncDirectory(temporary);
+        renameDurably(temporary, final);
+      },
+      drop() {
+        removeIfThere(temporary);
+        removeIfThere(final);
+      },
+    };
+  }
+
+  /** Removes one; from its first moment on, there is none. */
+  delete(guest: string, id: string): void {
+    const old = this.#path(guest, OLD_PREFIX + id);
+    try {
+      renameDurably(this.#path(guest, id), old);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    removeIfThere(old);
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

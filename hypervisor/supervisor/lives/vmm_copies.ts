@@ -1,0 +1,113 @@
+/**
+ * Has a running guest's VMM save it to a directory, or make what others can go on from, and has its disks
+ * copied at the same instant.
+ *
+ * @module
+ */
+import { close } from "../../sys/files.ts";
+import { openControl, VmmRefusal } from "./control_client.ts";
+import { CopyProgress } from "./copy_progress.ts";
+import { PassingControl } from "./passing_control.ts";
+import type { Work } from "./tasks.ts";
+import { ForkLine, parseMessage, ResponseMessage, SaveLine } from "./wire.ts";
+
+export interface CopyOptions {
+  work: Work;
+  /** Copies the disks; the guest stands still until that is done. Where it throws, nothing is left. */
+  whileHeld: () => Promise<void>;
+  /** Throws where the host has no room for so many bytes more. */
+  room?: (bytes: number) => Promise<void>;
+}
+
+const PHASES = {
+  copying: "Copying memory",
+  settling: "Bringing memory to the disk",
+  syncing: "Bringing memory to the disk",
+};
+
+const GO = new TextEncoder().encode('{"op":"go"}\n');
+
+/** Why nothing more is heard of a VMM. */
+function silence({ work }: CopyOptions): Error {
+  return work.signal.reason ?? new Error("Its VMM hung up");
+}
+
+/** Saves the guest of the VMM at `socket` to `directory`; it then goes on, or stays paused if it was. */
+export async function saveMemory(
+  socket: string,
+  options: CopyOptions & { directory: string },
+): Promise<{ pauseMs: number }> {
+  const { work, whileHeld, room, directory } = options;
+  work.signal.throwIfAborted();
+  using control = await openControl(socket, { op: "save", directory, hold: true });
+  const progress = new CopyProgress(work);
+  // Closing the connection gives the save up, and has the guest go on.
+  work.signal.addEventListener("abort", control.close);
+  try {
+    work.phase(PHASES.copying);
+    while (true) {
+      const line = await nextLine(() => control.lines.next());
+      if (line === null) throw silence(options);
+      const message = parseMessage(SaveLine, line, "what a VMM says of a save");
+      if ("error" in message) throw new VmmRefusal(message.error);
+      if ("saved" in message) return { pauseMs: message.pauseMs };
+      if ("held" in message) {
+        await whileHeld();
+        work.signal.throwIfAborted();
+        for (let at = 0; at < GO.length;) at += await control.connection.write(GO.subarray(at));
+        continue;
+      }
+      const { saving } = message;
+      progress.tell(saving, PHASES[saving.phase]);
+      if (saving.phase === "copying") await room?.(saving.totalBytes - saving.doneBytes);
+    }
+  } finally {
+    work.signal.removeEventListener("abort", control.close);
+  }
+}
+
+/** Makes what others can go on from of the guest of the VMM at `socket`, which goes on. */
+export async function forkMemory(
+  socket: string,
+  options: CopyOptions,
+): Promise<{ descriptors: number[]; pauseMs: number }> {
+  const { work, whileHeld } = options;
+  work.signal.throwIfAborted();
+  using control = new PassingControl(socket);
+  const giveUp = () => control.close();
+  work.signal.addEventListener("abort", giveUp);
+  try {
+    await control.send({ op: "fork", hold: true });
+    const answer = await nextLine(() => control.line());
+    if (answer === null) throw silence(options);
+    const response = parseMessage(ResponseMessage, answer, "a VMM's answer");
+    if (!response.ok) throw new VmmRefusal(response.error);
+    while (true) {
+      const line = await nextLine(() => control.line());
+      if (line === null) throw silence(options);
+      const message = parseMessage(ForkLine, line, "what a VMM says of a fork");
+      if ("error" in message) throw new VmmRefusal(message.error);
+      if ("held" in message) {
+        await whileHeld();
+        await control.send({ op: "go" });
+        continue;
+      }
+      const descriptors = control.take();
+      if (descriptors.length === 2) return { descriptors, pauseMs: message.forked.pausedMs };
+      descriptors.forEach(close);
+      throw new Error(`Cannot fork: ${descriptors.length} descriptors came, and should be 2`);
+    }
+  } finally {
+    work.signal.removeEventListener("abort", giveUp);
+  }
+}
+
+/** The next line; null where the connection ended, by whichever side. */
+async function nextLine(next: () => Promise<string | null>): Promise<string | null> {
+  try {
+    return await next();
+  } catch (error) {
+    if (error instanceof RangeError) throw error;
+    return null;
+  }
+}

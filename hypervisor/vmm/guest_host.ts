@@ -1,0 +1,51 @@
+/**
+ * What a guest is told as it begins, whom it tells of what becomes of it, and how it ends.
+ *
+ * @module
+ */
+import type { ExitReason } from "./control.ts";
+import type { RestoreSource } from "./machine_setup.ts";
+
+/** How a guest goes on from a snapshot. */
+export interface RestoreOptions {
+  snapshot: RestoreSource;
+  /** It is not let go, and its devices touch nothing, before `Guest.takeOver`. */
+  isHeld?: boolean;
+  /** The same, before `Guest.resume`. */
+  waits?: boolean;
+  /**
+   * "new", which is what a copy or a step back in time needs: the guest gets another VM generation id.
+   * "same": it is the one that was saved, and nobody else goes on from there.
+   */
+  identity: "same" | "new";
+}
+
+export interface GuestEnd {
+  reason: ExitReason;
+  message: string;
+}
+
+export interface GuestHost {
+  /** The serial port sent something. */
+  serial(bytes: Uint8Array<ArrayBuffer>): void;
+  /** Whether it can take more of that now; where it cannot, it calls `Guest.look` once it can. */
+  takesSerial(): boolean;
+  /** The serial port takes input again. */
+  serialRoom(): void;
+  /** Something a person should know. */
+  log(line: string): void;
+  /** A device that was plugged in is gone. */
+  unplugged(device: string): void;
+  /** The guest does not run, for this reason; null when it runs again. */
+  paused(reason: string | null): void;
+}
+
+/** What is said of an end of which nothing else is known. */
+export const DEFAULT_MESSAGES: Record<ExitReason, string> = {
+  poweroff: "The guest powered off",
+  reboot: "The guest asked for a reset",
+  crash: "The guest crashed",
+  host: "The VMM failed",
+  refused: "The configuration was refused",
+  migrated: "The guest goes on in another VMM",
+};
