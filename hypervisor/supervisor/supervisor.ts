@@ -14,6 +14,7 @@ import { readHost } from "./host.ts";
 import { Images } from "./images/images.ts";
 import { GuestDisks } from "./lives/disks.ts";
 import { Guests } from "./lives/guests.ts";
+import { Tasks } from "./lives/tasks.ts";
 import { VmmPool } from "./lives/vmm_pool.ts";
 import type { VmmCommand } from "./lives/vmm_process.ts";
 import type { Log } from "./log.ts";
@@ -45,6 +46,7 @@ export class Supervisor {
   readonly events: EventHub;
   readonly images: Images;
   readonly guests: Guests;
+  readonly tasks: Tasks;
   readonly access: Access;
   readonly log: Log;
   /** Aborts when the supervisor goes: streams end then. */
@@ -76,8 +78,10 @@ export class Supervisor {
         ...{ command: options.command, size: options.poolSize ?? 0, log },
         ...{ directory: join(run, "pool"), refillMs: options.poolRefillMs },
       });
+      this.tasks = new Tasks({ events: this.events, log });
       this.guests = new Guests({
         pool,
+        tasks: this.tasks,
         store,
         images: this.images,
         disks: new GuestDisks(join(data, "guests")),
@@ -98,6 +102,7 @@ export class Supervisor {
       const hostTimer = setInterval(() => this.#tellHost(), HOST_EVENT_MS);
       this.#release = () => {
         clearInterval(hostTimer);
+        void this.tasks.close();
         this.guests.close();
         pool.close();
         database.close();

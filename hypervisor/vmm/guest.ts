@@ -15,15 +15,17 @@ import { lockDisks, openDevices } from "./device_specs.ts";
 import { DirtyTracking } from "./dirty_tracking.ts";
 import type { EventLoop } from "./event_loop.ts";
 import { collectGarbage } from "./garbage.ts";
-import { GuestCopies } from "./guest_copies.ts";
+import { GuestCopies, type UpgradeOptions } from "./guest_copies.ts";
 import { Hotplug } from "./hotplug.ts";
 import type { Fork, ForkHost } from "./fork/fork.ts";
 import { bootMachine, type Machine, restoreMachine, type RestoreSource } from "./machine_setup.ts";
 import { checkAffinity } from "./memory_setup.ts";
+import { END_WORDS } from "./lifecycle.ts";
 import type { Send, SendHost, SendOptions } from "./migrate/send.ts";
 import type { Pc } from "./pc.ts";
 import type { Save } from "./snapshot/save.ts";
 import type { SaveHost, SaveOptions } from "./snapshot/saving.ts";
+import type { Upgrade, UpgradeHost } from "./upgrade/give.ts";
 import { VcpuThreads } from "./vcpu_threads.ts";
 import { VirtioService } from "./virtio_service.ts";
 
@@ -51,6 +53,9 @@ export interface RestoreOptions {
    * "same": it is the one that was saved, and nobody else goes on from there.
    */
   identity: "same" | "new";
+  /** Of one that only goes on in another process: when it started, and why it is to stay paused. */
+  startedAt?: number;
+  pausedFor?: string;
 }
 
 export interface GuestEnd {
@@ -94,8 +99,8 @@ export class Guest {
   #isLookingSoon = false;
   readonly #copies: GuestCopies;
   #isEnding = false;
-  /** It was given to another VMM. */
-  #hasLeft = false;
+  /** What it is that it was given to another VMM. */
+  #hasLeft: ExitReason | undefined;
 
   /**
    * Sets the guest up and starts it, or lets it go on from a snapshot; throws where it cannot, and then
@@ -164,10 +169,11 @@ export class Guest {
       stay: (reason) => {
         if (this.#pausedFor === reason) this.#pausedFor = SAVED;
       },
-      leave: (message) => {
-        this.#hasLeft = true;
-        this.#end("migrated", message);
+      leave: (message, reason) => {
+        this.#hasLeft = reason;
+        this.#end(reason, message);
       },
+      standing: () => ({ startedAt: this.startedAt, pausedFor: this.#pausedFor }),
       over: () => this.#isEnding && this.#over(),
       log: (line) => host.log(line),
     });
@@ -182,7 +188,8 @@ export class Guest {
     });
     restored?.plugged.forEach((one) => this.hotplug.restored(one));
     if (restore !== undefined && !restore.isHeld) this.#goOn(restore.identity);
-    this.startedAt = Date.now();
+    this.startedAt = restore?.startedAt ?? Date.now();
+    this.#pausedFor ??= restore?.pausedFor ?? null;
     if (this.#pausedFor === null && !restore?.isHeld) pc.life.release();
     loop.after(SETTLED_MS, () => {
       pc.life.tidy();
@@ -242,15 +249,16 @@ export class Guest {
     if (!this.#isEnding) {
       this.#isEnding = true;
       this.#copies.cancel("the guest has ended");
-      this.#service.close();
+      // What stands still there is somebody else's by now, its taps and disks too.
+      if (this.#hasLeft === undefined) this.#service.close();
       this.#drainSerial();
     }
     // A thread that copies memory still uses it: this is called again when it is through.
     if (this.#copies.isBusy) return;
     const { life } = this.#pc;
     // What was asked of it when it was on its way does not matter any more.
-    const reason = this.#hasLeft ? "migrated" : life.reason ?? "host";
-    this.#end_ = { reason, message: life.message || DEFAULT_MESSAGES[reason] };
+    const reason = this.#hasLeft ?? life.reason ?? "host";
+    this.#end_ = { reason, message: life.message || END_WORDS[reason] };
   }
 
   #violated(device: string, reason: string): void {
@@ -334,24 +342,22 @@ export class Guest {
    * where it cannot be saved.
    */
   save(options: SaveOptions, host: SaveHost): Save {
-    this.#checkRuns("save");
     return this.#copies.save(options, host);
   }
 
   /** Sends the guest to another VMM, which then runs it; where it cannot be sent, it goes on here. */
   send(options: SendOptions & { record: string }, host: SendHost): Send {
-    this.#checkRuns("send");
     return this.#copies.send(options, host);
   }
 
   /** Makes what other guests can go on from; this one goes on in any case. */
   fork(options: { hold?: boolean }, host: ForkHost): Fork {
-    this.#checkRuns("fork");
     return this.#copies.fork(options, host);
   }
 
-  #checkRuns(action: string): void {
-    if (this.#pc.life.hasEnded) throw new Error(`Cannot ${action} the guest: it has ended`);
+  /** Hands the guest over to another VMM of this host; where it cannot be, it goes on here. */
+  upgrade(options: UpgradeOptions, host: UpgradeHost): Upgrade {
+    return this.#copies.upgrade(options, host);
   }
 
   /** Devices that stand still, because the guest is saved or was, are left alone. */
@@ -386,12 +392,3 @@ export class Guest {
     this.#end("poweroff", "It was told to end");
   }
 }
-
-const DEFAULT_MESSAGES: Record<ExitReason, string> = {
-  poweroff: "The guest powered off",
-  reboot: "The guest asked for a reset",
-  crash: "The guest crashed",
-  host: "The VMM failed",
-  refused: "The configuration was refused",
-  migrated: "The guest goes on in another VMM",
-};

@@ -31,6 +31,7 @@ import { Pc, type PcSpec } from "./pc.ts";
 import { arenaBytes } from "./slots.ts";
 import type { OpenSnapshot } from "./snapshot/directory.ts";
 import type { SavedGuest, SavedMachine } from "./snapshot/saved_guest.ts";
+import type { Held } from "./upgrade/held.ts";
 import type { VcpuThreads } from "./vcpu_threads.ts";
 import type { VcpuSpec } from "./vcpu_worker.ts";
 
@@ -48,6 +49,8 @@ export interface ReceivedGuest {
   /** With RAM's content. */
   memory: MemorySpec;
   devices: DeviceSpec[];
+  /** What devices hold that were plugged in, where that was handed over. */
+  held?: Held;
 }
 
 /** Where a guest goes on from. */
@@ -258,7 +261,8 @@ function putBack(
   snapshot: RestoreSource,
 ): (PluggedDevice & RestoredDevice)[] {
   const { saved } = snapshot;
-  const unlocked = "memory" in snapshot;
+  const received = "memory" in snapshot ? snapshot : undefined;
+  const from = { unlocked: received !== undefined, held: received?.held };
   pc.slots.forEach(({ port }, index) => {
     const has = saved.plugged.some(({ slot }) => slot === index);
     if (port.isOccupied !== has) {
@@ -270,7 +274,7 @@ function putBack(
     if (slot === undefined || pc.virtio.some(({ device }) => device.name === one.name)) {
       throw new RangeError(`there is no place for what was plugged in as "${one.name}"`);
     }
-    const spec = openPlugged(one.device, { name: one.name, cpus: config.cpus, unlocked });
+    const spec = openPlugged(one.device, { name: one.name, cpus: config.cpus, ...from });
     const { transport, release } = slot.restore(spec, saved.machine.arena);
     pc.virtio.push(transport);
     return { ...one, spec, transport, release };

@@ -11,6 +11,7 @@ import { type Command, show, words } from "./command.ts";
 import { DEVICE_COMMANDS } from "./device_commands.ts";
 import { GUEST_COMMANDS } from "./guest_commands.ts";
 import { SPEC_HELP } from "./specs.ts";
+import { UPGRADE_COMMAND } from "./upgrade_command.ts";
 
 const MIB = 1024 * 1024;
 
@@ -33,6 +34,7 @@ export const COMMANDS: readonly Command[] = [
   },
   ...GUEST_COMMANDS,
   ...DEVICE_COMMANDS,
+  UPGRADE_COMMAND,
   {
     name: "images",
     words: "",

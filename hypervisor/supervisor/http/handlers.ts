@@ -13,6 +13,7 @@ import { bridgeConsole } from "./console.ts";
 import { sessionCookie } from "./cookies.ts";
 import type { Caller } from "./door.ts";
 import { eventStream } from "./sse.ts";
+import { upgradeHandlers } from "./upgrade_handlers.ts";
 
 /** A request that was let in and checked. */
 export interface Call<O extends Operation> {
@@ -133,6 +134,7 @@ export function createHandlers(supervisor: Supervisor): Handlers {
       return images.put(params, request.body ?? empty, { size });
     },
     deleteImage: ({ params }) => images.delete(params.kind, params.name),
+    ...upgradeHandlers(supervisor),
   };
 }
 

@@ -9,6 +9,7 @@ import type { AgentFacts, Disk, Guest, Net } from "../api/schemas.ts";
 import { type Log, messageOf } from "../log.ts";
 import { ApiProblem, problem } from "../problem.ts";
 import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
+import { VERSION } from "../version.ts";
 import { CONTROL_VERSION, type Status } from "../../vmm/control.ts";
 import { isGood, wordsFor } from "./vmm_ends.ts";
 import type { VmmEnd, VmmListener, VmmProcess } from "./vmm_process.ts";
@@ -43,7 +44,7 @@ export interface LifeSurroundings<V extends Vmm> {
 }
 
 /** What was asked for, to tell what a run's end means. */
-type Intent = "run" | "stop" | "reset";
+type Intent = "run" | "stop" | "end" | "reset";
 
 /** A guest that reboots sooner than this is not given the whole processor to go on so. */
 const SHORT_RUN_MS = 2_000;
@@ -53,6 +54,8 @@ const END_MS = 1_000;
 
 export class GuestLife<V extends Vmm = VmmProcess> {
   record: GuestRecord;
+  /** What goes on with the guest where its VMM ends; null, or a promise of that, where it is the guest's end. */
+  heir: Promise<V | null> | null = null;
   readonly #around: LifeSurroundings<V>;
   readonly #pause: (milliseconds: number) => Promise<void>;
   #state: GuestState;
@@ -60,6 +63,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   #startedAt: number | null = null;
   #pausedFor: string | null = null;
   #agentFacts: AgentFacts | null = null;
+  #vmmVersion: string | null = null;
   #intent: Intent = "run";
   /** Resolves when the present run, with its restarts, is over and cleaned up. */
   #over: Promise<void> = Promise.resolve();
@@ -121,6 +125,8 @@ export class GuestLife<V extends Vmm = VmmProcess> {
       startedAt: this.isUp && this.#startedAt !== null
         ? new Date(this.#startedAt).toISOString()
         : null,
+      vmmVersion: this.isUp ? this.#vmmVersion : null,
+      upgradeAvailable: this.isUp && (this.#vmmVersion ?? VERSION) !== VERSION,
     };
   }
 
@@ -182,7 +188,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   async stop(options: { force: boolean }): Promise<void> {
     const force = options.force || this.#state === "stopping";
     refuse(force ? "force" : "stop", this.phase);
-    this.#intent = "stop";
+    this.#intent = force ? "end" : "stop";
     this.#setState("stopping");
     if (force) {
       this.#endSoon();
@@ -234,7 +240,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   /** Ends the guest in whatever state it is, for good. */
   async end(): Promise<void> {
     if (!this.isUp) return;
-    this.#intent = "stop";
+    this.#intent = "end";
     this.#setState("stopping");
     await this.#process?.kill({ gently: true });
   }
@@ -274,6 +280,14 @@ export class GuestLife<V extends Vmm = VmmProcess> {
         unplugged: (device) => this.#gone(process!, device),
       }, this.#around.released);
       if (end === null) return;
+      const heir: V | null = await this.heir;
+      if (heir !== null) {
+        [process, this.heir] = [heir, null];
+        // What was asked of the one may not have come to the other.
+        if (this.#intent === "stop") heir.pressPowerButton().catch(() => {});
+        else if (this.#intent !== "run") heir.kill({ gently: true }).catch(() => {});
+        continue;
+      }
       this.#pausedFor = null;
       this.#agentFacts = null;
       const { name } = this.record;
@@ -305,6 +319,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
       });
     }
     this.#startedAt = status.startedAt;
+    this.#vmmVersion = status.program || null;
     this.#pausedFor = status.pausedFor ?? null;
     if (this.record.error !== null) this.#keepError(null);
     if (this.#intent === "run" && status.state !== "waiting") this.#state = status.state;

@@ -34,10 +34,13 @@ import { NetChanges, netRecord } from "./net_changes.ts";
 import { openSerial } from "./serial.ts";
 import { stopAll } from "./shutdown.ts";
 import { Turns } from "./turns.ts";
+import type { Tasks } from "./tasks.ts";
+import { Upgrades } from "./upgrades.ts";
 import type { VmmProcess } from "./vmm_process.ts";
 
 export interface GuestsOptions extends LauncherOptions {
   store: GuestStore;
+  tasks: Tasks;
   events: EventHub;
   log: Log;
   /** The host's memory in MiB; tests have hosts of their own. */
@@ -52,6 +55,7 @@ const BOUND_LOGS_MS = 5_000;
 export class Guests {
   readonly disks: DiskChanges;
   readonly nets: NetChanges;
+  readonly upgrades: Upgrades;
   readonly #options: GuestsOptions;
   readonly #lives = new Map<string, GuestLife>();
   readonly #boundLogs: ReturnType<typeof setInterval>;
@@ -89,6 +93,8 @@ export class Guests {
     this.#agents = new AgentWatch({ holders: () => this.#agentHolders(), ...options.agents });
     this.disks = new DiskChanges(ground);
     this.nets = new NetChanges(ground);
+    const { tasks } = options;
+    this.upgrades = new Upgrades({ tasks, launcher: this.#launcher, life: (id) => this.#life(id) });
     for (const record of options.store.list()) this.#add(record);
     this.#boundLogs = setInterval(
       () => this.#forEachProcess((vmm) => vmm.boundLog()),

@@ -5,10 +5,19 @@
  * @module
  */
 import * as z from "zod";
-import { EXIT_CODES, type ExitReason } from "../../vmm/control.ts";
+import { EXIT_CODES, type ExitReason, type ReceivingPhase } from "../../vmm/control.ts";
 
 const REASONS = Object.keys(EXIT_CODES) as [ExitReason, ...ExitReason[]];
 const STATES = ["running", "stopping"] as const;
+const PHASES = [
+  "listening",
+  "greeting",
+  "receiving",
+  "building",
+  "ready",
+  "undecided",
+  "taken",
+] as const satisfies ReceivingPhase[];
 
 /** Longer messages are cut: they end up in errors for people. */
 const Message = z.string().transform((text) => text.slice(0, 4096));
@@ -23,6 +32,9 @@ const StatusMessage = z.object({
   cpus: z.int(),
   memoryMiB: z.int(),
   pausedFor: Message.optional(),
+  /** Absent from a VMM of before there were upgrades. */
+  program: z.string().max(100).default(""),
+  receiving: z.object({ phase: z.enum(PHASES), handOver: z.string().optional() }).optional(),
 });
 
 export const ResponseMessage = z.union([
@@ -41,6 +53,19 @@ export const EventMessage = z.discriminatedUnion("event", [
   z.object({ event: z.literal("resumed") }),
   z.object({ event: z.literal("unplugged"), device: z.string() }),
   z.object({ event: z.literal("exit"), reason: z.enum(REASONS), message: Message }),
+]);
+
+/** What follows the response to `upgrade`. */
+export const UpgradeMessage = z.union([
+  z.object({
+    upgrading: z.object({
+      phase: z.string(),
+      doneBytes: z.number().min(0),
+      totalBytes: z.number().min(0),
+    }),
+  }),
+  z.object({ upgraded: z.string(), pauseMs: z.number().min(0) }),
+  z.object({ error: Message }),
 ]);
 
 /** `exit.json`: what the VMM wrote just before it exited. */
