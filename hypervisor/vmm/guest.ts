@@ -126,7 +126,7 @@ export class Guest {
     const devices = restore === undefined ? openDevices(config) : [];
     // A thread takes longest to start, so it does while the rest is set up.
     this.#threads = options.threads ?? new VcpuThreads(loop);
-    this.#wakeIoFd = eventfd();
+    this.#wakeIoFd = restore?.snapshot.blank?.pc.wakeIoFd ?? eventfd();
     const setUp = {
       ...{ wakeIoFd: this.#wakeIoFd, threads: this.#threads },
       log: (line: string) => host.log(line),

@@ -154,6 +154,9 @@ export class GuestCopies {
         const { pausedFor } = standing();
         return pausedFor === being ? null : pausedFor;
       },
+      get registers() {
+        return pc.arena.sections();
+      },
       get serial() {
         return serial();
       },

@@ -83,8 +83,8 @@ function sourceOf(
     const receiver = server.receiver = new Taker({
       socket: request.upgrade,
       loop,
+      threads,
       isStopping: () => server.isStopping,
-      cpus: (count) => threads.prepare(count),
       log: (line) => server.log(line),
     });
     return { ...receiver.receive(), receiver, folder: request.becomes };

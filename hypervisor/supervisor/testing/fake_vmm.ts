@@ -50,7 +50,7 @@ const encode = (text: string) => new TextEncoder().encode(text);
 let becomes = "";
 /** Listens at once; with `--wait` nothing else of it happens before it is told what to run. */
 const early = wait ? Deno.listen({ transport: "unix", path: first! }) : undefined;
-const { config, control, handed } = early === undefined
+const { config, control, handed, next }: Orders = early === undefined
   ? { config: JSON.parse(Deno.readTextFileSync(configFile!)) as GuestConfig, control: first! }
   : await ordered(early);
 const words = new Set(config.cmdline.split(/\s+/));
@@ -67,20 +67,26 @@ function writeLine(connection: Deno.Conn, message: Response | Event) {
   return connection.write(encode(JSON.stringify(message) + "\n"));
 }
 
+interface Orders {
+  config: GuestConfig;
+  control: string;
+  handed?: Handed;
+  /** Who comes next. */
+  next?: Promise<Deno.Conn>;
+}
+
 /** Waits to be told what to run, and where it lies by now. */
 async function ordered(
   listener: Deno.UnixListener,
-): Promise<{ config: GuestConfig; control: string; handed?: Handed }> {
+): Promise<Orders> {
   let taken: Promise<Handed | null> | undefined;
   let next = listener.accept();
   while (true) {
     const connection = await Promise.race([next, ...taken ? [taken] : []]);
     if (connection === null) Deno.exit(EXIT_CODES.host);
     if ("config" in connection) {
-      // Whoever comes next is answered as all that follow are.
-      next.then(serve);
       const place = join(becomes, "control.sock");
-      return { config: connection.config, control: place, handed: connection };
+      return { config: connection.config, control: place, handed: connection, next };
     }
     next = listener.accept();
     const buffer = new Uint8Array(65536);
@@ -98,7 +104,8 @@ async function ordered(
     };
     await writeLine(connection, { ok: true, status });
     connection.close();
-    if (!waits) return { config: request.config, control: join(request.folder, "control.sock") };
+    if (waits) continue;
+    return { config: request.config, control: join(request.folder, "control.sock"), next };
   }
 }
 
@@ -268,4 +275,5 @@ if (words.has("refuse")) {
 if (words.has("slow")) await new Promise((resolve) => setTimeout(resolve, 300));
 if (words.has("agent")) serveFakeAgent(config.ports![0].socket);
 const listener = early ?? Deno.listen({ transport: "unix", path: control });
+if (next !== undefined) void serve(await next);
 for await (const connection of listener) void serve(connection);

@@ -18,6 +18,7 @@
  * @module
  */
 import type { CpuidEntry } from "../../kvm/kvm.ts";
+import type { Sections } from "../../machine/arena.ts";
 import { mappedLength } from "../../machine/ram.ts";
 import { MAX_PASSED } from "../../sys/passed_descriptors.ts";
 import { connectUnix, send, WOULD_BLOCK } from "../../sys/unix_sockets.ts";
@@ -25,7 +26,7 @@ import type { DeviceSpec } from "../device_specs.ts";
 import type { EventLoop } from "../event_loop.ts";
 import { decodeReason, encodeFrame, encodeReason, type Frame } from "../migrate/frames.ts";
 import { Link } from "../migrate/link.ts";
-import { FORMAT_VERSION } from "../snapshot/format.ts";
+import { encodeSections, FORMAT_VERSION } from "../snapshot/format.ts";
 import { LiveCopy } from "../snapshot/live_copy.ts";
 import { encodeGuest } from "../snapshot/saved_guest.ts";
 import type { CopyFigures, SavableGuest } from "../snapshot/saving.ts";
@@ -48,6 +49,8 @@ export interface UpgradableGuest extends SavableGuest {
   readonly startedAt: number;
   /** Why it would not run even so; null where it would. */
   readonly pausedFor: string | null;
+  /** The registers of its devices, as they happen to be while it runs. */
+  readonly registers: Sections;
   /** What its serial port sent last. */
   readonly serial: Uint8Array<ArrayBuffer>;
   /** It is the other VMM's: it ends here. */
@@ -115,6 +118,8 @@ export class Upgrade {
       this.#link.say("files", undefined, fds.slice(i, i + MAX_PASSED));
     }
     this.#within(WELCOME_MS, "the other VMM does not answer");
+    // What the guest would wait for otherwise: what encodes is loaded when it is first used.
+    encodeSections(guest.registers);
   }
 
   get isHolding(): boolean {

@@ -19,6 +19,7 @@ import { Kvm } from "../../kvm/kvm.ts";
 import { checkCpu } from "../../machine/cpu/compatibility.ts";
 import { physicalBits } from "../../machine/cpu/cpuid.ts";
 import { mappedLength, type MemorySpec } from "../../machine/ram.ts";
+import { drain, eventfd } from "../../sys/eventfd.ts";
 import { close, length } from "../../sys/files.ts";
 import { accept, WOULD_BLOCK } from "../../sys/unix_sockets.ts";
 import { ConfigError } from "../config/fields.ts";
@@ -28,6 +29,7 @@ import { listenForHost } from "../device_sockets.ts";
 import { type DeviceSpec, openDevices } from "../device_specs.ts";
 import type { EventLoop } from "../event_loop.ts";
 import type { Guest, RestoreOptions } from "../guest.ts";
+import { type BlankMachine, blankMachine } from "../machine_setup.ts";
 import { checkAffinity, openGuestRam, ramOptions } from "../memory_setup.ts";
 import { decodeReason, encodeReason, type Frame, MigrationError } from "../migrate/frames.ts";
 import { Link } from "../migrate/link.ts";
@@ -35,6 +37,7 @@ import { Mover } from "../mover.ts";
 import { checkVersion } from "../snapshot/format.ts";
 import { differs } from "../snapshot/restore.ts";
 import { decodeGuest, type SavedGuest } from "../snapshot/saved_guest.ts";
+import type { VcpuThreads } from "../vcpu_threads.ts";
 import {
   decodeGreeting,
   decodeStanding,
@@ -50,8 +53,8 @@ export interface TakerOptions {
   loop: EventLoop;
   /** Whether this VMM is to end. */
   isStopping(): boolean;
-  /** How many vCPUs there will be, as soon as that is known. */
-  cpus(count: number): void;
+  /** The vCPUs', of which one is there. */
+  threads: VcpuThreads;
   log(line: string): void;
 }
 
@@ -60,6 +63,7 @@ interface Prepared {
   memory: MemorySpec;
   devices: DeviceSpec[];
   held: Held;
+  blank: BlankMachine;
 }
 
 export class Taker {
@@ -226,23 +230,39 @@ export class Taker {
     const greeting = this.#greeting;
     if (greeting === undefined || this.#descriptors.length < descriptorsOf(greeting)) return;
     const { config, cpuids, ram } = greeting;
+    const { threads, log } = this.#options;
+    threads.prepare(config.cpus);
     checkAffinity(config);
     const kvm = Kvm.open();
-    try {
-      const cpus = new GuestCpus(kvm, config);
-      cpuids.forEach((cpuid, id) => checkCpu(cpuid, cpus.cpuid(id, 0)));
-    } finally {
-      close(kvm.fd);
-    }
+    const cpus = new GuestCpus(kvm, config);
+    cpuids.forEach((cpuid, id) => checkCpu(cpuid, cpus.cpuid(id, 0)));
     const fds = this.#descriptors.slice();
     const ramFd = ram === "private" ? undefined : fds.shift();
     const held = heldFrom(greeting.held, fds);
     const devices = openDevices(config, { held });
-    this.#prepared = { memory: this.#openRam(ramFd), devices, held };
-    this.#options.cpus(config.cpus);
+    const memory = this.#openRam(ramFd);
+    const blank = blankMachine(kvm, config, {
+      ...{ cpus, physicalBits: physicalBits(cpuids[0]), memory, devices, threads, log },
+      wakeIoFd: eventfd(),
+      // What ends a guest is what its vCPUs do, in threads of their own.
+      ended: () => {},
+    });
+    this.#prepared = { memory, devices, held, blank };
+    // Before the guest is stopped for it, the vCPUs' threads have their machine too.
+    const { life, wakeIoFd } = blank.pc;
+    this.#loop.watch(wakeIoFd, () => {
+      drain(wakeIoFd);
+      if (life.hasEnded) this.#error ??= new Error(life.message);
+      if (life.parked < config.cpus) return;
+      this.#loop.unwatch(wakeIoFd);
+      this.#welcome();
+    });
+  }
+
+  #welcome(): void {
     this.#phase = "receiving";
     this.#link!.say("welcome");
-    if (ram !== "shared") this.#receiveRam();
+    if (this.#greeting!.ram !== "shared") this.#receiveRam();
   }
 
   #openRam(fd: number | undefined): MemorySpec {
