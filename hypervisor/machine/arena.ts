@@ -140,7 +140,9 @@ export class Arena {
       entry.name.set(label);
       Object.assign(entry, { version, offset, size, kind });
       Object.assign(header, { magic: MAGIC, count: this.#count, end: this.#next });
-      if (kind === KIND.STATE) this.#fill(name, version, view.$bytes);
+      if (kind === KIND.STATE && this.#saved !== undefined) {
+        fill(this.#saved, { name, version, bytes: view.$bytes });
+      }
     } else if (
       entry.version !== version || entry.size !== size || entry.kind !== kind ||
       !label.every((b, i) => entry.name[i] === b)
@@ -153,17 +155,21 @@ export class Arena {
     return view;
   }
 
-  /** A section that was not saved is as at power-on: then it is of a later version than the snapshot. */
-  #fill(name: string, version: number, bytes: Uint8Array): void {
-    const saved = this.#saved?.get(name);
-    if (saved === undefined) return;
-    if (saved.version !== version || saved.bytes.length !== bytes.length) {
-      throw new RangeError(
-        `Cannot restore "${name}": it was saved as version ${saved.version} with ` +
-          `${saved.bytes.length} bytes, and is version ${version} with ${bytes.length} here`,
+  /**
+   * Gives all sections that are state what they were saved as, after they have been placed: for a machine
+   * that was made before it was known. Sections of arenas within this one are theirs to fill.
+   */
+  fill(saved: Sections): void {
+    const header = Header.at(this.buffer, this.#base);
+    for (let i = 0; i < header.count; i++) {
+      const { kind, name, version, offset, size } = Entry.at(
+        this.buffer,
+        this.#base + Header.size + i * Entry.size,
       );
+      if (kind !== KIND.STATE) continue;
+      const bytes = new Uint8Array(this.buffer, this.#base + offset, size);
+      fill(saved, { name: labelOf(name), version, bytes });
     }
-    bytes.set(saved.bytes);
   }
 
   /** Copies of all sections that are state, of arenas within this one too. */
@@ -172,7 +178,7 @@ export class Arena {
     const header = Header.at(this.buffer, this.#base);
     for (let i = 0; header.magic === MAGIC && i < header.count; i++) {
       const entry = Entry.at(this.buffer, this.#base + Header.size + i * Entry.size);
-      const name = new TextDecoder().decode(entry.name.slice(0, lengthOf(entry.name)));
+      const name = labelOf(entry.name);
       const offset = this.#base + entry.offset;
       if (entry.kind === KIND.INNER) {
         const inner = new Arena(this.buffer, { part: { name, offset, length: entry.size } });
@@ -197,7 +203,23 @@ export function sectionsWithin(sections: Sections, name: string): Map<string, Se
   );
 }
 
-function lengthOf(name: Uint8Array): number {
+/** A section that was not saved is as at power-on: then it is of a later version than the snapshot. */
+function fill(
+  all: Sections,
+  { name, version, bytes }: { name: string; version: number; bytes: Uint8Array },
+): void {
+  const saved = all.get(name);
+  if (saved === undefined) return;
+  if (saved.version !== version || saved.bytes.length !== bytes.length) {
+    throw new RangeError(
+      `Cannot restore "${name}": it was saved as version ${saved.version} with ` +
+        `${saved.bytes.length} bytes, and is version ${version} with ${bytes.length} here`,
+    );
+  }
+  bytes.set(saved.bytes);
+}
+
+function labelOf(name: Uint8Array): string {
   const end = name.indexOf(0);
-  return end < 0 ? name.length : end;
+  return new TextDecoder().decode(name.slice(0, end < 0 ? name.length : end));
 }

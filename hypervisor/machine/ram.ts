@@ -35,6 +35,8 @@ export interface RamOptions {
   mergeable?: boolean;
   /** The host's NUMA nodes for ranges of RAM; that of RAM's end is also that of what is added. */
   bindings?: readonly RamBinding[];
+  /** The file that it is in already, and that others may have mapped as well; a new one without. */
+  fd?: number;
 }
 
 export interface RamBinding {
@@ -91,10 +93,13 @@ export function openRam(options: RamOptions, log: (line: string) => void): Memor
   const { length, hotplugLength = 0, mergeable = false } = options;
   const { hugePages = mergeable ? "none" : "transparent" } = options;
   const hotplug = hotplugLength > 0 ? hotplugSpec(length, hotplugLength) : undefined;
-  const spec = mergeable ? openMergeable(length, log) : openFile(length, {
-    hotplug,
-    pool: hugePages === "2M" || hugePages === "1G" ? hugePages : undefined,
-  });
+  const spec = mergeable && options.fd === undefined
+    ? openMergeable(length, log)
+    : openFile(length, {
+      hotplug,
+      shared: options.fd,
+      pool: hugePages === "2M" || hugePages === "1G" ? hugePages : undefined,
+    });
   const all = mappedLength({ length, hotplug });
   for (const address of new Set([spec.address, spec.viewAddress ?? spec.address])) {
     if (hugePages === "transparent") adviseHugePages(address, all);
@@ -149,12 +154,12 @@ export function openSavedRam(
 
 function openFile(
   length: number,
-  options: { hotplug?: HotplugSpec; pool?: keyof typeof HUGE_PAGE_BYTES },
+  options: { hotplug?: HotplugSpec; pool?: keyof typeof HUGE_PAGE_BYTES; shared?: number },
 ): MemorySpec {
-  const { hotplug, pool } = options;
+  const { hotplug, pool, shared } = options;
   const all = mappedLength({ length, hotplug });
   if (pool === undefined) {
-    const fd = memfd("guest-ram", all);
+    const fd = shared ?? memfd("guest-ram", all);
     const align = HUGE_PAGE_BYTES["2M"];
     const [ram, view] = [map(all, { fd, align }), hotplug && map(all, { fd, align })];
     ram.dontDump();
@@ -168,7 +173,7 @@ function openFile(
     );
   }
   try {
-    const fd = memfd("guest-ram", length, { hugePageBytes });
+    const fd = shared ?? memfd("guest-ram", length, { hugePageBytes });
     const ram = map(length, { fd, reserve: true });
     ram.dontDump();
     return { address: ram.address, length, pooled: true, fd };

@@ -4,6 +4,7 @@
  * @module
  */
 import { ownPages } from "../sys/pagemap.ts";
+import { anonymousRanges } from "../sys/process_maps.ts";
 import { type DataRange, dataRanges } from "../sys/sparse.ts";
 import { mappedLength, type MemorySpec } from "./ram.ts";
 
@@ -16,6 +17,16 @@ export function presentRanges(spec: MemorySpec): DataRange[] {
   // What a private mapping has of its own is in no file.
   const own = spec.private || spec.copied ? ownPages(spec.address, length) : [];
   return union([...ofFile, ...own], length);
+}
+
+/** Where a private copy of a file may be other than the file is, in order and in whole pages. */
+export function changedRanges(spec: MemorySpec & { fd: number }): DataRange[] {
+  const length = mappedLength(spec);
+  // What was given back has zeros in its place, whatever the file has.
+  const replaced = anonymousRanges(spec.address, length).flatMap((
+    { start, end },
+  ) => [...dataRanges(spec.fd, end, start)]);
+  return union([...ownPages(spec.address, length), ...replaced], length);
 }
 
 /** In order, in whole pages, without overlaps. */

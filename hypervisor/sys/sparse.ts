@@ -45,9 +45,9 @@ export function dataFrom(fd: number, at: number, length: number): number {
   throw new SysError("find a file's data", code);
 }
 
-/** All data of the first `length` bytes, in order. */
-export function* dataRanges(fd: number, length: number): Generator<DataRange> {
-  let at = 0;
+/** All data of the first `length` bytes from `from` on, in order. */
+export function* dataRanges(fd: number, length: number, from = 0): Generator<DataRange> {
+  let at = from;
   for (let range = nextData(fd, at, length); range; range = nextData(fd, at, length)) {
     yield range;
     at = range.end;

@@ -11,12 +11,12 @@ import type { DiskConfig } from "./control.ts";
 /** Throws an error that says why the disk cannot be had. Without a number, each CPU has its queue. */
 export function blockOptions(
   config: DiskConfig,
-  options: { name: string; cpus: number; unlocked?: boolean },
+  options: { name: string; cpus: number; unlocked?: boolean; held?: readonly number[] },
 ): BlockOptions {
   const { path, readonly, cache, serial, discard, rateLimit, blockSizeBytes } = config;
   return {
     name: options.name,
-    disk: openDisk(path, { readonly, cache, unlocked: options.unlocked }),
+    disk: openDisk(path, { readonly, cache, unlocked: options.unlocked, held: options.held }),
     serial,
     queues: config.queues ?? Math.min(options.cpus, MAX_BLOCK_QUEUES),
     writeback: config.writeCache,

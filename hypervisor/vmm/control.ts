@@ -6,7 +6,8 @@
  * carries the raw bytes of the guest's serial port both ways, beginning with the last
  * {@linkcode SERIAL_REPLAY_BYTES} that the guest wrote. After the response to `save` it carries
  * {@linkcode SaveMessage} lines, the last of which says how that ended; so it is with `send` and
- * {@linkcode SendMessage}, and with `fork` and {@linkcode ForkMessage}.
+ * {@linkcode SendMessage}, with `fork` and {@linkcode ForkMessage}, and with `upgrade` and
+ * {@linkcode UpgradeMessage}.
  *
  * This file, with the configuration's types, is all that the supervisor shares with the VMM.
  *
@@ -39,6 +40,8 @@ export const EXIT_CODES = {
   reboot: 4,
   /** The guest was given to another VMM, and is not to be started again here. */
   migrated: 5,
+  /** The guest goes on in another VMM of this host, whose the folder is now: this one leaves no word in it. */
+  upgraded: 6,
 } as const;
 
 export type ExitReason = keyof typeof EXIT_CODES;
@@ -51,7 +54,9 @@ export type VmmState = "running" | "stopping";
  * ends. A guest goes on from a snapshot's directory with `restore`; `identity` and `config` are then as
  * with `main.ts --restore`, and `config` may have, in `plugged`, what the devices stand on that were
  * plugged in. With `receive` the VMM listens on that unix socket for one that sends its guest
- * ({@linkcode SendRequest}), and `identity` is "same" without.
+ * ({@linkcode SendRequest}), and `identity` is "same" without; with `upgrade` for one of this host
+ * ({@linkcode UpgradeRequest}), and once the guest is its own, it moves its control socket to the folder
+ * `becomes`, over the other's.
  */
 export type RunRequest =
   & {
@@ -60,7 +65,13 @@ export type RunRequest =
     folder?: string;
   }
   & (
-    | { config: GuestConfig; restore?: undefined; receive?: undefined; fork?: undefined }
+    | {
+      config: GuestConfig;
+      restore?: undefined;
+      receive?: undefined;
+      fork?: undefined;
+      upgrade?: undefined;
+    }
     | {
       config?: GuestConfig & { plugged?: Record<string, PlugConfig> };
       restore: string;
@@ -72,6 +83,7 @@ export type RunRequest =
       hold?: boolean;
       receive?: undefined;
       fork?: undefined;
+      upgrade?: undefined;
     }
     | {
       config?: GuestConfig;
@@ -79,6 +91,7 @@ export type RunRequest =
       identity?: "new" | "same";
       restore?: undefined;
       fork?: undefined;
+      upgrade?: undefined;
     }
     /**
      * The guest goes on from where another was forked, whose two descriptors come along (SCM_RIGHTS), as
@@ -91,6 +104,15 @@ export type RunRequest =
       fork: true;
       restore?: undefined;
       receive?: undefined;
+      upgrade?: undefined;
+    }
+    | {
+      config?: undefined;
+      upgrade: string;
+      becomes?: string;
+      restore?: undefined;
+      receive?: undefined;
+      fork?: undefined;
     }
   );
 
@@ -178,6 +200,19 @@ export interface ForkRequest {
   hold?: boolean;
 }
 
+/**
+ * Hands the guest over to another VMM of this host, one of another version, which was told to take it
+ * (`run` with `upgrade`). RAM is not copied, but for what of it is in no file; TCP connections live on; those
+ * who are connected to a socket of the guest's are sent away. One save, send, fork or upgrade at a time. Closing
+ * the connection gives it up as long as that can be, and then, as after an error, the guest goes on here: see
+ * vmm/upgrade/. After the last line this VMM ends, with the reason "upgraded".
+ */
+export interface UpgradeRequest {
+  op: "upgrade";
+  /** The unix socket at which the other listens. */
+  socket: string;
+}
+
 export type Request =
   | { op: "status" }
   /** Presses the ACPI power button. */
@@ -203,6 +238,7 @@ export type Request =
   | SaveRequest
   | SendRequest
   | ForkRequest
+  | UpgradeRequest
   /**
    * To a VMM that has a guest ready and lost the sender before it was told whether the guest is its own
    * ("undecided"): it is, for the sender's `handed_over.json` names this hand-over.
@@ -214,6 +250,8 @@ export type Request =
 
 export interface Status {
   version: number;
+  /** The release of the VMM's program. */
+  program: string;
   pid: number;
   name: string;
   /** "waiting": no guest runs yet, see {@linkcode RunRequest}. */
@@ -295,6 +333,27 @@ export type ForkMessage =
   | { held: true }
   /** The guest goes on. With this line come two descriptors: its state, and its RAM's content. */
   | { forked: { pausedMs: number; copiedBytes: number } }
+  | { error: string };
+
+/** What follows the response to `upgrade`. */
+export type UpgradeMessage =
+  | {
+    upgrading: {
+      phase: "greeting" | "moving" | "asking" | "giving";
+      doneBytes: number;
+      totalBytes: number;
+    };
+  }
+  | {
+    /** The hand-over, as the other VMM has it too. */
+    upgraded: string;
+    /** How long the guest stood still, until the other said that it runs it. */
+    pauseMs: number;
+    rounds: number;
+    /** What was copied of RAM. */
+    bytes: number;
+    stoodStill?: string;
+  }
   | { error: string };
 
 export type Event =

@@ -26,6 +26,7 @@ const OPS: readonly Request["op"][] = [
   "save",
   "send",
   "fork",
+  "upgrade",
   "take_over",
   "run",
 ];
@@ -42,6 +43,7 @@ export function parseRequest(line: string): Request | undefined {
     if (value.op === "save") return isSave(value) ? value : undefined;
     if (value.op === "send") return isSend(value) ? value : undefined;
     if (value.op === "fork") return typeof (value.hold ?? false) === "boolean" ? value : undefined;
+    if (value.op === "upgrade") return isName(value.socket) ? value : undefined;
     if (value.op === "take_over") return typeof value.handOver === "string" ? value : undefined;
     if (value.op === "run") return isRun(value) ? value : undefined;
     if (value.op !== "change") return value;
@@ -78,18 +80,22 @@ function isName(value: unknown): boolean {
 
 /** Of what to run, only its shape: the rest is looked at where it is used. */
 function isRun(request: Record<string, unknown>): boolean {
-  const { folder, config, restore, receive, fork, identity, hold = false } = request;
+  const { folder, config, restore, receive, upgrade, becomes, fork, identity, hold = false } =
+    request;
   const isPath = (it: unknown) => typeof it === "string" && /^\/[^\0]*$/.test(it);
   const isConfig = typeof config === "object" && config !== null;
   if (folder !== undefined && !isPath(folder)) return false;
+  if (becomes !== undefined && (upgrade === undefined || !isPath(becomes))) return false;
   if (identity !== undefined && identity !== "new" && identity !== "same") return false;
   if (fork !== undefined && fork !== true) return false;
   if (typeof hold !== "boolean" || (hold && restore === undefined)) return false;
-  const sources = [restore, receive, fork].filter((it) => it !== undefined);
+  const sources = [restore, receive, upgrade, fork].filter((it) => it !== undefined);
   // One of them, or a start.
   if (sources.length > 1) return false;
   const [source] = sources;
   // What goes on from a fork cannot have what the other guest has.
   if (source === undefined || source === true) return isConfig;
+  // It goes on as it is.
+  if (upgrade !== undefined) return isPath(upgrade) && config === undefined;
   return isPath(source) && (config === undefined || isConfig);
 }

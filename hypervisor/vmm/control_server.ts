@@ -21,8 +21,9 @@ import { CopyClients } from "./copy_clients.ts";
 import { ControlClient } from "./control_client.ts";
 import type { EventLoop } from "./event_loop.ts";
 import type { Guest, GuestEnd, GuestHost } from "./guest.ts";
-import type { Receiver } from "./migrate/receiver.ts";
+import type { ReceivedHere } from "./received.ts";
 import { SerialLog } from "./serial_log.ts";
+import { VERSION } from "./version.ts";
 
 /** More than these at once are turned away. */
 const MAX_CLIENTS = 64;
@@ -39,7 +40,7 @@ export class ControlServer implements GuestHost {
   readonly #events = new Set<ControlClient>();
   readonly #copies = new CopyClients();
   /** While a guest is received. */
-  receiver: Pick<Receiver, "phase" | "handOver" | "decide"> | undefined;
+  receiver: Pick<ReceivedHere, "phase" | "handOver" | "decide"> | undefined;
   #listener = -1;
   #guest_: Guest | undefined;
   #order: { request: RunRequest; client: ControlClient; descriptors: number[] } | undefined;
@@ -140,6 +141,10 @@ export class ControlServer implements GuestHost {
       response = this.#answer(request);
       if (request.op === "save") this.#copies.save(client, this.#guest, request);
       if (request.op === "fork") this.#copies.fork(client, this.#guest, request);
+      if (request.op === "upgrade") {
+        const serial = () => this.#log.read();
+        this.#copies.upgrade(client, this.#guest, { ...request, serial });
+      }
       if (request.op === "send") {
         this.#copies.send(client, this.#guest, {
           ...request,
@@ -161,6 +166,7 @@ export class ControlServer implements GuestHost {
       case "save":
       case "send":
       case "fork":
+      case "upgrade":
         if (!response.ok) client.end();
         return;
       default:
@@ -221,6 +227,7 @@ export class ControlServer implements GuestHost {
       ok: true,
       status: {
         version: CONTROL_VERSION,
+        program: VERSION,
         pid: Deno.pid,
         name,
         state: this.#state,
@@ -270,7 +277,21 @@ export class ControlServer implements GuestHost {
     this.#publish(reason === null ? { event: "resumed" } : { event: "paused", reason });
   }
 
-  /** Says goodbye to everybody, and leaves no socket. */
+  /** Goes on in another VMM's place: with what the guest's serial port had sent, and its folder's socket. */
+  takePlace({ serial, folder }: { serial: Uint8Array; folder: string | undefined }): void {
+    this.#log.append(serial);
+    if (folder === undefined) return;
+    const place = folder + this.#socket.slice(this.#socket.lastIndexOf("/"));
+    try {
+      // Who connects from here on comes here; whoever did before is the other's to see off.
+      Deno.renameSync(this.#socket, place);
+      this.#socket = place;
+    } catch (error) {
+      this.log(`Cannot move the control socket to "${place}": ${(error as Error).message}`);
+    }
+  }
+
+  /** Says goodbye to everybody, and leaves no socket, unless another VMM has its place. */
   close(end: GuestEnd): void {
     this.#publish({ event: "exit", ...end });
     if (this.#guest_ === undefined) {
@@ -283,11 +304,11 @@ export class ControlServer implements GuestHost {
     let isLate = false;
     this.#loop.after(GOODBYE_MS, () => isLate = true);
     this.#loop.run(() => this.#clients.size === 0 || isLate);
-    remove(this.#socket);
+    if (end.reason !== "upgraded") remove(this.#socket);
   }
 }
 
-function pick({ phase, handOver }: Pick<Receiver, "phase" | "handOver">): Status["receiving"] {
+function pick({ phase, handOver }: Pick<ReceivedHere, "phase" | "handOver">): Status["receiving"] {
   return { phase, handOver };
 }
 

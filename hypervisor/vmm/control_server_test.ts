@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
 import { CONTROL_VERSION, EXIT_CODES, MAX_LINE_BYTES } from "./control.ts";
+import { VERSION } from "./version.ts";
 import { ask, ControlConnection } from "./testing/control_connection.ts";
 import { type TinyKernel, tinyKernel } from "./testing/tiny_kernel.ts";
 import { endOf, Folder, HAS_KVM, startVmm, type VmmEnd } from "./testing/vmm_process.ts";
@@ -69,6 +70,7 @@ test("a guest is what its status says, and ends when it is told to", "halt", asy
   const { startedAt, ...rest } = status;
   assertEquals(rest, {
     version: CONTROL_VERSION,
+    program: VERSION,
     pid: guest.pid,
     name: "demo",
     state: "running",

@@ -1,5 +1,5 @@
 /**
- * Connections that asked for a guest to be saved, sent or forked (control.ts), and what comes and goes on
+ * Connections that asked for a guest to be saved, sent, forked or upgraded (control.ts), and what comes and goes on
  * them.
  *
  * @module
@@ -11,17 +11,20 @@ import type {
   SaveRequest,
   SendMessage,
   SendRequest,
+  UpgradeMessage,
+  UpgradeRequest,
 } from "./control.ts";
 import type { ControlClient } from "./control_client.ts";
 import type { Fork } from "./fork/fork.ts";
 import type { Guest } from "./guest.ts";
 import type { Send } from "./migrate/send.ts";
 import type { Save } from "./snapshot/save.ts";
+import type { Upgrade } from "./upgrade/give.ts";
 
 const MAX_LINE_BYTES = 1024;
 
 export class CopyClients {
-  readonly #copies = new Map<ControlClient, Save | Send | Fork>();
+  readonly #copies = new Map<ControlClient, Save | Send | Fork | Upgrade>();
 
   /** Begins a save; what it says follows the response. Throws where it cannot be. */
   save(client: ControlClient, guest: Guest, request: SaveRequest): void {
@@ -74,6 +77,24 @@ export class CopyClients {
       },
     });
     this.#copies.set(client, fork);
+  }
+
+  /** Begins to hand the guest over; `serial` is what its serial port has sent last. */
+  upgrade(
+    client: ControlClient,
+    guest: Guest,
+    { socket, serial }: UpgradeRequest & { serial: () => Uint8Array<ArrayBuffer> },
+  ): void {
+    const say = (message: UpgradeMessage) => client.answer(message);
+    const upgrade = guest.upgrade({ socket, serial }, {
+      progress: (upgrading) => say({ upgrading }),
+      done: (error, { handOver, ...figures }) => {
+        this.#copies.delete(client);
+        say(error === undefined ? { upgraded: handOver, ...figures } : { error: error.message });
+        client.end();
+      },
+    });
+    this.#copies.set(client, upgrade);
   }
 
   has(client: ControlClient): boolean {

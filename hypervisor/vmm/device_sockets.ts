@@ -11,32 +11,43 @@ import { connectUnix, listenUnix } from "../sys/unix_sockets.ts";
 import { GUEST_AGENT_PORT } from "./config/sockets.ts";
 import type { GuestConfig, VsockConfig } from "./control.ts";
 import type { DeviceSpec } from "./device_specs.ts";
+import type { Held, HeldDevice } from "./upgrade/held.ts";
+
+const CONSOLE = "console0";
+const VSOCK = "vsock0";
 
 /** The devices whose other ends are sockets, as far as they are configured. */
-export function socketDevices(config: GuestConfig): DeviceSpec[] {
-  const console = openConsole(config);
+export function socketDevices(config: GuestConfig, held?: Held): DeviceSpec[] {
+  const { vsock } = config;
+  const console = openConsole(config, held?.get(CONSOLE));
   return [
     ...(console ? [{ kind: "console", options: console } as const] : []),
-    ...(config.vsock ? [{ kind: "vsock", options: openVsock(config.vsock) } as const] : []),
+    ...(vsock ? [{ kind: "vsock", options: openVsock(vsock, held?.get(VSOCK)) } as const] : []),
   ];
 }
 
-function openVsock({ cid = 3, backend, socket }: VsockConfig): VsockOptions {
-  const name = "vsock0";
+function openVsock({ cid = 3, backend, socket }: VsockConfig, held?: HeldDevice): VsockOptions {
+  const name = VSOCK;
   if (backend === "vhost") return { name, cid, vhost: openVhostVsock(cid) };
-  return { name, cid, path: socket!, listener: listenForHost(socket!) };
+  return { name, cid, path: socket!, listener: held?.fds[0] ?? listenForHost(socket!) };
 }
 
 /** The console device's options; undefined where nothing is configured that needs one. */
-function openConsole({ console, ports = [] }: GuestConfig): ConsoleOptions | undefined {
+function openConsole(
+  { console, ports = [] }: GuestConfig,
+  held?: HeldDevice,
+): ConsoleOptions | undefined {
   if (console === undefined && ports.length === 0) return undefined;
   const { columns = 80, rows = 25 } = console ?? {};
+  // As `heldBy` has them: the console's first.
+  const listeners = held?.fds.slice();
+  const listen = (socket: string) => listeners?.shift() ?? listenForHost(socket);
   return {
-    name: "console0",
-    console: console && { columns, rows, listener: listenForHost(console.socket) },
+    name: CONSOLE,
+    console: console && { columns, rows, listener: listen(console.socket) },
     ports: ports.map(({ name = GUEST_AGENT_PORT, socket }) => ({
       name,
-      listener: listenForHost(socket),
+      listener: listen(socket),
     })),
   };
 }

@@ -17,10 +17,11 @@ import type { Arena } from "../machine/arena.ts";
 import { close } from "../sys/files.ts";
 import { blockOptions } from "./block_options.ts";
 import { ConfigError } from "./config/fields.ts";
-import type { DiskConfig, GuestConfig, PlugConfig } from "./control.ts";
+import type { DiskConfig, GuestConfig, NetConfig, PlugConfig } from "./control.ts";
 import { socketDevices } from "./device_sockets.ts";
 import { memoryDevices, type MemoryDeviceSpec } from "./memory_setup.ts";
 import { openNet } from "./net_resources.ts";
+import type { Held } from "./upgrade/held.ts";
 
 export type DeviceSpec =
   | { kind: "block"; options: BlockOptions }
@@ -30,27 +31,26 @@ export type DeviceSpec =
   | { kind: "vsock"; options: VsockOptions }
   | MemoryDeviceSpec;
 
-/**
- * Opens what the devices stand on; throws a {@linkcode ConfigError} with what could not be had. With
- * `unlocked`, disks may still be another VMM's, until {@linkcode lockDisks}.
- */
-export function openDevices(
-  config: GuestConfig,
-  { unlocked }: { unlocked?: boolean } = {},
-): DeviceSpec[] {
+/** Where another VMM has what devices stand on. */
+export interface OpenOptions {
+  /** Disks may still be another VMM's, until {@linkcode lockDisks}. */
+  unlocked?: boolean;
+  /** What is open already, since another VMM of this host has handed it over. */
+  held?: Held;
+}
+
+/** Opens what the devices stand on; throws a {@linkcode ConfigError} with what could not be had. */
+export function openDevices(config: GuestConfig, options: OpenOptions = {}): DeviceSpec[] {
   const { cpus } = config;
   try {
     return [
       // Their order is that of their PCI slots. Cards come first, as a guest's network is configured by
       // names that may be made from the slot: it is not to be cut off by another disk.
-      ...config.nets.map((net, i): DeviceSpec => ({
-        kind: "net",
-        options: openNet(net, { name: `net${i}`, cpus }),
-      })),
-      ...config.disks.map((disk, i) => openBlock(disk, { name: `block${i}`, cpus, unlocked })),
+      ...config.nets.map((net, i) => openCard(net, { ...options, name: `net${i}`, cpus })),
+      ...config.disks.map((disk, i) => openBlock(disk, { ...options, name: `block${i}`, cpus })),
       { kind: "rng", options: { name: "rng0" } },
       ...memoryDevices(config),
-      ...socketDevices(config),
+      ...socketDevices(config, options.held),
     ];
   } catch (cause) {
     throw new ConfigError((cause as Error).message, { cause });
@@ -62,20 +62,20 @@ export function lockDisks(devices: readonly DeviceSpec[]): void {
   for (const spec of devices) if (spec.kind === "block") lockDisk(spec.options.disk);
 }
 
-function openBlock(
-  disk: DiskConfig,
-  options: { name: string; cpus: number; unlocked?: boolean },
-): DeviceSpec {
-  return { kind: "block", options: blockOptions(disk, options) };
+type OpenOne = OpenOptions & { name: string; cpus: number };
+
+function openBlock(disk: DiskConfig, { held, ...options }: OpenOne): DeviceSpec {
+  const fds = held?.get(options.name)?.fds;
+  return { kind: "block", options: blockOptions(disk, { ...options, held: fds }) };
+}
+
+function openCard(net: NetConfig, { held, ...options }: OpenOne): DeviceSpec {
+  return { kind: "net", options: openNet(net, { ...options, held: held?.get(options.name) }) };
 }
 
 /** Opens what a device that is plugged in stands on. */
-export function openPlugged(
-  device: PlugConfig,
-  options: { name: string; cpus: number; unlocked?: boolean },
-): DeviceSpec {
-  if ("disk" in device) return openBlock(device.disk, options);
-  return { kind: "net", options: openNet(device.net, options) };
+export function openPlugged(device: PlugConfig, options: OpenOne): DeviceSpec {
+  return "disk" in device ? openBlock(device.disk, options) : openCard(device.net, options);
 }
 
 /** Closes what a device stands on, when it is taken out of a running guest. */

@@ -15,21 +15,18 @@ import { lockDisks, openDevices } from "./device_specs.ts";
 import { DirtyTracking } from "./dirty_tracking.ts";
 import type { EventLoop } from "./event_loop.ts";
 import { collectGarbage } from "./garbage.ts";
-import { GuestCopies } from "./guest_copies.ts";
-import {
-  DEFAULT_MESSAGES,
-  type GuestEnd,
-  type GuestHost,
-  type RestoreOptions,
-} from "./guest_host.ts";
+import { GuestCopies, type UpgradeOptions } from "./guest_copies.ts";
+import type { GuestEnd, GuestHost, RestoreOptions } from "./guest_host.ts";
 import { Hotplug } from "./hotplug.ts";
 import type { Fork, ForkHost } from "./fork/fork.ts";
 import { bootMachine, type Machine, restoreMachine } from "./machine_setup.ts";
 import { checkAffinity } from "./memory_setup.ts";
+import { END_WORDS } from "./lifecycle.ts";
 import type { Send, SendHost, SendOptions } from "./migrate/send.ts";
 import type { Pc } from "./pc.ts";
 import type { Save } from "./snapshot/save.ts";
 import type { SaveHost, SaveOptions } from "./snapshot/saving.ts";
+import type { Upgrade, UpgradeHost } from "./upgrade/give.ts";
 import { VcpuThreads } from "./vcpu_threads.ts";
 import { VirtioService } from "./virtio_service.ts";
 
@@ -72,8 +69,8 @@ export class Guest {
   #isLookingSoon = false;
   readonly #copies: GuestCopies;
   #isEnding = false;
-  /** It was given to another VMM. */
-  #hasLeft = false;
+  /** What it is that it was given to another VMM. */
+  #hasLeft: ExitReason | undefined;
   /** As whom it goes on, once it is let go. */
   #waitsAs: RestoreOptions["identity"] | undefined;
 
@@ -101,7 +98,7 @@ export class Guest {
     const devices = restore === undefined ? openDevices(config) : [];
     // A thread takes longest to start, so it does while the rest is set up.
     this.#threads = options.threads ?? new VcpuThreads(loop);
-    this.#wakeIoFd = eventfd();
+    this.#wakeIoFd = restore?.snapshot.blank?.pc.wakeIoFd ?? eventfd();
     const setUp = {
       ...{ wakeIoFd: this.#wakeIoFd, threads: this.#threads },
       log: (line: string) => host.log(line),
@@ -144,10 +141,11 @@ export class Guest {
       stay: (reason) => {
         if (this.#pausedFor === reason) this.#pausedFor = SAVED;
       },
-      leave: (message) => {
-        this.#hasLeft = true;
-        this.#end("migrated", message);
+      leave: (message, reason) => {
+        this.#hasLeft = reason;
+        this.#end(reason, message);
       },
+      standing: () => ({ startedAt: this.startedAt, pausedFor: this.#pausedFor }),
       over: () => this.#isEnding && this.#over(),
       log: (line) => host.log(line),
     });
@@ -167,7 +165,8 @@ export class Guest {
       this.#pausedFor = WAITS;
     }
     if (restore !== undefined && !isHeld) this.#goOn(restore.identity);
-    this.startedAt = Date.now();
+    this.startedAt = restore?.startedAt ?? Date.now();
+    this.#pausedFor ??= restore?.pausedFor ?? null;
     if (this.#pausedFor === null && !isHeld) pc.life.release();
     loop.after(SETTLED_MS, () => {
       pc.life.tidy();
@@ -232,15 +231,16 @@ export class Guest {
     if (!this.#isEnding) {
       this.#isEnding = true;
       this.#copies.cancel("the guest has ended");
-      this.#service.close();
+      // What stands still there is somebody else's by now, its taps and disks too.
+      if (this.#hasLeft === undefined) this.#service.close();
       this.#drainSerial();
     }
     // A thread that copies memory still uses it: this is called again when it is through.
     if (this.#copies.isBusy) return;
     const { life } = this.#pc;
     // What was asked of it when it was on its way does not matter any more.
-    const reason = this.#hasLeft ? "migrated" : life.reason ?? "host";
-    this.#end_ = { reason, message: life.message || DEFAULT_MESSAGES[reason] };
+    const reason = this.#hasLeft ?? life.reason ?? "host";
+    this.#end_ = { reason, message: life.message || END_WORDS[reason] };
   }
 
   #violated(device: string, reason: string): void {
@@ -333,24 +333,29 @@ export class Guest {
    * where it cannot be saved.
    */
   save(options: SaveOptions, host: SaveHost): Save {
-    this.#checkRuns("save");
+    this.#checkIsLetGo("save");
     return this.#copies.save(options, host);
   }
 
   /** Sends the guest to another VMM, which then runs it; where it cannot be sent, it goes on here. */
   send(options: SendOptions & { record: string }, host: SendHost): Send {
-    this.#checkRuns("send");
+    this.#checkIsLetGo("send");
     return this.#copies.send(options, host);
   }
 
   /** Makes what other guests can go on from; this one goes on in any case. */
   fork(options: { hold?: boolean }, host: ForkHost): Fork {
-    this.#checkRuns("fork");
+    this.#checkIsLetGo("fork");
     return this.#copies.fork(options, host);
   }
 
-  #checkRuns(action: string): void {
-    if (this.#pc.life.hasEnded) throw new Error(`Cannot ${action} the guest: it has ended`);
+  /** Hands the guest over to another VMM of this host; where it cannot be, it goes on here. */
+  upgrade(options: UpgradeOptions, host: UpgradeHost): Upgrade {
+    this.#checkIsLetGo("upgrade");
+    return this.#copies.upgrade(options, host);
+  }
+
+  #checkIsLetGo(action: string): void {
     if (this.isWaiting) throw new Error(`Cannot ${action} the guest: it waits to go on`);
   }
 

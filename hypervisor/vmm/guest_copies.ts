@@ -1,6 +1,6 @@
 /**
- * The one at a time who copies a guest while it runs: to save it, to send it elsewhere, or to have others
- * go on from it.
+ * The one at a time who copies a guest while it runs: to save it, to send it elsewhere, to have others go on
+ * from it, or to go on in another VMM of this host.
  *
  * @module
  */
@@ -16,6 +16,7 @@ import { SaveHistory, type Tracking } from "./snapshot/history.ts";
 import { savableGuest } from "./snapshot/savable_guest.ts";
 import { Save } from "./snapshot/save.ts";
 import type { CopyFigures, SavableGuest, SaveHost, SaveOptions } from "./snapshot/saving.ts";
+import { type UpgradableGuest, Upgrade, type UpgradeHost } from "./upgrade/give.ts";
 import type { VirtioService } from "./virtio_service.ts";
 
 export interface CopiesOptions {
@@ -33,27 +34,38 @@ export interface CopiesOptions {
   /** Leaves it paused, if that is what for. */
   stay(reason: string): void;
   /** It is given away, and ends here. */
-  leave(message: string): void;
+  leave(message: string, reason: "migrated" | "upgraded"): void;
+  /** When it was started, milliseconds since the epoch, and why it does not run; null where it does. */
+  standing(): { startedAt: number; pausedFor: string | null };
   /** Nothing is being copied any more. */
   over(): void;
   /** Something a person should know. */
   log(line: string): void;
 }
 
-type Action = "save" | "send" | "fork";
+/** To whom the guest is handed over. */
+export interface UpgradeOptions {
+  /** The unix socket at which the other VMM listens. */
+  socket: string;
+  /** What the guest's serial port has sent last. */
+  serial(): Uint8Array<ArrayBuffer>;
+}
+
+type Action = "save" | "send" | "fork" | "upgrade";
 
 /** What the guest is, meanwhile. */
 const BEING: Readonly<Record<Action, string>> = {
   save: "is being saved",
   send: "is being sent",
   fork: "is being forked",
+  upgrade: "is being upgraded",
 };
 
 export class GuestCopies {
   readonly #machine: Machine;
   readonly #options: CopiesOptions;
   readonly #history: SaveHistory;
-  #work: Save | Send | Fork | undefined;
+  #work: Save | Send | Fork | Upgrade | undefined;
   #action: Action = "save";
 
   constructor(machine: Machine, options: CopiesOptions) {
@@ -99,7 +111,7 @@ export class GuestCopies {
     const guest: SendableGuest = Object.assign(this.#guest("send"), {
       ...{ cpuids, diskFds },
       unlockDisks: () => diskFds.forEach(unlock),
-      leave: (message: string) => this.#options.leave(message),
+      leave: (message: string) => this.#options.leave(message, "migrated"),
     });
     return this.#work = new Send(guest, {
       ...options,
@@ -128,10 +140,47 @@ export class GuestCopies {
     });
   }
 
+  /** Has the guest go on in another VMM of this host. */
+  upgrade({ socket, serial }: UpgradeOptions, host: UpgradeHost): Upgrade {
+    const { cpuids, pc } = this.#machine;
+    const { hotplug, loop, standing, leave } = this.#options;
+    const being = `It ${BEING.upgrade}`;
+    const own: Omit<UpgradableGuest, keyof SavableGuest> = {
+      cpuids,
+      get devices() {
+        return [...pc.spec.devices, ...hotplug.specs()];
+      },
+      get pausedFor() {
+        const { pausedFor } = standing();
+        return pausedFor === being ? null : pausedFor;
+      },
+      get registers() {
+        return pc.arena.sections();
+      },
+      get serial() {
+        return serial();
+      },
+      startedAt: standing().startedAt,
+      leave: (message) => leave(message, "upgraded"),
+    };
+    const guest = this.#guest("upgrade");
+    Object.defineProperties(guest, Object.getOwnPropertyDescriptors(own));
+    return this.#work = new Upgrade(guest as UpgradableGuest, {
+      ...{ socket, loop },
+      host: {
+        ...host,
+        done: (error, result) => this.#done(result, () => host.done(error, result)),
+      },
+    });
+  }
+
   /** The guest for what is to be done; throws where something else is not over. */
   #guest(action: Action): SavableGuest {
     if (this.isBusy) {
       throw new Error(`Cannot ${action} the guest: it ${BEING[this.#action]} already`);
+    }
+    if (this.#machine.pc.life.hasEnded) {
+      throw new Error(`Cannot ${action} the guest: it has ended`);
     }
     this.#action = action;
     const reason = `It ${BEING[action]}`;

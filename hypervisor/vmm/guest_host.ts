@@ -18,6 +18,9 @@ export interface RestoreOptions {
    * "same": it is the one that was saved, and nobody else goes on from there.
    */
   identity: "same" | "new";
+  /** Of one that only goes on in another process: when it started, and why it is to stay paused. */
+  startedAt?: number;
+  pausedFor?: string;
 }
 
 export interface GuestEnd {
@@ -39,13 +42,3 @@ export interface GuestHost {
   /** The guest does not run, for this reason; null when it runs again. */
   paused(reason: string | null): void;
 }
-
-/** What is said of an end of which nothing else is known. */
-export const DEFAULT_MESSAGES: Record<ExitReason, string> = {
-  poweroff: "The guest powered off",
-  reboot: "The guest asked for a reset",
-  crash: "The guest crashed",
-  host: "The VMM failed",
-  refused: "The configuration was refused",
-  migrated: "The guest goes on in another VMM",
-};

@@ -39,7 +39,19 @@ const REASONS: readonly ExitReason[] = [
   "crash",
   "reboot",
   "migrated",
+  "upgraded",
 ];
+
+/** What there is to say of an end where nobody has said more. */
+export const END_WORDS: Readonly<Record<ExitReason, string>> = {
+  poweroff: "The guest powered off",
+  reboot: "The guest asked for a reset",
+  crash: "The guest crashed",
+  host: "The VMM failed",
+  refused: "The configuration was refused",
+  migrated: "The guest goes on in another VMM",
+  upgraded: "The guest goes on in another VMM of this host",
+};
 
 export class GuestLife {
   readonly #s;

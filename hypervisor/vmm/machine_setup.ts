@@ -31,6 +31,7 @@ import { Pc, type PcSpec } from "./pc.ts";
 import { arenaBytes } from "./slots.ts";
 import type { OpenSnapshot } from "./snapshot/directory.ts";
 import type { SavedGuest, SavedMachine } from "./snapshot/saved_guest.ts";
+import type { Held } from "./upgrade/held.ts";
 import type { VcpuThreads } from "./vcpu_threads.ts";
 import type { VcpuSpec } from "./vcpu_worker.ts";
 
@@ -48,10 +49,17 @@ export interface ReceivedGuest {
   /** With RAM's content. */
   memory: MemorySpec;
   devices: DeviceSpec[];
+  /** What devices hold that were plugged in, where that was handed over. */
+  held?: Held;
+  /** The machine, where it was made before it was known what it is to go on from. */
+  blank?: BlankMachine;
 }
 
+/** A machine that has nothing but its parts, of which its threads know. */
+export type BlankMachine = Omit<Machine, "cpuids"> & { cpus: GuestCpus };
+
 /** Where a guest goes on from. */
-export type RestoreSource = OpenSnapshot | ReceivedGuest;
+export type RestoreSource = (OpenSnapshot & { blank?: undefined }) | ReceivedGuest;
 
 /** A machine none of whose vCPUs has been let in yet. */
 export interface Machine {
@@ -148,7 +156,8 @@ function goOn(
   const { snapshot, log } = options;
   const received = "memory" in snapshot ? snapshot : undefined;
   const { machine: saved, memory: savedMemory, settings } = snapshot.saved;
-  const cpus = new GuestCpus(kvm, config);
+  const blank = received?.blank;
+  const cpus = blank?.cpus ?? new GuestCpus(kvm, config);
   const [{ cpuid: shown }] = saved.vcpus;
   saved.vcpus.forEach(({ cpuid }, id) => checkCpu(cpuid, cpus.cpuid(id, 0)));
   // What was told to the guest, which laid out its devices by it.
@@ -165,8 +174,9 @@ function goOn(
   }
   const devices = received?.devices ?? openDevices(config);
   const parts = { cpus, physicalBits: bits, memory, devices, saved: saved.arena };
-  const { spec, ...machine } = assemble(kvm, config, { ...options, ...parts });
+  const machine = blank ?? assemble(kvm, config, { ...options, ...parts });
   const { vm, pc, fds } = machine;
+  blank?.pc.arena.fill(saved.arena);
   const plugged: (PluggedDevice & RestoredDevice)[] = [];
   pc.restore(() => plugged.push(...putBack(pc, config, snapshot)));
   for (const { device } of pc.virtio) {
@@ -175,12 +185,25 @@ function goOn(
     const own = Object.entries(settings[device.name] ?? {}).filter(([key]) => known.includes(key));
     if (own.length > 0) device.change?.(Object.fromEntries(own));
   }
-  giveMemory(vm, pc.memory);
+  if (blank === undefined) giveMemory(vm, pc.memory);
   applySaved(kvm, { vm, fds, cpus }, saved);
   // The time that has passed is none that a watchdog should bark for.
   fds.forEach(tellPaused);
-  startThreads(kvm, config, { ...options, spec, fds });
-  return { ...machine, cpuids: saved.vcpus.map(({ cpuid }) => cpuid), plugged };
+  if (blank === undefined) startThreads(kvm, config, { ...options, spec: pc.spec, fds });
+  const cpuids = saved.vcpus.map(({ cpuid }) => cpuid);
+  return { ...machine, cpuids, plugged };
+}
+
+/** A machine for what another is about to be saved as: see {@linkcode ReceivedGuest.blank}. */
+export function blankMachine(
+  kvm: Kvm,
+  config: GuestConfig,
+  options: MachineOptions & Omit<Parts, "saved">,
+): BlankMachine {
+  const { spec, ...machine } = assemble(kvm, config, options);
+  giveMemory(machine.vm, machine.pc.memory);
+  startThreads(kvm, config, { ...options, spec, fds: machine.fds });
+  return { ...machine, cpus: options.cpus };
 }
 
 /** Gives KVM what it held of a machine that was saved. */
@@ -258,7 +281,8 @@ function putBack(
   snapshot: RestoreSource,
 ): (PluggedDevice & RestoredDevice)[] {
   const { saved } = snapshot;
-  const unlocked = "memory" in snapshot;
+  const received = "memory" in snapshot ? snapshot : undefined;
+  const from = { unlocked: received !== undefined, held: received?.held };
   pc.slots.forEach(({ port }, index) => {
     const has = saved.plugged.some(({ slot }) => slot === index);
     if (port.isOccupied !== has) {
@@ -270,7 +294,7 @@ function putBack(
     if (slot === undefined || pc.virtio.some(({ device }) => device.name === one.name)) {
       throw new RangeError(`there is no place for what was plugged in as "${one.name}"`);
     }
-    const spec = openPlugged(one.device, { name: one.name, cpus: config.cpus, unlocked });
+    const spec = openPlugged(one.device, { name: one.name, cpus: config.cpus, ...from });
     const { transport, release } = slot.restore(spec, saved.machine.arena);
     pc.virtio.push(transport);
     return { ...one, spec, transport, release };

@@ -47,14 +47,17 @@ function hotplugNode(config: GuestConfig): number {
   return Math.max(0, (config.numaNodes?.length ?? 1) - 1);
 }
 
-/**
- * Maps the guest's RAM, with what the file `savedFd` holds if there is one; throws a
- * {@linkcode ConfigError} where this host has not what it needs.
- */
-export function openGuestRam(
-  config: GuestConfig,
-  options: { physicalBits: number; log: (line: string) => void; savedFd?: number },
-): MemorySpec {
+export interface GuestRamOptions {
+  physicalBits: number;
+  log: (line: string) => void;
+  /** A file of whose content it is to be a copy. */
+  savedFd?: number;
+  /** A file that it is to be, with whoever has that too. */
+  sharedFd?: number;
+}
+
+/** Maps the guest's RAM; throws a {@linkcode ConfigError} where this host has not what it needs. */
+export function openGuestRam(config: GuestConfig, options: GuestRamOptions): MemorySpec {
   const { physicalBits, log } = options;
   const ram = ramOptions(config);
   const { length, hotplugLength } = ram;
@@ -75,8 +78,9 @@ export function openGuestRam(
     );
   }
   try {
-    const { savedFd } = options;
-    return savedFd === undefined ? openRam(ram, log) : openSavedRam(savedFd, ram, log);
+    const { savedFd, sharedFd } = options;
+    if (savedFd !== undefined) return openSavedRam(savedFd, ram, log);
+    return openRam({ ...ram, fd: sharedFd }, log);
   } catch (cause) {
     throw new ConfigError((cause as Error).message, { cause });
   }

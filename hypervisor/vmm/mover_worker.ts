@@ -38,6 +38,8 @@ export interface FileTask {
 export interface StreamTask {
   kind: "stream";
   fd: number;
+  /** Of a private copy only what is not in its file, which the receiver has, too. */
+  beside?: boolean;
   /** As with a file. */
   tracking?: TrackingSpec;
   taken?: SharedArrayBuffer;
@@ -125,7 +127,7 @@ class Mover {
 
   #copy(task: FileTask | StreamTask): void {
     const { memory } = this.#spec;
-    const image = new RamImage(memory);
+    const image = new RamImage(memory, { beside: task.kind === "stream" && task.beside });
     const length = mappedBytes(image.areas);
     const { taken } = task;
     const changes = task.tracking && new ChangeLog(task.tracking);

@@ -10,16 +10,18 @@ import { canSegmentUdp } from "../sys/tap_offloads.ts";
 import { openTap } from "../sys/tap_queues.ts";
 import { openVhostNet } from "../sys/vhost.ts";
 import type { NetConfig } from "./control.ts";
+import type { HeldDevice } from "./upgrade/held.ts";
 
 /** Pairs of queues that a guest gets without asking: each has a kernel thread and memory of its own. */
 const DEFAULT_MAX_PAIRS = 4;
 
 export function openNet(
   net: NetConfig,
-  options: { name: string; cpus: number },
+  options: { name: string; cpus: number; held?: HeldDevice },
 ): NetOptions {
   const { tap, mtu, queues, mac, queueSize, linkUp, receiveLimit, sendLimit } = net;
-  const taps = openTap(tap, {
+  const { held } = options;
+  const taps = held?.fds ?? openTap(tap, {
     queues: queues ?? Math.min(options.cpus, DEFAULT_MAX_PAIRS),
     exactly: queues !== undefined,
   });
@@ -40,7 +42,7 @@ export function openNet(
     vhosts,
     mac,
     mtu: mtuOf(tap),
-    segmentsUdp: canSegmentUdp(taps[0]),
+    segmentsUdp: held?.segmentsUdp ?? canSegmentUdp(taps[0]),
     queueSize,
     linkUp,
     receiveLimit,

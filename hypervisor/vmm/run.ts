@@ -14,9 +14,11 @@ import { forkFrom } from "./fork/fork_source.ts";
 import { Guest, type GuestEnd, type GuestHost, type RestoreOptions } from "./guest.ts";
 import { writeDurably } from "./durable_file.ts";
 import { Receiver } from "./migrate/receiver.ts";
+import type { ReceivedHere } from "./received.ts";
 import { rehearse } from "./rehearsal.ts";
 import { restoreFrom } from "./snapshot/restore.ts";
 import { Terminal } from "./terminal.ts";
+import { Taker } from "./upgrade/take.ts";
 import { VcpuThreads } from "./vcpu_threads.ts";
 
 export interface RunOptions {
@@ -31,7 +33,9 @@ export type GuestSource = () => {
   config: GuestConfig;
   restore?: RestoreOptions;
   /** Who has it from another VMM. */
-  receiver?: Receiver;
+  receiver?: ReceivedHere;
+  /** The folder that its control socket is then to be in. */
+  folder?: string;
 };
 
 /** Runs a guest, of this configuration or from a snapshot; the process's exit code. */
@@ -75,6 +79,16 @@ function sourceOf(
     });
     return { ...receiver.receive(), receiver };
   }
+  if (request.upgrade !== undefined) {
+    const receiver = server.receiver = new Taker({
+      socket: request.upgrade,
+      loop,
+      threads,
+      isStopping: () => server.isStopping,
+      log: (line) => server.log(line),
+    });
+    return { ...receiver.receive(), receiver, folder: request.becomes };
+  }
   if (request.restore === undefined) return { config: parseConfig(request.config) };
   const { restore, config, identity = "new", hold = false } = request;
   const source = restoreFrom(restore, { config, identity });
@@ -93,9 +107,10 @@ function run(source: GuestSource, options: Surroundings): number {
   const hosts = [terminal, server].filter((host) => host !== undefined);
   let end: GuestEnd;
   try {
-    const { config, restore, receiver } = source();
+    const { config, restore, receiver, folder } = source();
     const guest = start(config, { loop, threads, host: together(hosts), restore, receiver });
     if (server) server.receiver = undefined;
+    if (receiver?.serial) server?.takePlace({ serial: receiver.serial, folder });
     endPolitely(guest, loop);
     terminal?.attach(guest);
     server?.listen(guest);
@@ -113,7 +128,7 @@ function run(source: GuestSource, options: Surroundings): number {
     return EXIT_CODES[end.reason];
   }
   server?.close(end);
-  if (server) leaveWord(server, end);
+  if (server && end.reason !== "upgraded") leaveWord(server, end);
   terminal?.close(end.message);
   return EXIT_CODES[end.reason];
 }
@@ -121,7 +136,7 @@ function run(source: GuestSource, options: Surroundings): number {
 /** A guest that runs; throws where it cannot, or is another VMM's. */
 function start(
   config: GuestConfig,
-  options: ConstructorParameters<typeof Guest>[1] & { receiver?: Receiver },
+  options: ConstructorParameters<typeof Guest>[1] & { receiver?: ReceivedHere },
 ): Guest {
   const { loop, receiver } = options;
   if (receiver === undefined) return new Guest(config, options);

@@ -49,6 +49,8 @@ export function newGuest(input: GuestCreate, more: Partial<Guest> = {}): Guest {
     nets: nets.map(newNet),
     freePorts: null,
     agentFacts: null,
+    vmmVersion: "0.1.0",
+    upgradeAvailable: false,
     pending: [],
     createdAt: ago(2000),
     startedAt: null,

@@ -116,7 +116,8 @@ function start(
   return ["--kernel", kernel];
 }
 
-function judge(cases: readonly Case[], output: Uint8Array): Verdict[] {
+/** Compares what a guest sent with what it had to send. */
+export function judge(cases: readonly Case[], output: Uint8Array): Verdict[] {
   const view = new DataView(output.buffer, output.byteOffset, output.length);
   let at = 0;
   return cases.map(({ name, expectations }) => {

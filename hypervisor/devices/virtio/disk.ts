@@ -40,6 +40,8 @@ export interface DiskOptions {
   cache?: "cached" | "direct";
   /** It is not locked yet: another VMM is about to hand it over. See {@linkcode lockDisk}. */
   unlocked?: boolean;
+  /** It is open and locked already: its file, and the same past the page cache where it is so open. */
+  held?: readonly number[];
 }
 
 export interface Disk {
@@ -63,13 +65,13 @@ export interface Disk {
  * is read-only. Throws an error that says why it cannot be a guest's disk.
  */
 export function openDisk(path: string, options: DiskOptions = {}): Disk {
-  const { readonly = false } = options;
+  const { readonly = false, held } = options;
   const refuse = (why: string, cause?: unknown): never => {
     throw new Error(`Cannot use disk "${path}": ${why}`, { cause });
   };
   let blockDevice = false;
   try {
-    const info = Deno.statSync(path);
+    const info = Deno.statSync(held === undefined ? path : `/proc/self/fd/${held[0]}`);
     blockDevice = info.isBlockDevice ?? false;
     if (!info.isFile && !blockDevice) refuse("it is neither a file nor a block device");
   } catch (error) {
@@ -78,7 +80,7 @@ export function openDisk(path: string, options: DiskOptions = {}): Disk {
   }
   let fd: number;
   try {
-    fd = open(path, readonly ? O_RDONLY : O_RDWR);
+    fd = held?.[0] ?? open(path, readonly ? O_RDONLY : O_RDWR);
   } catch (error) {
     if (!(error instanceof SysError)) throw error;
     return refuse(`opening it ${readonly ? "" : "for writing "}failed: ${error.message}`, error);
@@ -95,7 +97,9 @@ export function openDisk(path: string, options: DiskOptions = {}): Disk {
       blockDevice,
       discard: !readonly && (blockDevice || canPunchHoles(fd, bytes)),
       physicalBlockBytes: physicalBlockBytes(fd) ?? FILE_BLOCK_BYTES,
-      direct: options.cache === "direct" ? openDirect(path, { fd, readonly }) : undefined,
+      direct: options.cache === "direct"
+        ? openDirect(path, { fd, readonly, held: held?.[1] })
+        : undefined,
     };
   } catch (error) {
     close(fd);
@@ -104,9 +108,13 @@ export function openDisk(path: string, options: DiskOptions = {}): Disk {
 }
 
 /** Undefined where the file system knows no O_DIRECT, such as tmpfs: the disk is then cached. */
-function openDirect(path: string, of: { fd: number; readonly: boolean }): Disk["direct"] {
+function openDirect(
+  path: string,
+  of: { fd: number; readonly: boolean; held?: number },
+): Disk["direct"] {
   const alignment = directAlignment(of.fd);
   if (alignment === undefined) return undefined;
+  if (of.held !== undefined) return { ...alignment, fd: of.held };
   try {
     return { ...alignment, fd: open(path, (of.readonly ? O_RDONLY : O_RDWR) | O_DIRECT) };
   } catch (error) {

@@ -125,6 +125,10 @@ export const Guest = z.strictObject({
   /** Null where no agent answers. */
   agentFacts: AgentFacts.nullable(),
   autostart: z.boolean(),
+  /** The release of the VMM that it runs in; null where it is not up, or its VMM does not say. */
+  vmmVersion: z.string().nullable(),
+  /** Whether that is another release than the one that is installed. */
+  upgradeAvailable: z.boolean(),
   /** The snapshot whose memory its next start goes on from; null where it boots. */
   resumesFrom: Id.nullable(),
   /** Fields, such as "memory.hugePages", in which it runs with other values than these. */

@@ -12,6 +12,7 @@ import { DEVICE_COMMANDS } from "./device_commands.ts";
 import { GUEST_COMMANDS } from "./guest_commands.ts";
 import { LIFE_COMMANDS } from "./life_commands.ts";
 import { SPEC_HELP } from "./specs.ts";
+import { UPGRADE_COMMAND } from "./upgrade_command.ts";
 
 const MIB = 1024 * 1024;
 
@@ -35,6 +36,7 @@ export const COMMANDS: readonly Command[] = [
   ...GUEST_COMMANDS,
   ...DEVICE_COMMANDS,
   ...LIFE_COMMANDS,
+  UPGRADE_COMMAND,
   {
     name: "images",
     words: "",

@@ -14,6 +14,7 @@ import { sessionCookie } from "./cookies.ts";
 import type { Caller } from "./door.ts";
 import { lifeHandlers } from "./life_handlers.ts";
 import { eventStream } from "./sse.ts";
+import { upgradeHandlers } from "./upgrade_handlers.ts";
 
 /** A request that was let in and checked. */
 export interface Call<O extends Operation> {
@@ -33,7 +34,6 @@ type Result<O extends Operation> =
 /** Of the table's operations, those that nothing stands behind yet. */
 type Missing =
   | "moveGuest"
-  | "upgradeGuest"
   | "listPeers"
   | "offerPairing"
   | "addPeer"
@@ -148,6 +148,7 @@ export function createHandlers(supervisor: Supervisor): Handlers {
       return images.put(params, request.body ?? empty, { size });
     },
     deleteImage: ({ params }) => images.delete(params.kind, params.name),
+    ...upgradeHandlers(supervisor),
   };
 }
 

@@ -20,7 +20,7 @@ import type { VmmProcess } from "./vmm_process.ts";
 export type { LifeSurroundings, Vmm, VmmEnd, VmmListener } from "./life_surroundings.ts";
 
 /** What was asked for, to tell what a run's end means. */
-type Intent = "run" | "stop" | "reset";
+type Intent = "run" | "stop" | "end" | "reset";
 
 /** A guest that reboots sooner than this is not given the whole processor to go on so. */
 const SHORT_RUN_MS = 2_000;
@@ -32,6 +32,8 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   record: GuestRecord;
   /** The snapshot whose memory its next start goes on from. */
   resumesFrom: string | null = null;
+  /** What goes on with the guest where its VMM ends; null, or a promise of that, where it is the guest's end. */
+  heir: Promise<V | null> | null = null;
   readonly #around: LifeSurroundings<V>;
   readonly #pause: (milliseconds: number) => Promise<void>;
   #state: GuestState;
@@ -39,6 +41,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   #startedAt: number | null = null;
   #pausedFor: string | null = null;
   #agentFacts: AgentFacts | null = null;
+  #vmmVersion: string | null = null;
   #intent: Intent = "run";
   /** Why a guest that was ready to go on could not. */
   #letGoError: string | null = null;
@@ -86,6 +89,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
     return guestView(this.record, {
       ...{ isUp, run, resumesFrom, state: this.#state, pausedFor: this.#pausedFor },
       ...{ agentFacts: this.#agentFacts, startedAt: this.#startedAt },
+      vmmVersion: this.#vmmVersion,
     });
   }
 
@@ -166,7 +170,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   async stop(options: { force: boolean }): Promise<void> {
     const force = options.force || this.#state === "stopping";
     refuse(force ? "force" : "stop", this.phase);
-    this.#intent = "stop";
+    this.#intent = force ? "end" : "stop";
     this.#setState("stopping");
     if (force) {
       this.#endSoon();
@@ -218,7 +222,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   /** Ends the guest in whatever state it is, for good. */
   async end(): Promise<void> {
     if (!this.isUp) return;
-    this.#intent = "stop";
+    this.#intent = "end";
     this.#setState("stopping");
     await this.#process?.kill({ gently: true });
   }
@@ -263,6 +267,14 @@ export class GuestLife<V extends Vmm = VmmProcess> {
         unplugged: (device) => this.#gone(process!, device),
       }, this.#around.released);
       if (end === null) return;
+      const heir: V | null = await this.heir;
+      if (heir !== null) {
+        [process, this.heir] = [heir, null];
+        // What was asked of the one may not have come to the other.
+        if (this.#intent === "stop") heir.pressPowerButton().catch(() => {});
+        else if (this.#intent !== "run") heir.kill({ gently: true }).catch(() => {});
+        continue;
+      }
       this.#pausedFor = null;
       this.#agentFacts = null;
       const { name } = this.record;
@@ -321,6 +333,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
       });
     }
     this.#startedAt = status.startedAt;
+    this.#vmmVersion = status.program || null;
     this.#pausedFor = status.pausedFor ?? null;
     if (this.record.error !== null) this.#keepError(null);
     if (this.#intent === "run" && status.state !== "waiting") this.#state = status.state;

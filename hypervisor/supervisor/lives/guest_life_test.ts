@@ -45,7 +45,15 @@ class ScriptedVmm implements Vmm {
   }
 
   ready() {
-    const status = { version: 1, pid: 1, name: "web", cpus: 1, memoryMiB: 128, startedAt: 1 };
+    const status = {
+      version: 1,
+      pid: 1,
+      name: "web",
+      cpus: 1,
+      memoryMiB: 128,
+      startedAt: 1,
+      program: "",
+    };
     if (!this.isAlive) return;
     this.#state ??= "running";
     this.#listener!.ready({ ...status, state: this.#state });
@@ -286,6 +294,7 @@ Deno.test("each end of a run leads to the state that it means", async () => {
     refused: "failed",
     crash: "failed",
     migrated: "failed",
+    upgraded: "failed",
     killed: "failed",
   };
   for (const reason of REASONS) {

@@ -6,6 +6,7 @@
 import type { GuestState } from "../api/actions.ts";
 import type { AgentFacts, Disk, Guest, Net } from "../api/schemas.ts";
 import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
+import { VERSION } from "../version.ts";
 import type { Run } from "./run.ts";
 
 /** How a guest is at the moment; what is of a run counts only while it is up. */
@@ -17,10 +18,11 @@ export interface Moment {
   resumesFrom: string | null;
   agentFacts: AgentFacts | null;
   startedAt: number | null;
+  vmmVersion: string | null;
 }
 
 export function guestView(record: GuestRecord, moment: Moment): Guest {
-  const { isUp, state, run, startedAt } = moment;
+  const { isUp, state, run, startedAt, vmmVersion } = moment;
   const standing = (of: DiskRecord | NetRecord) => ({
     attached: run?.attachment(of.id) ?? null,
     restartNeeded: run?.isPending(of) ?? false,
@@ -40,5 +42,7 @@ export function guestView(record: GuestRecord, moment: Moment): Guest {
     resumesFrom: moment.resumesFrom,
     agentFacts: isUp ? moment.agentFacts : null,
     startedAt: isUp && startedAt !== null ? new Date(startedAt).toISOString() : null,
+    vmmVersion: isUp ? vmmVersion : null,
+    upgradeAvailable: isUp && (vmmVersion ?? VERSION) !== VERSION,
   };
 }

@@ -39,8 +39,9 @@ import { openSerial } from "./serial.ts";
 import { stopAll } from "./shutdown.ts";
 import { SnapshotFiles } from "./snapshot_files.ts";
 import { Snapshots } from "./snapshots.ts";
-import type { Tasks } from "./tasks.ts";
 import { Turns } from "./turns.ts";
+import type { Tasks } from "./tasks.ts";
+import { Upgrades } from "./upgrades.ts";
 import type { VmmProcess } from "./vmm_process.ts";
 
 export interface GuestsOptions extends LauncherOptions {
@@ -64,6 +65,7 @@ export class Guests {
   readonly snapshots: Snapshots;
   readonly reverts: Reverts;
   readonly forks: Forks;
+  readonly upgrades: Upgrades;
   readonly #options: GuestsOptions;
   readonly #lives = new Map<string, GuestLife>();
   readonly #boundLogs: ReturnType<typeof setInterval>;
@@ -119,6 +121,7 @@ export class Guests {
     this.snapshots = new Snapshots(lifeGround);
     this.reverts = new Reverts(lifeGround, { tell: (guest) => this.snapshots.tell(guest) });
     this.forks = new Forks(lifeGround);
+    this.upgrades = new Upgrades({ tasks, launcher: this.#launcher, life: (id) => this.#life(id) });
     for (const record of options.store.list()) this.#add(record);
     this.#boundLogs = setInterval(
       () => this.#forEachProcess((vmm) => vmm.boundLog()),

@@ -9,6 +9,7 @@ import type { Images } from "../images/images.ts";
 import type { Network } from "../network.ts";
 import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
 import type { GuestDisks } from "./disks.ts";
+import { Heir, settleHeir } from "./heir.ts";
 import { guestOf, netsOf, pluggedOf, type Source } from "./source.ts";
 import { guestConfig } from "./vm_config.ts";
 import type { VmmPool } from "./vmm_pool.ts";
@@ -110,9 +111,16 @@ export class Launcher {
     await this.detach(process.run.netIds);
   }
 
+  /** A VMM that is to go on with a running guest. */
+  heir(id: string): Heir {
+    const { command, pool } = this.#options;
+    return Heir.start(this.directory(id), { command, pool, cgroup: cgroupOf(id) });
+  }
+
   /** Finds the VMM that an earlier supervisor started for a guest; null where there is none. */
-  find(id: string): Promise<VmmProcess | null> {
-    return VmmProcess.adopt(this.directory(id), { cgroup: cgroupOf(id) });
+  async find(id: string): Promise<VmmProcess | null> {
+    await settleHeir(this.directory(id));
+    return await VmmProcess.adopt(this.directory(id), { cgroup: cgroupOf(id) });
   }
 }
 

@@ -12,6 +12,7 @@ const DEFAULT_MESSAGES: Record<VmmEnd["reason"], string> = {
   crash: "Its processor reached a state from which it cannot go on",
   reboot: "It asked for a reset",
   migrated: "It was given to another host",
+  upgraded: "It was given to another VMM, which ended",
   killed: "Its VMM was ended from outside",
 };
 

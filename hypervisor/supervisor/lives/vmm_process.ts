@@ -3,8 +3,8 @@
  * supervisor that was started after it, and followed to its end.
  *
  * The directory holds `config.json` (what to run), `run.json` (what it has become since),
- * `process.json` (which process runs it), `log` (its stderr), `control.sock`, `agent.sock` and, at the
- * end, `exit.json`.
+ * `process.json` (which process runs it), `log` (its stderr), `control.sock`, `agent.sock`, while another is
+ * to go on with the guest `next` (heir.ts), and at the end `exit.json`.
  *
  * @module
  */
@@ -201,6 +201,11 @@ export class VmmProcess {
     } catch {
       return null;
     }
+  }
+
+  /** The process that goes on with the guest, in this one's directory. */
+  succeededBy(id: ProcessId): VmmProcess {
+    return new VmmProcess(this.#directory, id, { cgroup: this.#cgroup, run: this.run });
   }
 
   async pressPowerButton(): Promise<void> {

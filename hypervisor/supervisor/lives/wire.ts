@@ -5,10 +5,19 @@
  * @module
  */
 import * as z from "zod";
-import { EXIT_CODES, type ExitReason } from "../../vmm/control.ts";
+import { EXIT_CODES, type ExitReason, type ReceivingPhase } from "../../vmm/control.ts";
 
 const REASONS = Object.keys(EXIT_CODES) as [ExitReason, ...ExitReason[]];
 const STATES = ["running", "stopping"] as const;
+const PHASES = [
+  "listening",
+  "greeting",
+  "receiving",
+  "building",
+  "ready",
+  "undecided",
+  "taken",
+] as const satisfies ReceivingPhase[];
 
 /** Longer messages are cut: they end up in errors for people. */
 const Message = z.string().transform((text) => text.slice(0, 4096));
@@ -24,6 +33,9 @@ const StatusMessage = z.object({
   memoryMiB: z.int(),
   pausedFor: Message.optional(),
   held: z.literal(true).optional(),
+  /** Absent from a VMM of before there were upgrades. */
+  program: z.string().max(100).default(""),
+  receiving: z.object({ phase: z.enum(PHASES), handOver: z.string().optional() }).optional(),
 });
 
 export const ResponseMessage = z.union([
@@ -66,6 +78,15 @@ export const SaveLine = z.union([
 export const ForkLine = z.union([
   z.object({ held: z.literal(true) }),
   z.object({ forked: z.object({ pausedMs: count, copiedBytes: count }) }),
+  z.object({ error: Message }),
+]);
+
+/** What follows the response to `upgrade`. */
+export const UpgradeMessage = z.union([
+  z.object({
+    upgrading: z.object({ phase: z.string(), doneBytes: count, totalBytes: count }),
+  }),
+  z.object({ upgraded: z.string(), pauseMs: count }),
   z.object({ error: Message }),
 ]);
 

@@ -13,6 +13,8 @@
  * - `clings`: lets go of a device only by force
  * - `save-fails`, `saves-slowly`: is not saved, or does not get on with it
  * - `no-going-on`: refuses to go on from a snapshot when all of it is ready
+ * - `no-upgrade`: does not hand its guest over
+ * - `stuck-upgrade`: hands it over for as long as somebody waits for that
  *
  * Serial input is echoed; `poweroff`, `reboot` and `crash` typed as a line do what they say, and `full`
  * and `room` have the host's disk full and no more.
@@ -31,11 +33,14 @@ import {
   type Response,
   type RunRequest,
   SERIAL_REPLAY_BYTES,
+  type UpgradeMessage,
   type VmmState,
 } from "../../vmm/control.ts";
 import { serveFakeAgent } from "./fake_agent.ts";
 import { fakeSave, fakeSaved, NO_FORK } from "./fake_copies.ts";
 import { FakeDevices } from "./fake_devices.ts";
+import { give, type Handed, take } from "./fake_upgrade.ts";
+import { VERSION } from "../version.ts";
 
 /** How long a guest takes to let go of a device. */
 const LET_GO_MS = 50;
@@ -45,27 +50,26 @@ const { control: first, config: configFile, wait } = parseArgs(Deno.args, {
   boolean: ["wait"],
 });
 const encode = (text: string) => new TextEncoder().encode(text);
+/** The folder of a guest that is handed over. */
+let becomes = "";
 /** Listens at once; with `--wait` nothing else of it happens before it is told what to run. */
 const early = wait ? Deno.listen({ transport: "unix", path: first! }) : undefined;
-const { config, control, order } = early === undefined
-  ? {
-    config: JSON.parse(Deno.readTextFileSync(configFile!)) as GuestConfig,
-    control: first!,
-    order: undefined,
-  }
+const { config, control, order, handed, next }: Orders = early === undefined
+  ? { config: JSON.parse(Deno.readTextFileSync(configFile!)) as GuestConfig, control: first! }
   : await ordered(early);
 const words = new Set(config.cmdline.split(/\s+/));
-const startedAt = Date.now();
+const startedAt = handed?.startedAt ?? Date.now();
 const devices = new FakeDevices(config);
 
 let state: VmmState = "running";
-let pausedFor: string | null = null;
+let pausedFor = handed?.pausedFor ?? null;
 const restored = order?.restore === undefined ? undefined : fakeSaved(order.restore);
 /** It goes on from a snapshot once it is told to. */
 let isHeld = order?.restore !== undefined && order.hold === true;
 if (isHeld) pausedFor = "It waits to go on";
 let replay = encode(
-  `console of ${config.name}${restored === undefined ? "" : `, once ${restored}`}\r\n`,
+  handed?.replay ??
+    `console of ${config.name}${restored === undefined ? "" : `, once ${restored}`}\r\n`,
 );
 const followers = new Set<Deno.Conn>();
 const terminals = new Set<Deno.Conn>();
@@ -74,26 +78,47 @@ function writeLine(connection: Deno.Conn, message: Response | Event) {
   return connection.write(encode(JSON.stringify(message) + "\n"));
 }
 
+interface Orders {
+  config: GuestConfig;
+  control: string;
+  order?: RunRequest;
+  handed?: Handed;
+  /** Who comes next. */
+  next?: Promise<Deno.Conn>;
+}
+
 /** Waits to be told what to run, and where it lies by now. */
 async function ordered(
   listener: Deno.UnixListener,
-): Promise<{ config: GuestConfig; control: string; order: RunRequest }> {
+): Promise<Orders> {
+  let taken: Promise<Handed | null> | undefined;
+  let next = listener.accept();
   while (true) {
-    const connection = await listener.accept();
+    const connection = await Promise.race([next, ...taken ? [taken] : []]);
+    if (connection === null) Deno.exit(EXIT_CODES.host);
+    if ("config" in connection) {
+      const place = join(becomes, "control.sock");
+      return { config: connection.config, control: place, handed: connection, next };
+    }
+    next = listener.accept();
     const buffer = new Uint8Array(65536);
     const count = await connection.read(buffer) ?? 0;
     const request = JSON.parse(new TextDecoder().decode(buffer.subarray(0, count)));
-    const waits = request.op !== "run";
+    const waits = request.op !== "run" || request.upgrade !== undefined;
+    if (request.upgrade !== undefined && request.op === "run") {
+      becomes = request.becomes;
+      taken = take(request.upgrade, request);
+    }
     const status = {
-      ...{ version: CONTROL_VERSION, pid: Deno.pid, name: "", state: "waiting" as const },
-      ...{ startedAt: 0, cpus: 0, memoryMiB: 0 },
+      ...{ version: CONTROL_VERSION, program: VERSION, pid: Deno.pid, name: "" },
+      ...{ state: "waiting" as const, startedAt: 0, cpus: 0, memoryMiB: 0 },
+      ...taken ? { receiving: { phase: "listening" as const } } : {},
     };
     await writeLine(connection, { ok: true, status });
     connection.close();
-    if (!waits) {
-      const control = join(request.folder, "control.sock");
-      return { config: request.config, control, order: request };
-    }
+    if (waits) continue;
+    const control = join(request.folder, "control.sock");
+    return { config: request.config, control, order: request, next };
   }
 }
 
@@ -168,6 +193,7 @@ async function answer(request: Request): Promise<Response> {
     ok: true,
     status: {
       version: CONTROL_VERSION,
+      program: VERSION,
       pid: Deno.pid,
       name: config.name,
       state,
@@ -178,6 +204,25 @@ async function answer(request: Request): Promise<Response> {
       ...(isHeld && { held: true }),
     },
   };
+}
+
+/** Hands the guest over, and ends as one that has none. */
+async function upgrade(connection: Deno.Conn, socket: string) {
+  const say = (message: UpgradeMessage) => connection.write(encode(JSON.stringify(message) + "\n"));
+  const isStuck = words.has("stuck-upgrade");
+  if (isStuck) await readAll(connection, () => {});
+  const keeps = isStuck || words.has("no-upgrade");
+  const handed = { config, startedAt, pausedFor, replay: new TextDecoder().decode(replay) };
+  await say({ upgrading: { phase: "giving", doneBytes: 0, totalBytes: 0 } }).catch(() => {});
+  if (!await give(socket, keeps ? null : handed)) {
+    await say({ error: "Cannot upgrade the guest: it was told not to" }).catch(() => {});
+    return;
+  }
+  await say({ upgraded: "0".repeat(32), pauseMs: 1.5, rounds: 0, bytes: 0 });
+  for (const follower of followers) {
+    await writeLine(follower, { event: "exit", reason: "upgraded", message: "" }).catch(() => {});
+  }
+  Deno.exit(EXIT_CODES.upgraded);
 }
 
 async function readAll(connection: Deno.Conn, use: (bytes: Uint8Array) => void | Promise<void>) {
@@ -242,6 +287,9 @@ async function serve(connection: Deno.Conn) {
       });
       terminals.delete(connection);
       break;
+    case "upgrade":
+      await upgrade(connection, request.socket);
+      break;
   }
   connection.close();
 }
@@ -256,4 +304,5 @@ if (order?.restore !== undefined && restored === undefined) {
 if (words.has("slow")) await new Promise((resolve) => setTimeout(resolve, 300));
 if (words.has("agent")) serveFakeAgent(config.ports![0].socket);
 const listener = early ?? Deno.listen({ transport: "unix", path: control });
+if (next !== undefined) void serve(await next);
 for await (const connection of listener) void serve(connection);

@@ -13,6 +13,10 @@
  * | receiver | `runs`    | none                                                                        |
  * | either   | `failed`  | why it gives up                                                             |
  *
+ * From one VMM to another of the same host (`vmm/upgrade/`), descriptors come with `files`, and before the
+ * state comes what has no place in it: `serial`, what the serial port has sent, and `standing`, how the
+ * guest stood in its VMM.
+ *
  * Everything from the other side is checked: it may be anybody.
  *
  * @module
@@ -20,7 +24,7 @@
 import type { CpuidEntry } from "../../kvm/kvm.ts";
 import { struct } from "../../sys/struct.ts";
 import { parseConfig } from "../config/guest.ts";
-import type { GuestConfig } from "../control.ts";
+import { type GuestConfig, SERIAL_REPLAY_BYTES } from "../control.ts";
 import { MAX_STATE_BYTES } from "../snapshot/format.ts";
 
 /** Bumped when a receiver of one version could misunderstand a sender of another. */
@@ -35,7 +39,18 @@ export const FrameHeader = struct("migration_frame", {
   length: "n64",
 });
 
-const KINDS = ["hello", "welcome", "state", "ready", "go", "runs", "failed"] as const;
+export const KINDS = [
+  "hello",
+  "welcome",
+  "state",
+  "ready",
+  "go",
+  "runs",
+  "failed",
+  "files",
+  "serial",
+  "standing",
+] as const;
 export type FrameKind = typeof KINDS[number];
 
 /** The longest body of each kind, in bytes. */
@@ -47,6 +62,9 @@ const MAX_BYTES: Readonly<Record<FrameKind, number>> = {
   go: 0,
   runs: 0,
   failed: 4096,
+  files: 0,
+  serial: SERIAL_REPLAY_BYTES,
+  standing: 4096,
 };
 
 /** What is wrong with what the other side says. */
@@ -111,7 +129,7 @@ export function encodeHello(hello: Hello): Uint8Array<ArrayBuffer> {
 }
 
 /** Throws a {@linkcode MigrationError} or a ConfigError that says what is wrong. */
-export function decodeHello(body: Uint8Array): Hello {
+export function decodeHello(body: Uint8Array, spoken = PROTOCOL_VERSION): Hello {
   let value: Record<string, unknown>;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
@@ -119,9 +137,9 @@ export function decodeHello(body: Uint8Array): Hello {
     throw new MigrationError("Cannot understand the other VMM: its greeting is no JSON", { cause });
   }
   const { protocol, format, handOver, config, cpuids } = value ?? {};
-  if (protocol !== PROTOCOL_VERSION) {
+  if (protocol !== spoken) {
     throw new MigrationError(
-      `Cannot receive a guest: the other VMM speaks version ${protocol}, this one ${PROTOCOL_VERSION}`,
+      `Cannot receive a guest: the other VMM speaks version ${protocol}, this one ${spoken}`,
     );
   }
   if (typeof format !== "number" || typeof handOver !== "string" || !HAND_OVER.test(handOver)) {

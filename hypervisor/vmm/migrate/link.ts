@@ -1,10 +1,12 @@
 /**
  * The connection between two VMMs, as the main loop has it: frames come and go, and nothing waits. While
- * the mover's stream has it, it is lent.
+ * the mover's stream has it, it is lent. On one host, descriptors may go along with a frame.
  *
  * @module
  */
+import { ECONNRESET, EPIPE, SysError } from "../../sys/errno.ts";
 import { close } from "../../sys/files.ts";
+import { receiveDescriptors, sendDescriptors } from "../../sys/passed_descriptors.ts";
 import { receive, send, WOULD_BLOCK } from "../../sys/unix_sockets.ts";
 import type { EventLoop } from "../event_loop.ts";
 import {
@@ -21,15 +23,28 @@ const READ_BYTES = 1 << 20;
 
 export interface LinkHost {
   frame(frame: Frame): void;
-  /** The other side is gone, or says what cannot be understood; nothing comes any more. */
-  broken(error: Error): void;
+  /**
+   * The other side is gone, or says what cannot be understood; nothing comes any more. `isGone` where it has
+   * closed the connection, and all that it had said was whole.
+   */
+  broken(error: Error, isGone: boolean): void;
+}
+
+/** The other side has closed the connection. */
+class Gone extends MigrationError {}
+
+interface Outgoing {
+  bytes: Uint8Array<ArrayBuffer>;
+  /** What goes along with the first of the bytes. */
+  fds: readonly number[];
 }
 
 export class Link {
   readonly fd: number;
   readonly #loop: EventLoop;
   readonly #host: LinkHost;
-  #outgoing: Uint8Array<ArrayBuffer>[] = [];
+  readonly #descriptors: number[] | undefined;
+  #outgoing: Outgoing[] = [];
   readonly #header = new Uint8Array(FrameHeader.size);
   #body: Uint8Array<ArrayBuffer> | undefined;
   #kind: FrameKind = "failed";
@@ -39,11 +54,15 @@ export class Link {
   #isOpen = true;
   #isClosed = false;
 
-  /** Takes a connected socket, which it closes. */
-  constructor(fd: number, options: { loop: EventLoop; host: LinkHost }) {
+  /** Takes a connected socket, which it closes. What comes along is added to `descriptors`, or dropped without. */
+  constructor(
+    fd: number,
+    options: { loop: EventLoop; host: LinkHost; descriptors?: number[] },
+  ) {
     this.fd = fd;
     this.#loop = options.loop;
     this.#host = options.host;
+    this.#descriptors = options.descriptors;
     this.#loop.watch(fd, () => this.#ready());
   }
 
@@ -56,9 +75,10 @@ export class Link {
     return this.#outgoing.length === 0;
   }
 
-  say(kind: FrameKind, body?: Uint8Array<ArrayBuffer>): void {
+  /** `fds` are as many as one message can bring, and stay the caller's. */
+  say(kind: FrameKind, body?: Uint8Array<ArrayBuffer>, fds: readonly number[] = []): void {
     if (!this.#isOpen) return;
-    this.#outgoing.push(encodeFrame(kind, body));
+    this.#outgoing.push({ bytes: encodeFrame(kind, body), fds });
     this.#guarded(() => this.#flush());
   }
 
@@ -101,18 +121,19 @@ export class Link {
       action();
     } catch (error) {
       if (!this.#isOpen) return;
+      const isGone = error instanceof Gone && this.#have === 0 && this.#body === undefined;
       this.end();
-      this.#host.broken(error as Error);
+      this.#host.broken(error as Error, isGone);
     }
   }
 
   #flush(): void {
     while (this.#outgoing.length > 0) {
       const [first] = this.#outgoing;
-      const n = send(this.fd, first);
+      const n = this.#send(first);
       if (n === WOULD_BLOCK) break;
-      if (n === first.length) this.#outgoing.shift();
-      else this.#outgoing[0] = first.subarray(n);
+      if (n === first.bytes.length) this.#outgoing.shift();
+      else this.#outgoing[0] = { bytes: first.bytes.subarray(n), fds: [] };
     }
     this.#want();
   }
@@ -127,9 +148,9 @@ export class Link {
       const into = this.#body ?? this.#header;
       const rest = into.subarray(this.#have, Math.min(into.length, this.#have + READ_BYTES));
       if (rest.length > 0) {
-        const n = receive(this.fd, rest);
+        const n = this.#receive(rest);
         if (n === WOULD_BLOCK) return;
-        if (n === 0) throw new MigrationError("The other VMM is gone");
+        if (n === 0) throw new Gone("The other VMM is gone");
         this.#have += n;
       }
       if (this.#have < into.length) continue;
@@ -143,6 +164,27 @@ export class Link {
         this.#body = undefined;
         this.#host.frame(frame);
       }
+    }
+  }
+
+  #send({ bytes, fds }: Outgoing): number {
+    try {
+      return fds.length > 0 ? sendDescriptors(this.fd, bytes, fds) : send(this.fd, bytes);
+    } catch (error) {
+      // It is gone, which is read, after all that it had said.
+      if (error instanceof SysError && error.errno === EPIPE) return bytes.length;
+      throw error;
+    }
+  }
+
+  #receive(into: Uint8Array<ArrayBuffer>): number {
+    try {
+      if (this.#descriptors === undefined) return receive(this.fd, into);
+      return receiveDescriptors(this.fd, into, this.#descriptors);
+    } catch (error) {
+      // It has not read all that was said to it; what it had said has come before this.
+      if (error instanceof SysError && error.errno === ECONNRESET) return 0;
+      throw error;
     }
   }
 }

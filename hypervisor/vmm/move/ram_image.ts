@@ -9,7 +9,7 @@
  */
 import { DIRTY_PAGE_BYTES, type DirtyPages } from "../../machine/dirty_pages.ts";
 import type { MemorySpec } from "../../machine/ram.ts";
-import { presentRanges } from "../../machine/ram_source.ts";
+import { changedRanges, presentRanges } from "../../machine/ram_source.ts";
 import { isSame } from "../../sys/copying_io.ts";
 import { bufferAt, map } from "../../sys/mapping.ts";
 import { nextData } from "../../sys/sparse.ts";
@@ -61,7 +61,11 @@ export class RamImage {
   #dataFrom = 0;
   #dataTo = 0;
 
-  constructor(spec: MemorySpec) {
+  readonly #beside: boolean;
+
+  /** With `beside`, of a private copy only what is not in its file. */
+  constructor(spec: MemorySpec, { beside = false }: { beside?: boolean } = {}) {
+    this.#beside = beside && spec.copied === true;
     this.areas = ramAreas(spec);
     this.address = spec.viewAddress ?? spec.address;
     this.#spec = spec;
@@ -69,9 +73,13 @@ export class RamImage {
     this.#words = new Uint32Array(bufferAt(this.address, mappedBytes(this.areas)));
   }
 
-  /** Adds the pages that are there; all others are zeros. */
+  /** Adds the pages that are there; all others are zeros, or as in the file. */
   present(into: DirtyPages): void {
-    for (const { start, end } of presentRanges(this.#spec)) into.add(start, end - start);
+    const { fd } = this.#spec;
+    const ranges = this.#beside && fd !== undefined
+      ? changedRanges({ ...this.#spec, fd })
+      : presentRanges(this.#spec);
+    for (const { start, end } of ranges) into.add(start, end - start);
   }
 
   /** Takes a range of whole pages apart into data, `most` bytes at a time, and zeros. */

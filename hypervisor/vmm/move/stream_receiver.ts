@@ -10,11 +10,14 @@ import type { MemorySpec } from "../../machine/ram.ts";
 import { InterruptibleWait, isToWait, POLLIN, setNonBlocking } from "../../sys/copying_io.ts";
 import { SysError } from "../../sys/errno.ts";
 import { Iovecs } from "../../sys/iovecs.ts";
-import { bufferAt, map } from "../../sys/mapping.ts";
+import { bufferAt, map, replaceWithZeros } from "../../sys/mapping.ts";
 import { discard } from "../../sys/memory_advice.ts";
 import { VectoredStream } from "../../sys/vectored_io.ts";
 import { mappedBytes, ramAreas } from "./ram_image.ts";
 import { checkRecord, checkStart, RECORD, StreamRecord, StreamStart } from "./stream_format.ts";
+
+/** Each is a mapping of its own to the kernel, which has no room for many. */
+const MIN_CLEARED = 2 * 2 ** 20;
 
 export interface ReceiverOptions {
   /** A pipe or a socket. It will not wait any more, whoever uses it. */
@@ -53,8 +56,8 @@ export function receiveRam(options: ReceiverOptions): { receivedBytes: number } 
         received += length;
         continue;
       case RECORD.ZERO:
-        if (discard(address + offset, length, { private: memory.private ?? false }) < 0) {
-          // Of huge pages from the pool, only whole ones can be given back.
+        // Of huge pages from the pool, only whole ones can be given back.
+        if (!clear(memory, { address: address + offset, length })) {
           bytes.fill(0, offset, offset + length);
         }
         break;
@@ -69,6 +72,13 @@ export function receiveRam(options: ReceiverOptions): { receivedBytes: number } 
     }
     input.header(StreamRecord.size);
   }
+}
+
+/** Gives memory back; false where it cannot. */
+function clear(memory: MemorySpec, { address, length }: { address: number; length: number }) {
+  // Of a private copy, the file's content would be there again.
+  if (memory.copied) return length >= MIN_CLEARED && replaceWithZeros(address, length);
+  return discard(address, length, { private: memory.private ?? false }) >= 0;
 }
 
 /** Reads exactly what is asked for. */

@@ -1,0 +1,311 @@
+/**
+ * Takes a guest over from another VMM of the same host: the other side of `give.ts`.
+ *
+ * | phase       | what                                                            | if the other is gone |
+ * | ----------- | --------------------------------------------------------------- | -------------------- |
+ * | `listening` | nobody has come yet                                             |                      |
+ * | `greeting`  | the other says what is to come; all that can be made is         | this VMM ends        |
+ * | `receiving` | what of RAM is in no file comes, and the state behind it        | this VMM ends        |
+ * | `building`  | a machine is made of it, whose devices touch nothing yet        | the guest runs here  |
+ * | `ready`     | the other knows that the guest could run here                   | the guest runs here  |
+ * | `taken`     | the guest runs                                                  | it runs on           |
+ *
+ * Before the other lets a guest go on whose state it has sent, it says `failed`. So one that is gone without
+ * has not, and never will: its guest stands still as the state has it.
+ *
+ * @module
+ */
+import { Kvm } from "../../kvm/kvm.ts";
+import { checkCpu } from "../../machine/cpu/compatibility.ts";
+import { physicalBits } from "../../machine/cpu/cpuid.ts";
+import { mappedLength, type MemorySpec } from "../../machine/ram.ts";
+import { drain, eventfd } from "../../sys/eventfd.ts";
+import { close, length } from "../../sys/files.ts";
+import { accept, WOULD_BLOCK } from "../../sys/unix_sockets.ts";
+import { ConfigError } from "../config/fields.ts";
+import type { GuestConfig, ReceivingPhase } from "../control.ts";
+import { GuestCpus } from "../cpu_setup.ts";
+import { listenForHost } from "../device_sockets.ts";
+import { type DeviceSpec, openDevices } from "../device_specs.ts";
+import type { EventLoop } from "../event_loop.ts";
+import type { Guest, RestoreOptions } from "../guest.ts";
+import { type BlankMachine, blankMachine } from "../machine_setup.ts";
+import { checkAffinity, openGuestRam, ramOptions } from "../memory_setup.ts";
+import { decodeReason, encodeReason, type Frame, MigrationError } from "../migrate/frames.ts";
+import { Link } from "../migrate/link.ts";
+import { Mover } from "../mover.ts";
+import { checkVersion } from "../snapshot/format.ts";
+import { differs } from "../snapshot/restore.ts";
+import { decodeGuest, type SavedGuest } from "../snapshot/saved_guest.ts";
+import type { VcpuThreads } from "../vcpu_threads.ts";
+import {
+  decodeGreeting,
+  decodeStanding,
+  descriptorsOf,
+  type Greeting,
+  type Standing,
+} from "./greeting.ts";
+import { type Held, heldFrom } from "./held.ts";
+
+export interface TakerOptions {
+  /** The unix socket to listen on, for one VMM. */
+  socket: string;
+  loop: EventLoop;
+  /** Whether this VMM is to end. */
+  isStopping(): boolean;
+  /** The vCPUs', of which one is there. */
+  threads: VcpuThreads;
+  log(line: string): void;
+}
+
+/** What stands ready before the guest is stopped. */
+interface Prepared {
+  memory: MemorySpec;
+  devices: DeviceSpec[];
+  held: Held;
+  blank: BlankMachine;
+}
+
+export class Taker {
+  readonly #options: TakerOptions;
+  readonly #loop: EventLoop;
+  #listener: number;
+  #link: Link | undefined;
+  #mover: Mover | undefined;
+  #phase: ReceivingPhase = "listening";
+  #greeting: Greeting | undefined;
+  /** In the order in which they come: RAM's file, if there is one, and what devices hold. */
+  readonly #descriptors: number[] = [];
+  #prepared: Prepared | undefined;
+  #standing: Standing | undefined;
+  #saved: SavedGuest | undefined;
+  /** The other VMM will never run the guest again. */
+  #isOurs = false;
+  #error: Error | undefined;
+  /** What the guest's serial port has sent last. */
+  serial: Uint8Array<ArrayBuffer> = new Uint8Array();
+
+  constructor(options: TakerOptions) {
+    this.#options = options;
+    this.#loop = options.loop;
+    this.#listener = listenForHost(options.socket);
+    this.#loop.watch(this.#listener, () => this.#accept());
+  }
+
+  get phase(): ReceivingPhase {
+    return this.#phase;
+  }
+
+  /** Names the hand-over, once somebody has said so. */
+  get handOver(): string | undefined {
+    return this.#greeting?.handOver;
+  }
+
+  /** Nobody has to: see above. */
+  decide(): void {
+    throw new Error("Cannot take the guest over: that is between this VMM and the other");
+  }
+
+  /** Goes round until all has come that a machine is made of; throws an error that says why it has not. */
+  receive(): { config: GuestConfig; restore: RestoreOptions } {
+    this.#until(() => this.#saved !== undefined);
+    const { config } = this.#greeting!;
+    const snapshot = { saved: this.#saved!, ...this.#prepared! };
+    return {
+      config,
+      restore: { snapshot, identity: "same", isHeld: true, ...this.#standing },
+    };
+  }
+
+  /** The machine cannot be made; the other VMM is told. */
+  refuse(error: Error): void {
+    this.#link?.say("failed", encodeReason(error.message));
+    this.#link?.close();
+  }
+
+  /** Says that the machine stands, and goes round until the guest is this VMM's. Throws where it will not be. */
+  takeOver(guest: Guest): void {
+    this.#until(() => guest.isParked || guest.end !== undefined);
+    if (guest.end !== undefined) throw new Error(guest.end.message);
+    this.#phase = "ready";
+    const link = this.#link!;
+    link.say("ready");
+    this.#until(() => this.#isOurs);
+    // It runs nowhere else, and has to run somewhere: nothing is looked at any more but that this is said.
+    link.say("runs");
+    this.#loop.run(() => link.isFlushed || !link.isOpen);
+    this.#phase = "taken";
+    guest.takeOver("same");
+    link.close();
+  }
+
+  #until(isDone: () => boolean): void {
+    const { isStopping } = this.#options;
+    this.#loop.run(() => isDone() || this.#error !== undefined || isStopping());
+    // Its thread fills memory, and reads from the connection.
+    if (!isDone()) this.#mover?.cancel();
+    this.#loop.run(() => this.#mover === undefined);
+    if (isDone()) return;
+    const error = this.#error ?? new Error("Cannot take the guest over: it was told to end");
+    this.refuse(error);
+    this.#stopListening();
+    throw error;
+  }
+
+  #stopListening(): void {
+    if (this.#listener < 0) return;
+    this.#loop.unwatch(this.#listener);
+    close(this.#listener);
+    this.#listener = -1;
+    Deno.removeSync(this.#options.socket);
+  }
+
+  #accept(): void {
+    const fd = accept(this.#listener);
+    if (fd === WOULD_BLOCK) return;
+    this.#stopListening();
+    this.#phase = "greeting";
+    this.#link = new Link(fd, {
+      loop: this.#loop,
+      descriptors: this.#descriptors,
+      host: {
+        frame: (frame) => this.#attempt(() => this.#frame(frame)),
+        broken: (error, isGone) => this.#broken(error, isGone),
+      },
+    });
+  }
+
+  #attempt(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#error ??= error as Error;
+    }
+  }
+
+  #broken(error: Error, isGone: boolean): void {
+    if (this.#isOurs) return;
+    if (!isGone || this.#saved === undefined || this.#error !== undefined) {
+      this.#error ??= new Error(`Cannot take the guest over: ${error.message}`);
+      return;
+    }
+    this.#isOurs = true;
+    this.#options.log("The VMM that handed the guest over ended before it said so");
+  }
+
+  #frame({ kind, body }: Frame): void {
+    if (kind === "failed") throw new Error(`Cannot take the guest over: ${decodeReason(body)}`);
+    switch (`${this.#phase} ${kind}`) {
+      case "greeting hello":
+        return this.#greeted(decodeGreeting(body));
+      case "greeting files":
+        return this.#prepare();
+      case "receiving serial":
+        this.serial = body;
+        return;
+      case "receiving standing":
+        this.#standing = decodeStanding(body);
+        return;
+      case "receiving state":
+        return this.#build(body);
+      case "ready go":
+        this.#isOurs = true;
+        return;
+      default:
+        throw new MigrationError(`Cannot understand the other VMM: "${kind}" while ${this.#phase}`);
+    }
+  }
+
+  #greeted(greeting: Greeting): void {
+    if (this.#greeting !== undefined) {
+      throw new MigrationError("Cannot understand the other VMM: it greets twice");
+    }
+    checkVersion(greeting.format);
+    this.#greeting = greeting;
+    this.#prepare();
+  }
+
+  /** Once all that is open has come: whether the guest can run here is known before it is stopped. */
+  #prepare(): void {
+    const greeting = this.#greeting;
+    if (greeting === undefined || this.#descriptors.length < descriptorsOf(greeting)) return;
+    const { config, cpuids, ram } = greeting;
+    const { threads, log } = this.#options;
+    threads.prepare(config.cpus);
+    checkAffinity(config);
+    const kvm = Kvm.open();
+    const cpus = new GuestCpus(kvm, config);
+    cpuids.forEach((cpuid, id) => checkCpu(cpuid, cpus.cpuid(id, 0)));
+    const fds = this.#descriptors.slice();
+    const ramFd = ram === "private" ? undefined : fds.shift();
+    const held = heldFrom(greeting.held, fds);
+    const devices = openDevices(config, { held });
+    const memory = this.#openRam(ramFd);
+    const blank = blankMachine(kvm, config, {
+      ...{ cpus, physicalBits: physicalBits(cpuids[0]), memory, devices, threads, log },
+      wakeIoFd: eventfd(),
+      // What ends a guest is what its vCPUs do, in threads of their own.
+      ended: () => {},
+    });
+    this.#prepared = { memory, devices, held, blank };
+    // Before the guest is stopped for it, the vCPUs' threads have their machine too.
+    const { life, wakeIoFd } = blank.pc;
+    this.#loop.watch(wakeIoFd, () => {
+      drain(wakeIoFd);
+      if (life.hasEnded) this.#error ??= new Error(life.message);
+      if (life.parked < config.cpus) return;
+      this.#loop.unwatch(wakeIoFd);
+      this.#welcome();
+    });
+  }
+
+  #welcome(): void {
+    this.#phase = "receiving";
+    this.#link!.say("welcome");
+    if (this.#greeting!.ram !== "shared") this.#receiveRam();
+  }
+
+  #openRam(fd: number | undefined): MemorySpec {
+    const { config, cpuids, ram } = this.#greeting!;
+    const options = { physicalBits: physicalBits(cpuids[0]), log: this.#options.log };
+    if (fd === undefined) return openGuestRam(config, options);
+    const least = ram === "copied" ? ramOptions(config).length : undefined;
+    // Beyond its end there is nothing, and an access would be the end of this VMM.
+    if (least !== undefined && length(fd) < least) throw tooShort(fd, least);
+    if (ram === "copied") return openGuestRam(config, { ...options, savedFd: fd });
+    const spec = openGuestRam(config, { ...options, sharedFd: fd });
+    if (length(fd) < mappedLength(spec)) throw tooShort(fd, mappedLength(spec));
+    return spec;
+  }
+
+  #receiveRam(): void {
+    this.#link!.lend();
+    this.#mover = new Mover(this.#loop, {
+      memory: this.#prepared!.memory,
+      task: { kind: "receive", fd: this.#link!.fd },
+      ended: (error) => {
+        this.#mover = undefined;
+        if (error === undefined) return this.#link!.giveBack();
+        this.#error ??= error;
+      },
+    });
+  }
+
+  #build(state: Uint8Array<ArrayBuffer>): void {
+    this.#phase = "building";
+    const saved = decodeGuest(state);
+    const difference = differs(this.#greeting!.config, saved.config, { mayDiffer: { "": [] } });
+    if (difference !== undefined) {
+      throw new ConfigError(
+        `Cannot take the guest over: ${difference} is another than it was said to be`,
+      );
+    }
+    this.#saved = saved;
+  }
+}
+
+function tooShort(fd: number, least: number): RangeError {
+  return new RangeError(
+    `Cannot take the guest over: its memory has ${length(fd)} bytes, and should have ${least}`,
+  );
+}

@@ -1,0 +1,4 @@
+/** The release that this program is of. */
+import config from "../../deno.json" with { type: "json" };
+
+export const VERSION: string = config.version;

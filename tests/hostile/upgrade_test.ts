@@ -1,0 +1,173 @@
+/**
+ * A guest that counts goes on in another VMM of the same host, and whichever of the two is killed at
+ * whichever step, never both run it, and nobody has lost it who was not killed.
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { EXIT_CODES } from "../../hypervisor/vmm/control.ts";
+import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
+import { HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import { PassingBetween } from "./passing_between.ts";
+import { Giver, TakingVmm } from "./upgrading_guest.ts";
+
+const test = (name: string, fn: () => Promise<void>) => Deno.test({ name, ignore: !HAS_KVM, fn });
+
+test("a guest goes on in another VMM, in the place of the one before", async () => {
+  using giver = await Giver.running();
+  await using vmm = await TakingVmm.started(giver.folder.path);
+  const { status } = await ask(giver.control, { op: "status" });
+  const said = await giver.upgrade(vmm.socket);
+  const { upgraded, pauseMs, bytes } = said.at(-1);
+  assertEquals([said.length, bytes], [2, 0], JSON.stringify(said));
+  assertMatch(upgraded, /^[0-9a-f]{32}$/);
+  assert(pauseMs > 0, JSON.stringify(said));
+  const { code, errors } = await giver.guest.ended();
+  assertEquals(code, EXIT_CODES.upgraded, errors);
+  await vmm.answer;
+  const now = (await ask(giver.control, { op: "status" })).status;
+  assert(now.pid !== status.pid);
+  assertEquals([now.name, now.startedAt], [status.name, status.startedAt]);
+  // The folder is the new one's: nothing is said there of an end.
+  assertEquals(giver.folder.names().includes("exit.json"), false);
+  await vmm.runs(giver);
+  assertEquals(giver.folder.names().includes("exit.json"), true);
+});
+
+const KINDS: [name: string, memory: string][] = [
+  ["that can be added to", "128M,hotplug=256M"],
+  ["that is merged, behind which no file is", "128M,mergeable"],
+];
+
+for (const [name, memory] of KINDS) {
+  test(`a guest with memory ${name} goes on in another VMM`, async () => {
+    using giver = await Giver.running({ memory });
+    await using vmm = await TakingVmm.started();
+    const last = (await giver.upgrade(vmm.socket)).at(-1);
+    assertEquals(last.error, undefined);
+    assertEquals(last.bytes > 0, memory.endsWith("mergeable"), JSON.stringify(last));
+    assertEquals((await giver.guest.ended()).code, EXIT_CODES.upgraded);
+    await vmm.runs(giver);
+  });
+}
+
+test("a guest that is paused stays so, and goes on when it is told to", async () => {
+  using giver = await Giver.running();
+  await using vmm = await TakingVmm.started();
+  await ask(giver.control, { op: "pause" });
+  assertEquals((await giver.upgrade(vmm.socket)).at(-1).error, undefined);
+  await vmm.answer;
+  const { pausedFor } = (await ask(vmm.control, { op: "status" })).status;
+  assertEquals(pausedFor, "It was told to pause");
+  assertEquals((await ask(vmm.control, { op: "resume" })).ok, true);
+  await vmm.runs(giver);
+});
+
+test("a guest goes on from VMM to VMM", async () => {
+  using giver = await Giver.running();
+  await using first = await TakingVmm.started(giver.folder.path);
+  await giver.upgrade(first.socket);
+  await first.answer;
+  await using second = await TakingVmm.started(giver.folder.path);
+  assertEquals((await giver.upgrade(second.socket)).at(-1).error, undefined);
+  assertEquals((await first.ended()).code, EXIT_CODES.upgraded);
+  await second.runs(giver);
+});
+
+const STEPS = ["hello", "files", "welcome", "serial", "state", "ready", "go", "runs"] as const;
+
+for (const step of STEPS) {
+  test(`the new VMM is killed at "${step}": the guest goes on here, unless it ran there`, async () => {
+    using giver = await Giver.running();
+    await using vmm = await TakingVmm.started();
+    let killed = false;
+    using between = new PassingBetween({
+      ...{ folder: giver.folder.path, to: vmm.socket },
+      async passing(what) {
+        if (what !== step || killed) return;
+        killed = true;
+        vmm.kill();
+        await vmm.ended();
+      },
+    });
+    const last = (await giver.upgrade(between.socket)).at(-1);
+    assert(killed);
+    if (step === "runs") {
+      assertMatch(last.upgraded, /^[0-9a-f]{32}$/);
+      assertEquals((await giver.guest.ended()).code, EXIT_CODES.upgraded);
+    } else {
+      assertMatch(last.error, /^Cannot upgrade the guest: /);
+      await giver.runsHere();
+    }
+    await between.done;
+  });
+
+  test(`the old VMM is killed at "${step}": the guest goes on there, if its state had come`, async () => {
+    using giver = await Giver.running();
+    await using vmm = await TakingVmm.started();
+    let killed = false;
+    using between = new PassingBetween({
+      ...{ folder: giver.folder.path, to: vmm.socket },
+      async passing(what) {
+        if (what !== step || killed) return;
+        killed = true;
+        await giver.guest.kill();
+      },
+    });
+    await giver.upgrade(between.socket).catch(() => {});
+    await between.done;
+    assert(killed);
+    if (["ready", "go", "runs"].includes(step)) return await vmm.runs(giver);
+    const { ok, error } = await vmm.answer;
+    if (ok) return await vmm.runs(giver);
+    // All of the state had not been said.
+    assertMatch(error, /^Cannot take the guest over/);
+    assertEquals((await vmm.ended()).code, EXIT_CODES.host);
+  });
+}
+
+test("who cannot take a guest says so before it is stopped; who gives it up, keeps it", async () => {
+  using giver = await Giver.running();
+  assertMatch((await giver.upgrade("/none")).at(-1).error, /connect to the socket/);
+  const bad = await ask(giver.control, { op: "upgrade", socket: "relative" });
+  assertMatch(bad.error, /^Cannot understand/);
+  {
+    // One that can read only what comes after this version's state.
+    await using vmm = await TakingVmm.started();
+    using between = new PassingBetween({
+      ...{ folder: giver.folder.path, to: vmm.socket },
+      passing: () => {},
+      change: (text) => text.replace(/"format":\d+/, '"format":99'),
+    });
+    const last = (await giver.upgrade(between.socket)).at(-1);
+    assertMatch(last.error, /it is of version 99, and known are/);
+    assertEquals((await vmm.ended()).code, EXIT_CODES.host);
+    await between.done;
+    // Either side says so, and nothing else.
+    assertEquals([...new Set(between.seen)].sort(), ["failed", "files", "hello"]);
+  }
+  {
+    // Nobody waits for it any more.
+    await using vmm = await TakingVmm.started();
+    const stuck = Promise.withResolvers<void>();
+    const reached = Promise.withResolvers<void>();
+    using between = new PassingBetween({
+      ...{ folder: giver.folder.path, to: vmm.socket },
+      async passing(what) {
+        if (what !== "ready") return;
+        reached.resolve();
+        await stuck.promise;
+      },
+    });
+    const request = { op: "upgrade", socket: between.socket };
+    const connection = await ControlConnection.open(giver.control, request);
+    await reached.promise;
+    for (const op of ["resume", "upgrade", "save"]) {
+      const other = { op, socket: "/x", directory: "/x" };
+      assertMatch((await ask(giver.control, other)).error, /is being upgraded/);
+    }
+    connection[Symbol.dispose]();
+    assertEquals((await vmm.answer).ok, false);
+    stuck.resolve();
+    await between.done;
+  }
+  await giver.runsHere();
+});
