@@ -140,7 +140,7 @@ export class Arena {
       entry.name.set(label);
       Object.assign(entry, { version, offset, size, kind });
       Object.assign(header, { magic: MAGIC, count: this.#count, end: this.#next });
-      if (kind === KIND.STATE) this.#fill(name, version, view.$bytes);
+      if (kind === KIND.STATE) fill(name, { version, bytes: view.$bytes }, this.#saved);
     } else if (
       entry.version !== version || entry.size !== size || entry.kind !== kind ||
       !label.every((b, i) => entry.name[i] === b)
@@ -153,38 +153,59 @@ export class Arena {
     return view;
   }
 
-  /** A section that was not saved is as at power-on: then it is of a later version than the snapshot. */
-  #fill(name: string, version: number, bytes: Uint8Array): void {
-    const saved = this.#saved?.get(name);
-    if (saved === undefined) return;
-    if (saved.version !== version || saved.bytes.length !== bytes.length) {
-      throw new RangeError(
-        `Cannot restore "${name}": it was saved as version ${saved.version} with ` +
-          `${saved.bytes.length} bytes, and is version ${version} with ${bytes.length} here`,
-      );
+  /**
+   * Puts saved registers into sections that have been placed; of arenas within this one, those who place
+   * sections in them do. Nothing may use them meanwhile.
+   */
+  load(saved: Sections): void {
+    for (const { name, kind, version, bytes } of this.#directory()) {
+      if (kind === KIND.STATE) fill(name, { version, bytes }, saved);
     }
-    bytes.set(saved.bytes);
   }
 
   /** Copies of all sections that are state, of arenas within this one too. */
   sections(): Map<string, Section> {
     const sections = new Map<string, Section>();
-    const header = Header.at(this.buffer, this.#base);
-    for (let i = 0; header.magic === MAGIC && i < header.count; i++) {
-      const entry = Entry.at(this.buffer, this.#base + Header.size + i * Entry.size);
-      const name = new TextDecoder().decode(entry.name.slice(0, lengthOf(entry.name)));
-      const offset = this.#base + entry.offset;
-      if (entry.kind === KIND.INNER) {
-        const inner = new Arena(this.buffer, { part: { name, offset, length: entry.size } });
+    for (const { name, kind, version, bytes, offset } of this.#directory()) {
+      if (kind === KIND.INNER) {
+        const inner = new Arena(this.buffer, { part: { name, offset, length: bytes.length } });
         for (const [key, section] of inner.sections()) sections.set(`${name}/${key}`, section);
-      } else if (entry.kind === KIND.STATE) {
-        const bytes = new Uint8Array(entry.size);
-        bytes.set(new Uint8Array(this.buffer, offset, entry.size));
-        sections.set(name, { version: entry.version, bytes });
+      } else if (kind === KIND.STATE) {
+        const copy = new Uint8Array(bytes.length);
+        copy.set(bytes);
+        sections.set(name, { version, bytes: copy });
       }
     }
     return sections;
   }
+
+  *#directory() {
+    const header = Header.at(this.buffer, this.#base);
+    for (let i = 0; header.magic === MAGIC && i < header.count; i++) {
+      const entry = Entry.at(this.buffer, this.#base + Header.size + i * Entry.size);
+      const { kind, version, size } = entry;
+      const name = new TextDecoder().decode(entry.name.slice(0, lengthOf(entry.name)));
+      const offset = this.#base + entry.offset;
+      yield { name, kind, version, offset, bytes: new Uint8Array(this.buffer, offset, size) };
+    }
+  }
+}
+
+/** A section that was not saved is as at power-on: then it is of a later version than the snapshot. */
+function fill(
+  name: string,
+  { version, bytes }: { version: number; bytes: Uint8Array },
+  sections: Sections | undefined,
+): void {
+  const saved = sections?.get(name);
+  if (saved === undefined) return;
+  if (saved.version !== version || saved.bytes.length !== bytes.length) {
+    throw new RangeError(
+      `Cannot restore "${name}": it was saved as version ${saved.version} with ` +
+        `${saved.bytes.length} bytes, and is version ${version} with ${bytes.length} here`,
+    );
+  }
+  bytes.set(saved.bytes);
 }
 
 /** Those of an arena within another, by their own names. */

@@ -7,7 +7,7 @@ import { BalloonDevice } from "../devices/virtio/balloon.ts";
 import { BlockDevice, type BlockOptions } from "../devices/virtio/block.ts";
 import { ConsoleDevice, type ConsoleOptions } from "../devices/virtio/console.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
-import { closeDisk, lockDisk } from "../devices/virtio/disk.ts";
+import { closeDisk, takeDisk } from "../devices/virtio/disk.ts";
 import { MemDevice } from "../devices/virtio/mem.ts";
 import { NetDevice } from "../devices/virtio/net.ts";
 import type { NetOptions } from "../devices/virtio/net_options.ts";
@@ -32,7 +32,7 @@ export type DeviceSpec =
 
 /**
  * Opens what the devices stand on; throws a {@linkcode ConfigError} with what could not be had. With
- * `unlocked`, disks may still be another VMM's, until {@linkcode lockDisks}.
+ * `unlocked`, disks may still be another VMM's, until {@linkcode takeDisks}.
  */
 export function openDevices(
   config: GuestConfig,
@@ -55,9 +55,9 @@ export function openDevices(
   }
 }
 
-/** Locks disks that were opened without; throws where another has one. */
-export function lockDisks(devices: readonly DeviceSpec[]): void {
-  for (const spec of devices) if (spec.kind === "block") lockDisk(spec.options.disk);
+/** Takes disks over that were opened without being locked; throws where another has one. */
+export function takeDisks(devices: readonly DeviceSpec[]): void {
+  for (const spec of devices) if (spec.kind === "block") takeDisk(spec.options.disk);
 }
 
 function openBlock(

@@ -49,13 +49,15 @@ export interface SendOptions {
   timeoutMs?: number;
   /** A guest that changes its memory as fast as it is sent is stopped for longer than is allowed. */
   force?: boolean;
+  /** Its vCPUs are slowed down for as long as that is so, a step at a time, and only then `force` counts. */
+  slowDown?: boolean;
 }
 
 /** The guest as this needs it. */
 export interface SendableGuest extends SavableGuest {
   readonly cpuids: CpuidEntry[][];
   /** The files behind its disks. */
-  readonly diskFds: readonly number[];
+  diskFds(): readonly number[];
   /** Lets others have them. */
   unlockDisks(): void;
   /** It is given away: it ends here. */
@@ -86,6 +88,7 @@ export class Send {
   readonly #link: Link;
   #phase: SendProgress["phase"] | "ending" | "over" = "greeting";
   #copy: LiveCopy | undefined;
+  #state = new Uint8Array();
   #mayGo: boolean;
   #isReady = false;
   #isSynced = false;
@@ -116,10 +119,10 @@ export class Send {
         if (!this.isHolding) this.#fail(`it has taken ${timeoutMs} ms`);
       });
     }
-    const { config, cpuids } = guest;
+    const { config, plugged, cpuids } = guest;
     const { handOver } = this;
-    const hello = { protocol: PROTOCOL_VERSION, format: FORMAT_VERSION, handOver, config, cpuids };
-    this.#link.say("hello", encodeHello(hello));
+    const versions = { protocol: PROTOCOL_VERSION, format: FORMAT_VERSION };
+    this.#link.say("hello", encodeHello({ ...versions, handOver, config, plugged, cpuids }));
     this.#within(WELCOME_MS, "the other VMM does not answer");
   }
 
@@ -186,12 +189,12 @@ export class Send {
   #move(): void {
     this.#cancelTimer();
     this.#phase = "moving";
-    const { allowedPauseMs, bytesPerSecond, force = false } = this.#options;
+    const { allowedPauseMs, bytesPerSecond, force = false, slowDown } = this.#options;
     this.#sync(() => {});
     this.#copy = new LiveCopy(this.#guest, {
       loop: this.#loop,
       task: { kind: "stream", fd: this.#link.fd },
-      ...{ allowedPauseMs, bytesPerSecond, isPatient: !force },
+      ...{ allowedPauseMs, bytesPerSecond, isPatient: !force, slowDown },
       host: {
         tick: () => this.#tell(),
         taken: () => this.#attempt(() => this.#taken()),
@@ -205,7 +208,7 @@ export class Send {
 
   /** What the guest has written is to be there for whoever opens its disks elsewhere. */
   #sync(then: () => void): void {
-    const fds = this.#guest.diskFds;
+    const fds = this.#guest.diskFds();
     if (fds.length === 0) return then();
     syncInBackground(fds, {
       loop: this.#loop,
@@ -223,6 +226,9 @@ export class Send {
       this.#give();
     });
     if (!this.#mayGo) this.#host.held();
+    // The last of RAM is on its way meanwhile.
+    const memory = { length: mappedLength(this.#guest.memory) };
+    this.#state = encodeGuest({ ...this.#copy!.captured, memory });
   }
 
   #moved(error: Error | undefined): void {
@@ -230,8 +236,7 @@ export class Send {
     if (error !== undefined) return this.#fail(error.message);
     this.#attempt(() => {
       this.#phase = "asking";
-      const memory = { length: mappedLength(this.#guest.memory) };
-      this.#link.say("state", encodeGuest({ ...this.#copy!.captured, memory }));
+      this.#link.say("state", this.#state);
       this.#within(READY_MS, "the other VMM does not get ready");
     });
   }
