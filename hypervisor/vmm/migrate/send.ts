@@ -19,11 +19,12 @@
 import type { EventLoop } from "../event_loop.ts";
 import { writeDurably } from "../durable_file.ts";
 import { syncInBackground } from "../snapshot/background_sync.ts";
-import { FORMAT_VERSION } from "../snapshot/format.ts";
+import { encodeSections, FORMAT_VERSION } from "../snapshot/format.ts";
 import { LiveCopy } from "../snapshot/live_copy.ts";
 import { encodeGuest } from "../snapshot/saved_guest.ts";
 import type { CopyFigures, CopyProgress, SavableGuest } from "../snapshot/saving.ts";
 import { connectUnix } from "../../sys/unix_sockets.ts";
+import type { Sections } from "../../machine/arena.ts";
 import { mappedLength } from "../../machine/ram.ts";
 import type { CpuidEntry } from "../../kvm/kvm.ts";
 import { decodeReason, encodeHello, encodeReason, type Frame, PROTOCOL_VERSION } from "./frames.ts";
@@ -60,6 +61,8 @@ export interface SendableGuest extends SavableGuest {
   diskFds(): readonly number[];
   /** Lets others have them. */
   unlockDisks(): void;
+  /** What its devices' registers hold while they are at work. */
+  registers(): Sections;
   /** It is given away: it ends here. */
   leave(message: string): void;
 }
@@ -204,6 +207,8 @@ export class Send {
         ended: (error) => this.#moved(error),
       },
     });
+    // Code is compiled when it first runs: not while the guest stands still.
+    encodeSections(this.#guest.registers());
   }
 
   /** What the guest has written is to be there for whoever opens its disks elsewhere. */
