@@ -140,9 +140,7 @@ export class Arena {
       entry.name.set(label);
       Object.assign(entry, { version, offset, size, kind });
       Object.assign(header, { magic: MAGIC, count: this.#count, end: this.#next });
-      if (kind === KIND.STATE && this.#saved !== undefined) {
-        fill(this.#saved, { name, version, bytes: view.$bytes });
-      }
+      if (kind === KIND.STATE) fill(name, { version, bytes: view.$bytes }, this.#saved);
     } else if (
       entry.version !== version || entry.size !== size || entry.kind !== kind ||
       !label.every((b, i) => entry.name[i] === b)
@@ -156,41 +154,58 @@ export class Arena {
   }
 
   /**
-   * Gives all sections that are state what they were saved as, after they have been placed: for a machine
-   * that was made before it was known. Sections of arenas within this one are theirs to fill.
+   * Puts saved registers into sections that have been placed; of arenas within this one, those who place
+   * sections in them do. Nothing may use them meanwhile.
    */
-  fill(saved: Sections): void {
-    const header = Header.at(this.buffer, this.#base);
-    for (let i = 0; i < header.count; i++) {
-      const { kind, name, version, offset, size } = Entry.at(
-        this.buffer,
-        this.#base + Header.size + i * Entry.size,
-      );
-      if (kind !== KIND.STATE) continue;
-      const bytes = new Uint8Array(this.buffer, this.#base + offset, size);
-      fill(saved, { name: labelOf(name), version, bytes });
+  load(saved: Sections): void {
+    for (const { name, kind, version, bytes } of this.#directory()) {
+      if (kind === KIND.STATE) fill(name, { version, bytes }, saved);
     }
   }
 
   /** Copies of all sections that are state, of arenas within this one too. */
   sections(): Map<string, Section> {
     const sections = new Map<string, Section>();
-    const header = Header.at(this.buffer, this.#base);
-    for (let i = 0; header.magic === MAGIC && i < header.count; i++) {
-      const entry = Entry.at(this.buffer, this.#base + Header.size + i * Entry.size);
-      const name = labelOf(entry.name);
-      const offset = this.#base + entry.offset;
-      if (entry.kind === KIND.INNER) {
-        const inner = new Arena(this.buffer, { part: { name, offset, length: entry.size } });
+    for (const { name, kind, version, bytes, offset } of this.#directory()) {
+      if (kind === KIND.INNER) {
+        const inner = new Arena(this.buffer, { part: { name, offset, length: bytes.length } });
         for (const [key, section] of inner.sections()) sections.set(`${name}/${key}`, section);
-      } else if (entry.kind === KIND.STATE) {
-        const bytes = new Uint8Array(entry.size);
-        bytes.set(new Uint8Array(this.buffer, offset, entry.size));
-        sections.set(name, { version: entry.version, bytes });
+      } else if (kind === KIND.STATE) {
+        const copy = new Uint8Array(bytes.length);
+        copy.set(bytes);
+        sections.set(name, { version, bytes: copy });
       }
     }
     return sections;
   }
+
+  *#directory() {
+    const header = Header.at(this.buffer, this.#base);
+    for (let i = 0; header.magic === MAGIC && i < header.count; i++) {
+      const entry = Entry.at(this.buffer, this.#base + Header.size + i * Entry.size);
+      const { kind, version, size } = entry;
+      const name = new TextDecoder().decode(entry.name.slice(0, lengthOf(entry.name)));
+      const offset = this.#base + entry.offset;
+      yield { name, kind, version, offset, bytes: new Uint8Array(this.buffer, offset, size) };
+    }
+  }
+}
+
+/** A section that was not saved is as at power-on: then it is of a later version than the snapshot. */
+function fill(
+  name: string,
+  { version, bytes }: { version: number; bytes: Uint8Array },
+  sections: Sections | undefined,
+): void {
+  const saved = sections?.get(name);
+  if (saved === undefined) return;
+  if (saved.version !== version || saved.bytes.length !== bytes.length) {
+    throw new RangeError(
+      `Cannot restore "${name}": it was saved as version ${saved.version} with ` +
+        `${saved.bytes.length} bytes, and is version ${version} with ${bytes.length} here`,
+    );
+  }
+  bytes.set(saved.bytes);
 }
 
 /** Those of an arena within another, by their own names. */
@@ -203,23 +218,7 @@ export function sectionsWithin(sections: Sections, name: string): Map<string, Se
   );
 }
 
-/** A section that was not saved is as at power-on: then it is of a later version than the snapshot. */
-function fill(
-  all: Sections,
-  { name, version, bytes }: { name: string; version: number; bytes: Uint8Array },
-): void {
-  const saved = all.get(name);
-  if (saved === undefined) return;
-  if (saved.version !== version || saved.bytes.length !== bytes.length) {
-    throw new RangeError(
-      `Cannot restore "${name}": it was saved as version ${saved.version} with ` +
-        `${saved.bytes.length} bytes, and is version ${version} with ${bytes.length} here`,
-    );
-  }
-  bytes.set(saved.bytes);
-}
-
-function labelOf(name: Uint8Array): string {
+function lengthOf(name: Uint8Array): number {
   const end = name.indexOf(0);
-  return new TextDecoder().decode(name.slice(0, end < 0 ? name.length : end));
+  return end < 0 ? name.length : end;
 }

@@ -73,6 +73,21 @@ Deno.test("an arena that is made of another's sections has every register, where
   assertEquals(other.sections().get("clock")!.bytes[0], 6);
 });
 
+Deno.test("sections that lie there already get what was saved", () => {
+  const layout = struct("clock", { ticks: "u32" });
+  const [arena, other] = [new Arena(), new Arena()];
+  arena.place("clock", layout).ticks = 7;
+  const clock = other.place("clock", layout);
+  const local = other.place("local", layout, { local: true });
+  const later = other.place("later", layout);
+  clock.ticks = local.ticks = later.ticks = 1;
+  other.load(arena.sections());
+  assertEquals([clock.ticks, local.ticks, later.ticks], [7, 1, 1]);
+  const wide = new Arena();
+  wide.place("clock", struct("clock", { ticks: "u64" }));
+  assertThrows(() => other.load(wide.sections()), RangeError, 'Cannot restore "clock"');
+});
+
 Deno.test("a section that was saved with another layout is refused", () => {
   const arena = new Arena();
   arena.place("clock", Clock);

@@ -39,11 +39,13 @@ export function discard(fd: number, range: Range): number {
   return libc.symbols.ioctl(fd, BLOCK_DEVICE.DISCARD, bytes) < 0 ? -errno() : 0;
 }
 
-/** Whether the file system of an open, writable file can take blocks out of it; alters nothing. */
-export function canPunchHoles(fd: number, length: number): boolean {
-  // Behind the file's end, where there is nothing to take out.
+/**
+ * Whether the file system of an open, writable file can take blocks out of it; alters nothing where the
+ * file ends at `position` or before.
+ */
+export function canPunchHoles(fd: number, position: number): boolean {
   const mode = ALLOCATE.PUNCH_HOLE | ALLOCATE.KEEP_SIZE;
-  const result = fallocate(fd, mode, { position: length, length: 4096 });
+  const result = fallocate(fd, mode, { position, length: 4096 });
   return result !== -EOPNOTSUPP && result !== -EINVAL;
 }
 

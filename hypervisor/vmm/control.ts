@@ -183,7 +183,16 @@ export interface SendRequest {
   bytesPerSecond?: number;
   /** By then the guest has stopped, or it is given up; 1 to 10^9. For ever without. */
   timeoutMs?: number;
-  /** A guest that changes its memory as fast as it is sent is stopped for longer than allowed. Default: false. */
+  /**
+   * The vCPUs of a guest that changes its memory as fast as it is sent are slowed down: by 20 percent more
+   * after each two rounds that did not get on, up to 95. They run at full speed again however it ends.
+   * Default: false.
+   */
+  slowDown?: boolean;
+  /**
+   * A guest that changes its memory as fast as it is sent is stopped for longer than allowed; with
+   * `slowDown`, where that was not enough. Default: false.
+   */
   force?: boolean;
 }
 
@@ -213,6 +222,27 @@ export interface UpgradeRequest {
   socket: string;
 }
 
+/** A part of a disk, in bytes. */
+export type DiskRange = readonly [offset: number, length: number];
+
+/** A disk whose changes are tracked. */
+export interface TrackedDisk {
+  path: string;
+  /** Nothing of it changes. */
+  readonly: boolean;
+  sizeBytes: number;
+}
+
+/** What has changed of a disk, each range once. */
+export interface ChangedRanges {
+  /** Written, zeroed, discarded or new; at most as many as fit an answer. */
+  ranges: DiskRange[];
+  /** How many bytes have changed that these ranges do not have: 0, or there is more to ask for at once. */
+  leftBytes: number;
+  /** The disk's size now. */
+  sizeBytes: number;
+}
+
 export type Request =
   | { op: "status" }
   /** Presses the ACPI power button. */
@@ -235,6 +265,17 @@ export type Request =
   /** Stops the vCPUs between two instructions; devices finish what they have begun. */
   | { op: "pause" }
   | { op: "resume" }
+  /**
+   * Keeps in mind which parts of the guest's disks change, for whoever copies them while it runs: of all
+   * disks, and of those that are plugged in from then on. With `on` once more it begins anew. First `on`,
+   * then all of a disk is copied, then what has changed, for as long as that gets less. While `send` holds
+   * the guest nothing of its disks is in flight: what is asked for then is the last.
+   */
+  | { op: "track_disks"; on: boolean }
+  /** Takes what has changed of a disk, such as "block0", since it was last asked for. */
+  | { op: "disk_changes"; device: string }
+  /** Has ranges count as changed that were taken and could not be copied. */
+  | { op: "return_disk_changes"; device: string; ranges: DiskRange[] }
   | SaveRequest
   | SendRequest
   | ForkRequest
@@ -272,6 +313,10 @@ export type Response =
   | { ok: true; status: Status }
   /** To `devices`: by their names. */
   | { ok: true; devices: Record<string, Record<string, unknown>> }
+  /** To `track_disks`, with `on`: by the devices' names. */
+  | { ok: true; disks: Record<string, TrackedDisk> }
+  /** To `disk_changes`. */
+  | { ok: true; changes: ChangedRanges }
   /** To `plug`: the device's name. */
   | { ok: true; plugged: string }
   | { ok: false; error: string };
@@ -288,6 +333,11 @@ export type SaveMessage =
       /** Passes over RAM that have begun, and what is left of the last of these at most. */
       rounds: number;
       remainingBytes: number;
+      /** What goes through now, and what the guest changed during the round before; bytes a second. */
+      bytesPerSecond: number;
+      changedBytesPerSecond: number;
+      /** How much less than all of the time its vCPUs run. */
+      slowedPercent: number;
     };
   }
   | { held: true }
@@ -313,6 +363,9 @@ export type SendMessage =
       totalBytes: number;
       rounds: number;
       remainingBytes: number;
+      bytesPerSecond: number;
+      changedBytesPerSecond: number;
+      slowedPercent: number;
     };
   }
   | { held: true }

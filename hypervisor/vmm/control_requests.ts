@@ -9,6 +9,7 @@ import type { Request } from "./control.ts";
 const MAX_PAUSE_MS = 60_000;
 const MAX_BYTES_PER_SECOND = 1e12;
 const MAX_TIMEOUT_MS = 1e9;
+const MAX_DISK_BYTES = 2 ** 52;
 
 const OPS: readonly Request["op"][] = [
   "status",
@@ -23,6 +24,9 @@ const OPS: readonly Request["op"][] = [
   "pause",
   "resume",
   "new_generation",
+  "track_disks",
+  "disk_changes",
+  "return_disk_changes",
   "save",
   "send",
   "fork",
@@ -39,6 +43,11 @@ export function parseRequest(line: string): Request | undefined {
     const { device, change, force = false } = value;
     if (value.op === "unplug") {
       return typeof device === "string" && typeof force === "boolean" ? value : undefined;
+    }
+    if (value.op === "track_disks") return typeof value.on === "boolean" ? value : undefined;
+    if (value.op === "disk_changes") return typeof device === "string" ? value : undefined;
+    if (value.op === "return_disk_changes") {
+      return typeof device === "string" && areRanges(value.ranges) ? value : undefined;
     }
     if (value.op === "save") return isSave(value) ? value : undefined;
     if (value.op === "send") return isSend(value) ? value : undefined;
@@ -63,10 +72,17 @@ function isSave(request: Record<string, unknown>): boolean {
 
 function isSend(request: Record<string, unknown>): boolean {
   const { socket, allowedPauseMs = 0, bytesPerSecond = 1, timeoutMs = 1 } = request;
-  const { hold = false, force = false } = request;
+  const { hold = false, force = false, slowDown = false } = request;
   return isName(socket) && isBetween(allowedPauseMs, 0, MAX_PAUSE_MS) &&
     isBetween(bytesPerSecond, 1, MAX_BYTES_PER_SECOND) && isBetween(timeoutMs, 1, MAX_TIMEOUT_MS) &&
-    [hold, force].every((it) => typeof it === "boolean");
+    [hold, force, slowDown].every((it) => typeof it === "boolean");
+}
+
+/** Offsets and lengths in bytes, whose sums are whole numbers too. */
+function areRanges(value: unknown): boolean {
+  const isBytes = (it: unknown) => Number.isInteger(it) && isBetween(it, 0, MAX_DISK_BYTES);
+  return Array.isArray(value) &&
+    value.every((range) => Array.isArray(range) && range.length === 2 && range.every(isBytes));
 }
 
 function isBetween(value: unknown, least: number, most: number): boolean {

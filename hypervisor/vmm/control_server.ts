@@ -198,6 +198,17 @@ export class ControlServer implements GuestHost {
       case "change":
         this.#guest.change(request.device, request.change);
         break;
+      case "track_disks": {
+        const { diskTracking } = this.#guest;
+        if (request.on) return { ok: true, disks: diskTracking.start() };
+        diskTracking.stop();
+        break;
+      }
+      case "disk_changes":
+        return { ok: true, changes: this.#guest.diskTracking.take(request.device) };
+      case "return_disk_changes":
+        this.#guest.diskTracking.giveBack(request.device, request.ranges);
+        break;
       case "plug":
         return { ok: true, plugged: this.#guest.hotplug.plug(plugged(request.device)) };
       case "unplug":

@@ -7,7 +7,7 @@ import { BalloonDevice } from "../devices/virtio/balloon.ts";
 import { BlockDevice, type BlockOptions } from "../devices/virtio/block.ts";
 import { ConsoleDevice, type ConsoleOptions } from "../devices/virtio/console.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
-import { closeDisk, lockDisk } from "../devices/virtio/disk.ts";
+import { closeDisk, takeDisk } from "../devices/virtio/disk.ts";
 import { MemDevice } from "../devices/virtio/mem.ts";
 import { NetDevice } from "../devices/virtio/net.ts";
 import type { NetOptions } from "../devices/virtio/net_options.ts";
@@ -33,7 +33,7 @@ export type DeviceSpec =
 
 /** Where another VMM has what devices stand on. */
 export interface OpenOptions {
-  /** Disks may still be another VMM's, until {@linkcode lockDisks}. */
+  /** Disks may still be another VMM's, until {@linkcode takeDisks}. */
   unlocked?: boolean;
   /** What is open already, since another VMM of this host has handed it over. */
   held?: Held;
@@ -57,9 +57,9 @@ export function openDevices(config: GuestConfig, options: OpenOptions = {}): Dev
   }
 }
 
-/** Locks disks that were opened without; throws where another has one. */
-export function lockDisks(devices: readonly DeviceSpec[]): void {
-  for (const spec of devices) if (spec.kind === "block") lockDisk(spec.options.disk);
+/** Takes disks over that were opened without being locked; throws where another has one. */
+export function takeDisks(devices: readonly DeviceSpec[]): void {
+  for (const spec of devices) if (spec.kind === "block") takeDisk(spec.options.disk);
 }
 
 type OpenOne = OpenOptions & { name: string; cpus: number };

@@ -5,28 +5,32 @@
  * @module
  */
 import { Kvm } from "../kvm/kvm.ts";
-import { drain, eventfd, signal } from "../sys/eventfd.ts";
+import { drain, signal } from "../sys/eventfd.ts";
 import type { GuestMemory } from "../machine/memory.ts";
 import type { MemorySpec } from "../machine/ram.ts";
 import { readPseudoFile } from "../sys/pseudo_files.ts";
+import { announce } from "./announcing.ts";
 import { checkHostMemory } from "./config/guest.ts";
 import type { ExitReason, GuestConfig } from "./control.ts";
-import { lockDisks, openDevices } from "./device_specs.ts";
+import { openDevices, takeDisks } from "./device_specs.ts";
 import { DirtyTracking } from "./dirty_tracking.ts";
+import { DiskTracking } from "./disk_tracking.ts";
 import type { EventLoop } from "./event_loop.ts";
 import { collectGarbage } from "./garbage.ts";
 import { GuestCopies, type UpgradeOptions } from "./guest_copies.ts";
 import type { GuestEnd, GuestHost, RestoreOptions } from "./guest_host.ts";
 import { Hotplug } from "./hotplug.ts";
 import type { Fork, ForkHost } from "./fork/fork.ts";
-import { bootMachine, type Machine, restoreMachine } from "./machine_setup.ts";
+import { END_MESSAGES } from "./lifecycle.ts";
+import { restoreMachine } from "./machine_restore.ts";
+import { bootMachine, type Machine } from "./machine_setup.ts";
 import { checkAffinity } from "./memory_setup.ts";
-import { END_WORDS } from "./lifecycle.ts";
 import type { Send, SendHost, SendOptions } from "./migrate/send.ts";
 import type { Pc } from "./pc.ts";
 import type { Save } from "./snapshot/save.ts";
 import type { SaveHost, SaveOptions } from "./snapshot/saving.ts";
 import type { Upgrade, UpgradeHost } from "./upgrade/give.ts";
+import { SlowDown } from "./slow_down.ts";
 import { VcpuThreads } from "./vcpu_threads.ts";
 import { VirtioService } from "./virtio_service.ts";
 
@@ -57,12 +61,13 @@ export class Guest {
   readonly #machine: Machine;
   /** Which pages of its memory change, for those who copy it while it runs. */
   readonly tracking: DirtyTracking;
+  /** Which parts of its disks change, likewise. */
+  readonly diskTracking: DiskTracking;
   readonly #pc: Pc;
   readonly #loop: EventLoop;
   readonly #host: GuestHost;
   readonly #service: VirtioService;
   readonly #threads: VcpuThreads;
-  readonly #wakeIoFd: number;
   #end_: GuestEnd | undefined;
   #pausedFor: string | null = null;
   #violations = 0;
@@ -94,18 +99,14 @@ export class Guest {
     this.#host = host;
     checkHostMemory(config, readPseudoFile("/proc/meminfo"));
     checkAffinity(config);
-    const kvm = Kvm.open();
+    const { snapshot } = restore ?? {};
+    const kvm = snapshot && "machine" in snapshot ? snapshot.machine.kvm : Kvm.open();
     const devices = restore === undefined ? openDevices(config) : [];
     // A thread takes longest to start, so it does while the rest is set up.
-    this.#threads = options.threads ?? new VcpuThreads(loop);
-    this.#wakeIoFd = restore?.snapshot.blank?.pc.wakeIoFd ?? eventfd();
-    const setUp = {
-      ...{ wakeIoFd: this.#wakeIoFd, threads: this.#threads },
-      log: (line: string) => host.log(line),
-      ended: (reason: ExitReason) => this.#end(reason, ""),
-    };
-    const restored = restore && restoreMachine(kvm, config, { ...setUp, ...restore });
-    this.#machine = restored ?? bootMachine(kvm, config, { ...setUp, devices });
+    const threads = this.#threads = options.threads ?? new VcpuThreads(loop);
+    const log = (line: string) => host.log(line);
+    const restored = restore && restoreMachine(config, { kvm, threads, log, ...restore });
+    this.#machine = restored ?? bootMachine(kvm, config, { threads, log, devices });
     const pc = this.#pc = this.#machine.pc;
     this.#service = new VirtioService(pc, {
       loop,
@@ -118,17 +119,21 @@ export class Guest {
     this.hotplug = new Hotplug(pc, {
       cpus: config.cpus,
       stop: (transport) => this.#service.stop(transport),
+      plugged: (device) => this.diskTracking.plugged(device),
       unplugged: (device) => host.unplugged(device),
       after: (ms, action) => loop.after(ms, action),
       log: (line) => host.log(line),
     });
+    this.diskTracking = new DiskTracking(() => pc.virtio.map(({ device }) => device));
     this.tracking = new DirtyTracking({
       memory: pc.memory,
       vmFd: pc.spec.vmFd,
       devices: () => pc.virtio.map(({ device }) => device),
     });
+    const slowDown = new SlowDown(pc.life, (ms, action) => loop.after(ms, action));
     this.#copies = new GuestCopies(this.#machine, {
       ...{ config, loop, service: this.#service, hotplug: this.hotplug, tracking: this.tracking },
+      slow: (percent) => slowDown.percent = percent,
       hold: (reason) => this.pause(reason),
       settle: () => {
         this.look();
@@ -149,8 +154,8 @@ export class Guest {
       over: () => this.#isEnding && this.#over(),
       log: (line) => host.log(line),
     });
-    loop.watch(this.#wakeIoFd, () => {
-      drain(this.#wakeIoFd);
+    loop.watch(pc.wakeIoFd, () => {
+      drain(pc.wakeIoFd);
       this.look();
     });
     loop.after(START_TIMEOUT_MS, () => {
@@ -180,14 +185,17 @@ export class Guest {
     this.#service.restore();
     if (identity === "new") this.#pc.changeGeneration();
     // What the serial port held when it was saved.
-    signal(this.#wakeIoFd);
+    signal(this.#pc.wakeIoFd);
   }
 
-  /** It is this VMM's from here on: locks its disks, which throws where another has one, and runs it. */
+  /** It is this VMM's from here on: takes its disks, which throws where another has one, and runs it. */
   takeOver(identity: RestoreOptions["identity"]): void {
-    lockDisks([...this.#pc.spec.devices, ...this.hotplug.specs()]);
+    takeDisks([...this.#pc.spec.devices, ...this.hotplug.specs()]);
     this.#goOn(identity);
     if (this.#pausedFor === null) this.#pc.life.release();
+    const { life, virtio } = this.#pc;
+    const devices = () => life.hasEnded ? [] : virtio.map(({ device }) => device);
+    announce(devices, (ms, action) => this.#loop.after(ms, action));
   }
 
   /** How it ended, once nothing of it runs any more. */
@@ -240,7 +248,7 @@ export class Guest {
     const { life } = this.#pc;
     // What was asked of it when it was on its way does not matter any more.
     const reason = this.#hasLeft ?? life.reason ?? "host";
-    this.#end_ = { reason, message: life.message || END_WORDS[reason] };
+    this.#end_ = { reason, message: life.message || END_MESSAGES[reason] };
   }
 
   #violated(device: string, reason: string): void {
@@ -273,7 +281,7 @@ export class Guest {
     const { life } = this.#pc;
     life.end(reason, message);
     life.kickAll();
-    signal(this.#wakeIoFd);
+    signal(this.#pc.wakeIoFd);
     // Should a thread hang in the kernel, the process ends without it.
     this.#loop.after(STOP_TIMEOUT_MS, () => this.#over());
   }

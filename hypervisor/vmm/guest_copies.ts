@@ -25,6 +25,8 @@ export interface CopiesOptions {
   hotplug: Hotplug;
   tracking: Tracking;
   loop: EventLoop;
+  /** Has the vCPUs run for so many percent less of the time. */
+  slow(percent: number): void;
   /** Asks the vCPUs out of the guest, unless somebody has already. */
   hold(reason: string): void;
   /** Does what threads and drivers have asked for. */
@@ -107,10 +109,12 @@ export class GuestCopies {
   /** `record` is the file in which it is written down that the guest is given away. */
   send(options: SendOptions & { record: string }, host: SendHost): Send {
     const { cpuids, pc } = this.#machine;
-    const diskFds = pc.virtio.flatMap(({ device }) => device.files ?? []);
+    // Disks come and go meanwhile.
+    const diskFds = () => pc.virtio.flatMap(({ device }) => device.files ?? []);
     const guest: SendableGuest = Object.assign(this.#guest("send"), {
       ...{ cpuids, diskFds },
-      unlockDisks: () => diskFds.forEach(unlock),
+      registers: () => pc.arena.sections(),
+      unlockDisks: () => diskFds().forEach(unlock),
       leave: (message: string) => this.#options.leave(message, "migrated"),
     });
     return this.#work = new Send(guest, {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ExitReason } from "./control.ts";
-import type { RestoreSource } from "./machine_setup.ts";
+import type { RestoreSource } from "./machine_restore.ts";
 
 /** How a guest goes on from a snapshot. */
 export interface RestoreOptions {

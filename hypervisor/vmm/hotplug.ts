@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { VirtioDevice } from "../devices/virtio/device.ts";
 import type { VirtioPci } from "../devices/virtio/pci_transport.ts";
 import type { PlugConfig } from "./control.ts";
 import { closeDevice, type DeviceSpec, openPlugged } from "./device_specs.ts";
@@ -14,6 +15,8 @@ export interface HotplugHost {
   readonly cpus: number;
   /** Stops the device: nothing of it is in flight when this returns. */
   stop(transport: VirtioPci): void;
+  /** A device was put in, which no driver can use before this returns. */
+  plugged(device: VirtioDevice): void;
   /** The guest has let go of the device, or had to. */
   unplugged(name: string): void;
   /** Calls `action` once, `ms` milliseconds from now. */
@@ -90,6 +93,7 @@ export class Hotplug {
     const spec = openPlugged(device, { name, cpus: this.#host.cpus });
     try {
       const { transport, release } = this.#locked(() => slot.insert(spec));
+      this.#host.plugged(transport.device);
       this.#pc.virtio.push(transport);
       this.#plugged.set(name, { device, spec, slot, transport, release, presses: 0 });
     } catch (error) {

@@ -65,6 +65,7 @@ function withPc(test: (machine: Machine) => void): void {
   const hotplug = new Hotplug(pc, {
     cpus: 1,
     stop: ({ device }) => log.push(`stop ${device.name}`),
+    plugged: () => {},
     unplugged: (name) => log.push(`unplugged ${name}`),
     after: (_ms, action) => later.push(action),
     log: (line) => log.push(line),

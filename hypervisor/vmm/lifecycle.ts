@@ -11,6 +11,19 @@ import type { ExitReason } from "./control.ts";
 
 export const MAX_CPUS = 8;
 
+/** How long a vCPU that is slowed down runs at a time, in milliseconds. */
+const RUN_MS = 10;
+
+/** How long one stays out of the guest after that, of which it is to have so many percent less, below 100. */
+export function restMs(percent: number): number {
+  return RUN_MS * percent / (100 - percent);
+}
+
+/** How often a vCPU that is slowed down is to be kicked, in milliseconds. */
+export function slowedPeriodMs(percent: number): number {
+  return RUN_MS + restMs(percent);
+}
+
 /** Longer words about an end are cut, in bytes. */
 const MAX_MESSAGE = 1024;
 
@@ -23,6 +36,8 @@ const Lifecycle = struct("lifecycle", {
   stopped: ["i32", 1],
   /** 1 while vCPUs may not run the guest: before the start, and in a pause. */
   held: ["i32", 1],
+  /** The share of the time for which vCPUs that are kicked stay out of the guest, in percent. */
+  slowed: ["i32", 1],
   /** 1 once the vCPUs' threads are to give back what their start left behind. */
   tidied: ["i32", 1],
   /** How many vCPUs wait until they are released. */
@@ -42,8 +57,8 @@ const REASONS: readonly ExitReason[] = [
   "upgraded",
 ];
 
-/** What there is to say of an end where nobody has said more. */
-export const END_WORDS: Readonly<Record<ExitReason, string>> = {
+/** What is said of an end where nothing else was. */
+export const END_MESSAGES: Readonly<Record<ExitReason, string>> = {
   poweroff: "The guest powered off",
   reboot: "The guest asked for a reset",
   crash: "The guest crashed",
@@ -112,6 +127,8 @@ export class GuestLife {
   /** Keeps vCPUs out of the guest, or on their way out of it; see {@linkcode kickAll}. */
   hold(): void {
     Atomics.store(this.#s.held, 0, 1);
+    // Those who rest are to see it.
+    Atomics.notify(this.#s.held, 0);
   }
 
   /** Lets vCPUs into the guest. */
@@ -122,6 +139,23 @@ export class GuestLife {
 
   get isHeld(): boolean {
     return Atomics.load(this.#s.held, 0) === 1;
+  }
+
+  /** Has each vCPU stay out of the guest for a while whenever it is kicked; never again with 0. */
+  slow(percent: number): void {
+    Atomics.store(this.#s.slowed, 0, percent);
+    Atomics.notify(this.#s.held, 0);
+  }
+
+  /**
+   * By a vCPU worker that was kicked: stays out of the guest for as long as it is slowed down by, or
+   * until it is held. False where it is not slowed down.
+   */
+  rest(): boolean {
+    const percent = Atomics.load(this.#s.slowed, 0);
+    if (percent === 0) return false;
+    Atomics.wait(this.#s.held, 0, 0, restMs(percent));
+    return true;
   }
 
   /** Asks vCPUs' threads to give back memory when they are out of the guest next; see {@linkcode kickAll}. */

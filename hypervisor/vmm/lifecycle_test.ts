@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Arena } from "../machine/arena.ts";
 import { EXIT_CODES, type ExitReason } from "./control.ts";
-import { GuestLife } from "./lifecycle.ts";
+import { GuestLife, restMs } from "./lifecycle.ts";
 
 function threads(): [GuestLife, GuestLife] {
   const arena = new Arena();
@@ -39,6 +39,22 @@ Deno.test("a thread that may run does not wait, and one that has stopped is not 
   one.setStopped(0);
   other.kickAll();
   assertEquals([other.threads, other.stopped], [0, 1]);
+});
+
+Deno.test("a thread that is slowed down rests for its share, and not while the guest is held", () => {
+  const [one, other] = threads();
+  assertEquals(other.rest(), false);
+  assertEquals([20, 50, 80, 95].map(restMs), [2.5, 10, 40, 190]);
+  one.slow(80);
+  const began = performance.now();
+  assertEquals(other.rest(), true);
+  assert(performance.now() - began >= 39);
+  one.hold();
+  one.slow(99);
+  assertEquals(other.rest(), true);
+  assert(performance.now() - began < 1000);
+  one.slow(0);
+  assertEquals(other.rest(), false);
 });
 
 Deno.test("an end releases those who are held", () => {

@@ -46,8 +46,6 @@ export interface PcHost {
   ended(reason: ExitReason): void;
   /** The serial port has something for the host, or room for more. */
   serialReady(): void;
-  /** The registers of a machine that was saved, for the thread that restores it. */
-  saved?: Sections;
 }
 
 export class Pc {
@@ -74,7 +72,7 @@ export class Pc {
   constructor(spec: PcSpec, host: PcHost) {
     this.spec = spec;
     this.wakeIoFd = spec.wakeIoFd;
-    const arena = this.arena = new Arena(spec.arena, { saved: host.saved });
+    const arena = this.arena = new Arena(spec.arena);
     const vm = new Vm(spec.vmFd);
     // First, so that a thread that cannot build a PC can still say so.
     this.life = new GuestLife(arena);
@@ -155,10 +153,12 @@ export class Pc {
   }
 
   /**
-   * In place of {@linkcode powerOn}, over the registers of a machine that was saved. What was plugged in
-   * is put back by `plugIn`. Throws a RangeError where this PC cannot go on from them.
+   * In place of {@linkcode powerOn}, with the registers of a machine that was saved. What was plugged in
+   * is put back by `plugIn`. Throws a RangeError where this PC cannot go on from them. Other threads may
+   * have built theirs already, if they do not use it yet.
    */
-  restore(plugIn: () => void): void {
+  restore(saved: Sections, plugIn: () => void): void {
+    this.arena.load(saved);
     this.#openDescriptors();
     this.memory.restore();
     this.serial.restore();

@@ -59,9 +59,9 @@ function withPc(
     ...{ vmFd: vm.fd, wakeIoFd, physicalBits: BITS, devices, hotplugPorts: PORTS },
   };
   try {
-    const pc = new Pc(spec, { ended: () => {}, serialReady: () => {}, saved });
+    const pc = new Pc(spec, { ended: () => {}, serialReady: () => {} });
     if (saved === undefined) pc.powerOn();
-    else pc.restore(() => {});
+    else pc.restore(saved, () => {});
     use(pc);
   } finally {
     close(wakeIoFd);

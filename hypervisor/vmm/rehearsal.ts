@@ -8,13 +8,13 @@ import { Kvm } from "../kvm/kvm.ts";
 import { tscKhz, Vcpu } from "../kvm/vcpu.ts";
 import { checkCpu } from "../machine/cpu/compatibility.ts";
 import { setUpVcpu, writeDescriptorTables } from "../machine/cpu/setup.ts";
-import { eventfd } from "../sys/eventfd.ts";
 import { close } from "../sys/files.ts";
 import { Mapping } from "../sys/mapping.ts";
 import { parseConfig } from "./config/guest.ts";
 import type { GuestConfig } from "./control.ts";
 import { GuestCpus } from "./cpu_setup.ts";
-import { applySaved, assemble } from "./machine_setup.ts";
+import { applySaved } from "./machine_restore.ts";
+import { assemble } from "./machine_setup.ts";
 import { openGuestRam } from "./memory_setup.ts";
 import { capture } from "./snapshot/savable_guest.ts";
 import { decodeGuest, encodeGuest, type SavedGuest } from "./snapshot/saved_guest.ts";
@@ -42,11 +42,8 @@ function play(
   const { physicalBits } = cpus;
   const log = () => {};
   const memory = openGuestRam(config, { physicalBits, log });
-  const wakeIoFd = eventfd();
-  const { vm, pc, fds } = assemble(kvm, config, {
-    ...{ cpus, physicalBits, memory, devices: [], wakeIoFd, log, ended: log },
-    saved: saved?.machine.arena,
-  });
+  const parts = { cpus, physicalBits, memory, devices: [] };
+  const { vm, pc, fds } = assemble(kvm, config, parts);
   const cpuids = fds.map((fd) => cpus.cpuid(0, tscKhz(fd)));
   if (saved === undefined) {
     pc.powerOn();
@@ -56,7 +53,7 @@ function play(
     vcpu.unmaskSignalsInGuest();
   } else {
     saved.machine.vcpus.forEach(({ cpuid }) => checkCpu(cpuid, cpuids[0]));
-    pc.restore(() => {});
+    pc.restore(saved.machine.arena, () => {});
     applySaved(kvm, { vm, fds, cpus }, saved.machine);
   }
   const taken: SavedGuest = {
@@ -65,7 +62,7 @@ function play(
     memory: { length: memory.length },
     point: { run: "0".repeat(32), sequence: 1 },
   };
-  for (const fd of [...fds, vm.fd, wakeIoFd, memory.fd!]) close(fd);
+  for (const fd of [...fds, vm.fd, pc.wakeIoFd, memory.fd!]) close(fd);
   new Mapping(memory.address, memory.length).unmap();
   return taken;
 }

@@ -74,7 +74,7 @@ function sourceOf(
       identity: request.identity ?? "same",
       loop,
       isStopping: () => server.isStopping,
-      cpus: (count) => threads.prepare(count),
+      threads,
       log: (line) => server.log(line),
     });
     return { ...receiver.receive(), receiver };

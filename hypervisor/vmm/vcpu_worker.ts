@@ -62,14 +62,20 @@ function runVcpu(spec: VcpuSpec): void {
   // Until the guest may run. The other vCPUs' threads wait for the first one.
   pc.life.park(() => signal(pc.wakeIoFd));
   let isTidy = false;
+  let wasKicked = false;
   while (!pc.life.hasEnded) {
     if (pc.life.isHeld) pause(pc, vcpu);
     else if (pc.life.isTidy && !isTidy) {
       isTidy = true;
       collectGarbage();
+    } else if (wasKicked && pc.life.rest()) {
+      // A kick that came meanwhile is none to rest for again, and what else it was for is looked at now.
+      drainKick();
+      wasKicked = false;
     } else {
       // Whoever has something to tell this thread kicks it: no exit of the guest's looks for that.
       while (enter(pc, vcpu, spec.id));
+      wasKicked = true;
     }
   }
 }

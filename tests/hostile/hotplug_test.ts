@@ -4,16 +4,8 @@
  * @module
  */
 import { assertEquals, assertRejects } from "@std/assert";
-import { ECAM, portWindows } from "../../hypervisor/machine/address_map.ts";
 import { BRIDGE } from "../../hypervisor/machine/pci/bridge.ts";
-import {
-  EXPRESS,
-  INDICATOR,
-  LINK_ACTIVE,
-  SLOT_CONTROL,
-  SLOT_STATUS,
-} from "../../hypervisor/machine/pci/express.ts";
-import { PCI } from "../../hypervisor/machine/pci/function.ts";
+import { EXPRESS, SLOT_STATUS } from "../../hypervisor/machine/pci/express.ts";
 import { VIRTIO_BLK_T } from "../../hypervisor/devices/virtio/block_protocol.ts";
 import { COMMON } from "../../hypervisor/devices/virtio/common_config.ts";
 import { ask } from "../../hypervisor/vmm/testing/control_connection.ts";
@@ -21,18 +13,9 @@ import { Folder, HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { BlockDriver, diskImage } from "./block_driver.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest } from "./hostile_guest.ts";
+import { AT_PORT, EXPRESS_AT, OFF, ON, ONES, Slot, WINDOW } from "./hotplug_slot.ts";
 
 const MAIN = new URL("../../hypervisor/vmm/main.ts", import.meta.url).pathname;
-
-/** The port's registers, and the configuration space of what is behind it. */
-const AT_PORT = ECAM.start + 31 * 0x8000;
-const BEHIND = ECAM.start + ECAM.busLength;
-const EXPRESS_AT = AT_PORT + 0x40;
-const WINDOW = portWindows(0, 39).memory;
-
-const ON = INDICATOR.ON;
-const OFF = SLOT_CONTROL.POWER_OFF | INDICATOR.OFF;
-const ONES = 0xFFFF_FFFF;
 
 /** Cases after which the host does something. */
 const EMPTY = "an empty slot leads nowhere, and its power is off";
@@ -40,53 +23,6 @@ const WORKS = "a disk that is plugged in works";
 const GONE = "a disk that the guest lets go of is gone";
 const READY = "a disk bears every abuse of its port, and works after it";
 const TORN = "a disk that is torn out reads 0 until its power is cut, then all ones";
-
-class Slot {
-  constructor(readonly program: GuestProgram) {}
-
-  control(value: number): void {
-    this.program.write(EXPRESS_AT + EXPRESS.SLOT_CONTROL, 2, value);
-  }
-
-  waitForStatus(wanted: number, mask: number): void {
-    this.program.wait(EXPRESS_AT + EXPRESS.SLOT_STATUS, 2, wanted, mask);
-  }
-
-  clearStatus(): void {
-    this.program.write(EXPRESS_AT + EXPRESS.SLOT_STATUS, 2, 0xFFFF);
-  }
-
-  /** Gives the slot power and waits until something answers behind the port. */
-  turnOn(): void {
-    this.control(ON);
-    this.program.wait(EXPRESS_AT + EXPRESS.LINK_STATUS, 2, LINK_ACTIVE, LINK_ACTIVE);
-  }
-
-  waitForDisk(): void {
-    this.waitForStatus(SLOT_STATUS.PRESENT, SLOT_STATUS.PRESENT);
-    this.clearStatus();
-    this.turnOn();
-  }
-
-  /** The header as firmware left it. */
-  restore(): void {
-    const { program } = this;
-    const last = WINDOW.start + WINDOW.length - 2 ** 20;
-    program.write(AT_PORT + BRIDGE.SECONDARY_BUS, 1, 1);
-    program.write(AT_PORT + BRIDGE.MEMORY_BASE, 2, WINDOW.start / 0x10000);
-    program.write(AT_PORT + BRIDGE.MEMORY_LIMIT, 2, last / 0x10000);
-    program.write(AT_PORT + BRIDGE.CONTROL, 2, 0);
-    program.write(AT_PORT + PCI.COMMAND, 2, 6);
-  }
-
-  expectNothing(): void {
-    this.program.read(BEHIND, 4);
-    this.program.expect("vendor and device", ONES);
-    this.program.write(BEHIND + PCI.COMMAND, 2, 6);
-    this.program.read(BEHIND + 0x40, 4);
-    this.program.expect("a capability", ONES);
-  }
-}
 
 function guest(): GuestProgram {
   const program = new GuestProgram();

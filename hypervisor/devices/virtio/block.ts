@@ -8,6 +8,7 @@
  * @module
  */
 import type { Arena } from "../../machine/arena.ts";
+import { length } from "../../sys/files.ts";
 import { createEngine, type EngineKind } from "./block_engine.ts";
 import {
   BLOCK_QUEUE_SIZE,
@@ -30,6 +31,7 @@ import {
   type VirtioDevice,
 } from "./device.ts";
 import { type Disk, growDisk } from "./disk.ts";
+import { type CopiedDisk, DiskChanges } from "./disk_changes.ts";
 import type { QueueState } from "./queue.ts";
 import { checkRateLimit, type RateLimit, RateLimiter } from "./rate_limit.ts";
 
@@ -80,6 +82,7 @@ export class BlockDevice implements VirtioDevice {
   readonly #engines: typeof createEngine;
   readonly #limiter: RateLimiter;
   readonly #counters = newCounters();
+  readonly #changes = new DiskChanges();
   #host: DeviceHost | undefined;
   #requests: BlockRequests | undefined;
 
@@ -144,12 +147,13 @@ export class BlockDevice implements VirtioDevice {
     return this.#requests?.engine.kind;
   }
 
-  /** The disk may have grown since; of one that has shrunk, the driver would not know. */
+  /** The disk may have grown since, also since it was opened; of one that has shrunk, the driver would not know. */
   restore(): void {
     const { capacity, blk_size } = this.#config;
-    if (this.#disk.sectors < capacity) {
+    const sectors = Math.max(this.#disk.sectors, Math.floor(length(this.#disk.fd) / SECTOR_BYTES));
+    if (sectors < capacity) {
       throw new RangeError(
-        `Cannot restore ${this.name}: disk "${this.#disk.path}" has ${this.#disk.sectors} sectors, ` +
+        `Cannot restore ${this.name}: disk "${this.#disk.path}" has ${sectors} sectors, ` +
           `and had ${capacity}`,
       );
     }
@@ -187,6 +191,7 @@ export class BlockDevice implements VirtioDevice {
       serial: this.#serial,
       limiter: this.#limiter,
       counters: this.#counters,
+      changes: this.#changes,
       pinMemory: this.#options.pinMemory ?? false,
       createEngine: (engine) => this.#engines(engine, this.#options.engine),
     });
@@ -234,6 +239,7 @@ export class BlockDevice implements VirtioDevice {
     }
     const before = this.#config.capacity;
     this.#config.capacity = growDisk({ ...this.#disk, sectors: before }, sizeBytes);
+    this.#changes.grow(sizeBytes);
     if (this.#config.capacity !== before) this.#host?.configChanged();
   }
 
@@ -259,6 +265,15 @@ export class BlockDevice implements VirtioDevice {
   /** Waits for what is in flight; throws where the disk's host has no room for it. */
   freeze(): readonly (QueueState | null)[] {
     return this.#requests!.freeze();
+  }
+
+  get disk(): CopiedDisk {
+    return {
+      path: this.#disk.path,
+      readonly: this.#disk.readonly,
+      sizeBytes: this.#config.capacity * SECTOR_BYTES,
+      changes: this.#changes,
+    };
   }
 
   get files(): readonly number[] {

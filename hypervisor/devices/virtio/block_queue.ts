@@ -323,6 +323,8 @@ export class BlockQueue {
     if (result === -EINTR || result === -EAGAIN) return this.#issue(slot);
     const requests = this.#requests;
     const type = this.#types[slot];
+    // Whatever became of it, something may have been written.
+    if (requests.changes.isOn) this.#changed(slot);
     const transfers = type === VIRTIO_BLK_T.IN || type === VIRTIO_BLK_T.OUT;
     if (transfers && result > 0 && result < this.#left[slot]) {
       this.#left[slot] -= result;
@@ -350,6 +352,17 @@ export class BlockQueue {
       good || filled === 0 ? filled + 1 : 0,
     );
     if (requests.shortage.active) requests.shortage.done(this.#firstTag + slot);
+  }
+
+  /** A request is given up of which nobody is told what became. */
+  abandon(slot: number): void {
+    if (this.#requests.changes.isOn) this.#changed(slot);
+  }
+
+  #changed(slot: number): void {
+    const type = this.#types[slot];
+    if (type === VIRTIO_BLK_T.IN || type === VIRTIO_BLK_T.FLUSH) return;
+    this.#requests.changes.add(this.#positions[slot], this.#left[slot]);
   }
 
   /** `written` counts the bytes from the beginning of the writable part (section 2.7.8.2). Moves none: 0. */

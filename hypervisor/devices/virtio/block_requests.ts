@@ -14,6 +14,7 @@ import { Shortage } from "./block_shortage.ts";
 import type { BlockCounters } from "./block_statistics.ts";
 import type { DeviceHost } from "./device.ts";
 import type { Disk } from "./disk.ts";
+import type { DiskChanges } from "./disk_changes.ts";
 import type { QueueSetup, QueueState } from "./queue.ts";
 import type { RateLimiter } from "./rate_limit.ts";
 
@@ -30,6 +31,7 @@ export interface Backing {
   serial: Uint8Array<ArrayBuffer>;
   limiter: RateLimiter;
   counters: BlockCounters;
+  changes: DiskChanges;
   pinMemory: boolean;
   createEngine(options: EngineOptions): BlockEngine;
 }
@@ -41,12 +43,15 @@ export class BlockRequests {
   readonly serial: Uint8Array<ArrayBuffer>;
   readonly limiter: RateLimiter;
   readonly counters: BlockCounters;
+  readonly changes: DiskChanges;
   readonly #backing: Backing;
   readonly #host: DeviceHost;
   readonly #iovecs: Iovecs;
   readonly #queues: readonly (BlockQueue | null)[];
   readonly #done = (tag: number, result: number) =>
     this.#queues[Math.floor(tag / BLOCK_QUEUE_SIZE)]!.completed(tag % BLOCK_QUEUE_SIZE, result);
+  readonly #abandoned = (tag: number) =>
+    this.#queues[Math.floor(tag / BLOCK_QUEUE_SIZE)]!.abandon(tag % BLOCK_QUEUE_SIZE);
   readonly #runAll = () => this.runAll();
   readonly #completions = () => {
     this.#drive(null);
@@ -66,6 +71,7 @@ export class BlockRequests {
     this.serial = backing.serial;
     this.limiter = backing.limiter;
     this.counters = backing.counters;
+    this.changes = backing.changes;
     const tags = setups.length * BLOCK_QUEUE_SIZE;
     // Addresses, not pages: what no request needs is never touched.
     this.#iovecs = new Iovecs(setups.length * QUEUE_IOVECS);
@@ -171,7 +177,7 @@ export class BlockRequests {
     if (this.engine.fd >= 0) this.#host.unwatch(this.engine.fd);
     while (this.engine.inFlight > 0) {
       this.engine.wait();
-      this.engine.reap(() => {});
+      this.engine.reap(this.#abandoned);
     }
     for (const queue of this.#queues) queue?.ring.abandon();
     this.shortage.stop();

@@ -8,6 +8,7 @@
  * @module
  */
 import type { GuestMemory } from "../../machine/memory.ts";
+import type { CopiedDisk } from "./disk_changes.ts";
 import type { QueueSetup, QueueState } from "./queue.ts";
 
 /** virtio 1.2, section 5 */
@@ -123,6 +124,13 @@ export interface VirtioDevice {
   freeze?(): readonly (QueueState | null)[];
   /** The files that it writes to, for whoever has them brought to the disk or lets others have them. */
   readonly files?: readonly number[];
+  /** The disk that it is. */
+  readonly disk?: CopiedDisk;
+  /**
+   * By the main loop, more than once: the guest goes on here, and did so elsewhere before. Its neighbours
+   * are told; `first` is the first time.
+   */
+  announce?(options: { first: boolean }): void;
   /** By the main loop: goes on after {@linkcode freeze}, as if nothing had been. */
   thaw?(): void;
   /**

@@ -8,6 +8,7 @@ import { SysError } from "../../sys/errno.ts";
 import { canPunchHoles, physicalBlockBytes, setLength } from "../../sys/fallocate.ts";
 import { close, length, O_DIRECT, O_RDONLY, O_RDWR, open } from "../../sys/files.ts";
 import { tryLock, unlock } from "../../sys/flock.ts";
+import { forgetPages, isOnSharedFileSystem } from "../../sys/page_cache.ts";
 import { SECTOR_BYTES } from "./block_protocol.ts";
 
 /** Offsets in a file are signed 64-bit in Linux, and numbers here. */
@@ -15,6 +16,8 @@ const MAX_BYTES = 2 ** 52;
 const IN_USE = "another guest uses it (stop that guest, or give this one a copy)";
 /** What file systems write at once. */
 const FILE_BLOCK_BYTES = 4096;
+/** Further behind the end than a disk grows while it is being looked at. */
+const FAR_BYTES = 2 ** 40;
 
 /** How many sectors a disk of `bytes` has; throws a RangeError where it cannot be a disk. */
 export function diskSectors(path: string, bytes: number): number {
@@ -38,7 +41,7 @@ export interface DiskOptions {
   readonly?: boolean;
   /** `direct` goes past the host's page cache where the file allows it. */
   cache?: "cached" | "direct";
-  /** It is not locked yet: another VMM is about to hand it over. See {@linkcode lockDisk}. */
+  /** It is not locked yet, and not read: another VMM is about to hand it over. See {@linkcode takeDisk}. */
   unlocked?: boolean;
   /** It is open and locked already: its file, and the same past the page cache where it is so open. */
   held?: readonly number[];
@@ -95,7 +98,8 @@ export function openDisk(path: string, options: DiskOptions = {}): Disk {
       sectors,
       readonly,
       blockDevice,
-      discard: !readonly && (blockDevice || canPunchHoles(fd, bytes)),
+      discard: !readonly &&
+        (blockDevice || canPunchHoles(fd, options.unlocked ? bytes + FAR_BYTES : bytes)),
       physicalBlockBytes: physicalBlockBytes(fd) ?? FILE_BLOCK_BYTES,
       direct: options.cache === "direct"
         ? openDirect(path, { fd, readonly, held: held?.[1] })
@@ -123,9 +127,13 @@ function openDirect(
   }
 }
 
-/** Locks a disk that was opened without; throws where another has it. */
-export function lockDisk({ path, fd, readonly }: Disk): void {
+/**
+ * Takes a disk over that was opened without being locked; throws where another has it. What this host
+ * remembers of it from before may be older than what another has written.
+ */
+export function takeDisk({ path, fd, readonly, blockDevice }: Disk): void {
   if (!tryLock(fd, { shared: readonly })) throw new Error(`Cannot use disk "${path}": ${IN_USE}`);
+  if (blockDevice || isOnSharedFileSystem(fd)) forgetPages(fd);
 }
 
 /** Closes what {@linkcode openDisk} opened. */

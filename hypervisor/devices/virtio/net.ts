@@ -9,16 +9,17 @@
  */
 import type { Arena } from "../../machine/arena.ts";
 import { EBADFD, SysError } from "../../sys/errno.ts";
-import { discardFrames } from "../../sys/tap_frames.ts";
+import { discardFrames, sendFrame } from "../../sys/tap_frames.ts";
 import { setCarrier, setFilter, setOffloads } from "../../sys/tap_offloads.ts";
 import { useQueue } from "../../sys/tap_queues.ts";
 import { vhostFeatures } from "../../sys/vhost.ts";
 import { ConfigSpace } from "./config_space.ts";
 import { type DeviceHost, type DeviceSetup, VIRTIO_ID, type VirtioDevice } from "./device.ts";
+import { announcement } from "./net_announcement.ts";
 import { ControlQueue, type NetCommands } from "./net_control.ts";
 import { chosenOffloads, offeredFeatures, tapOffloads } from "./net_offloads.ts";
 import { checkNetChange, formatMac, isStation, type NetOptions, parseMac } from "./net_options.ts";
-import { type NetBackend, type NetLimits, type PairState } from "./net_pair.ts";
+import type { NetLimits, Pair } from "./net_pair.ts";
 import {
   CONTROL_QUEUE_SIZE,
   NET_QUEUE_SIZE,
@@ -31,18 +32,8 @@ import { NetRegisters } from "./net_registers.ts";
 import { TapBackend } from "./net_tap.ts";
 import { VhostBackend } from "./net_vhost.ts";
 import { trafficOf } from "./net_traffic.ts";
-import { checkRings, NEW_QUEUE, type QueueSetup, type QueueState } from "./queue.ts";
+import { checkRings, NEW_QUEUE, type QueueState } from "./queue.ts";
 import { checkRateLimit, RateLimiter } from "./rate_limit.ts";
-
-/** A pair of queues that the driver has set up. */
-interface Pair {
-  rx: QueueSetup;
-  tx: QueueSetup;
-  /** Where it goes on when it is served again. */
-  state: PairState;
-  /** Who serves it now. */
-  backend?: NetBackend;
-}
 
 /** The device between DRIVER_OK and reset. */
 interface Session {
@@ -292,10 +283,20 @@ export class NetDevice implements VirtioDevice {
     // All of it is known to be right before any of it is done.
     if (limits.length > 0) this.#limit(limits);
     if (linkUp !== undefined) this.#plug(linkUp as boolean);
-    if (announce === true && this.#session?.features.has(VIRTIO_NET_F.GUEST_ANNOUNCE)) {
-      this.#registers.config.status |= VIRTIO_NET_S.ANNOUNCE;
-      this.#session.host.configChanged();
-    }
+    if (announce === true) this.#askToAnnounce();
+  }
+
+  /** Switches learn at once where the card is; its driver, which knows more addresses, tells those. */
+  announce({ first }: { first: boolean }): void {
+    if (this.#session === undefined || !this.#linkUp) return;
+    sendFrame(this.#taps[0], announcement(this.#registers.config.mac));
+    if (first) this.#askToAnnounce();
+  }
+
+  #askToAnnounce(): void {
+    if (!this.#session?.features.has(VIRTIO_NET_F.GUEST_ANNOUNCE)) return;
+    this.#registers.config.status |= VIRTIO_NET_S.ANNOUNCE;
+    this.#session.host.configChanged();
   }
 
   #limit(limits: { limiter: RateLimiter; limit: RateLimiter["limit"] }[]): void {

@@ -46,3 +46,13 @@ export interface NetBackend {
   readonly rejected: number;
   readonly oversized: number;
 }
+
+/** A pair that the driver has set up. */
+export interface Pair {
+  rx: QueueSetup;
+  tx: QueueSetup;
+  /** Where it goes on when it is served again. */
+  state: PairState;
+  /** Who serves it now. */
+  backend?: NetBackend;
+}

@@ -239,6 +239,46 @@ Deno.test({ name: "a guest is asked to announce itself until it has", ignore }, 
   });
 });
 
+Deno.test({
+  name: "a card that has moved is announced at once, and its guest asked for more",
+  ignore,
+}, () => {
+  withTap([...CONTROL, F.STATUS, F.GUEST_ANNOUNCE], (rig) => {
+    const { device, socket, host } = rig;
+    const announced = () => {
+      const frames: Uint8Array[] = [];
+      for (let one = socket.receive(); one; one = socket.receive()) {
+        if (one[12] === 0x80 && one[13] === 0x35) frames.push(one);
+      }
+      return frames;
+    };
+    device.announce({ first: true });
+    device.announce({ first: false });
+    assertEquals(announced().length, 2);
+    assertEquals([host.configChanges, status(rig)], [
+      1,
+      VIRTIO_NET_S.LINK_UP | VIRTIO_NET_S.ANNOUNCE,
+    ]);
+    // The address that the driver chose counts, and not the one that the card began with.
+    const mac = [0x52, 0x54, 0, 1, 2, 3];
+    assertEquals(rig.command(CLASS.MAC, 1, mac), OK);
+    device.announce({ first: false });
+    const [frame] = announced();
+    const none = [0, 0, 0, 0];
+    assertEquals([...frame], [
+      ...[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, ...mac, 0x80, 0x35],
+      ...[0, 1, 8, 0, 6, 4, 0, 3, ...mac, ...none, ...mac, ...none],
+      ...new Array(18).fill(0),
+    ]);
+    device.change({ linkUp: false });
+    device.announce({ first: true });
+    device.reset();
+    device.announce({ first: true });
+    assertEquals(announced(), []);
+    rig.activate();
+  });
+});
+
 Deno.test({ name: "limits hold in their direction, and can be changed", ignore }, () => {
   // A debt takes longer to pay than the test.
   const limit = { bytesPerSecond: 1, bytesBurst: 250 };

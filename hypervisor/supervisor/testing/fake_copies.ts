@@ -32,6 +32,7 @@ export async function fakeSave(
       saving: {
         ...{ phase, doneBytes, totalBytes: 100 * MIB, rounds: 1 },
         remainingBytes: 100 * MIB - doneBytes,
+        ...{ bytesPerSecond: 0, changedBytesPerSecond: 0, slowedPercent: 0 },
       },
     });
   const pause = () => new Promise((resolve) => setTimeout(resolve, TELL_MS));

@@ -35,7 +35,7 @@ const UNMAP_BYTES = 16 << 20;
 const IN_NESTED_GUEST = 1;
 
 /** The guest as this needs it. */
-export type ForkableGuest = Omit<SavableGuest, "memory" | "history" | "stay"> & {
+export type ForkableGuest = Omit<SavableGuest, "memory" | "history" | "stay" | "slow"> & {
   readonly history: Pick<SavableGuest["history"], "next">;
 };
 

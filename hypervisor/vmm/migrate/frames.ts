@@ -25,7 +25,9 @@ import type { CpuidEntry } from "../../kvm/kvm.ts";
 import { struct } from "../../sys/struct.ts";
 import { parseConfig } from "../config/guest.ts";
 import { type GuestConfig, SERIAL_REPLAY_BYTES } from "../control.ts";
+import type { PluggedDevice } from "../hotplug.ts";
 import { MAX_STATE_BYTES } from "../snapshot/format.ts";
+import { readPlugged } from "../snapshot/saved_guest.ts";
 
 /** Bumped when a receiver of one version could misunderstand a sender of another. */
 export const PROTOCOL_VERSION = 1;
@@ -116,6 +118,8 @@ export interface Hello {
   /** Random; names this hand-over on both sides. 32 hexadecimal digits. */
   handOver: string;
   config: GuestConfig;
+  /** What is plugged in at the moment: it may be another when the state comes. */
+  plugged: PluggedDevice[];
   /** What each vCPU was shown. */
   cpuids: CpuidEntry[][];
 }
@@ -136,7 +140,7 @@ export function decodeHello(body: Uint8Array, spoken = PROTOCOL_VERSION): Hello 
   } catch (cause) {
     throw new MigrationError("Cannot understand the other VMM: its greeting is no JSON", { cause });
   }
-  const { protocol, format, handOver, config, cpuids } = value ?? {};
+  const { protocol, format, handOver, config, plugged = [], cpuids } = value ?? {};
   if (protocol !== spoken) {
     throw new MigrationError(
       `Cannot receive a guest: the other VMM speaks version ${protocol}, this one ${spoken}`,
@@ -151,7 +155,7 @@ export function decodeHello(body: Uint8Array, spoken = PROTOCOL_VERSION): Hello 
   if (!Array.isArray(cpuids) || cpuids.length !== parsed.cpus || !cpuids.every(isCpuid)) {
     throw new MigrationError("Cannot understand the other VMM: it does not say what its CPUs are");
   }
-  return { protocol, format, handOver, config: parsed, cpuids };
+  return { protocol, format, handOver, config: parsed, plugged: readPlugged(plugged), cpuids };
 }
 
 function isCpuid(value: unknown): value is CpuidEntry[] {

@@ -23,6 +23,7 @@ const HELLO: Hello = {
   format: 1,
   handOver: "ab".repeat(16),
   config: parseConfig(CONFIG),
+  plugged: [{ name: "block1", slot: 0, device: { disk: { path: "/disk" } } }],
   cpuids: [[entry], [entry, { ...entry, function: 1 }]],
 };
 
@@ -54,6 +55,7 @@ Deno.test("a greeting in which something is wrong is refused by name", () => {
   refused({ handOver: "../x" }, "its greeting lacks what it must have");
   refused({ cpuids: [[entry]] }, "it does not say what its CPUs are");
   refused({ cpuids: [[entry], [{ ...entry, eax: 0.5 }]] }, "it does not say what its CPUs are");
+  refused({ plugged: [{ name: "block1" }] }, "it has no name, or no slot");
   refused({ config: { ...CONFIG, cpus: 99 } }, "the number of CPUs 99");
   assert(isRefused(() => decodeHello(new Uint8Array([0xff]))));
 });

@@ -4,9 +4,9 @@
  * | phase       | what                                                            | if the link breaks       |
  * | ----------- | --------------------------------------------------------------- | ------------------------ |
  * | `listening` | nobody has come yet                                             |                          |
- * | `greeting`  | the sender says what is to come; it is looked at                | this VMM ends            |
+ * | `greeting`  | the sender says what is to come; a machine is made that waits for it | this VMM ends      |
  * | `receiving` | RAM comes, and the state behind it                              | this VMM ends            |
- * | `building`  | a machine is made of it, whose devices touch nothing yet        | this VMM ends            |
+ * | `building`  | the machine gets its state; its devices touch nothing yet       | this VMM ends            |
  * | `ready`     | the sender knows that the guest could run here                  | `undecided`              |
  * | `undecided` | whether the sender has given the guest away, others have to say | until `take_over` or end |
  * | `taken`     | the guest runs                                                  | it runs on               |
@@ -19,7 +19,7 @@
 import { Kvm } from "../../kvm/kvm.ts";
 import { checkCpu } from "../../machine/cpu/compatibility.ts";
 import { physicalBits } from "../../machine/cpu/cpuid.ts";
-import type { MemorySpec } from "../../machine/ram.ts";
+import { drain } from "../../sys/eventfd.ts";
 import { close } from "../../sys/files.ts";
 import { readPseudoFile } from "../../sys/pseudo_files.ts";
 import { accept, WOULD_BLOCK } from "../../sys/unix_sockets.ts";
@@ -27,15 +27,17 @@ import { ConfigError } from "../config/fields.ts";
 import { checkHostMemory } from "../config/guest.ts";
 import type { GuestConfig, ReceivingPhase } from "../control.ts";
 import { GuestCpus } from "../cpu_setup.ts";
-import { type DeviceSpec, openDevices } from "../device_specs.ts";
+import { closeDevice, openDevices, openPlugged } from "../device_specs.ts";
 import { listenForHost } from "../device_sockets.ts";
 import type { EventLoop } from "../event_loop.ts";
 import type { Guest, RestoreOptions } from "../guest.ts";
+import { type PreparedMachine, prepareMachine } from "../machine_restore.ts";
 import { checkAffinity, openGuestRam } from "../memory_setup.ts";
 import { Mover } from "../mover.ts";
 import { checkVersion } from "../snapshot/format.ts";
 import { configFor, differs } from "../snapshot/restore.ts";
 import { decodeGuest, type SavedGuest } from "../snapshot/saved_guest.ts";
+import type { VcpuThreads } from "../vcpu_threads.ts";
 import {
   decodeHello,
   decodeReason,
@@ -55,8 +57,7 @@ export interface ReceiverOptions {
   loop: EventLoop;
   /** Whether this VMM is to end. */
   isStopping(): boolean;
-  /** How many vCPUs there will be, as soon as that is known. */
-  cpus(count: number): void;
+  threads: VcpuThreads;
   log(line: string): void;
 }
 
@@ -64,8 +65,7 @@ export interface ReceiverOptions {
 interface Prepared {
   hello: Hello;
   config: GuestConfig;
-  memory: MemorySpec;
-  devices: DeviceSpec[];
+  machine: PreparedMachine;
 }
 
 export class Receiver {
@@ -98,8 +98,8 @@ export class Receiver {
   /** Goes round until all has come that a machine is made of; throws an error that says why it has not. */
   receive(): { config: GuestConfig; restore: RestoreOptions } {
     this.#until(() => this.#saved !== undefined);
-    const { config, memory, devices } = this.#prepared!;
-    const snapshot = { saved: this.#saved!, memory, devices };
+    const { config, machine } = this.#prepared!;
+    const snapshot = { saved: this.#saved!, machine };
     return { config, restore: { snapshot, identity: this.#options.identity, isHeld: true } };
   }
 
@@ -206,32 +206,52 @@ export class Receiver {
   /** Whether this host can run it is known before the first page comes. */
   #greeted(hello: Hello): void {
     checkVersion(hello.format);
-    const given = this.#options.config as Record<string, unknown> | undefined;
-    const what = "receive the guest";
-    const config = configFor({ ...hello, plugged: [] }, {
-      given: given && { ...given, plugged: undefined },
-      what,
-    });
+    const config = configFor(hello, { given: this.#options.config, what: "receive the guest" });
     checkHostMemory(config, readPseudoFile("/proc/meminfo"));
     checkAffinity(config);
+    const { log, threads } = this.#options;
     const kvm = Kvm.open();
-    try {
-      const cpus = new GuestCpus(kvm, config);
-      hello.cpuids.forEach((cpuid, id) => checkCpu(cpuid, cpus.cpuid(id, 0)));
-    } finally {
-      close(kvm.fd);
-    }
-    const { log } = this.#options;
+    const cpus = new GuestCpus(kvm, config);
+    hello.cpuids.forEach((cpuid, id) => checkCpu(cpuid, cpus.cpuid(id, 0)));
+    threads.prepare(config.cpus);
     const devices = openDevices(config, { unlocked: true });
-    const bits = physicalBits(hello.cpuids[0]);
-    const memory = openGuestRam(config, { physicalBits: bits, log });
-    this.#options.cpus(config.cpus);
-    this.#prepared = { hello, config, memory, devices };
+    this.#tryPlugged(hello, config);
+    const [shown] = hello.cpuids;
+    const memory = openGuestRam(config, { physicalBits: physicalBits(shown), log });
+    const machine = prepareMachine(kvm, config, { shown, cpus, memory, devices, threads });
+    this.#prepared = { hello, config, machine };
+    this.#awaitThreads(machine.pc, config.cpus);
+  }
+
+  /** What is plugged in is opened when the state says what that is: here, only whether it can be. */
+  #tryPlugged({ plugged }: Hello, { cpus }: GuestConfig): void {
+    for (const { name, device } of plugged) {
+      try {
+        closeDevice(openPlugged(device, { name, cpus, unlocked: true }));
+      } catch (cause) {
+        throw new ConfigError((cause as Error).message, { cause });
+      }
+    }
+  }
+
+  /** The guest is not to wait for what takes longest: its vCPUs' threads. */
+  #awaitThreads({ life, wakeIoFd }: PreparedMachine["pc"], cpus: number): void {
+    this.#loop.watch(wakeIoFd, () =>
+      this.#attempt(() => {
+        drain(wakeIoFd);
+        if (life.hasEnded) throw new Error(`Cannot receive the guest: ${life.message}`);
+        if (life.parked < cpus || this.#phase !== "greeting") return;
+        this.#loop.unwatch(wakeIoFd);
+        this.#welcome();
+      }));
+  }
+
+  #welcome(): void {
     this.#phase = "receiving";
     this.#link!.say("welcome");
     this.#link!.lend();
     this.#mover = new Mover(this.#loop, {
-      memory,
+      memory: this.#prepared!.machine.memory,
       task: { kind: "receive", fd: this.#link!.fd },
       ended: (error) => {
         this.#mover = undefined;

@@ -19,11 +19,12 @@
 import type { EventLoop } from "../event_loop.ts";
 import { writeDurably } from "../durable_file.ts";
 import { syncInBackground } from "../snapshot/background_sync.ts";
-import { FORMAT_VERSION } from "../snapshot/format.ts";
+import { encodeSections, FORMAT_VERSION } from "../snapshot/format.ts";
 import { LiveCopy } from "../snapshot/live_copy.ts";
 import { encodeGuest } from "../snapshot/saved_guest.ts";
 import type { CopyFigures, CopyProgress, SavableGuest } from "../snapshot/saving.ts";
 import { connectUnix } from "../../sys/unix_sockets.ts";
+import type { Sections } from "../../machine/arena.ts";
 import { mappedLength } from "../../machine/ram.ts";
 import type { CpuidEntry } from "../../kvm/kvm.ts";
 import { decodeReason, encodeHello, encodeReason, type Frame, PROTOCOL_VERSION } from "./frames.ts";
@@ -49,15 +50,19 @@ export interface SendOptions {
   timeoutMs?: number;
   /** A guest that changes its memory as fast as it is sent is stopped for longer than is allowed. */
   force?: boolean;
+  /** Its vCPUs are slowed down for as long as that is so, a step at a time, and only then `force` counts. */
+  slowDown?: boolean;
 }
 
 /** The guest as this needs it. */
 export interface SendableGuest extends SavableGuest {
   readonly cpuids: CpuidEntry[][];
   /** The files behind its disks. */
-  readonly diskFds: readonly number[];
+  diskFds(): readonly number[];
   /** Lets others have them. */
   unlockDisks(): void;
+  /** What its devices' registers hold while they are at work. */
+  registers(): Sections;
   /** It is given away: it ends here. */
   leave(message: string): void;
 }
@@ -86,6 +91,7 @@ export class Send {
   readonly #link: Link;
   #phase: SendProgress["phase"] | "ending" | "over" = "greeting";
   #copy: LiveCopy | undefined;
+  #state = new Uint8Array();
   #mayGo: boolean;
   #isReady = false;
   #isSynced = false;
@@ -116,10 +122,10 @@ export class Send {
         if (!this.isHolding) this.#fail(`it has taken ${timeoutMs} ms`);
       });
     }
-    const { config, cpuids } = guest;
+    const { config, plugged, cpuids } = guest;
     const { handOver } = this;
-    const hello = { protocol: PROTOCOL_VERSION, format: FORMAT_VERSION, handOver, config, cpuids };
-    this.#link.say("hello", encodeHello(hello));
+    const versions = { protocol: PROTOCOL_VERSION, format: FORMAT_VERSION };
+    this.#link.say("hello", encodeHello({ ...versions, handOver, config, plugged, cpuids }));
     this.#within(WELCOME_MS, "the other VMM does not answer");
   }
 
@@ -186,12 +192,12 @@ export class Send {
   #move(): void {
     this.#cancelTimer();
     this.#phase = "moving";
-    const { allowedPauseMs, bytesPerSecond, force = false } = this.#options;
+    const { allowedPauseMs, bytesPerSecond, force = false, slowDown } = this.#options;
     this.#sync(() => {});
     this.#copy = new LiveCopy(this.#guest, {
       loop: this.#loop,
       task: { kind: "stream", fd: this.#link.fd },
-      ...{ allowedPauseMs, bytesPerSecond, isPatient: !force },
+      ...{ allowedPauseMs, bytesPerSecond, isPatient: !force, slowDown },
       host: {
         tick: () => this.#tell(),
         taken: () => this.#attempt(() => this.#taken()),
@@ -201,11 +207,13 @@ export class Send {
         ended: (error) => this.#moved(error),
       },
     });
+    // Code is compiled when it first runs: not while the guest stands still.
+    encodeSections(this.#guest.registers());
   }
 
   /** What the guest has written is to be there for whoever opens its disks elsewhere. */
   #sync(then: () => void): void {
-    const fds = this.#guest.diskFds;
+    const fds = this.#guest.diskFds();
     if (fds.length === 0) return then();
     syncInBackground(fds, {
       loop: this.#loop,
@@ -223,6 +231,9 @@ export class Send {
       this.#give();
     });
     if (!this.#mayGo) this.#host.held();
+    // The last of RAM is on its way meanwhile.
+    const memory = { length: mappedLength(this.#guest.memory) };
+    this.#state = encodeGuest({ ...this.#copy!.captured, memory });
   }
 
   #moved(error: Error | undefined): void {
@@ -230,8 +241,7 @@ export class Send {
     if (error !== undefined) return this.#fail(error.message);
     this.#attempt(() => {
       this.#phase = "asking";
-      const memory = { length: mappedLength(this.#guest.memory) };
-      this.#link.say("state", encodeGuest({ ...this.#copy!.captured, memory }));
+      this.#link.say("state", this.#state);
       this.#within(READY_MS, "the other VMM does not get ready");
     });
   }

@@ -27,8 +27,11 @@ import {
   type CopyFigures,
   type CopyProgress,
   MAX_ROUNDS,
+  MAX_SLOWED,
   MAX_STALLED_ROUNDS,
   type SavableGuest,
+  SLOW_STEP,
+  STALLS_PER_STEP,
 } from "./saving.ts";
 
 /** How long vCPUs may take to leave the guest, in milliseconds. */
@@ -49,6 +52,8 @@ export interface LiveCopyOptions {
   bytesPerSecond?: number;
   /** A guest that changes its memory as fast as it is copied is not stopped for longer than is allowed. */
   isPatient?: boolean;
+  /** Such a guest's vCPUs are slowed down, a step at a time, and only when they are as slow as can be it is stopped. */
+  slowDown?: boolean;
   /** What goes wrong from here on is told to {@linkcode LiveCopyHost.failed}. */
   host: LiveCopyHost;
 }
@@ -74,6 +79,13 @@ export class LiveCopy {
   /** All changes that the mover took. */
   readonly #taken: DirtyPages;
   readonly #mover: Mover;
+  readonly #isPatient: boolean;
+  readonly #slowsDown: boolean;
+  #slowed = 0;
+  /** Rounds that did not get on, in a row and since it was last slowed down. */
+  #stalls = 0;
+  /** What went through until when, and how fast that was. */
+  readonly #rate = { at: performance.now(), bytes: 0, bytesPerSecond: 0 };
   #phase: "moving" | "pausing" | "copying" | "still" | "free" | "over" = "moving";
   #isMoving = true;
   #isMoved = false;
@@ -85,9 +97,12 @@ export class LiveCopy {
 
   constructor(guest: SavableGuest, options: LiveCopyOptions) {
     const { loop, host, allowedPauseMs = ALLOWED_PAUSE_MS, bytesPerSecond } = options;
+    const { isPatient = false, slowDown = false } = options;
     this.#guest = guest;
     this.#loop = loop;
     this.#host = host;
+    this.#isPatient = isPatient;
+    this.#slowsDown = slowDown;
     this.#taken = DirtyPages.of(mappedLength(guest.memory));
     const { tracking } = this.#begun = guest.history.begin();
     this.#mover = new Mover(loop, {
@@ -95,9 +110,7 @@ export class LiveCopy {
       task: { ...options.task, tracking, taken: this.#taken.buffer } as FileTask | StreamTask,
       ...{ allowedPauseMs, bytesPerSecond },
       ready: () => this.#pause(),
-      stalled: (rounds) => {
-        if (rounds >= MAX_STALLED_ROUNDS && !options.isPatient) this.#pause();
-      },
+      stalled: (rounds) => this.#stalled(rounds),
       copied: () => {
         if (this.#phase !== "copying") return;
         this.#phase = "still";
@@ -109,7 +122,7 @@ export class LiveCopy {
         host.ended(error);
       },
     });
-    this.#tick(options.isPatient ? Infinity : MAX_ROUNDS);
+    this.#tick(isPatient ? Infinity : MAX_ROUNDS);
   }
 
   /** Whether the guest stands still for it. */
@@ -133,11 +146,13 @@ export class LiveCopy {
   }
 
   get progress(): CopyProgress {
-    const { rounds, movedBytes, remainingBytes } = this.#mover.progress;
+    const { rounds, movedBytes, remainingBytes, changedBytesPerSecond } = this.#mover.progress;
     const left = this.isHolding || this.#phase === "moving" ? remainingBytes : 0;
     return {
       ...{ rounds, remainingBytes: left },
       ...{ doneBytes: movedBytes, totalBytes: movedBytes + left },
+      ...{ bytesPerSecond: this.#rate.bytesPerSecond, changedBytesPerSecond },
+      slowedPercent: this.#slowed,
     };
   }
 
@@ -173,6 +188,7 @@ export class LiveCopy {
   /** The guest goes on at once. Where the mover has not ended, that is still to be waited for. */
   giveUp(): void {
     const isHeld = this.isHolding || this.#isStaying;
+    this.#slow(0);
     if (this.isHolding) this.#pauseMs = this.#sincePause;
     this.#phase = "over";
     if (isHeld) this.#guest.release();
@@ -185,6 +201,7 @@ export class LiveCopy {
     // It stands still for good.
     if (this.isHolding) this.#pauseMs = this.#sincePause;
     this.#phase = "over";
+    this.#slow(0);
     this.#cancelTimer();
     if (served) this.#guest.history.succeeded(this.#begun.point, { track });
     // A mover that did not come to its end has given back itself.
@@ -205,15 +222,43 @@ export class LiveCopy {
       if (this.#phase === "pausing" && this.#sincePause > PAUSE_TIMEOUT_MS) {
         this.#host.failed(new Error("Cannot stop the guest: its vCPUs do not pause"));
       }
+      this.#measure();
       this.#host.tick();
       if (this.#phase !== "over") this.#tick(maxRounds);
     });
+  }
+
+  #measure(): void {
+    const rate = this.#rate;
+    const [at, bytes] = [performance.now(), this.#mover.progress.movedBytes];
+    rate.bytesPerSecond = Math.round((bytes - rate.bytes) / (at - rate.at) * 1000);
+    [rate.at, rate.bytes] = [at, bytes];
+  }
+
+  /** A round has left about as much as it has copied; so many in a row did. */
+  #stalled(rounds: number): void {
+    if (this.#phase !== "moving") return;
+    this.#stalls = rounds === 1 ? 1 : this.#stalls + 1;
+    if (!this.#slowsDown || this.#slowed === MAX_SLOWED) {
+      if (this.#stalls >= MAX_STALLED_ROUNDS && !this.#isPatient) this.#pause();
+    } else if (this.#stalls >= STALLS_PER_STEP) {
+      this.#stalls = 0;
+      this.#slow(Math.min(this.#slowed + SLOW_STEP, MAX_SLOWED));
+    }
+  }
+
+  #slow(percent: number): void {
+    if (percent === this.#slowed) return;
+    this.#slowed = percent;
+    this.#guest.slow(percent);
   }
 
   /** The rest of RAM is little enough, or does not get less. */
   #pause(): void {
     if (this.#phase !== "moving") return;
     this.#phase = "pausing";
+    // It leaves its rest for the pause, and goes on at full speed, here or elsewhere.
+    this.#slow(0);
     this.#pausedAt = performance.now();
     this.#attempt(() => this.#guest.hold());
     this.look();

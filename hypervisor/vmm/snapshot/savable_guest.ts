@@ -19,6 +19,7 @@ export interface SavableOptions {
   service: VirtioService;
   hotplug: Hotplug;
   history: SaveHistory;
+  slow(percent: number): void;
   /** Asks the vCPUs out of the guest, unless somebody has already. */
   hold(): void;
   /** Does what threads and drivers have asked for. */
@@ -49,6 +50,7 @@ export function savableGuest(machine: Machine, options: SavableOptions): Savable
         ),
       );
     },
+    slow: (percent) => options.slow(percent),
     hold: () => options.hold(),
     freeze() {
       options.settle();

@@ -53,6 +53,8 @@ class FakeGuest implements SavableGuest, Disposable {
     this.log.push("stay");
   }
 
+  slow(): void {}
+
   [Symbol.dispose](): void {
     this.#memory[Symbol.dispose]();
   }

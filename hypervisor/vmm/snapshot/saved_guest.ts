@@ -137,7 +137,8 @@ function isPoint(value: unknown): value is RunPoint {
     (sequence as number) > 0;
 }
 
-function readPlugged(value: unknown): PluggedDevice[] {
+/** Throws a {@linkcode ConfigError} where a list is none of what can be plugged in at once. */
+export function readPlugged(value: unknown): PluggedDevice[] {
   if (!Array.isArray(value)) throw new ConfigError("Cannot use what is plugged in: it is no list");
   const [slots, names] = [new Set<number>(), new Set<string>()];
   return value.map((one) => {

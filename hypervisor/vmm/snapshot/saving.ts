@@ -13,6 +13,12 @@ import type { DeviceSettings, SavedMachine } from "./saved_guest.ts";
 export const ALLOWED_PAUSE_MS = 50;
 /** A guest that changes its memory as fast as it is written is stopped after so many rounds in a row. */
 export const MAX_STALLED_ROUNDS = 3;
+/** Where it may be slowed down, it is by so many percent more ... */
+export const SLOW_STEP = 20;
+/** ... after so many such rounds in a row, ... */
+export const STALLS_PER_STEP = 2;
+/** ... up to so many. */
+export const MAX_SLOWED = 95;
 /** And one with which it goes this way and that, after so many in all. */
 export const MAX_ROUNDS = 30;
 
@@ -40,6 +46,8 @@ export interface SavableGuest {
   readonly settings: DeviceSettings;
   readonly memory: MemorySpec;
   readonly history: SaveHistory;
+  /** Has the vCPUs run for so many percent less of the time. */
+  slow(percent: number): void;
   /** Asks the vCPUs out of the guest. */
   hold(): void;
   /** Brings devices to rest, so that nothing touches RAM; throws where one cannot. */
@@ -61,6 +69,12 @@ export interface CopyProgress {
   rounds: number;
   /** Bytes at most that are left of this round. */
   remainingBytes: number;
+  /** Bytes a second that go through just now. */
+  bytesPerSecond: number;
+  /** Bytes a second of memory that the guest changed during the round before; 0 while that is not known. */
+  changedBytesPerSecond: number;
+  /** How much less than all of the time its vCPUs run, in percent. */
+  slowedPercent: number;
 }
 
 export interface SaveProgress extends CopyProgress {

@@ -110,7 +110,8 @@ export class Upgrade {
       },
     });
     const { handOver } = this;
-    const known = { protocol: UPGRADE_VERSION, format: FORMAT_VERSION, handOver, config, cpuids };
+    const versions = { protocol: UPGRADE_VERSION, format: FORMAT_VERSION };
+    const known = { ...versions, handOver, config, plugged: guest.plugged, cpuids };
     this.#link.say("hello", encodeGreeting({ ...known, ram: this.#ram, held: names }));
     const fds = [...held.values()].flatMap(({ fds }) => fds);
     if (this.#ram !== "private") fds.unshift(memory.fd!);

@@ -19,17 +19,17 @@ import { Kvm } from "../../kvm/kvm.ts";
 import { checkCpu } from "../../machine/cpu/compatibility.ts";
 import { physicalBits } from "../../machine/cpu/cpuid.ts";
 import { mappedLength, type MemorySpec } from "../../machine/ram.ts";
-import { drain, eventfd } from "../../sys/eventfd.ts";
+import { drain } from "../../sys/eventfd.ts";
 import { close, length } from "../../sys/files.ts";
 import { accept, WOULD_BLOCK } from "../../sys/unix_sockets.ts";
 import { ConfigError } from "../config/fields.ts";
 import type { GuestConfig, ReceivingPhase } from "../control.ts";
 import { GuestCpus } from "../cpu_setup.ts";
 import { listenForHost } from "../device_sockets.ts";
-import { type DeviceSpec, openDevices } from "../device_specs.ts";
+import { openDevices } from "../device_specs.ts";
 import type { EventLoop } from "../event_loop.ts";
 import type { Guest, RestoreOptions } from "../guest.ts";
-import { type BlankMachine, blankMachine } from "../machine_setup.ts";
+import { type PreparedMachine, prepareMachine } from "../machine_restore.ts";
 import { checkAffinity, openGuestRam, ramOptions } from "../memory_setup.ts";
 import { decodeReason, encodeReason, type Frame, MigrationError } from "../migrate/frames.ts";
 import { Link } from "../migrate/link.ts";
@@ -60,10 +60,8 @@ export interface TakerOptions {
 
 /** What stands ready before the guest is stopped. */
 interface Prepared {
-  memory: MemorySpec;
-  devices: DeviceSpec[];
+  machine: PreparedMachine;
   held: Held;
-  blank: BlankMachine;
 }
 
 export class Taker {
@@ -230,7 +228,7 @@ export class Taker {
     const greeting = this.#greeting;
     if (greeting === undefined || this.#descriptors.length < descriptorsOf(greeting)) return;
     const { config, cpuids, ram } = greeting;
-    const { threads, log } = this.#options;
+    const { threads } = this.#options;
     threads.prepare(config.cpus);
     checkAffinity(config);
     const kvm = Kvm.open();
@@ -241,15 +239,11 @@ export class Taker {
     const held = heldFrom(greeting.held, fds);
     const devices = openDevices(config, { held });
     const memory = this.#openRam(ramFd);
-    const blank = blankMachine(kvm, config, {
-      ...{ cpus, physicalBits: physicalBits(cpuids[0]), memory, devices, threads, log },
-      wakeIoFd: eventfd(),
-      // What ends a guest is what its vCPUs do, in threads of their own.
-      ended: () => {},
-    });
-    this.#prepared = { memory, devices, held, blank };
+    const [shown] = cpuids;
+    const machine = prepareMachine(kvm, config, { shown, cpus, memory, devices, threads });
+    this.#prepared = { machine, held };
     // Before the guest is stopped for it, the vCPUs' threads have their machine too.
-    const { life, wakeIoFd } = blank.pc;
+    const { life, wakeIoFd } = machine.pc;
     this.#loop.watch(wakeIoFd, () => {
       drain(wakeIoFd);
       if (life.hasEnded) this.#error ??= new Error(life.message);
@@ -281,7 +275,7 @@ export class Taker {
   #receiveRam(): void {
     this.#link!.lend();
     this.#mover = new Mover(this.#loop, {
-      memory: this.#prepared!.memory,
+      memory: this.#prepared!.machine.memory,
       task: { kind: "receive", fd: this.#link!.fd },
       ended: (error) => {
         this.#mover = undefined;

@@ -211,6 +211,8 @@ export function checkBlockCase(one: BlockCase, engine: EngineKind): void {
     engine,
   });
   device.activate(host, { queues: drivers.map(({ setup }) => setup), features });
+  const { changes, sizeBytes } = device.disk;
+  changes.start(sizeBytes);
   try {
     one.requests.forEach((item, number) => {
       memory.bytes.fill(UNTOUCHED, AREAS);
@@ -228,6 +230,7 @@ export function checkBlockCase(one: BlockCase, engine: EngineKind): void {
       const buffers = layOut(item, read, { dataAt, statusAt });
       if (buffers.length === 0) return;
       const before = memory.bytes.slice();
+      const stored = Deno.readFileSync(path);
       const expected = expect(item, rules, disk, payload);
       const indirect = item.indirect && features.has(VIRTIO_F.INDIRECT_DESC);
       driver.setUsedEvent(driver.usedIndex);
@@ -239,6 +242,10 @@ export function checkBlockCase(one: BlockCase, engine: EngineKind): void {
       assertEquals(host.interrupts[item.queue], interrupts + 1);
       const used = driver.take()!;
       assertEquals(used.head, head);
+      const isChanged = Deno.readFileSync(path).some((byte, i) => byte !== stored[i]);
+      const told = changes.take(2);
+      assert(!isChanged || told.length === 1, "what has changed on the disk is not known");
+      assert(told.length === 0 || !rules.readonly, "a disk that cannot has changed");
       const ring = [driver.setup.used, driver.setup.used + 6 + 8 * QUEUE_SIZE];
       assertOnlyChanged(
         before,
