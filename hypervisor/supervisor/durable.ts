@@ -49,6 +49,16 @@ export function writeFileDurably(
   renameDurably(temporary, path);
 }
 
+export function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
 /** Removes a file or a whole directory; one that is missing counts as removed. */
 export function removeIfThere(path: string): void {
   try {

@@ -43,7 +43,10 @@ export const SnapshotCreate = z.strictObject({
   description: Description.default(""),
   /** Without, of a guest that runs, only disks are kept, as after a power cut. */
   memory: z.boolean().default(true),
-  /** Asks the guest's agent to freeze file systems for the instant, where it answers. */
+  /**
+   * Of a snapshot without memory: asks the guest's agent to freeze file systems for the instant, where it
+   * answers. With memory there is no need to, and they would be frozen in it.
+   */
   freeze: z.boolean().default(true),
   template: z.boolean().default(false),
   /** Waits until the guest is up, before: its agent answers, or its serial port has said a text. */

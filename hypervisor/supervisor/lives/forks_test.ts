@@ -74,8 +74,7 @@ Deno.test("a snapshot's children go on from its memory, with their links down", 
     assertEquals([child.state, child.resumesFrom], ["running", null]);
     assertEquals([child.nets[0].linkUp, child.nets[0].restartNeeded], [false, false]);
     assertEquals(begins(host.diskFile(child), 4), "mine");
-    using control = await host.supervisor.guests.openSerial(child.id);
-    const said = new TextDecoder().decode((await control.lines.read())!);
+    const said = await host.said(child.id);
     assertStringIncludes(said, `console of ${child.name}, once web`);
     const tree = await host.local.client.call("listSnapshots", { params: { id: child.id } });
     assertEquals(tree, { guest: child.id, snapshots: [], current: null });

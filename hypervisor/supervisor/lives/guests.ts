@@ -360,7 +360,7 @@ export class Guests {
       life.adopt(process);
       const { name } = life.record;
       this.#options.log("info", "found a guest's VMM", { guest: name, pid: process.pid });
-      return;
+      return await process.goOnIfLeft();
     }
     await process?.kill();
     await process?.cleanUp();

@@ -58,6 +58,7 @@ async function serialSays(life: GuestLife, text: string, options: ReadyOptions) 
   const { signal, controlSocket } = options;
   signal.throwIfAborted();
   using control = await openSerial(life, controlSocket);
+  signal.throwIfAborted();
   signal.addEventListener("abort", control.close);
   try {
     let seen: Uint8Array = control.lines.rest();

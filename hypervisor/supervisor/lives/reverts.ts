@@ -87,7 +87,7 @@ export class Reverts {
     this.#tell(id);
     log("info", "a guest was reverted", { guest: before.name, snapshot: snapshot.name });
     if (isStarted) {
-      work.phase("Starting the guest");
+      work.phase("Starting the guest", { final: true });
       work.progress(2, 3);
       this.#ground.refuseShutDown("Cannot start", before.name);
       await life.start();

@@ -1,8 +1,11 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { killProcess } from "../../sys/processes.ts";
+import { isAlive, killProcess } from "../../sys/processes.ts";
 import { ApiError } from "../api/client.ts";
 import type { Guest, Task } from "../api/schemas.ts";
+import { openDatabase } from "../store/database.ts";
+import { SnapshotStore } from "../store/snapshots.ts";
 import { TestHost } from "../testing/test_host.ts";
+import { askVmm, statusOf } from "./control_client.ts";
 
 async function refused(promise: Promise<unknown>, code: string): Promise<string> {
   const error = await assertRejects(() => promise, ApiError);
@@ -37,12 +40,6 @@ async function reverted(
   return { guest, id, snapshot };
 }
 
-/** What a guest's console says first. */
-async function console(host: TestHost, id: string): Promise<string> {
-  using control = await host.supervisor.guests.openSerial(id);
-  return new TextDecoder().decode((await control.lines.read())!);
-}
-
 Deno.test("a running guest goes back to a snapshot: disks, settings and memory, but not its name", async () => {
   await using host = await TestHost.start();
   const { id, snapshot, guest } = await reverted(host);
@@ -61,7 +58,7 @@ Deno.test("a running guest goes back to a snapshot: disks, settings and memory, 
   assert(used !== host.diskFile(guest));
   assertEquals(begins(used, 4), "then");
   assertEquals(host.names(`data/guests/${id}`).length, 2);
-  assertStringIncludes(await console(host, id), "once web");
+  assertStringIncludes(await host.said(id), "once web");
   const config = JSON.parse(Deno.readTextFileSync(host.path("run/guests", id, "config.json")));
   assertEquals(config.disks[0].serial, guest.disks[0].id.slice(-20));
   // And as often as one likes.
@@ -82,7 +79,7 @@ Deno.test("a stopped guest goes back, and is started where it is wanted", async 
   assertEquals((await host.get(id)).state, "stopped");
   await host.done(revert(host, id, snapshot, true));
   assertEquals((await host.get(id)).state, "running");
-  assert(!(await console(host, id)).includes("once"));
+  assert(!(await host.said(id)).includes("once"));
   await host.done(revert(host, id, snapshot));
   assertEquals((await host.get(id)).state, "running", "it ran before");
   await host.done(revert(host, id, snapshot, false));
@@ -119,17 +116,17 @@ Deno.test("a reverted guest that is not started keeps what it is of the memory's
   await host.up();
   assertEquals((await host.get(id)).resumesFrom, snapshot, "also for the next supervisor");
   await host.start(id);
-  assertStringIncludes(await console(host, id), "once web");
+  assertStringIncludes(await host.said(id), "once web");
   assertEquals((await host.get(id)).resumesFrom, null);
   await host.stop(id);
   await host.start(id);
-  assert(!(await console(host, id)).includes("once"), "once only");
+  assert(!(await host.said(id)).includes("once"), "once only");
 
   await host.done(revert(host, id, snapshot, false));
-  assertEquals((await client.call("discardMemory", { params })).resumesFrom, null);
-  await client.call("updateGuest", { params, body: { cpus: 2 } });
+  assertEquals((await host.local.client.call("discardMemory", { params })).resumesFrom, null);
+  await host.local.client.call("updateGuest", { params, body: { cpus: 2 } });
   await host.start(id);
-  assert(!(await console(host, id)).includes("once"));
+  assert(!(await host.said(id)).includes("once"));
 });
 
 Deno.test("a start that is refused keeps the memory, and says why", async () => {
@@ -168,26 +165,60 @@ Deno.test("a guest that has gone on never does so again, whatever becomes of it"
   await host.up();
   assertEquals((await host.get(id)).resumesFrom, null);
   await host.start(id);
-  assert(!(await console(host, id)).includes("once"));
+  assert(!(await host.said(id)).includes("once"));
 });
 
-Deno.test("a supervisor that finds a guest held lets it go, and it is written down", async () => {
+/** Resolves once a guest's VMM has it ready, and holds it. */
+async function held(host: TestHost, id: string) {
+  const socket = host.path("run/guests", id, "control.sock");
+  while (true) {
+    const answer = await askVmm(socket, { op: "status" }).catch(() => null);
+    if (answer !== null && statusOf(answer).held) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+for (const isWrittenDown of [false, true]) {
+  const when = isWrittenDown ? "after it was written down" : "before that was written down";
+  Deno.test(`a guest that is held when its supervisor ends goes on with the next: ${when}`, async () => {
+    await using host = await TestHost.start();
+    const { id, snapshot } = await reverted(host);
+    await host.done(revert(host, id, snapshot, false));
+    // From here on nobody looks after its VMM.
+    host.supervisor.guests.close();
+    await host.start(id);
+    await held(host, id);
+    assertEquals((await host.get(id)).resumesFrom, snapshot, "nothing of it has run");
+    await host.down();
+    if (isWrittenDown) {
+      const database = openDatabase(host.path("data/denovisor.db"));
+      new SnapshotStore(database).setResumesFrom(id, null);
+      database.close();
+    }
+    await host.up();
+    await host.reaches(id, "running");
+    const { resumesFrom, pausedFor } = await host.get(id);
+    assertEquals([resumesFrom, pausedFor], [null, null]);
+    assertStringIncludes(await host.said(id), "once web");
+  });
+}
+
+Deno.test("a guest whose VMM ends while it is held keeps its memory", async () => {
   await using host = await TestHost.start();
   const { id, snapshot } = await reverted(host);
   await host.done(revert(host, id, snapshot, false));
-  // As if this supervisor had ended when the VMM was ready, and nobody had looked.
-  const { guests } = host.supervisor;
-  const held = guests.reverts.sourceOf(id, snapshot);
-  guests.close();
-  const launched = host.start(id).catch(() => {});
-  await launched;
+  host.supervisor.guests.close();
+  await host.start(id);
+  await held(host, id);
+  const process = host.processOf(id);
   await host.down();
-  assertEquals(held.kind, "snapshot");
+  killProcess(process);
+  while (isAlive(process)) await new Promise((resolve) => setTimeout(resolve, 5));
   await host.up();
-  await host.reaches(id, "running");
-  assertEquals((await host.get(id)).resumesFrom, null);
-  assertEquals((await host.get(id)).pausedFor, null);
-  assertStringIncludes(await console(host, id), "once web");
+  await host.reaches(id, "failed");
+  assertEquals((await host.get(id)).resumesFrom, snapshot);
+  await host.start(id);
+  assertStringIncludes(await host.said(id), "once web");
 });
 
 Deno.test("a revert that cannot be is refused before anything is done", async () => {

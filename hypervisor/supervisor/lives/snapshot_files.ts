@@ -5,7 +5,7 @@
  * @module
  */
 import { dirname, join } from "@std/path";
-import { removeIfThere, renameDurably, syncDirectory, syncFile } from "../durable.ts";
+import { exists, removeIfThere, renameDurably, syncDirectory, syncFile } from "../durable.ts";
 import { NEW_PREFIX, OLD_PREFIX, SNAPSHOTS } from "./disks.ts";
 
 /** The unit in which stat tells what a file takes. */
@@ -91,15 +91,5 @@ export class SnapshotFiles {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
     removeIfThere(old);
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }

@@ -34,13 +34,8 @@ export async function copyStandingStill(
   let isBegun = false;
   const act = async () => {
     isBegun = true;
-    await process.pause();
     const began = performance.now();
-    try {
-      await copy();
-    } finally {
-      await process.resume();
-    }
+    await process.standingStill(copy);
     pauseMs = performance.now() - began;
   };
   if (agentSocket !== null && process.run.hasAgent) {

@@ -132,7 +132,9 @@ export class Tasks {
 
   /** Asks for all to be given up. */
   giveUp(reason: string): void {
-    for (const { abort } of this.#entries.values()) abort.abort(new Error(reason));
+    for (const { task, abort } of this.#entries.values()) {
+      if (task.state === "running") abort.abort(new Error(reason));
+    }
   }
 
   /** Resolves when all that are under way have ended. */

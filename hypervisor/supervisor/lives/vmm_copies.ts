@@ -41,6 +41,7 @@ export async function saveMemory(
   work.signal.throwIfAborted();
   using control = await openControl(socket, { op: "save", directory, hold: true });
   const progress = new CopyProgress(work);
+  work.signal.throwIfAborted();
   // Closing the connection gives the save up, and has the guest go on.
   work.signal.addEventListener("abort", control.close);
   try {

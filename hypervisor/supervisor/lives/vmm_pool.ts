@@ -6,7 +6,7 @@
  */
 import { join } from "@std/path";
 import { isAlive, killProcess, type ProcessId, spawnDetached } from "../../sys/processes.ts";
-import { removeIfThere, writeFileDurably } from "../durable.ts";
+import { exists, removeIfThere, writeFileDurably } from "../durable.ts";
 import { type Log, messageOf } from "../log.ts";
 import type { VmmCommand } from "./vmm_process.ts";
 import { ProcessFile, readMessage } from "./wire.ts";
@@ -121,15 +121,5 @@ export class VmmPool {
       killProcess(id);
       removeIfThere(directory);
     }
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }

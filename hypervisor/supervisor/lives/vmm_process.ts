@@ -30,7 +30,7 @@ import {
   type RunRequest,
   type Status,
 } from "../../vmm/control.ts";
-import { removeIfThere, writeFileDurably } from "../durable.ts";
+import { exists, removeIfThere, writeFileDurably } from "../durable.ts";
 import { messageOf } from "../log.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import { askVmm, type DeviceReports, openControl, readEvents, statusOf } from "./control_client.ts";
@@ -220,6 +220,30 @@ export class VmmProcess {
     await askVmm(this.controlSocket, { op: "resume" });
   }
 
+  /** Has the guest stand still while `act` runs; a supervisor that ends meanwhile leaves that to the next. */
+  async standingStill<T>(act: () => Promise<T>): Promise<T> {
+    const mark = this.#stillMark;
+    Deno.writeTextFileSync(mark, "");
+    try {
+      await this.pause();
+      return await act();
+    } finally {
+      await this.resume();
+      removeIfThere(mark);
+    }
+  }
+
+  get #stillMark(): string {
+    return join(this.#directory, "stands_still");
+  }
+
+  /** Lets a guest go on that an earlier supervisor had stand still, and did not come back to. */
+  async goOnIfLeft(): Promise<void> {
+    if (!exists(this.#stillMark)) return;
+    await this.resume();
+    removeIfThere(this.#stillMark);
+  }
+
   /** What each device tells of itself, by the VMM's name for it. */
   async devices(): Promise<DeviceReports> {
     const answer = await askVmm(this.controlSocket, { op: "devices" });
@@ -273,6 +297,7 @@ export class VmmProcess {
         if (released.aborted) return null;
         const status = statusOf(control.answer);
         if (status.state === "waiting") {
+          await delay(POLL_MS);
           if (!this.#isOrdered || Date.now() > deadline) {
             this.#said = { reason: "host", message: "Its VMM was never told what to run" };
             killProcess(this.#process);

@@ -269,6 +269,19 @@ export class TestHost implements AsyncDisposable {
     await connection.read(new Uint8Array(4096)).catch(() => null);
   }
 
+  /** What a guest with a VMM that pretends says first on its console. */
+  async said(id: string): Promise<string> {
+    using control = await this.supervisor.guests.openSerial(id);
+    const decoder = new TextDecoder();
+    let text = decoder.decode(control.lines.rest());
+    while (!text.includes("\n")) {
+      const more = await control.lines.read();
+      if (more === null) throw new Error(`Cannot read the console of "${id}": its VMM hung up`);
+      text += decoder.decode(more);
+    }
+    return text;
+  }
+
   /** The file of a guest's first disk, or of another. */
   diskFile(guest: Guest, index = 0): string {
     return this.path("data/guests", guest.id, `${guest.disks[index].id}.img`);
