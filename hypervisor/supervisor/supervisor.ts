@@ -14,12 +14,19 @@ import { readHost } from "./host.ts";
 import { Images } from "./images/images.ts";
 import { GuestDisks } from "./lives/disks.ts";
 import { Guests } from "./lives/guests.ts";
+import { Tasks } from "./lives/tasks.ts";
 import { VmmPool } from "./lives/vmm_pool.ts";
 import type { VmmCommand } from "./lives/vmm_process.ts";
 import type { Log } from "./log.ts";
 import type { Network } from "./network.ts";
-import { openDatabase } from "./store/database.ts";
+import type { Address } from "./peers/address.ts";
+import { loadIdentity } from "./peers/identity.ts";
+import { Moves, type MovesOptions } from "./peers/moves.ts";
+import { Peers, type PeersOptions } from "./peers/peers.ts";
+import { type Database, openDatabase } from "./store/database.ts";
 import { GuestStore } from "./store/guests.ts";
+import { MoveStore } from "./store/moves.ts";
+import { PeerStore } from "./store/peers.ts";
 
 export interface SupervisorOptions {
   /** The directory that is kept. */
@@ -29,6 +36,10 @@ export interface SupervisorOptions {
   command: VmmCommand;
   network: Network;
   log: Log;
+  /** Where to listen for other hosts; null to keep to itself. */
+  peers?: Address | null;
+  moves?: Pick<MovesOptions, "processor" | "snapshotsOf" | "tracking">;
+  peerWatchMs?: number;
   /** For tests: cheaper hashes, other clocks and hosts. */
   access?: Partial<AccessOptions>;
   memoryMiB?: () => number;
@@ -46,13 +57,18 @@ export class Supervisor {
   readonly images: Images;
   readonly guests: Guests;
   readonly access: Access;
+  readonly tasks: Tasks;
   readonly log: Log;
   /** Aborts when the supervisor goes: streams end then. */
   readonly closing: AbortSignal;
   readonly #closing = new AbortController();
+  readonly #options: SupervisorOptions;
+  readonly #database: Database;
   readonly #data: string;
   readonly #startedAt = new Date().toISOString();
   readonly #release: () => void;
+  #peers: Peers | null = null;
+  #moves: Moves | null = null;
   #told = "";
 
   constructor(options: SupervisorOptions) {
@@ -61,14 +77,16 @@ export class Supervisor {
     Deno.mkdirSync(run, { recursive: true, mode: 0o711 });
     const lock = lockData(data);
     this.closing = this.#closing.signal;
+    this.#options = options;
     this.log = log;
     this.#data = data;
     try {
-      const database = openDatabase(join(data, "denovisor.db"));
+      const database = this.#database = openDatabase(join(data, "denovisor.db"));
       this.events = new EventHub();
+      this.tasks = new Tasks({ events: this.events, log });
       const store = new GuestStore(database);
       const usersOf = (kind: string, name: string) =>
-        kind === "disk" ? [] : store.list()
+        kind === "disk" ? [] : store.list({ arriving: true })
           .filter((guest) => (kind === "kernel" ? guest.kernel : guest.initrd) === name)
           .map((guest) => guest.name);
       this.images = new Images({ directory: join(data, "images"), usersOf });
@@ -98,6 +116,9 @@ export class Supervisor {
       const hostTimer = setInterval(() => this.#tellHost(), HOST_EVENT_MS);
       this.#release = () => {
         clearInterval(hostTimer);
+        this.#moves?.close();
+        this.#peers?.close();
+        void this.tasks.close();
         this.guests.close();
         pool.close();
         database.close();
@@ -113,6 +134,40 @@ export class Supervisor {
   async prepare(): Promise<void> {
     await this.access.prepare();
     await this.guests.adopt();
+    await this.#meetOthers();
+  }
+
+  /** Takes up moves, and opens the door for other hosts. */
+  async #meetOthers(): Promise<void> {
+    const { data, log, peers: listen = null, moves, peerWatchMs } = this.#options;
+    const door = listen === null ? null : { listen, identity: await loadIdentity(data) };
+    this.#moves = new Moves({
+      ...{ ...moves, log, tasks: this.tasks, ground: this.guests.ground },
+      store: new MoveStore(this.#database),
+      peer: (id) => this.peers.get(id),
+      dial: (peer) => this.peers.dial(peer),
+    });
+    const about: Pick<PeersOptions, "serveMove" | "refuseForgetting"> = {
+      serveMove: (channel, peer, call) => this.moves.serve(channel, peer, call),
+      refuseForgetting: (peer) => this.moves.refuseForgetting(peer),
+    };
+    this.#peers = new Peers({
+      ...{ ...about, door, log, events: this.events, watchMs: peerWatchMs },
+      store: new PeerStore(this.#database),
+      host: () => this.host(),
+    });
+    await this.#moves.adopt();
+    this.#peers.begin();
+  }
+
+  /** The hosts that this one is paired with; from {@linkcode prepare} on. */
+  get peers(): Peers {
+    return this.#peers!;
+  }
+
+  /** Guests that move from host to host; from {@linkcode prepare} on. */
+  get moves(): Moves {
+    return this.#moves!;
   }
 
   host(): Promise<Host> {
@@ -134,6 +189,13 @@ export class Supervisor {
     if (this.closing.aborted) return;
     this.#closing.abort();
     this.#release();
+  }
+
+  /** Resolves when all that {@linkcode close} ended has ended. */
+  async settled(): Promise<void> {
+    await this.tasks.settled();
+    await this.#peers?.settled();
+    await this.#moves?.settled();
   }
 }
 

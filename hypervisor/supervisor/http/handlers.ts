@@ -12,6 +12,7 @@ import { VERSION } from "../version.ts";
 import { bridgeConsole } from "./console.ts";
 import { sessionCookie } from "./cookies.ts";
 import type { Caller } from "./door.ts";
+import { createPeerHandlers } from "./peer_handlers.ts";
 import { eventStream } from "./sse.ts";
 
 /** A request that was let in and checked. */
@@ -112,6 +113,7 @@ export function createHandlers(supervisor: Supervisor): Handlers {
     deleteNet: ({ params }) => guests.nets.delete(params.id, params.net),
     plugNet: ({ params }) => guests.nets.plug(params.id, params.net),
     unplugNet: ({ params, body }) => guests.nets.unplug(params.id, params.net, body),
+    ...createPeerHandlers(supervisor),
     guestConsole: (call) =>
       bridgeConsole(
         call.request,

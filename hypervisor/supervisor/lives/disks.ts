@@ -42,6 +42,16 @@ export class GuestDisks {
     Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
 
+  /** Where a guest's disks lie. */
+  directory(guest: string): string {
+    return join(this.#directory, guest);
+  }
+
+  /** Whether there is anything of a guest's. */
+  has(guest: string): boolean {
+    return [...Deno.readDirSync(this.#directory)].some(({ name }) => name === guest);
+  }
+
   path(guest: string, file: string): string {
     return join(this.#directory, guest, file);
   }

@@ -5,9 +5,8 @@
  */
 import { ulid } from "@std/ulid";
 import type * as z from "zod";
-import { type AgentHolder, AgentWatch, type AgentWatchOptions } from "../agent/watch.ts";
+import { AgentWatch, type AgentWatchOptions } from "../agent/watch.ts";
 import {
-  type AgentFacts,
   type Figures,
   freeDiskName,
   type Guest,
@@ -22,14 +21,16 @@ import { hostMemoryMiB } from "../host.ts";
 import { type Log, messageOf } from "../log.ts";
 import { problem } from "../problem.ts";
 import type { GuestRecord, GuestStore } from "../store/guests.ts";
+import { agentHolders } from "./agent_holders.ts";
+import { Claims } from "./claims.ts";
 import type { Control } from "./control_client.ts";
-import type { DeviceGround } from "./device_ground.ts";
 import { DiskChanges, diskRecord, diskRequest } from "./disk_changes.ts";
 import { FigureWatch } from "./figures.ts";
 import { GuestLife, refuse } from "./guest_life.ts";
 import { Launcher, type LauncherOptions } from "./launcher.ts";
 import { MemoryBudget } from "./memory_budget.ts";
 import { changeMemory } from "./memory_changes.ts";
+import type { MoveGround } from "./move_ground.ts";
 import { NetChanges, netRecord } from "./net_changes.ts";
 import { openSerial } from "./serial.ts";
 import { stopAll } from "./shutdown.ts";
@@ -52,11 +53,13 @@ const BOUND_LOGS_MS = 5_000;
 export class Guests {
   readonly disks: DiskChanges;
   readonly nets: NetChanges;
+  readonly ground: MoveGround;
   readonly #options: GuestsOptions;
   readonly #lives = new Map<string, GuestLife>();
   readonly #boundLogs: ReturnType<typeof setInterval>;
   readonly #launcher: Launcher;
   readonly #budget: MemoryBudget;
+  readonly #claims = new Claims();
   readonly #figures: FigureWatch;
   readonly #agents: AgentWatch;
   readonly #turns = new Turns();
@@ -70,25 +73,37 @@ export class Guests {
       options.memoryMiB ?? hostMemoryMiB,
       (but) =>
         [...this.#lives.values()].filter((life) => life.isUp && life.record.id !== but)
-          .reduce((sum, life) => sum + life.memoryMiB, 0),
+          .reduce((sum, life) => sum + life.memoryMiB, this.#claims.memoryMiB),
     );
-    const ground: DeviceGround = {
+    this.ground = {
       images: options.images,
       disks: options.disks,
       launcher: this.#launcher,
       store: options.store,
       life: (id) => this.#life(id),
-      inTurn: (id, act) => this.#turns.take(id, () => act(this.#life(id))),
+      inTurn: (id, act) => this.#inTurn(id, act),
       keep: (life, record) => this.#keep(life, record),
+      claims: this.#claims,
+      budget: this.#budget,
+      arrive: (record, process) => {
+        const life = this.#add(record);
+        if (process !== null) life.adopt(process);
+        life.tell();
+        return life;
+      },
+      leave: (id) => this.#forget(id),
     };
     this.#figures = new FigureWatch({
       events: options.events,
       lives: () => this.#lives.values(),
       everyMs: options.figuresMs,
     });
-    this.#agents = new AgentWatch({ holders: () => this.#agentHolders(), ...options.agents });
-    this.disks = new DiskChanges(ground);
-    this.nets = new NetChanges(ground);
+    this.#agents = new AgentWatch({
+      holders: () => agentHolders(this.#lives.values(), this.#launcher),
+      ...options.agents,
+    });
+    this.disks = new DiskChanges(this.ground);
+    this.nets = new NetChanges(this.ground);
     for (const record of options.store.list()) this.#add(record);
     this.#boundLogs = setInterval(
       () => this.#forEachProcess((vmm) => vmm.boundLog()),
@@ -118,6 +133,7 @@ export class Guests {
     const life = new GuestLife(record, {
       log,
       check: (record) => {
+        this.#claims.refuseStart(record);
         this.#launcher.check(record);
         const { memoryMiB, memory } = record;
         this.#budget.refuseTooMuch(record);
@@ -147,26 +163,6 @@ export class Guests {
   /** What the devices of a guest counted lately. */
   figures(id: string): Figures[] {
     return this.#figures.recent(this.#life(id).record.id);
-  }
-
-  /** Guests that run and have a channel to an agent. */
-  #agentHolders(): AgentHolder[] {
-    return [...this.#lives.values()].flatMap((life) => {
-      const { startedAt, process } = life;
-      if (startedAt === null || life.phase !== "running" || !process?.run.hasAgent) return [];
-      const { id } = life.record;
-      const tell = (facts: AgentFacts | null) => {
-        // Another run's agent tells for itself.
-        if (life.process === process) life.setAgentFacts(facts);
-      };
-      return [{
-        id,
-        startedAt,
-        socket: this.#launcher.agentSocket(id),
-        facts: life.agentFacts,
-        tell,
-      }];
-    });
   }
 
   #life(id: string): GuestLife {
@@ -212,9 +208,8 @@ export class Guests {
   }
 
   update(id: string, body: GuestUpdate): Promise<Guest> {
-    return this.#turns.take(id, async () => {
+    return this.#inTurn(id, async (life) => {
       const { store, images } = this.#options;
-      const life = this.#life(id);
       refuse("update", life.phase);
       const { cpu, memory, ...rest } = body;
       const record = {
@@ -245,13 +240,25 @@ export class Guests {
   }
 
   delete(id: string): Promise<void> {
+    return this.#inTurn(id, (life) => {
+      refuse("delete", life.phase);
+      this.#forget(id);
+    });
+  }
+
+  #forget(id: string) {
+    this.#options.store.delete(id);
+    this.#lives.delete(id);
+    this.#options.disks.delete(id);
+    this.#options.events.publish({ name: "guest_deleted", data: { id } });
+  }
+
+  /** Changes a guest when no other change of it is under way. */
+  #inTurn<T>(id: string, act: (life: GuestLife) => T | Promise<T>): Promise<T> {
     return this.#turns.take(id, () => {
       const life = this.#life(id);
-      refuse("delete", life.phase);
-      this.#options.store.delete(id);
-      this.#lives.delete(id);
-      this.#options.disks.delete(id);
-      this.#options.events.publish({ name: "guest_deleted", data: { id } });
+      this.#claims.refuseChange(life.record);
+      return act(life);
     });
   }
 
@@ -301,16 +308,22 @@ export class Guests {
     const { disks, log } = this.#options;
     const { runDirectory } = this.#launcher;
     Deno.mkdirSync(runDirectory, { recursive: true, mode: 0o700 });
+    // Those that are on their way to this host are looked after by who receives them.
+    const arriving = this.#options.store.list({ arriving: true })
+      .filter(({ id }) => !this.#lives.has(id));
     for (const { name: id } of [...Deno.readDirSync(runDirectory)]) {
+      if (arriving.some((record) => record.id === id)) continue;
       // One that cannot be taken up must not keep the others from it.
       await this.#adoptOne(id).catch((error) =>
         log("error", "cannot take up a guest", { id, error: messageOf(error) })
       );
     }
-    const known = new Map<string, Set<string>>();
-    for (const [id, life] of this.#lives) {
+    const known = new Map(
+      [...arriving, ...[...this.#lives.values()].map(({ record }) => record)]
+        .map(({ id, disks }) => [id, new Set(disks.map(({ file }) => file))]),
+    );
+    for (const life of this.#lives.values()) {
       const { record } = life;
-      known.set(id, new Set(record.disks.map(({ file }) => file)));
       this.#catchUpWithDisks(life);
       const used = new Set(life.isUp ? life.process?.run.netIds : []);
       this.#detach(record.nets.map(({ id }) => id).filter((it) => !used.has(it)), record.name);

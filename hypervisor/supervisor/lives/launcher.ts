@@ -9,7 +9,10 @@ import type { Images } from "../images/images.ts";
 import type { Network } from "../network.ts";
 import type { GuestRecord, NetRecord } from "../store/guests.ts";
 import type { GuestDisks } from "./disks.ts";
-import { guestConfig } from "./vm_config.ts";
+import type { GuestConfig } from "../../vmm/control.ts";
+import { startReceiving } from "./receiving_vmm.ts";
+import type { RunFile } from "./run.ts";
+import { guestConfig, type Places } from "./vm_config.ts";
 import type { VmmPool } from "./vmm_pool.ts";
 import { type VmmCommand, VmmProcess } from "./vmm_process.ts";
 
@@ -57,21 +60,52 @@ export class Launcher {
   }
 
   async launch(record: GuestRecord): Promise<VmmProcess> {
-    const { images, disks, command, pool, kernelCache } = this.#options;
+    const { command, pool } = this.#options;
     const { id } = record;
     const directory = this.directory(id);
     const taps = new Map<string, string>();
     try {
       for (const net of record.nets) taps.set(net.id, this.attach(net, record));
-      const config = guestConfig(record, {
-        kernel: images.path("kernel", record.kernel),
-        initrd: record.initrd === null ? null : images.path("initrd", record.initrd),
-        kernelCache,
-        agentSocket: this.agentSocket(id),
-        disk: ({ file }) => disks.path(id, file),
-        tap: (net) => taps.get(net.id)!,
-      });
+      const config = guestConfig(record, this.#places(record, taps));
       return VmmProcess.start(directory, config, { record, command, pool, cgroup: cgroupOf(id) });
+    } catch (error) {
+      removeIfThere(directory);
+      await this.detach([...taps.keys()]);
+      throw error;
+    }
+  }
+
+  #places(record: GuestRecord, taps: ReadonlyMap<string, string>): Places {
+    const { images, disks, kernelCache } = this.#options;
+    const { id } = record;
+    return {
+      kernel: images.path("kernel", record.kernel),
+      initrd: record.initrd === null ? null : images.path("initrd", record.initrd),
+      kernelCache,
+      agentSocket: this.agentSocket(id),
+      disk: ({ file }) => disks.path(id, file),
+      tap: (net) => taps.get(net.id)!,
+    };
+  }
+
+  /** Starts a VMM that is to receive what `going` says, at `socket`. */
+  async receive(
+    record: GuestRecord,
+    going: { run: RunFile; socket: string; config(places: Places): GuestConfig },
+  ): Promise<VmmProcess> {
+    const { command, pool } = this.#options;
+    const { id } = record;
+    const directory = this.directory(id);
+    const taps = new Map<string, string>();
+    try {
+      const used = new Set(Object.values(going.run.devices).map(({ id }) => id));
+      for (const net of record.nets.filter(({ id }) => used.has(id))) {
+        taps.set(net.id, this.attach(net, going.run.started));
+      }
+      const config = going.config(this.#places(record, taps));
+      const { run, socket } = going;
+      const options = { run, socket, command, pool, cgroup: cgroupOf(id) };
+      return await startReceiving(directory, config, options);
     } catch (error) {
       removeIfThere(directory);
       await this.detach([...taps.keys()]);

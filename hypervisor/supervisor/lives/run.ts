@@ -47,8 +47,9 @@ const Device = z.discriminatedUnion("kind", [
 /** A disk or a card that the VMM has, with the settings that it has there. */
 export type RunDevice = z.output<typeof Device>;
 
-const RunFile = z.object({ started: Started, devices: z.record(z.string(), Device) });
-type RunFile = z.output<typeof RunFile>;
+/** `run.json`. */
+export const RunFile = z.object({ started: Started, devices: z.record(z.string(), Device) });
+export type RunFile = z.output<typeof RunFile>;
 
 const FIELDS = Object.keys(Started.shape) as (keyof Started)[];
 
@@ -81,10 +82,19 @@ export class Run {
     return new Run(directory, file);
   }
 
+  /** What another host began, and this one goes on with in `directory`. */
+  static goOn(directory: string, file: RunFile): Run {
+    return new Run(directory, structuredClone(file));
+  }
+
+  /** What the file has, for whoever goes on with it. */
+  get file(): RunFile {
+    return { started: this.#started, devices: Object.fromEntries(this.#devices) };
+  }
+
   /** Writes it down; the directory exists. */
   save(): void {
-    const devices = Object.fromEntries(this.#devices);
-    writeFileDurably(this.#path, JSON.stringify({ started: this.#started, devices }));
+    writeFileDurably(this.#path, JSON.stringify(this.file));
   }
 
   /** Writes a change down; a run that is over has no directory any more, and needs none. */

@@ -86,7 +86,10 @@ export class Tasks {
   refuseBusy(guest: { id: string; name: string }, doing: string): void {
     const task = this.of(guest.id);
     if (task === undefined) return;
-    throw problem("busy", `${doing} "${guest.name}": a ${task.kind} is under way. Wait or cancel it`);
+    throw problem(
+      "busy",
+      `${doing} "${guest.name}": a ${task.kind} is under way. Wait or cancel it`,
+    );
   }
 
   /** Begins a task. What `run` throws is why it failed; once aborted, that it was cancelled. */
@@ -182,11 +185,13 @@ export class Tasks {
           entry.points = entry.points.filter((_, i) => i % 2 === 0);
         }
         entry.points.push(point);
-        this.#options.events.publish({ name: "task_point", data: { task: entry.task.id, ...point } });
+        this.#options.events.publish({
+          name: "task_point",
+          data: { task: entry.task.id, ...point },
+        });
       },
       stoodStill: (pauseMs) => this.#change(entry, { pauseMs }, { now: true }),
-      made: (guest) =>
-        this.#change(entry, { made: [...entry.task.made, guest] }, { now: true }),
+      made: (guest) => this.#change(entry, { made: [...entry.task.made, guest] }, { now: true }),
     };
   }
 

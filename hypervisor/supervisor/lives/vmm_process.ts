@@ -255,6 +255,11 @@ export class VmmProcess {
     return null;
   }
 
+  /** Whether the process is no more. */
+  get hasEnded(): boolean {
+    return this.#checkEnd() !== null;
+  }
+
   // A child's end is told once only, so it is kept.
   #checkEnd(): VmmEnd | null {
     if (this.#end !== null) return this.#end;

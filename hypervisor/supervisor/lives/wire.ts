@@ -5,10 +5,13 @@
  * @module
  */
 import * as z from "zod";
-import { EXIT_CODES, type ExitReason } from "../../vmm/control.ts";
+import { EXIT_CODES, type ExitReason, type ReceivingPhase } from "../../vmm/control.ts";
 
 const REASONS = Object.keys(EXIT_CODES) as [ExitReason, ...ExitReason[]];
 const STATES = ["running", "stopping"] as const;
+const PHASES = [
+  ...["listening", "greeting", "receiving", "building", "ready", "undecided", "taken"] as const,
+] satisfies ReceivingPhase[];
 
 /** Longer messages are cut: they end up in errors for people. */
 const Message = z.string().transform((text) => text.slice(0, 4096));
@@ -23,6 +26,7 @@ const StatusMessage = z.object({
   cpus: z.int(),
   memoryMiB: z.int(),
   pausedFor: Message.optional(),
+  receiving: z.object({ phase: z.enum(PHASES), handOver: z.string().optional() }).optional(),
 });
 
 export const ResponseMessage = z.union([
@@ -46,6 +50,10 @@ export const EventMessage = z.discriminatedUnion("event", [
 /** `exit.json`: what the VMM wrote just before it exited. */
 export const ExitFile = z.object({ reason: z.enum(REASONS), message: Message });
 export type ExitFile = z.output<typeof ExitFile>;
+
+/** `handed_over.json`: what the VMM wrote before it gave its guest away. */
+export const HandedOverFile = z.object({ handOver: z.string().regex(/^[0-9a-f]{32}$/) });
+export type HandedOverFile = z.output<typeof HandedOverFile>;
 
 /** `process.json`: what the supervisor wrote right after it started the VMM. */
 export const ProcessFile = z.strictObject({

@@ -84,8 +84,12 @@ export class GuestStore {
     this.#database = database;
   }
 
-  list(): GuestRecord[] {
-    return this.#database.prepare("SELECT * FROM guests ORDER BY name").all()
+  /** Those of this host; with `arriving`, also those of which another host has yet to say so. */
+  list(options: { arriving?: boolean } = {}): GuestRecord[] {
+    const which = options.arriving
+      ? ""
+      : "WHERE id NOT IN (SELECT guest FROM arrivals WHERE state = 'sealed')";
+    return this.#database.prepare(`SELECT * FROM guests ${which} ORDER BY name`).all()
       .map((row) => this.#whole(row));
   }
 
@@ -145,6 +149,15 @@ export class GuestStore {
       throw problem("mac_taken", `Cannot use the address ${mac}: another network card has it`, {
         fields: [{ path: "mac", message: "another network card has it" }],
       });
+    }
+  }
+
+  /** Throws where a disk or a network card of another guest has the id of one of these. */
+  refuseTakenDevices({ name, disks, nets }: Pick<GuestRecord, "name" | "disks" | "nets">): void {
+    for (const [table, list] of [["disks", disks], ["nets", nets]] as const) {
+      const find = this.#database.prepare(`SELECT 1 FROM ${table} WHERE id = ?`);
+      if (list.every(({ id }) => find.get(id) === undefined)) continue;
+      throw problem("name_taken", `Cannot take "${name}": this host has one of its ${table}`);
     }
   }
 }

@@ -12,8 +12,12 @@
  * - `no-plugging`: refuses to plug anything in
  * - `clings`: lets go of a device only by force
  *
+ * and, while it gives its guest to another or gets one, `no-cpu`, `slow-memory`, `dies-at-go`,
+ * `changes-its-mind`, `dies-when-written`, `dies-when-said`, `mute-go` and `silent-receiver`: see
+ * `fake_migration.ts`. With `writes`, the guest writes to its first disk in the last moment.
+ *
  * Serial input is echoed; `poweroff`, `reboot` and `crash` typed as a line do what they say, and `full`
- * and `room` have the host's disk full and no more.
+ * and `room` have the host's disk full and no more. `write DISK POSITION TEXT` writes that to a disk.
  *
  * @module
  */
@@ -32,6 +36,7 @@ import {
 } from "../../vmm/control.ts";
 import { serveFakeAgent } from "./fake_agent.ts";
 import { FakeDevices } from "./fake_devices.ts";
+import { FakeReceiver, fakeSend, FakeWrites } from "./fake_migration.ts";
 
 /** How long a guest takes to let go of a device. */
 const LET_GO_MS = 50;
@@ -43,12 +48,14 @@ const { control: first, config: configFile, wait } = parseArgs(Deno.args, {
 const encode = (text: string) => new TextEncoder().encode(text);
 /** Listens at once; with `--wait` nothing else of it happens before it is told what to run. */
 const early = wait ? Deno.listen({ transport: "unix", path: first! }) : undefined;
+let handle: (connection: Deno.Conn) => Promise<void>;
 const { config, control } = early === undefined
   ? { config: JSON.parse(Deno.readTextFileSync(configFile!)) as GuestConfig, control: first! }
   : await ordered(early);
 const words = new Set(config.cmdline.split(/\s+/));
 const startedAt = Date.now();
 const devices = new FakeDevices(config);
+const writes = new FakeWrites(config);
 
 let state: VmmState = "running";
 let pausedFor: string | null = null;
@@ -60,24 +67,57 @@ function writeLine(connection: Deno.Conn, message: Response | Event) {
   return connection.write(encode(JSON.stringify(message) + "\n"));
 }
 
-/** Waits to be told what to run, and where it lies by now. */
+/** Waits to be told what to run, and where it lies by now; or until it has a guest from another. */
 async function ordered(
   listener: Deno.UnixListener,
 ): Promise<{ config: GuestConfig; control: string }> {
-  while (true) {
-    const connection = await listener.accept();
+  const order = Promise.withResolvers<{ config: GuestConfig; control: string }>();
+  let receiver: FakeReceiver | undefined;
+  handle = async (connection) => {
     const buffer = new Uint8Array(65536);
     const count = await connection.read(buffer) ?? 0;
     const request = JSON.parse(new TextDecoder().decode(buffer.subarray(0, count)));
-    const waits = request.op !== "run";
+    let error: string | undefined;
+    try {
+      if (request.op === "kill") Deno.exit(EXIT_CODES.poweroff);
+      if (request.op === "take_over") receiver!.decide(request.handOver);
+      if (request.op === "run") receiver = run(request, order);
+    } catch (cause) {
+      error = (cause as Error).message;
+    }
     const status = {
       ...{ version: CONTROL_VERSION, pid: Deno.pid, name: "", state: "waiting" as const },
       ...{ startedAt: 0, cpus: 0, memoryMiB: 0 },
+      ...(receiver && { receiving: { phase: receiver.phase, handOver: receiver.handOver } }),
     };
-    await writeLine(connection, { ok: true, status });
+    const response = error === undefined
+      ? { ok: true as const, status }
+      : { ok: false as const, error };
+    await writeLine(connection, response);
     connection.close();
-    if (!waits) return { config: request.config, control: join(request.folder, "control.sock") };
+  };
+  (async () => {
+    for await (const connection of listener) void handle(connection).catch(() => {});
+  })();
+  return await order.promise;
+}
+
+function run(
+  request: Extract<Request, { op: "run" }>,
+  order: PromiseWithResolvers<{ config: GuestConfig; control: string }>,
+): FakeReceiver | undefined {
+  const told = { config: request.config!, control: join(request.folder!, "control.sock") };
+  if (request.receive === undefined) {
+    order.resolve(told);
+    return undefined;
   }
+  const words = new Set(told.config.cmdline.split(/\s+/));
+  const receiver = new FakeReceiver(request.receive, { words });
+  receiver.taken.then(() => order.resolve(told), (error) => {
+    console.error(error.message);
+    Deno.exit(EXIT_CODES.host);
+  });
+  return receiver;
 }
 
 async function end(reason: ExitReason, message: string): Promise<never> {
@@ -142,6 +182,13 @@ async function answer(request: Request): Promise<Response> {
     case "resume":
       await pause(null);
       break;
+    case "track_disks" as string:
+      writes.track((request as unknown as { on: boolean }).on);
+      break;
+    case "disk_changes" as string: {
+      const { device } = request as unknown as { device: string };
+      return { ok: true, changes: writes.changes(device) } as unknown as Response;
+    }
   }
   return {
     ok: true,
@@ -192,6 +239,23 @@ async function serve(connection: Deno.Conn) {
     case "kill":
       await end("poweroff", "ended by request");
       break;
+    case "send": {
+      const go = Promise.withResolvers<void>();
+      void readAll(connection, (bytes) => {
+        if (new TextDecoder().decode(bytes).includes("go")) go.resolve();
+      }).then(() => go.reject(new Error("its caller has gone")));
+      const isGiven = await fakeSend({
+        ...{ request, config, words, control, go: go.promise },
+        tell: (message) => writeLine(connection, message as Response).then(() => {}),
+        held: () => {
+          pausedFor = "It is on its way";
+          if (words.has("writes")) writes.write(0, 4096, "the last of it");
+        },
+        resumed: () => pausedFor = null,
+      });
+      if (isGiven) await end("migrated", "The guest goes on in another VMM");
+      break;
+    }
     case "events":
       followers.add(connection);
       if (words.has("crash")) await end("crash", "triple fault at 0xfff0");
@@ -204,6 +268,8 @@ async function serve(connection: Deno.Conn) {
       await readAll(connection, async (bytes) => {
         const typed = new TextDecoder().decode(bytes).trim();
         await print(bytes);
+        const write = /^write (\d+) (\d+) (.+)$/.exec(typed);
+        if (write !== null) writes.write(Number(write[1]), Number(write[2]), write[3]);
         if (typed === "full") await pause("The disk has no room on the host");
         if (typed === "room") await pause(null);
         if (typed === "poweroff" || typed === "reboot" || typed === "crash") {
@@ -222,5 +288,8 @@ if (words.has("refuse")) {
 }
 if (words.has("slow")) await new Promise((resolve) => setTimeout(resolve, 300));
 if (words.has("agent")) serveFakeAgent(config.ports![0].socket);
-const listener = early ?? Deno.listen({ transport: "unix", path: control });
-for await (const connection of listener) void serve(connection);
+handle = serve;
+if (early === undefined) {
+  const listener = Deno.listen({ transport: "unix", path: control });
+  for await (const connection of listener) void serve(connection);
+}
