@@ -336,9 +336,8 @@ class Memory implements Disposable {
   #stopListening() {
     try {
       this.#listener.close();
-      Deno.removeSync(this.socket);
     } catch {
-      // It was closed before, or its directory has gone with the run.
+      // It was closed before.
     }
   }
 

@@ -33,7 +33,6 @@ export class FakeReceiver {
     (async () => {
       const connection = await listener.accept();
       listener.close();
-      Deno.removeSync(socket);
       await this.#receive(connection, words);
     })().catch((error) => {
       if (this.phase === "ready") this.phase = "undecided";
