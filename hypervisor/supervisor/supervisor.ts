@@ -17,7 +17,7 @@ import { Guests } from "./lives/guests.ts";
 import { Tasks } from "./lives/tasks.ts";
 import { VmmPool } from "./lives/vmm_pool.ts";
 import type { VmmCommand } from "./lives/vmm_process.ts";
-import type { Log } from "./log.ts";
+import { type Log, messageOf } from "./log.ts";
 import type { Network } from "./network.ts";
 import type { Address } from "./peers/address.ts";
 import { loadIdentity } from "./peers/identity.ts";
@@ -140,7 +140,6 @@ export class Supervisor {
   /** Takes up moves, and opens the door for other hosts. */
   async #meetOthers(): Promise<void> {
     const { data, log, peers: listen = null, moves, peerWatchMs } = this.#options;
-    const door = listen === null ? null : { listen, identity: await loadIdentity(data) };
     this.#moves = new Moves({
       ...{ ...moves, log, tasks: this.tasks, ground: this.guests.ground },
       store: new MoveStore(this.#database),
@@ -151,11 +150,20 @@ export class Supervisor {
       serveMove: (channel, peer, call) => this.moves.serve(channel, peer, call),
       refuseForgetting: (peer) => this.moves.refuseForgetting(peer),
     };
-    this.#peers = new Peers({
-      ...{ ...about, door, log, events: this.events, watchMs: peerWatchMs },
-      store: new PeerStore(this.#database),
-      host: () => this.host(),
-    });
+    const open = (door: PeersOptions["door"]) =>
+      new Peers({
+        ...{ ...about, door, log, events: this.events, watchMs: peerWatchMs },
+        store: new PeerStore(this.#database),
+        host: () => this.host(),
+      });
+    try {
+      const door = listen === null ? null : { listen, identity: await loadIdentity(data) };
+      this.#peers = open(door);
+    } catch (error) {
+      // Guests of this host need no other.
+      log("error", "cannot listen for other hosts", { error: messageOf(error) });
+      this.#peers = open(null);
+    }
     await this.#moves.adopt();
     this.#peers.begin();
   }

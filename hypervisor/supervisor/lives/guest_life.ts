@@ -61,6 +61,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   #pausedFor: string | null = null;
   #agentFacts: AgentFacts | null = null;
   #intent: Intent = "run";
+  #lastEnd: VmmEnd | null = null;
   /** Resolves when the present run, with its restarts, is over and cleaned up. */
   #over: Promise<void> = Promise.resolve();
 
@@ -93,6 +94,11 @@ export class GuestLife<V extends Vmm = VmmProcess> {
 
   get process(): V | null {
     return this.#process;
+  }
+
+  /** How its last VMM ended that this supervisor has seen end. */
+  get lastEnd(): VmmEnd | null {
+    return this.#lastEnd;
   }
 
   get over(): Promise<void> {
@@ -274,6 +280,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
         unplugged: (device) => this.#gone(process!, device),
       }, this.#around.released);
       if (end === null) return;
+      this.#lastEnd = end;
       this.#pausedFor = null;
       this.#agentFacts = null;
       const { name } = this.record;

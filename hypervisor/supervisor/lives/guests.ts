@@ -140,7 +140,11 @@ export class Guests {
         this.#budget.refuseUnfit({ ...record, verb: "start" }, memoryMiB + memory.requestedMiB);
       },
       launch: (record) => this.#launcher.launch(record),
-      cleanUp: (_, process) => this.#launcher.cleanUp(process),
+      cleanUp: ({ id }, process) => {
+        // What it has written down goes with its directory.
+        if (process.hasHandedOver) store.setGiven(id);
+        return this.#launcher.cleanUp(process);
+      },
       cardGone: (id) => this.#detach([id], record.name),
       released: this.#released.signal,
       keepError: (id, error) => store.setError(id, error),
@@ -357,8 +361,10 @@ export class Guests {
       this.#options.log("info", "found a guest's VMM", { guest: name, pid: process.pid });
       return;
     }
-    await process?.kill();
-    await process?.cleanUp();
+    if (process !== null) {
+      await process.kill();
+      await this.#launcher.cleanUp(process);
+    }
     removeIfThere(this.#launcher.directory(id));
   }
 

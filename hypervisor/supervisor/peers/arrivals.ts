@@ -208,7 +208,7 @@ export class Arrivals {
   /** Whose a guest is, said by the host that it comes from; what became of it here. */
   async settle(
     peer: PeerRecord,
-    { move, owner }: { move: string; owner: "sender" | "receiver" },
+    { move, owner }: { move: string; owner: "sender" | "receiver" | null },
   ): Promise<SettledState> {
     const { store, ground, log } = this.#options;
     // A connection that broke may not have been noticed yet.
@@ -225,6 +225,13 @@ export class Arrivals {
         : "stopped";
     }
     if (sealed === undefined) throw new Error("Cannot settle the move: it is about to be settled");
+    if (owner === null) {
+      if (sealed.process === null || sealed.process.hasEnded) return "stopped";
+      if (await isRunning(sealed.process)) return "running";
+      const { phase } = (await statusOfVmm(sealed.process))?.receiving ?? {};
+      if (phase === "undecided") return "undecided";
+      throw new Error(`Cannot say whose the guest is: its VMM is ${phase ?? "not answering"}`);
+    }
     if (owner === "receiver") {
       await this.#takeOver(sealed);
       return isUp(ground, row.guest) ? "running" : "stopped";

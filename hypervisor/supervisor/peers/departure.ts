@@ -30,6 +30,8 @@ const SEAL_MS = 120_000;
 const PING_MS = 30_000;
 /** How long a VMM takes to connect to where it is told to send its guest. */
 const CONNECT_MS = 10_000;
+/** How long a process that hung up may take to be gone. */
+const END_MS = 500;
 /** Between two looks at what was written, while memory goes. */
 const ROUND_MS = 500;
 /** Of the whole time, the VMM gets what is left, but at least so long. */
@@ -51,6 +53,8 @@ export interface DepartureOptions {
   dial(): Promise<PeerChannel>;
   tracking(process: VmmProcess): DiskTracking;
   work: Work;
+  /** Called when the guest is about to be given away, which from then on may have been. */
+  giving(): void;
   /** Aborts when the supervisor goes, also where the task can no longer be cancelled. */
   released: AbortSignal;
 }
@@ -245,15 +249,24 @@ class Departing {
       stop.abort();
       await mirroring;
     }
+    const { store, move, work, released } = this.#options;
     if (last !== null && "sent" in last) {
-      this.#options.work.stoodStill(Math.round(last.pauseMs));
+      work.stoodStill(Math.round(last.pauseMs));
+      store.setDeparture(move, "given");
       return "given";
     }
     if (broken !== undefined) throw broken;
-    // A VMM that says why it did not says it before it gives anything away.
-    if (last !== null) throw new Error(last.error);
-    if (this.#isGiving) return "unclear";
-    throw new Error("Its VMM ended, or gave up without a word");
+    if (last !== null) {
+      // It says so before it gives anything away, and the guest goes on.
+      store.setDeparture(move, "kept");
+      throw new Error(last.error);
+    }
+    if (!this.#isGiving) throw new Error("Its VMM ended, or gave up without a word");
+    // One that ended in the middle of it, told to give its guest away, has not run it any more.
+    await pause(END_MS, released);
+    if (released.aborted || !this.#way.process.hasEnded) return "unclear";
+    store.setDeparture(move, "given");
+    return "given";
   }
 
   /** Brings what the guest writes while its memory goes. */
@@ -279,6 +292,7 @@ class Departing {
     signal.throwIfAborted();
     work.phase("Handing over", { final: true });
     decided();
+    this.#options.giving();
     // Written down first: after a power cut, nothing else here would know that it may be given away.
     store.setDeparture(move, "giving");
     this.#isGiving = true;

@@ -3,12 +3,10 @@
  *
  * @module
  */
-import { join } from "@std/path";
 import { delay } from "@std/async";
 import { type Log, messageOf } from "../log.ts";
 import type { GuestLife } from "../lives/guest_life.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
-import { HandedOverFile, readMessage } from "../lives/wire.ts";
 import type { Departure, MoveStore } from "../store/moves.ts";
 import type { PeerRecord } from "../store/peers.ts";
 import { statusOfVmm } from "./arrival.ts";
@@ -61,7 +59,7 @@ export class Departures {
   #hold({ guest, peer }: Departure): () => void {
     const name = this.#nameOf(peer);
     return this.#options.ground.claims.hold(guest, {
-      reason: `it was given to the host "${name}", which has not said yet that it has it`,
+      reason: reasonGiven(name),
       keepsOff: true,
     });
   }
@@ -100,16 +98,22 @@ export class Departures {
     if (departure === undefined) return null;
     if (departure.state === "begun") departure.state = "kept";
     const letGo = departure.state === "kept" ? () => {} : this.#hold(departure);
-    if (departure.state === "giving") departure.state = await this.#whose(departure.guest);
+    if (departure.state === "giving") departure.state = await this.#whose(departure);
     released.throwIfAborted();
     store.setDeparture(move, departure.state);
     if (departure.state === "kept") letGo();
-    const state = await this.#tell(departure);
     if (departure.state === "kept") {
+      // Where it says that the guest runs there, nobody but a person can help.
+      await this.#ask(departure, "sender", (state) => state === "dropped");
       store.endDeparture(move);
       await this.#heard(departure);
       return null;
     }
+    const state = await this.#ask(
+      departure,
+      "receiver",
+      (state) => state === "running" || state === "stopped",
+    );
     await this.#leave(departure.guest);
     store.endDeparture(move);
     letGo();
@@ -117,44 +121,57 @@ export class Departures {
     return state === "running" ? "running" : "stopped";
   }
 
-  /** Whether the VMM that may have given its guest away has done so. */
-  async #whose(guest: string): Promise<"kept" | "given"> {
+  /** Whether the VMM that was told to give its guest away has done so. */
+  async #whose({ guest, move, peer }: Departure): Promise<"kept" | "given"> {
     const { ground, released } = this.#options;
-    const record = join(ground.launcher.directory(guest), "handed_over.json");
+    const life = lifeOf(ground, guest);
+    if (life === null) return "given";
     let asked = 0;
     for (const deadline = Date.now() + GONE_MS;;) {
       released.throwIfAborted();
-      if (readMessage(HandedOverFile, record) !== null) return "given";
-      const process = processOf(ground, guest);
-      // Killed before it wrote it down, or by a power cut: nobody runs the guest here, and all of it is there.
-      if (process === null || process.hasEnded) return "given";
+      const { process, lastEnd } = life;
+      if (process === null) {
+        if (lastEnd !== null) return lastEnd.reason === "migrated" ? "given" : "kept";
+        return await this.#afterPowerCut({ move, peer, guest });
+      }
       const status = await statusOfVmm(process);
       // It has heard by the second answer that its connection is gone, as it hears one after the other.
       if (status?.state === "running" && ++asked >= 2) {
-        return readMessage(HandedOverFile, record) === null ? "kept" : "given";
+        return process.hasHandedOver ? "given" : "kept";
       }
       if (Date.now() > deadline) throw new Error("Its VMM does not say whether it gave it away");
       await delay(LOOK_MS);
     }
   }
 
-  /** Tells the other host until it answers. */
-  async #tell(departure: Departure): Promise<SettledState> {
+  /**
+   * What the VMM had written down went with the host's power. Where the other VMM has not heard that the
+   * guest is its own, it never ran it, and this host's disks are the newer ones or the same.
+   */
+  async #afterPowerCut(about: Omit<Departure, "state">): Promise<"kept" | "given"> {
+    const state = await this.#ask(about, null, (state) => state !== "unknown");
+    return state === "undecided" ? "kept" : "given";
+  }
+
+  /** Tells the other host whose the guest is, or asks it, until it answers what can be. */
+  async #ask(
+    { move, guest, peer }: Omit<Departure, "state">,
+    owner: "sender" | "receiver" | null,
+    canBe: (state: SettledState) => boolean,
+  ): Promise<SettledState> {
     const { released, log } = this.#options;
-    const { move, state, guest } = departure;
-    const owner = state === "kept" ? "sender" as const : "receiver" as const;
     for (let retry = FIRST_RETRY_MS;; retry = Math.min(LONGEST_RETRY_MS, retry * 2)) {
       released.throwIfAborted();
       try {
-        const channel = await this.#options.dial(this.#options.peer(departure.peer));
+        const channel = await this.#options.dial(this.#options.peer(peer));
         const hangUp = () => channel.close();
         released.addEventListener("abort", hangUp);
         try {
           const asked = { answer: SettleAnswer, withinMs: SETTLE_MS };
           const { state } = await ask(channel, { op: "settle", move, owner }, asked);
-          if (owner === "sender" || state === "running" || state === "stopped") return state;
+          if (canBe(state)) return state;
           // It has lost what it had: the disks that are here may be all that is left.
-          throw new Error(`It knows nothing of the guest (${state})`);
+          throw new Error(`it says that the guest is ${state}`);
         } finally {
           released.removeEventListener("abort", hangUp);
           channel.close();
@@ -195,10 +212,11 @@ export class Departures {
   }
 }
 
-function lifeOf(ground: MoveGround, guest: string): GuestLife | null {
-  return ground.store.get(guest) === null ? null : ground.life(guest);
+/** Why a guest that may be another host's is not started here. */
+export function reasonGiven(name: string): string {
+  return `it was given to the host "${name}", which has not said yet that it has it`;
 }
 
-function processOf(ground: MoveGround, guest: string) {
-  return lifeOf(ground, guest)?.process ?? null;
+function lifeOf(ground: MoveGround, guest: string): GuestLife | null {
+  return ground.store.get(guest) === null ? null : ground.life(guest);
 }

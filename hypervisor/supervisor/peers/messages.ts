@@ -48,7 +48,9 @@ export const MoveOffer = z.strictObject({
 });
 export type MoveOffer = z.output<typeof MoveOffer>;
 
-export const SettledState = z.enum(["running", "stopped", "dropped", "unknown"]);
+export const SettledState = z.enum([
+  ...["running", "stopped", "dropped", "undecided", "unknown"] as const,
+]);
 /** What became of a guest at the host that it was sent to. */
 export type SettledState = z.output<typeof SettledState>;
 
@@ -59,11 +61,11 @@ export const Request = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("move"), move: Id, offer: MoveOffer }),
   /** Raw bytes follow: this connection is the one between the two VMMs. */
   z.strictObject({ op: z.literal("memory"), move: Id }),
-  /** Whose the guest is, said by the host that it comes from. */
+  /** Whose the guest is, said by the host that it comes from; null where that does not know. */
   z.strictObject({
     op: z.literal("settle"),
     move: Id,
-    owner: z.enum(["sender", "receiver"]),
+    owner: z.enum(["sender", "receiver"]).nullable(),
   }),
   /** The sender knows how it ended, and will not ask again. */
   z.strictObject({ op: z.literal("heard"), move: Id }),

@@ -19,7 +19,7 @@ import { Arrivals } from "./arrivals.ts";
 import type { PeerChannel } from "./channel.ts";
 import { parseProcessor, type Processor } from "./cpu_features.ts";
 import { depart, type DepartureOptions } from "./departure.ts";
-import { Departures } from "./departures.ts";
+import { Departures, reasonGiven } from "./departures.ts";
 import { type DiskTracking, VmmDiskTracking } from "./disk_tracking.ts";
 import { answer, PeerRefusal } from "./messages.ts";
 import type { MoveCall } from "./peers.ts";
@@ -94,13 +94,16 @@ export class Moves {
     const { ground, store, log } = this.#options;
     const move = ulid();
     const { id, name } = life.record;
-    const letGo = ground.claims.hold(id, { reason: `it moves to "${peer.name}"` });
+    let letGo = ground.claims.hold(id, { reason: `it moves to "${peer.name}"` });
     try {
       await depart({
         ...{ move, life, peer, settings, ground, store, work, processor: this.#processor },
         dial: () => this.#options.dial(peer),
         tracking: this.#options.tracking ??
           ((process) => new VmmDiskTracking(process.controlSocket)),
+        giving: () => {
+          letGo = ground.claims.hold(id, { reason: reasonGiven(peer.name), keepsOff: true });
+        },
         released: this.#released.signal,
       });
     } catch (error) {

@@ -134,6 +134,13 @@ export class GuestStore {
     this.#database.prepare("UPDATE guests SET error = ? WHERE id = ?").run(error, id);
   }
 
+  /** A guest that was told to be given away has been: see moves.ts. */
+  setGiven(id: string): void {
+    this.#database.prepare(
+      "UPDATE departures SET state = 'given' WHERE guest = ? AND state = 'giving'",
+    ).run(id);
+  }
+
   /** Throws where another guest than `id` has the name. */
   refuseTakenName(name: string, id: string): void {
     const other = this.#database.prepare("SELECT id FROM guests WHERE name = ?").get(name);

@@ -67,9 +67,11 @@ export class FakeReceiver {
       if (bytes === null) throw new Error("The other VMM is gone");
       left -= bytes.length;
     }
+    if (words.has("dies-before-ready")) Deno.kill(Deno.pid, "SIGKILL");
     this.phase = "ready";
     await say({ ready: true });
     const { go } = await hear();
+    if (words.has("dies-at-word")) Deno.kill(Deno.pid, "SIGKILL");
     if (go !== true) throw new Error("The other VMM gave up");
     this.phase = "taken";
     this.#taken.resolve();
@@ -140,6 +142,7 @@ export async function fakeSend(options: FakeSendOptions): Promise<boolean> {
     await tell({ held: true });
     await hear();
     await go;
+    if (words.has("slow-go")) await pause(400);
     if (words.has("dies-at-go")) Deno.kill(Deno.pid, "SIGKILL");
     if (words.has("changes-its-mind")) throw new Error("its disks have no room");
     Deno.writeTextFileSync(
