@@ -10,6 +10,7 @@ import { parseRest, UsageError, wholeNumber } from "./arguments.ts";
 import { type Command, show, words } from "./command.ts";
 import { DEVICE_COMMANDS } from "./device_commands.ts";
 import { GUEST_COMMANDS } from "./guest_commands.ts";
+import { PEER_COMMANDS } from "./peer_commands.ts";
 import { SPEC_HELP } from "./specs.ts";
 
 const MIB = 1024 * 1024;
@@ -33,6 +34,7 @@ export const COMMANDS: readonly Command[] = [
   },
   ...GUEST_COMMANDS,
   ...DEVICE_COMMANDS,
+  ...PEER_COMMANDS,
   {
     name: "images",
     words: "",
