@@ -151,18 +151,18 @@ export class Supervisor {
       refuseForgetting: (peer) => this.moves.refuseForgetting(peer),
     };
     const open = (door: PeersOptions["door"]) =>
-      new Peers({
+      Peers.open({
         ...{ ...about, door, log, events: this.events, watchMs: peerWatchMs },
         store: new PeerStore(this.#database),
         host: () => this.host(),
       });
     try {
       const door = listen === null ? null : { listen, identity: await loadIdentity(data) };
-      this.#peers = open(door);
+      this.#peers = await open(door);
     } catch (error) {
       // Guests of this host need no other.
       log("error", "cannot listen for other hosts", { error: messageOf(error) });
-      this.#peers = open(null);
+      this.#peers = await open(null);
     }
     await this.#moves.adopt();
     this.#peers.begin();

@@ -15,7 +15,8 @@ import type { HostIdentity } from "./identity.ts";
 
 /** As in `certificate.ts`, which is too large to be loaded for a name. */
 export const PEER_NAME = "peer.denovisor.internal";
-const ALPN = ["denovisor-peer/1"];
+/** What the connection is for. */
+export const ALPN = ["denovisor-peer/1"];
 const CONNECT_MS = 10_000;
 
 /** Connects to a host that this one is paired with; each has shown who it is. */

@@ -32,11 +32,11 @@ interface Served extends AsyncDisposable {
 }
 
 /** A host that knows CLIENT, and says hello to those it lets in. */
-function serve(): Served {
+async function serve(): Promise<Served> {
   const met: string[] = [];
   const desk = new PairingDesk();
   const hostname = "127.0.0.1";
-  const listener = new PeerListener({
+  const listener = await PeerListener.open({
     ...{ hostname, port: 0, log: () => {} },
     desk: {
       identity: SERVER,
@@ -61,7 +61,7 @@ function serve(): Served {
 }
 
 Deno.test("a host that is known is let in, and another with its certificate is not", async () => {
-  await using server = serve();
+  await using server = await serve();
   using channel = await dial(recordOf(SERVER, server.at), CLIENT);
   assertEquals(await channel.next(1000), { kind: "message", message: "hello" });
   assertEquals(server.met, [CLIENT.fingerprint]);
@@ -72,7 +72,7 @@ Deno.test("a host that is known is let in, and another with its certificate is n
 });
 
 Deno.test("a server with another certificate hears nothing", async () => {
-  await using server = serve();
+  await using server = await serve();
   const error = await assertRejects(
     () => dial(recordOf(OTHER, server.at), CLIENT),
     PeerError,
@@ -96,7 +96,7 @@ Deno.test("what was signed for one host is good at no other, and at none again",
 const me = { identity: CLIENT, name: "client", port: 7 };
 
 Deno.test("a pairing needs the code, each once", async () => {
-  await using server = serve();
+  await using server = await serve();
   const tryIt = async (code: string, shown = SERVER.certificate) => {
     using channel = await connect(server.at, shown);
     return await pair(channel, { ...me, server: SERVER.fingerprint, code });
@@ -123,7 +123,7 @@ Deno.test("an offer is over after some wrong codes, and after its time", () => {
 });
 
 Deno.test("whoever sits in the middle of a pairing gets nothing of it", async () => {
-  await using server = serve();
+  await using server = await serve();
   const { code } = server.desk.offer();
   // It shows a certificate of its own, and passes on all that is said.
   const { key, certificate: cert } = OTHER;
@@ -156,7 +156,7 @@ Deno.test("whoever sits in the middle of a pairing gets nothing of it", async ()
 });
 
 Deno.test("a certificate is what somebody shows, and strangers are hung up on", async () => {
-  await using server = serve();
+  await using server = await serve();
   assertEquals(
     (await certificateAt(server.at)).replace(/\s/g, ""),
     SERVER.certificate.replace(/\s/g, ""),

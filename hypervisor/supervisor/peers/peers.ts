@@ -45,18 +45,35 @@ export class Peers {
   readonly #options: PeersOptions;
   readonly #desk = new PairingDesk();
   readonly #watch: PeerWatch;
-  readonly #listener: PeerListener | null;
+  #listener: PeerListener | null = null;
 
-  constructor(options: PeersOptions) {
+  private constructor(options: PeersOptions) {
     this.#options = options;
-    const { store, door, events, log } = options;
+    const { store, events } = options;
     this.#watch = new PeerWatch({
       peers: () => store.list(),
       dial: (peer) => this.dial(peer),
       changed: () => events.publish({ name: "peers", data: this.list() }),
       everyMs: options.watchMs,
     });
-    this.#listener = door === null ? null : new PeerListener({
+  }
+
+  /** Opens the door for other hosts. Rejects where this host cannot listen there. */
+  static async open(options: PeersOptions): Promise<Peers> {
+    const peers = new Peers(options);
+    try {
+      await peers.#listen();
+      return peers;
+    } catch (error) {
+      peers.close();
+      throw error;
+    }
+  }
+
+  async #listen() {
+    const { door, store, log } = this.#options;
+    if (door === null) return;
+    this.#listener = await PeerListener.open({
       ...door.listen,
       desk: {
         identity: door.identity,
