@@ -35,6 +35,7 @@ async function main() {
     network: new BridgedTaps({ bridge: options.bridge }),
     log,
     poolSize: options.pool,
+    peers: options.peers,
   });
   Deno.chmodSync(options.run, 0o711);
   await supervisor.prepare();

@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "@std/cli";
 import { resolve } from "@std/path";
+import { type Address, parseListenAddress } from "./peers/address.ts";
 
 export interface Options {
   data: string;
@@ -14,11 +15,12 @@ export interface Options {
   import: string | null;
   consoleUid: number | null;
   pool: number;
+  peers: Address | null;
 }
 
 export const USAGE =
   `Usage: supervisor --data DIR --run DIR --vmm FILE [--bridge NAME] [--import DIR] [--console-uid N]
-                  [--pool N]
+                  [--pool N] [--peers [ADDRESS:]PORT]
 
   --data DIR        what is kept: the database, images and guests' disks
   --run DIR         what is gone after a power cut: sockets, running guests
@@ -27,6 +29,8 @@ export const USAGE =
   --import DIR      folders with a guest.json, imported where no guest has its name
   --console-uid N   the user whom the console's socket is given to; by default the owner of RUN/console
   --pool N          how many VMMs are started before there are guests for them, about 30 MiB each; 1
+  --peers PORT      where other hosts may pair with this one, and guests come from them, such as 8444 or
+                    [fd00::1]:8444; without it, this host keeps to itself
 `;
 
 /** The value of an option that needs one. */
@@ -39,7 +43,7 @@ function path(value: unknown, name: string): string {
 
 export function parseOptions(args: string[]): Options {
   const parsed = parseArgs(args, {
-    string: ["data", "run", "vmm", "bridge", "import", "console-uid", "pool"],
+    string: ["data", "run", "vmm", "bridge", "import", "console-uid", "pool", "peers"],
     unknown(arg) {
       throw new TypeError(`Cannot start the supervisor: it has no option "${arg}"`);
     },
@@ -54,6 +58,7 @@ export function parseOptions(args: string[]): Options {
   }
   return {
     pool: Number(pool),
+    peers: parsed.peers ? parseListenAddress(parsed.peers) : null,
     data: path(parsed.data, "data"),
     run: path(parsed.run, "run"),
     vmm: path(parsed.vmm, "vmm"),

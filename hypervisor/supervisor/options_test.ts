@@ -13,6 +13,7 @@ Deno.test("options are read with their defaults", () => {
     import: null,
     consoleUid: null,
     pool: 1,
+    peers: null,
   });
   const all = parseOptions([...NEEDED, "--bridge=br0", "--import=/seeds", "--console-uid=990"]);
   assertEquals([all.bridge, all.import, all.consoleUid], ["br0", "/seeds", 990]);

@@ -17,10 +17,16 @@ import { Guests } from "./lives/guests.ts";
 import { Tasks } from "./lives/tasks.ts";
 import { VmmPool } from "./lives/vmm_pool.ts";
 import type { VmmCommand } from "./lives/vmm_process.ts";
-import type { Log } from "./log.ts";
+import { type Log, messageOf } from "./log.ts";
 import type { Network } from "./network.ts";
-import { openDatabase } from "./store/database.ts";
+import type { Address } from "./peers/address.ts";
+import { loadIdentity } from "./peers/identity.ts";
+import { Moves, type MovesOptions } from "./peers/moves.ts";
+import { Peers, type PeersOptions } from "./peers/peers.ts";
+import { type Database, openDatabase } from "./store/database.ts";
 import { GuestStore } from "./store/guests.ts";
+import { MoveStore } from "./store/moves.ts";
+import { PeerStore } from "./store/peers.ts";
 import { SnapshotStore } from "./store/snapshots.ts";
 
 export interface SupervisorOptions {
@@ -31,6 +37,10 @@ export interface SupervisorOptions {
   command: VmmCommand;
   network: Network;
   log: Log;
+  /** Where to listen for other hosts; null to keep to itself. */
+  peers?: Address | null;
+  moves?: Pick<MovesOptions, "processor" | "snapshotsOf" | "tracking">;
+  peerWatchMs?: number;
   /** For tests: cheaper hashes, other clocks and hosts. */
   access?: Partial<AccessOptions>;
   memoryMiB?: () => number;
@@ -53,9 +63,14 @@ export class Supervisor {
   /** Aborts when the supervisor goes: streams end then. */
   readonly closing: AbortSignal;
   readonly #closing = new AbortController();
+  readonly #options: SupervisorOptions;
+  readonly #database: Database;
   readonly #data: string;
   readonly #startedAt = new Date().toISOString();
+  readonly #snapshots: SnapshotStore;
   readonly #release: () => void;
+  #peers: Peers | null = null;
+  #moves: Moves | null = null;
   #told = "";
 
   constructor(options: SupervisorOptions) {
@@ -64,17 +79,18 @@ export class Supervisor {
     Deno.mkdirSync(run, { recursive: true, mode: 0o711 });
     const lock = lockData(data);
     this.closing = this.#closing.signal;
+    this.#options = options;
     this.log = log;
     this.#data = data;
     try {
-      const database = openDatabase(join(data, "denovisor.db"));
+      const database = this.#database = openDatabase(join(data, "denovisor.db"));
       this.events = new EventHub();
       this.tasks = new Tasks({ events: this.events, log });
       const store = new GuestStore(database);
-      const snapshots = new SnapshotStore(database);
+      const snapshots = this.#snapshots = new SnapshotStore(database);
       const usersOf = (kind: ImageKind, name: string) => {
         if (kind === "disk") return [];
-        const guests = store.list().filter((guest) => guest[kind] === name);
+        const guests = store.list({ arriving: true }).filter((guest) => guest[kind] === name);
         return [...new Set([...guests.map((it) => it.name), ...snapshots.usersOf(kind, name)])];
       };
       this.images = new Images({ directory: join(data, "images"), usersOf });
@@ -106,6 +122,8 @@ export class Supervisor {
       const hostTimer = setInterval(() => this.#tellHost(), HOST_EVENT_MS);
       this.#release = () => {
         clearInterval(hostTimer);
+        this.#moves?.close();
+        this.#peers?.close();
         this.guests.close();
         pool.close();
         database.close();
@@ -121,6 +139,49 @@ export class Supervisor {
   async prepare(): Promise<void> {
     await this.access.prepare();
     await this.guests.adopt();
+    await this.#meetOthers();
+  }
+
+  /** Takes up moves, and opens the door for other hosts. */
+  async #meetOthers(): Promise<void> {
+    const { data, log, peers: listen = null, moves, peerWatchMs } = this.#options;
+    this.#moves = new Moves({
+      ...{ ...moves, log, tasks: this.tasks, ground: this.guests.ground },
+      store: new MoveStore(this.#database),
+      peer: (id) => this.peers.get(id),
+      dial: (peer) => this.peers.dial(peer),
+      snapshotsOf: (id) => this.#snapshots.list(id).length,
+    });
+    const about: Pick<PeersOptions, "serveMove" | "refuseForgetting"> = {
+      serveMove: (channel, peer, call) => this.moves.serve(channel, peer, call),
+      refuseForgetting: (peer) => this.moves.refuseForgetting(peer),
+    };
+    const open = (door: PeersOptions["door"]) =>
+      Peers.open({
+        ...{ ...about, door, log, events: this.events, watchMs: peerWatchMs },
+        store: new PeerStore(this.#database),
+        host: () => this.host(),
+      });
+    try {
+      const door = listen === null ? null : { listen, identity: await loadIdentity(data) };
+      this.#peers = await open(door);
+    } catch (error) {
+      // Guests of this host need no other.
+      log("error", "cannot listen for other hosts", { error: messageOf(error) });
+      this.#peers = await open(null);
+    }
+    await this.#moves.adopt();
+    this.#peers.begin();
+  }
+
+  /** The hosts that this one is paired with; from {@linkcode prepare} on. */
+  get peers(): Peers {
+    return this.#peers!;
+  }
+
+  /** Guests that move from host to host; from {@linkcode prepare} on. */
+  get moves(): Moves {
+    return this.#moves!;
   }
 
   host(): Promise<Host> {
@@ -143,6 +204,13 @@ export class Supervisor {
     this.tasks.giveUp("The supervisor stops");
     this.#closing.abort();
     this.#release();
+  }
+
+  /** Resolves when all that {@linkcode close} ended has ended. */
+  async settled(): Promise<void> {
+    await this.tasks.settled();
+    await this.#peers?.settled();
+    await this.#moves?.settled();
   }
 }
 

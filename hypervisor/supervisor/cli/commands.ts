@@ -11,6 +11,7 @@ import { type Command, show, words } from "./command.ts";
 import { DEVICE_COMMANDS } from "./device_commands.ts";
 import { GUEST_COMMANDS } from "./guest_commands.ts";
 import { LIFE_COMMANDS } from "./life_commands.ts";
+import { PEER_COMMANDS } from "./peer_commands.ts";
 import { SPEC_HELP } from "./specs.ts";
 import { UPGRADE_COMMAND } from "./upgrade_command.ts";
 
@@ -36,6 +37,7 @@ export const COMMANDS: readonly Command[] = [
   ...GUEST_COMMANDS,
   ...DEVICE_COMMANDS,
   ...LIFE_COMMANDS,
+  ...PEER_COMMANDS,
   UPGRADE_COMMAND,
   {
     name: "images",

@@ -13,6 +13,7 @@ import { bridgeConsole } from "./console.ts";
 import { sessionCookie } from "./cookies.ts";
 import type { Caller } from "./door.ts";
 import { lifeHandlers } from "./life_handlers.ts";
+import { createPeerHandlers } from "./peer_handlers.ts";
 import { eventStream } from "./sse.ts";
 import { upgradeHandlers } from "./upgrade_handlers.ts";
 
@@ -31,16 +32,8 @@ type Result<O extends Operation> =
   // What has no answer returns nothing.
   | (undefined extends AnswerOf<O> ? void : never);
 
-/** Of the table's operations, those that nothing stands behind yet. */
-type Missing =
-  | "moveGuest"
-  | "listPeers"
-  | "offerPairing"
-  | "addPeer"
-  | "deletePeer";
-
 export type Handlers = {
-  [O in Exclude<Operation, Missing>]: (call: Call<O>) => Result<O> | Promise<Result<O>>;
+  [O in Operation]: (call: Call<O>) => Result<O> | Promise<Result<O>>;
 };
 
 function withCookie(info: SessionInfo, token: string | null): Response {
@@ -123,6 +116,7 @@ export function createHandlers(supervisor: Supervisor): Handlers {
     plugNet: ({ params }) => guests.nets.plug(params.id, params.net),
     unplugNet: ({ params, body }) => guests.nets.unplug(params.id, params.net, body),
     ...lifeHandlers(supervisor),
+    ...createPeerHandlers(supervisor),
     guestConsole: (call) =>
       bridgeConsole(
         call.request,

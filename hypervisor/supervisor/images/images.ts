@@ -45,6 +45,11 @@ export class Images {
     return join(this.#directory, kind, name);
   }
 
+  /** Where an image can be written that another host sends; what is left there, the next start removes. */
+  arriving(kind: ImageKind): string {
+    return join(this.#directory, kind, UPLOAD_PREFIX + crypto.randomUUID());
+  }
+
   list(): Image[] {
     return IMAGE_KINDS.flatMap((kind) =>
       [...Deno.readDirSync(join(this.#directory, kind))]

@@ -59,8 +59,19 @@ export class GuestDisks {
     Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
 
+  /** Where the disks of all guests lie. */
   get directory(): string {
     return this.#directory;
+  }
+
+  /** Where a guest's disks lie. */
+  folder(guest: string): string {
+    return join(this.#directory, guest);
+  }
+
+  /** Whether there is anything of a guest's. */
+  has(guest: string): boolean {
+    return [...Deno.readDirSync(this.#directory)].some(({ name }) => name === guest);
   }
 
   path(guest: string, file: string): string {

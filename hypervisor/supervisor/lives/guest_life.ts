@@ -45,6 +45,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   #intent: Intent = "run";
   /** Why a guest that was ready to go on could not. */
   #letGoError: string | null = null;
+  #lastEnd: VmmEnd | null = null;
   /** Resolves when the present run, with its restarts, is over and cleaned up. */
   #over: Promise<void> = Promise.resolve();
 
@@ -77,6 +78,11 @@ export class GuestLife<V extends Vmm = VmmProcess> {
 
   get process(): V | null {
     return this.#process;
+  }
+
+  /** How its last VMM ended that this supervisor has seen end. */
+  get lastEnd(): VmmEnd | null {
+    return this.#lastEnd;
   }
 
   get over(): Promise<void> {
@@ -275,6 +281,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
         else if (this.#intent !== "run") heir.kill({ gently: true }).catch(() => {});
         continue;
       }
+      this.#lastEnd = end;
       this.#pausedFor = null;
       this.#agentFacts = null;
       const { name } = this.record;

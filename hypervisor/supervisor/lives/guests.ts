@@ -21,6 +21,7 @@ import { problem } from "../problem.ts";
 import type { GuestRecord, GuestStore } from "../store/guests.ts";
 import type { SnapshotStore } from "../store/snapshots.ts";
 import { agentHolders } from "./agent_holders.ts";
+import { Claims } from "./claims.ts";
 import type { Control } from "./control_client.ts";
 import type { DeviceGround } from "./device_ground.ts";
 import { DiskChanges } from "./disk_changes.ts";
@@ -32,6 +33,7 @@ import { Launcher, type LauncherOptions } from "./launcher.ts";
 import { type LifeGround, refuseResuming } from "./life_ground.ts";
 import { MemoryBudget } from "./memory_budget.ts";
 import { changeMemory } from "./memory_changes.ts";
+import type { MoveGround } from "./move_ground.ts";
 import { NetChanges } from "./net_changes.ts";
 import { newGuest } from "./new_guest.ts";
 import { Reverts } from "./reverts.ts";
@@ -66,11 +68,13 @@ export class Guests {
   readonly reverts: Reverts;
   readonly forks: Forks;
   readonly upgrades: Upgrades;
+  readonly ground: MoveGround;
   readonly #options: GuestsOptions;
   readonly #lives = new Map<string, GuestLife>();
   readonly #boundLogs: ReturnType<typeof setInterval>;
   readonly #launcher: Launcher;
   readonly #budget: MemoryBudget;
+  readonly #claims = new Claims();
   readonly #figures: FigureWatch;
   readonly #agents: AgentWatch;
   readonly #turns = new Turns();
@@ -84,7 +88,7 @@ export class Guests {
       options.memoryMiB ?? hostMemoryMiB,
       (but) =>
         [...this.#lives.values()].filter((life) => life.isUp && life.record.id !== but)
-          .reduce((sum, life) => sum + life.memoryMiB, 0),
+          .reduce((sum, life) => sum + life.memoryMiB, this.#claims.memoryMiB),
     );
     const ground: DeviceGround = {
       images: options.images,
@@ -109,6 +113,19 @@ export class Guests {
     this.#agents = new AgentWatch({ holders, ...options.agents });
     this.disks = new DiskChanges(ground);
     this.nets = new NetChanges(ground);
+    this.ground = {
+      ...ground,
+      claims: this.#claims,
+      budget: this.#budget,
+      inTurn: (id, act) => this.#turn(id, act),
+      arrive: (record, process) => {
+        const life = this.#add(record);
+        if (process !== null) life.adopt(process);
+        life.tell();
+        return life;
+      },
+      leave: (id) => this.#remove(this.#life(id)),
+    };
     const { snapshots, tasks, events, log } = options;
     const lifeGround: LifeGround = {
       ...{ ...ground, snapshots, tasks, events, log, budget: this.#budget, agents: this.#agents },
@@ -151,6 +168,7 @@ export class Guests {
     const life = new GuestLife(record, {
       log,
       check: (record) => {
+        this.#claims.refuseStart(record);
         this.#launcher.check(record);
         const { memoryMiB, memory } = record;
         this.#budget.refuseTooMuch(record);
@@ -159,7 +177,11 @@ export class Guests {
       launch: (record, source) => this.#launcher.launch(record, source),
       sourceOf: (id, snapshot) => this.reverts.sourceOf(id, snapshot),
       keepResumesFrom: (id, snapshot) => snapshots.setResumesFrom(id, snapshot),
-      cleanUp: (_, process) => this.#launcher.cleanUp(process),
+      cleanUp: ({ id }, process) => {
+        // What it has written down goes with its directory.
+        if (process.hasHandedOver) store.setGiven(id);
+        return this.#launcher.cleanUp(process);
+      },
       cardGone: (id) => this.#detach([id], record.name),
       released: this.#released.signal,
       keepError: (id, error) => store.setError(id, error),
@@ -185,8 +207,13 @@ export class Guests {
     return this.#figures.recent(this.#life(id).record.id);
   }
 
+  /** Changes a guest when no other change of it is under way. */
   #turn<T>(id: string, act: (life: GuestLife) => T | Promise<T>): Promise<T> {
-    return this.#turns.take(id, () => act(this.#life(id)));
+    return this.#turns.take(id, () => {
+      const life = this.#life(id);
+      this.#claims.refuseChange(life.record);
+      return act(life);
+    });
   }
 
   #life(id: string): GuestLife {
@@ -316,19 +343,26 @@ export class Guests {
     const { disks, log } = this.#options;
     const { runDirectory } = this.#launcher;
     Deno.mkdirSync(runDirectory, { recursive: true, mode: 0o700 });
+    // Those that are on their way to this host are looked after by who receives them.
+    const arriving = this.#options.store.list({ arriving: true })
+      .filter(({ id }) => !this.#lives.has(id));
     for (const { name: id } of [...Deno.readDirSync(runDirectory)]) {
+      if (arriving.some((record) => record.id === id)) continue;
       // One that cannot be taken up must not keep the others from it.
       await this.#adoptOne(id).catch((error) =>
         log("error", "cannot take up a guest", { id, error: messageOf(error) })
       );
     }
     const known = new Map<string, GuestFiles>();
-    for (const [id, life] of this.#lives) {
-      const { record } = life;
+    const all = [...arriving, ...[...this.#lives.values()].map(({ record }) => record)];
+    for (const { id, disks } of all) {
       known.set(id, {
-        disks: new Set(record.disks.map(({ file }) => file)),
+        disks: new Set(disks.map(({ file }) => file)),
         snapshots: new Set(this.#options.snapshots.list(id).map((it) => it.id)),
       });
+    }
+    for (const life of this.#lives.values()) {
+      const { record } = life;
       this.#catchUpWithDisks(life);
       const used = new Set(life.isUp ? life.process?.run.netIds : []);
       this.#detach(record.nets.map(({ id }) => id).filter((it) => !used.has(it)), record.name);
@@ -362,8 +396,10 @@ export class Guests {
       this.#options.log("info", "found a guest's VMM", { guest: name, pid: process.pid });
       return await process.goOnIfLeft();
     }
-    await process?.kill();
-    await process?.cleanUp();
+    if (process !== null) {
+      await process.kill();
+      await this.#launcher.cleanUp(process);
+    }
     removeIfThere(this.#launcher.directory(id));
   }
 

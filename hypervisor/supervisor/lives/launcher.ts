@@ -7,11 +7,14 @@ import { join } from "@std/path";
 import { removeIfThere } from "../durable.ts";
 import type { Images } from "../images/images.ts";
 import type { Network } from "../network.ts";
-import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
+import type { GuestRecord, NetRecord } from "../store/guests.ts";
 import type { GuestDisks } from "./disks.ts";
+import type { GuestConfig } from "../../vmm/control.ts";
 import { Heir, settleHeir } from "./heir.ts";
+import { startReceiving } from "./receiving_vmm.ts";
+import type { RunFile } from "./run.ts";
 import { guestOf, netsOf, pluggedOf, type Source } from "./source.ts";
-import { guestConfig } from "./vm_config.ts";
+import { guestConfig, type Places } from "./vm_config.ts";
 import type { VmmPool } from "./vmm_pool.ts";
 import { type VmmCommand, VmmProcess } from "./vmm_process.ts";
 
@@ -60,7 +63,7 @@ export class Launcher {
 
   /** Starts the guest's VMM, which has it boot or go on from `source`. */
   async launch(record: GuestRecord, source?: Source): Promise<VmmProcess> {
-    const { images, disks, command, pool, kernelCache } = this.#options;
+    const { command, pool } = this.#options;
     const { id } = record;
     const directory = this.directory(id);
     const guest = source === undefined ? record : guestOf(record, source.run);
@@ -68,14 +71,7 @@ export class Launcher {
     try {
       const nets = source === undefined ? record.nets : netsOf(record, source.run);
       for (const net of nets) taps.set(net.id, this.attach(net, guest));
-      const places = {
-        kernel: images.path("kernel", guest.kernel),
-        initrd: guest.initrd === null ? null : images.path("initrd", guest.initrd),
-        kernelCache,
-        agentSocket: this.agentSocket(id),
-        disk: ({ file }: DiskRecord) => disks.path(id, file),
-        tap: (net: NetRecord) => taps.get(net.id)!,
-      };
+      const places = this.#places(guest, taps);
       const config = {
         ...guestConfig(guest, places),
         ...(source !== undefined && { plugged: pluggedOf(record, source.run, places) }),
@@ -84,6 +80,44 @@ export class Launcher {
         ...{ record, command, pool, source },
         cgroup: cgroupOf(id),
       });
+    } catch (error) {
+      removeIfThere(directory);
+      await this.detach([...taps.keys()]);
+      throw error;
+    }
+  }
+
+  #places(record: GuestRecord, taps: ReadonlyMap<string, string>): Places {
+    const { images, disks, kernelCache } = this.#options;
+    const { id } = record;
+    return {
+      kernel: images.path("kernel", record.kernel),
+      initrd: record.initrd === null ? null : images.path("initrd", record.initrd),
+      kernelCache,
+      agentSocket: this.agentSocket(id),
+      disk: ({ file }) => disks.path(id, file),
+      tap: (net) => taps.get(net.id)!,
+    };
+  }
+
+  /** Starts a VMM that is to receive what `going` says, at `socket`. */
+  async receive(
+    record: GuestRecord,
+    going: { run: RunFile; socket: string; config(places: Places): GuestConfig },
+  ): Promise<VmmProcess> {
+    const { command, pool } = this.#options;
+    const { id } = record;
+    const directory = this.directory(id);
+    const taps = new Map<string, string>();
+    try {
+      const used = new Set(Object.values(going.run.devices).map(({ id }) => id));
+      for (const net of record.nets.filter(({ id }) => used.has(id))) {
+        taps.set(net.id, this.attach(net, going.run.started));
+      }
+      const config = going.config(this.#places(record, taps));
+      const { run, socket } = going;
+      const options = { run, socket, command, pool, cgroup: cgroupOf(id) };
+      return await startReceiving(directory, config, options);
     } catch (error) {
       removeIfThere(directory);
       await this.detach([...taps.keys()]);

@@ -47,6 +47,7 @@ const Device = z.discriminatedUnion("kind", [
 /** A disk or a card that the VMM has, with the settings that it has there. */
 export type RunDevice = z.output<typeof Device>;
 
+/** `run.json`. */
 export const RunFile = z.object({ started: Started, devices: z.record(z.string(), Device) });
 /** A run as data: devices by the names that the VMM gives them. */
 export type RunFile = z.output<typeof RunFile>;
@@ -87,18 +88,18 @@ export class Run {
     return new Run(directory, { started: Started.parse(guest), devices });
   }
 
-  /** What another run has come to, as a VMM in `directory` is about to go on from there. */
-  static goOn(directory: string, file: RunFile): Run {
-    return new Run(directory, structuredClone(file));
-  }
-
   /** What an earlier supervisor began in `directory`. */
   static find(directory: string): Run {
     const file = readMessage(RunFile, join(directory, "run.json")) ?? beforeRuns(directory);
     return new Run(directory, file);
   }
 
-  /** All of it as it is now. */
+  /** What another run, here or on another host, has come to, and a VMM in `directory` goes on with. */
+  static goOn(directory: string, file: RunFile): Run {
+    return new Run(directory, structuredClone(file));
+  }
+
+  /** All of it as it is now, for whoever goes on with it. */
   file(): RunFile {
     const devices = Object.fromEntries(this.#devices);
     return structuredClone({ started: this.#started, devices });

@@ -18,7 +18,7 @@ const DEFAULT_MESSAGES: Record<VmmEnd["reason"], string> = {
 
 /** Whether the guest ended as guests do. */
 export function isGood(end: VmmEnd): boolean {
-  return end.reason === "poweroff" || end.reason === "reboot";
+  return ["poweroff", "reboot", "migrated"].includes(end.reason);
 }
 
 /** Why it ended, in one line. */

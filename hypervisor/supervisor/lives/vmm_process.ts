@@ -38,7 +38,7 @@ import { PassingControl } from "./passing_control.ts";
 import { Run } from "./run.ts";
 import { orderOf, type Source } from "./source.ts";
 import type { VmmPool } from "./vmm_pool.ts";
-import { ExitFile, ProcessFile, readMessage } from "./wire.ts";
+import { ExitFile, HandedOverFile, ProcessFile, readMessage } from "./wire.ts";
 
 /** How to run the VMM's program; the control options are added to its arguments. */
 export interface VmmCommand {
@@ -334,13 +334,25 @@ export class VmmProcess {
     return null;
   }
 
+  /** Whether it has written down that its guest is another's. */
+  get hasHandedOver(): boolean {
+    return readMessage(HandedOverFile, join(this.#directory, "handed_over.json")) !== null;
+  }
+
+  /** Whether the process is no more. */
+  get hasEnded(): boolean {
+    return this.#checkEnd() !== null;
+  }
+
   // A child's end is told once only, so it is kept.
   #checkEnd(): VmmEnd | null {
     if (this.#end !== null) return this.#end;
     const child = reapChild(this.pid);
     if (child === null || (child === undefined && isAlive(this.#process))) return null;
-    return this.#end = this.#said ?? readMessage(ExitFile, join(this.#directory, "exit.json")) ??
+    const end = this.#said ?? readMessage(ExitFile, join(this.#directory, "exit.json")) ??
       this.#explain(child);
+    // Whatever it said, or did not live to say: what it has written down counts.
+    return this.#end = this.hasHandedOver ? { ...end, reason: "migrated" } : end;
   }
 
   /** What is known of an end that the VMM did not tell of. */

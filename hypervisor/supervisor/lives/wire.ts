@@ -10,14 +10,8 @@ import { EXIT_CODES, type ExitReason, type ReceivingPhase } from "../../vmm/cont
 const REASONS = Object.keys(EXIT_CODES) as [ExitReason, ...ExitReason[]];
 const STATES = ["running", "stopping"] as const;
 const PHASES = [
-  "listening",
-  "greeting",
-  "receiving",
-  "building",
-  "ready",
-  "undecided",
-  "taken",
-] as const satisfies ReceivingPhase[];
+  ...["listening", "greeting", "receiving", "building", "ready", "undecided", "taken"] as const,
+] satisfies ReceivingPhase[];
 
 /** Longer messages are cut: they end up in errors for people. */
 const Message = z.string().transform((text) => text.slice(0, 4096));
@@ -93,6 +87,10 @@ export const UpgradeMessage = z.union([
 /** `exit.json`: what the VMM wrote just before it exited. */
 export const ExitFile = z.object({ reason: z.enum(REASONS), message: Message });
 export type ExitFile = z.output<typeof ExitFile>;
+
+/** `handed_over.json`: what the VMM wrote before it gave its guest away. */
+export const HandedOverFile = z.object({ handOver: z.string().regex(/^[0-9a-f]{32}$/) });
+export type HandedOverFile = z.output<typeof HandedOverFile>;
 
 /** `process.json`: what the supervisor wrote right after it started the VMM. */
 export const ProcessFile = z.strictObject({

@@ -84,8 +84,12 @@ export class GuestStore {
     this.#database = database;
   }
 
-  list(): GuestRecord[] {
-    return this.#database.prepare("SELECT * FROM guests ORDER BY name").all()
+  /** Those of this host; with `arriving`, also those of which another host has yet to say so. */
+  list(options: { arriving?: boolean } = {}): GuestRecord[] {
+    const which = options.arriving
+      ? ""
+      : "WHERE id NOT IN (SELECT guest FROM arrivals WHERE state = 'sealed')";
+    return this.#database.prepare(`SELECT * FROM guests ${which} ORDER BY name`).all()
       .map((row) => this.#whole(row));
   }
 
@@ -134,6 +138,13 @@ export class GuestStore {
     return this.#database.prepare("SELECT 1 FROM guests WHERE name = ?").get(name) !== undefined;
   }
 
+  /** A guest that was told to be given away has been: see moves.ts. */
+  setGiven(id: string): void {
+    this.#database.prepare(
+      "UPDATE departures SET state = 'given' WHERE guest = ? AND state = 'giving'",
+    ).run(id);
+  }
+
   /** Throws where another guest than `id` has the name. */
   refuseTakenName(name: string, id: string): void {
     const other = this.#database.prepare("SELECT id FROM guests WHERE name = ?").get(name);
@@ -149,6 +160,15 @@ export class GuestStore {
       throw problem("mac_taken", `Cannot use the address ${mac}: another network card has it`, {
         fields: [{ path: "mac", message: "another network card has it" }],
       });
+    }
+  }
+
+  /** Throws where a disk or a network card of another guest has the id of one of these. */
+  refuseTakenDevices({ name, disks, nets }: Pick<GuestRecord, "name" | "disks" | "nets">): void {
+    for (const [table, list] of [["disks", disks], ["nets", nets]] as const) {
+      const find = this.#database.prepare(`SELECT 1 FROM ${table} WHERE id = ?`);
+      if (list.every(({ id }) => find.get(id) === undefined)) continue;
+      throw problem("name_taken", `Cannot take "${name}": this host has one of its ${table}`);
     }
   }
 }

@@ -107,4 +107,28 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE guests ADD COLUMN current_snapshot TEXT REFERENCES snapshots (id) ON DELETE SET NULL;
   ALTER TABLE guests ADD COLUMN resumes_from TEXT REFERENCES snapshots (id) ON DELETE SET NULL;
   `,
+  // Other hosts, and guests that move there and come from there.
+  `
+  CREATE TABLE peers (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    address TEXT NOT NULL,
+    fingerprint TEXT NOT NULL UNIQUE,
+    certificate TEXT NOT NULL,
+    paired_at TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE departures (
+    move TEXT PRIMARY KEY,
+    guest TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('begun', 'kept', 'giving', 'given'))
+  ) STRICT;
+  CREATE TABLE arrivals (
+    move TEXT PRIMARY KEY,
+    guest TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('sealed', 'claimed')),
+    at INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];

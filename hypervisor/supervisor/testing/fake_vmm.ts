@@ -16,8 +16,12 @@
  * - `no-upgrade`: does not hand its guest over
  * - `stuck-upgrade`: hands it over for as long as somebody waits for that
  *
+ * and, while it gives its guest to another or gets one, `no-cpu`, `slow-memory`, `dies-at-go`,
+ * `changes-its-mind`, `dies-when-written`, `dies-when-said`, `mute-go`, `silent-receiver`, `slow-go`,
+ * `dies-before-ready` and `dies-at-word`: see `fake_migration.ts`. With `writes`, the guest writes to its first disk in the last moment.
+ *
  * Serial input is echoed; `poweroff`, `reboot` and `crash` typed as a line do what they say, and `full`
- * and `room` have the host's disk full and no more.
+ * and `room` have the host's disk full and no more. `write DISK POSITION TEXT` writes that to a disk.
  *
  * @module
  */
@@ -39,8 +43,10 @@ import {
 import { serveFakeAgent } from "./fake_agent.ts";
 import { fakeSave, fakeSaved, NO_FORK } from "./fake_copies.ts";
 import { FakeDevices } from "./fake_devices.ts";
-import { give, type Handed, take } from "./fake_upgrade.ts";
+import { ordered, type Orders } from "./fake_orders.ts";
+import { give } from "./fake_upgrade.ts";
 import { VERSION } from "../version.ts";
+import { fakeSend, FakeWrites } from "./fake_migration.ts";
 
 /** How long a guest takes to let go of a device. */
 const LET_GO_MS = 50;
@@ -50,16 +56,16 @@ const { control: first, config: configFile, wait } = parseArgs(Deno.args, {
   boolean: ["wait"],
 });
 const encode = (text: string) => new TextEncoder().encode(text);
-/** The folder of a guest that is handed over. */
-let becomes = "";
 /** Listens at once; with `--wait` nothing else of it happens before it is told what to run. */
 const early = wait ? Deno.listen({ transport: "unix", path: first! }) : undefined;
-const { config, control, order, handed, next }: Orders = early === undefined
+const door = { handle: (connection: Deno.Conn) => Promise.resolve(connection.close()) };
+const { config, control, order, handed }: Orders = early === undefined
   ? { config: JSON.parse(Deno.readTextFileSync(configFile!)) as GuestConfig, control: first! }
-  : await ordered(early);
+  : await ordered(early, door);
 const words = new Set(config.cmdline.split(/\s+/));
 const startedAt = handed?.startedAt ?? Date.now();
 const devices = new FakeDevices(config);
+const writes = new FakeWrites(config);
 
 let state: VmmState = "running";
 let pausedFor = handed?.pausedFor ?? null;
@@ -76,50 +82,6 @@ const terminals = new Set<Deno.Conn>();
 
 function writeLine(connection: Deno.Conn, message: Response | Event) {
   return connection.write(encode(JSON.stringify(message) + "\n"));
-}
-
-interface Orders {
-  config: GuestConfig;
-  control: string;
-  order?: RunRequest;
-  handed?: Handed;
-  /** Who comes next. */
-  next?: Promise<Deno.Conn>;
-}
-
-/** Waits to be told what to run, and where it lies by now. */
-async function ordered(
-  listener: Deno.UnixListener,
-): Promise<Orders> {
-  let taken: Promise<Handed | null> | undefined;
-  let next = listener.accept();
-  while (true) {
-    const connection = await Promise.race([next, ...taken ? [taken] : []]);
-    if (connection === null) Deno.exit(EXIT_CODES.host);
-    if ("config" in connection) {
-      const place = join(becomes, "control.sock");
-      return { config: connection.config, control: place, handed: connection, next };
-    }
-    next = listener.accept();
-    const buffer = new Uint8Array(65536);
-    const count = await connection.read(buffer) ?? 0;
-    const request = JSON.parse(new TextDecoder().decode(buffer.subarray(0, count)));
-    const waits = request.op !== "run" || request.upgrade !== undefined;
-    if (request.upgrade !== undefined && request.op === "run") {
-      becomes = request.becomes;
-      taken = take(request.upgrade, request);
-    }
-    const status = {
-      ...{ version: CONTROL_VERSION, program: VERSION, pid: Deno.pid, name: "" },
-      ...{ state: "waiting" as const, startedAt: 0, cpus: 0, memoryMiB: 0 },
-      ...taken ? { receiving: { phase: "listening" as const } } : {},
-    };
-    await writeLine(connection, { ok: true, status });
-    connection.close();
-    if (waits) continue;
-    const control = join(request.folder, "control.sock");
-    return { config: request.config, control, order: request, next };
-  }
 }
 
 async function end(reason: ExitReason, message: string): Promise<never> {
@@ -188,6 +150,11 @@ async function answer(request: Request): Promise<Response> {
       break;
     case "fork":
       return NO_FORK;
+    case "track_disks":
+      writes.track(request.on);
+      break;
+    case "disk_changes":
+      return { ok: true, changes: writes.changes(request.device) };
   }
   return {
     ok: true,
@@ -259,6 +226,23 @@ async function serve(connection: Deno.Conn) {
     case "kill":
       await end("poweroff", "ended by request");
       break;
+    case "send": {
+      const go = Promise.withResolvers<void>();
+      void readAll(connection, (bytes) => {
+        if (new TextDecoder().decode(bytes).includes("go")) go.resolve();
+      }).then(() => go.reject(new Error("its caller has gone")));
+      const isGiven = await fakeSend({
+        ...{ request, config, words, control, go: go.promise },
+        tell: (message) => writeLine(connection, message as Response).then(() => {}),
+        held: () => {
+          pausedFor = "It is on its way";
+          if (words.has("writes")) writes.write(0, 4096, "the last of it");
+        },
+        resumed: () => pausedFor = null,
+      });
+      if (isGiven) await end("migrated", "The guest goes on in another VMM");
+      break;
+    }
     case "events":
       followers.add(connection);
       if (words.has("crash")) await end("crash", "triple fault at 0xfff0");
@@ -279,6 +263,8 @@ async function serve(connection: Deno.Conn) {
       await readAll(connection, async (bytes) => {
         const typed = new TextDecoder().decode(bytes).trim();
         await print(bytes);
+        const write = /^write (\d+) (\d+) (.+)$/.exec(typed);
+        if (write !== null) writes.write(Number(write[1]), Number(write[2]), write[3]);
         if (typed === "full") await pause("The disk has no room on the host");
         if (typed === "room") await pause(null);
         if (typed === "poweroff" || typed === "reboot" || typed === "crash") {
@@ -303,6 +289,8 @@ if (order?.restore !== undefined && restored === undefined) {
 }
 if (words.has("slow")) await new Promise((resolve) => setTimeout(resolve, 300));
 if (words.has("agent")) serveFakeAgent(config.ports![0].socket);
-const listener = early ?? Deno.listen({ transport: "unix", path: control });
-if (next !== undefined) void serve(await next);
-for await (const connection of listener) void serve(connection);
+door.handle = serve;
+if (early === undefined) {
+  const listener = Deno.listen({ transport: "unix", path: control });
+  for await (const connection of listener) void serve(connection);
+}

@@ -48,7 +48,16 @@ export interface TestOptions extends
   Partial<
     Pick<
       SupervisorOptions,
-      "access" | "memoryMiB" | "command" | "figuresMs" | "agents" | "poolSize" | "poolRefillMs"
+      | "access"
+      | "memoryMiB"
+      | "command"
+      | "figuresMs"
+      | "agents"
+      | "poolSize"
+      | "poolRefillMs"
+      | "moves"
+      | "peers"
+      | "peerWatchMs"
     >
   > {
   /** Instead of the pretended one. */
@@ -132,7 +141,7 @@ export class TestHost implements AsyncDisposable {
     this.#supervisor.close();
     for (const api of this.#apis.splice(0)) api[Symbol.dispose]();
     await Promise.all(this.#servers.splice(0).map((server) => server.shutdown()));
-    await this.#supervisor.tasks.settled();
+    await this.#supervisor.settled();
     await this.#supervisor.guests.settled();
   }
 

@@ -1,0 +1,44 @@
+/**
+ * Guests that something has hold of, such as a move: what they are made of does not change meanwhile.
+ *
+ * @module
+ */
+import { problem } from "../problem.ts";
+
+export interface Claim {
+  /** Why, as the end of a sentence: `it moves to "b"`. */
+  reason: string;
+  /** It is not started here either. Default: false. */
+  keepsOff?: boolean;
+  /** What is promised to it of the host's memory, beside what guests have which are up. Default: 0. */
+  memoryMiB?: number;
+}
+
+/** By guests' ids; one claim for each. */
+export class Claims {
+  readonly #claims = new Map<string, Claim>();
+
+  /** Takes hold of a guest, in the place of what had hold of it; returns what lets go of it. */
+  hold(id: string, claim: Claim): () => void {
+    this.#claims.set(id, claim);
+    return () => {
+      if (this.#claims.get(id) === claim) this.#claims.delete(id);
+    };
+  }
+
+  /** Throws where a guest cannot be changed now. */
+  refuseChange({ id, name }: { id: string; name: string }): void {
+    const claim = this.#claims.get(id);
+    if (claim !== undefined) throw problem("busy", `Cannot change "${name}": ${claim.reason}`);
+  }
+
+  /** Throws where a guest cannot be started here. */
+  refuseStart({ id, name }: { id: string; name: string }): void {
+    const claim = this.#claims.get(id);
+    if (claim?.keepsOff) throw problem("wrong_state", `Cannot start "${name}": ${claim.reason}`);
+  }
+
+  get memoryMiB(): number {
+    return [...this.#claims.values()].reduce((sum, { memoryMiB = 0 }) => sum + memoryMiB, 0);
+  }
+}

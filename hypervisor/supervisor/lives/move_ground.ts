@@ -1,0 +1,20 @@
+/**
+ * What moving guests from host to host stands on.
+ *
+ * @module
+ */
+import type { GuestRecord } from "../store/guests.ts";
+import type { Claims } from "./claims.ts";
+import type { DeviceGround } from "./device_ground.ts";
+import type { GuestLife } from "./guest_life.ts";
+import type { MemoryBudget } from "./memory_budget.ts";
+import type { VmmProcess } from "./vmm_process.ts";
+
+export interface MoveGround extends DeviceGround {
+  claims: Claims;
+  budget: MemoryBudget;
+  /** A guest of which all is kept already is this host's, with the VMM that runs it; null where none does. */
+  arrive(record: GuestRecord, process: VmmProcess | null): GuestLife;
+  /** A guest that has gone is no more, nor are its disks. */
+  leave(id: string): void;
+}

@@ -1,0 +1,272 @@
+/**
+ * A guest that comes from another host: what is made for it here before it comes, and what becomes of
+ * that. The README has the steps, and what holds after a cut at each.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { delay } from "@std/async";
+import { removeIfThere, renameDurably, syncDirectory, syncFile } from "../durable.ts";
+import { freeBytes, RESERVED_BYTES } from "../host.ts";
+import type { Images } from "../images/images.ts";
+import { askVmm, statusOf } from "../lives/control_client.ts";
+import type { MoveGround } from "../lives/move_ground.ts";
+import type { VmmProcess } from "../lives/vmm_process.ts";
+import type { Status } from "../../vmm/control.ts";
+import type { GuestRecord } from "../store/guests.ts";
+import type { PeerRecord } from "../store/peers.ts";
+import { type Processor, whyNotOn } from "./cpu_features.ts";
+import { sha256OfFile } from "./digests.ts";
+import { TargetFile } from "./disk_files.ts";
+import { type Frame, PeerError } from "./frames.ts";
+import type { ImageOffer, MoveOffer } from "./messages.ts";
+import { goingOn } from "./parcel.ts";
+
+const MIB = 1024 * 1024;
+const POLL_MS = 50;
+
+export interface ArrivalOptions {
+  move: string;
+  peer: PeerRecord;
+  offer: MoveOffer;
+  ground: MoveGround;
+  processor: Processor;
+}
+
+/** An image that is taken over, or that is here by another name. */
+interface ImageFile {
+  offer: ImageOffer;
+  /** What it is called here. */
+  name: string;
+  /** Where it is received; null where it is here. */
+  temporary: string | null;
+}
+
+/** Until it is sealed: what is lost with the connection. */
+export class Arrival {
+  readonly move: string;
+  readonly peer: PeerRecord;
+  readonly record: GuestRecord;
+  readonly socket: string;
+  readonly #offer: MoveOffer;
+  readonly #ground: MoveGround;
+  readonly #images: ImageFile[];
+  /** Disks, then images; those that are here are not open. */
+  readonly #files: (TargetFile | null)[];
+  readonly #release: () => void;
+  process: VmmProcess | null = null;
+
+  private constructor(
+    { move, peer, offer, ground }: ArrivalOptions,
+    images: ImageFile[],
+    release: () => void,
+  ) {
+    this.move = move;
+    this.peer = peer;
+    this.#offer = offer;
+    this.#ground = ground;
+    this.#images = images;
+    this.#release = release;
+    const { record } = offer.parcel;
+    const nameOf = (kind: ImageOffer["kind"]) => images.find((it) => it.offer.kind === kind)?.name;
+    this.record = {
+      ...record,
+      kernel: nameOf("kernel") ?? record.kernel,
+      initrd: record.initrd === null ? null : nameOf("initrd") ?? record.initrd,
+      error: null,
+    };
+    this.socket = join(ground.launcher.directory(record.id), "receive.sock");
+    this.#files = [];
+  }
+
+  /** Looks whether the guest can come, and makes room for it. Throws why it cannot. */
+  static async prepare(options: ArrivalOptions): Promise<Arrival> {
+    const { ground, offer, peer } = options;
+    const { record } = offer.parcel;
+    await refuseUnfit(options);
+    const wanted = await Promise.all(
+      offer.images.map((image) => imageFor(ground.images, image)),
+    );
+    // Nothing was waited for since; from here on its memory is promised to it.
+    checkTaken(options);
+    const release = ground.claims.hold(record.id, {
+      reason: `it is on its way from "${peer.name}"`,
+      memoryMiB: memoryOf(offer),
+    });
+    const arrival = new Arrival(options, wanted, release);
+    try {
+      arrival.#open();
+      return arrival;
+    } catch (error) {
+      await arrival.discard();
+      throw error;
+    }
+  }
+
+  /** The files of which bytes are to come, by their numbers: images only, as disks come in any case. */
+  get wanted(): number[] {
+    const first = this.#offer.disks.length;
+    return this.#images.flatMap(({ temporary }, i) => temporary === null ? [] : [first + i]);
+  }
+
+  get #directory(): string {
+    return this.#ground.disks.folder(this.record.id);
+  }
+
+  /** Without a row in the database, the next start removes all of it. */
+  #open() {
+    const { record, disks } = { record: this.record, disks: this.#offer.disks };
+    Deno.mkdirSync(this.#directory, { mode: 0o700 });
+    record.disks.forEach(({ file }, i) => {
+      this.#files.push(new TargetFile(join(this.#directory, file), disks[i].bytes));
+    });
+    for (const { temporary, offer } of this.#images) {
+      this.#files.push(temporary === null ? null : new TargetFile(temporary, offer.bytes));
+    }
+  }
+
+  /** Puts what came where it belongs. */
+  take(frame: Exclude<Frame, { kind: "message" }>): void {
+    const file = this.#files[frame.file];
+    if (!file) {
+      throw new PeerError(`Cannot understand the other host: a piece of file ${frame.file}`);
+    }
+    if (frame.kind === "data") file.write(frame.position, frame.bytes);
+    else file.zero(frame.position, frame.length);
+  }
+
+  /** All images have come: keeps them, and has a VMM wait for the guest. */
+  async await(): Promise<void> {
+    if (this.process !== null) throw new PeerError("Cannot await a guest twice");
+    const { images, launcher } = this.#ground;
+    for (const [i, { offer, name, temporary }] of this.#images.entries()) {
+      if (temporary === null) continue;
+      this.#close(this.#offer.disks.length + i);
+      if (await sha256OfFile(temporary) !== offer.sha256) {
+        throw new Error(`Cannot keep the ${offer.kind} "${offer.name}": it came damaged`);
+      }
+      await syncFile(temporary);
+      // Another guest may have brought it meanwhile.
+      if (images.get(offer.kind, name) === null) {
+        renameDurably(temporary, images.path(offer.kind, name));
+      }
+    }
+    const { parcel } = this.#offer;
+    const { run } = parcel;
+    this.process = await launcher.receive(this.record, {
+      run: {
+        ...run,
+        started: {
+          ...run.started,
+          // By another name, it is the same.
+          ...(run.started.kernel === parcel.record.kernel && { kernel: this.record.kernel }),
+          ...(run.started.initrd === parcel.record.initrd && { initrd: this.record.initrd }),
+        },
+      },
+      socket: this.socket,
+      config: (places) => goingOn(parcel, places).config,
+    });
+  }
+
+  #close(number: number) {
+    this.#files[number]?.[Symbol.dispose]();
+    this.#files[number] = null;
+  }
+
+  /** All of the disks has come: returns once that is on this host's disk. */
+  async sync(): Promise<void> {
+    this.#files.forEach((_, i) => this.#close(i));
+    for (const { file } of this.record.disks) await syncFile(join(this.#directory, file));
+    syncDirectory(this.#directory);
+    syncDirectory(join(this.#directory, ".."));
+  }
+
+  /** It is kept otherwise from here on: lets go of what only this held. */
+  release(): void {
+    this.#release();
+  }
+
+  /** Leaves nothing of it. */
+  async discard(): Promise<void> {
+    this.#files.forEach((_, i) => this.#close(i));
+    for (const { temporary } of this.#images) if (temporary !== null) removeIfThere(temporary);
+    if (this.process !== null) await endVmm(this.process, this.#ground);
+    removeIfThere(this.#directory);
+    this.#release();
+  }
+}
+
+/** Ends a VMM that has no guest of this host's, and clears away after it. */
+export async function endVmm(process: VmmProcess, ground: MoveGround): Promise<void> {
+  await process.kill();
+  while (!process.hasEnded) await delay(POLL_MS);
+  await ground.launcher.cleanUp(process);
+}
+
+/** What a VMM that receives says of itself; null where it does not answer. */
+export async function statusOfVmm(process: VmmProcess): Promise<Status | null> {
+  try {
+    return statusOf(await askVmm(process.controlSocket, { op: "status" }));
+  } catch {
+    return null;
+  }
+}
+
+function memoryOf({ parcel: { run } }: MoveOffer): number {
+  return run.started.memoryMiB + run.started.memory.requestedMiB;
+}
+
+async function refuseUnfit(options: ArrivalOptions): Promise<void> {
+  const { ground, offer, processor } = options;
+  const { record, run } = offer.parcel;
+  checkTaken(options);
+  if (offer.disks.length !== record.disks.length) {
+    throw new PeerError("Cannot understand the other host: it does not tell of every disk");
+  }
+  const why = whyNotOn(processor, offer.cpu, run.started.cpu.model);
+  if (why !== null) throw new Error(`Cannot take "${record.name}": ${why}`);
+  for (const image of [record.kernel, record.initrd]) {
+    if (image === null || offer.images.some(({ name }) => name === image)) continue;
+    throw new PeerError("Cannot understand the other host: it does not offer every image");
+  }
+  const needed = [...offer.disks.map(({ dataBytes }) => dataBytes)]
+    .reduce((sum, bytes) => sum + bytes, 0);
+  const free = await freeBytes(join(ground.disks.folder(record.id), ".."));
+  if (free < needed + RESERVED_BYTES) {
+    throw new Error(
+      `Cannot take "${record.name}": its disks have ${Math.ceil(needed / MIB)} MiB, and ` +
+        `${Math.max(0, Math.floor((free - RESERVED_BYTES) / MIB))} MiB are free here`,
+    );
+  }
+}
+
+/** What may change while something is waited for. */
+function checkTaken({ ground, offer }: ArrivalOptions): void {
+  const { record } = offer.parcel;
+  const { store, budget, disks } = ground;
+  if (store.get(record.id) !== null || disks.has(record.id)) {
+    throw new Error(`Cannot take "${record.name}": this host has a guest with its id already`);
+  }
+  store.refuseTakenName(record.name, record.id);
+  record.nets.forEach(({ mac, id }) => store.refuseTakenMac(mac, id));
+  store.refuseTakenDevices(record);
+  budget.refuseTooMuch({ name: record.name, memoryMiB: memoryOf(offer) });
+  budget.refuseUnfit({ ...record, verb: "take" }, memoryOf(offer));
+}
+
+/** The image by which a guest's next start goes: one that is here, or where it is to come to. */
+async function imageFor(images: Images, offer: ImageOffer): Promise<ImageFile> {
+  const { kind, name, bytes, sha256 } = offer;
+  // Where another image has its name, it gets one that tells it apart, which it may have from before.
+  const names = [name, `${name.slice(0, 80)}-${sha256.slice(0, 12)}`];
+  for (const it of names) {
+    const found = images.get(kind, it);
+    if (found === null) {
+      return { offer, name: it, temporary: images.arriving(kind) };
+    }
+    if (found.sizeBytes === bytes && await sha256OfFile(images.path(kind, it)) === sha256) {
+      return { offer, name: it, temporary: null };
+    }
+  }
+  throw new Error(`Cannot take the ${kind} "${name}": this host has two others of this name`);
+}

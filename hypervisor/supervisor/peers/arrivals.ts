@@ -1,0 +1,294 @@
+/**
+ * Guests that come to this host: their connections while they come, and those of which another host has
+ * yet to say whose they are.
+ *
+ * @module
+ */
+import { delay } from "@std/async";
+import { type Log, messageOf } from "../log.ts";
+import type { MoveGround } from "../lives/move_ground.ts";
+import type { VmmProcess } from "../lives/vmm_process.ts";
+import { askVmm } from "../lives/control_client.ts";
+import type { MoveStore } from "../store/moves.ts";
+import type { GuestRecord } from "../store/guests.ts";
+import type { PeerRecord } from "../store/peers.ts";
+import { Arrival, endVmm, statusOfVmm } from "./arrival.ts";
+import type { PeerChannel } from "./channel.ts";
+import { parsed } from "./channel.ts";
+import type { Processor } from "./cpu_features.ts";
+import { PeerError } from "./frames.ts";
+import { answer, type MoveOffer, MoveRequest, type SettledState } from "./messages.ts";
+import { pipe } from "./pipe.ts";
+
+/** A host that moves a guest says something at least so often, in milliseconds. */
+export const SILENCE_MS = 60_000;
+const LOOK_MS = 100;
+/** How long a VMM may take to run a guest that it was told to take over, in milliseconds. */
+const TAKE_OVER_MS = 20_000;
+
+export interface ArrivalsOptions {
+  store: MoveStore;
+  ground: MoveGround;
+  log: Log;
+  processor: Processor;
+  /** Aborts when nobody is to look after arrivals any more. */
+  released: AbortSignal;
+}
+
+/** A guest that is kept here, and is not this host's yet. */
+interface Sealed {
+  move: string;
+  peer: string;
+  record: GuestRecord;
+  /** Null where it is gone, and the guest with it as far as it ran. */
+  process: VmmProcess | null;
+  release: () => void;
+}
+
+export class Arrivals {
+  readonly #options: ArrivalsOptions;
+  readonly #coming = new Map<string, Arrival>();
+  readonly #sealed = new Map<string, Sealed>();
+  readonly #watching = new Set<Promise<void>>();
+
+  constructor(options: ArrivalsOptions) {
+    this.#options = options;
+  }
+
+  /** Takes up what an earlier supervisor had sealed. */
+  async adopt(): Promise<void> {
+    const { store, ground } = this.#options;
+    for (const { move, guest, peer, state } of store.arrivals()) {
+      const record = ground.store.get(guest);
+      if (state !== "sealed" || record === null) continue;
+      const process = await ground.launcher.find(guest);
+      const { memoryMiB, memory } = record;
+      const release = ground.claims.hold(guest, {
+        reason: "another host has yet to say whose it is",
+        memoryMiB: process === null ? 0 : memoryMiB + memory.requestedMiB,
+      });
+      this.#keep({ move, peer, record, process, release });
+    }
+  }
+
+  /** Whether anything has yet to be heard of a host. */
+  awaits(peer: string): boolean {
+    const { store } = this.#options;
+    return [...this.#coming.values()].some((it) => it.peer.id === peer) ||
+      store.arrivals().some((it) => it.peer === peer && it.state === "sealed");
+  }
+
+  /** Serves the connection of a move, from its offer on, until it is over. */
+  async serve(
+    channel: PeerChannel,
+    peer: PeerRecord,
+    { move, offer }: { move: string; offer: MoveOffer },
+  ): Promise<void> {
+    const { ground, processor, log } = this.#options;
+    const { name } = offer.parcel.record;
+    let arrival: Arrival | undefined;
+    try {
+      await answer(channel, async () => {
+        if (this.#coming.has(move)) throw new PeerError("Cannot begin a move twice");
+        arrival = await Arrival.prepare({ move, peer, offer, ground, processor });
+        this.#coming.set(move, arrival);
+        return { wanted: arrival.wanted };
+      });
+      log("info", "a guest is coming", { guest: name, from: peer.name });
+      while (true) {
+        const frame = await channel.next(SILENCE_MS);
+        if (frame.kind !== "message") {
+          arrival!.take(frame);
+          continue;
+        }
+        const { op } = parsed(MoveRequest, frame.message);
+        await answer(channel, () => this.#do(op, arrival!));
+        // Its disks are complete: nothing more is taken.
+        if (op === "seal") return await channel.end();
+      }
+    } finally {
+      this.#coming.delete(move);
+      if (arrival !== undefined && !this.#sealed.has(move)) {
+        await this.#discard(arrival);
+        log("info", "a guest that was coming did not come", { guest: name, from: peer.name });
+      }
+    }
+  }
+
+  async #discard(arrival: Arrival) {
+    if (this.#options.released.aborted && arrival.process !== null) {
+      // The next supervisor does it; the VMM itself ends with its connection.
+      return arrival.release();
+    }
+    await arrival.discard();
+  }
+
+  async #do(op: MoveRequest["op"], arrival: Arrival): Promise<void> {
+    switch (op) {
+      case "ping":
+        return;
+      case "await":
+        return await arrival.await();
+      case "seal": {
+        const { process, record, move, peer } = arrival;
+        if (process === null) throw new PeerError("Cannot seal a guest that no VMM waits for");
+        await arrival.sync();
+        this.#options.store.seal({ move, guest: record.id, peer: peer.id }, record);
+        const release = () => arrival.release();
+        this.#keep({ move, peer: peer.id, record, process, release });
+      }
+    }
+  }
+
+  /** Connects a host with the VMM that waits for its guest. */
+  async serveMemory(channel: PeerChannel, peer: PeerRecord, move: string): Promise<void> {
+    let vmm: Deno.UnixConn | undefined;
+    await answer(channel, async () => {
+      const arrival = this.#coming.get(move);
+      if (arrival === undefined || arrival.peer.id !== peer.id || arrival.process === null) {
+        throw new PeerError("Cannot take memory of a guest that is not awaited");
+      }
+      vmm = await Deno.connect({ transport: "unix", path: arrival.socket });
+    });
+    await pipe(vmm!, channel);
+  }
+
+  #keep(sealed: Sealed) {
+    this.#sealed.set(sealed.move, sealed);
+    const watching = this.#watch(sealed);
+    this.#watching.add(watching);
+    watching.finally(() => this.#watching.delete(watching));
+  }
+
+  /** A VMM that heard that the guest is its own runs it: then it is this host's. */
+  async #watch(sealed: Sealed) {
+    const { log, released } = this.#options;
+    try {
+      while (!released.aborted && this.#sealed.has(sealed.move)) {
+        if (sealed.process === null) return;
+        if (await isRunning(sealed.process)) return await this.#claim(sealed);
+        if (sealed.process.hasEnded) return;
+        await delay(LOOK_MS, { signal: released }).catch(() => {});
+      }
+    } catch (error) {
+      log("error", "cannot look after a guest that is coming", {
+        guest: sealed.record.name,
+        error: messageOf(error),
+      });
+    }
+  }
+
+  /** From here on the guest is this host's. */
+  async #claim(sealed: Sealed): Promise<void> {
+    const { move, record, release } = sealed;
+    // Somebody else may have seen it at the same time.
+    if (!this.#sealed.delete(move)) return;
+    const { store, ground, log } = this.#options;
+    let { process } = sealed;
+    if (process?.hasEnded) {
+      await ground.launcher.cleanUp(process);
+      process = null;
+    }
+    store.claim(move);
+    release();
+    const error = process === null
+      ? "It was lost while it changed hosts, as by a power cut: start it again"
+      : null;
+    if (error !== null) ground.store.setError(record.id, error);
+    ground.arrive({ ...record, error }, process);
+    log("info", "a guest has come", { guest: record.name, runs: process !== null });
+    for (const name of process === null ? [] : netsOf(process)) {
+      // What forwards frames to it has to learn where it is now.
+      await process!.change(name, { announce: true }).catch((cause) =>
+        log("info", "a guest's card was not announced", { net: name, error: messageOf(cause) })
+      );
+    }
+  }
+
+  /** Whose a guest is, said by the host that it comes from; what became of it here. */
+  async settle(
+    peer: PeerRecord,
+    { move, owner }: { move: string; owner: "sender" | "receiver" | null },
+  ): Promise<SettledState> {
+    const { store, ground, log } = this.#options;
+    // A connection that broke may not have been noticed yet.
+    const coming = this.#coming.get(move);
+    if (coming?.peer.id === peer.id && !this.#sealed.has(move)) {
+      throw new Error("Cannot settle the move: its connection is still there");
+    }
+    const row = store.arrival(move);
+    if (row === null || row.peer !== peer.id) return owner === "sender" ? "dropped" : "unknown";
+    const sealed = this.#sealed.get(move);
+    if (row.state === "claimed") {
+      return ground.store.get(row.guest) !== null && isUp(ground, row.guest)
+        ? "running"
+        : "stopped";
+    }
+    if (sealed === undefined) throw new Error("Cannot settle the move: it is about to be settled");
+    if (owner === null) {
+      if (sealed.process === null || sealed.process.hasEnded) return "stopped";
+      if (await isRunning(sealed.process)) return "running";
+      const { phase } = (await statusOfVmm(sealed.process))?.receiving ?? {};
+      if (phase === "undecided") return "undecided";
+      throw new Error(`Cannot say whose the guest is: its VMM is ${phase ?? "not answering"}`);
+    }
+    if (owner === "receiver") {
+      await this.#takeOver(sealed);
+      return isUp(ground, row.guest) ? "running" : "stopped";
+    }
+    if (sealed.process !== null && await isRunning(sealed.process)) {
+      // Never so, as only the VMM that gave it away could have said so.
+      log("error", "a guest runs here that another host has kept", { guest: sealed.record.name });
+      return "running";
+    }
+    this.#sealed.delete(move);
+    if (sealed.process !== null) await endVmm(sealed.process, ground);
+    store.drop(row);
+    ground.disks.delete(row.guest);
+    sealed.release();
+    log("info", "a guest that was coming stays where it was", { guest: sealed.record.name });
+    return "dropped";
+  }
+
+  async #takeOver(sealed: Sealed): Promise<void> {
+    const { process, move } = sealed;
+    for (const deadline = Date.now() + TAKE_OVER_MS; this.#sealed.has(move);) {
+      // Without a VMM, it is off, with its disks.
+      if (process === null || process.hasEnded) return await this.#claim(sealed);
+      const status = await statusOfVmm(process);
+      if (status !== null && status.state !== "waiting") return await this.#claim(sealed);
+      const { phase, handOver } = status?.receiving ?? {};
+      if (phase === "undecided" && handOver !== undefined) {
+        await askVmm(process.controlSocket, { op: "take_over", handOver });
+      }
+      if (Date.now() > deadline) {
+        throw new Error(`Cannot take the guest over yet: its VMM is ${phase ?? "not answering"}`);
+      }
+      await delay(LOOK_MS);
+    }
+  }
+
+  /** The other host has heard how a move ended. */
+  heard(peer: PeerRecord, move: string): void {
+    if (this.#options.store.arrival(move)?.peer !== peer.id) return;
+    this.#options.store.forgetArrival(move);
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.#watching);
+  }
+}
+
+async function isRunning(process: VmmProcess): Promise<boolean> {
+  const status = await statusOfVmm(process);
+  return status !== null && status.state !== "waiting";
+}
+
+function isUp(ground: MoveGround, guest: string): boolean {
+  return ground.store.get(guest) !== null && ground.life(guest).isUp;
+}
+
+function netsOf({ run }: VmmProcess): string[] {
+  return Object.entries(run.file().devices).filter(([, { kind }]) => kind === "net")
+    .map(([name]) => name);
+}

@@ -1,0 +1,389 @@
+/**
+ * A running guest goes to another host, with its disks: see the README for the steps, and what holds after
+ * a cut at each.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import type { GuestLife } from "../lives/guest_life.ts";
+import type { MoveGround } from "../lives/move_ground.ts";
+import type { Work } from "../lives/tasks.ts";
+import type { VmmProcess } from "../lives/vmm_process.ts";
+import type { MoveStore } from "../store/moves.ts";
+import type { PeerRecord } from "../store/peers.ts";
+import type { PeerChannel } from "./channel.ts";
+import type { Processor } from "./cpu_features.ts";
+import { sha256OfFile } from "./digests.ts";
+import { SourceFile } from "./disk_files.ts";
+import type { DiskTracking } from "./disk_tracking.ts";
+import { ask, Done, type ImageOffer, MoveAnswer, type MoveOffer } from "./messages.ts";
+import { Mirror, type MirroredDisk } from "./mirror.ts";
+import { Pace } from "./pace.ts";
+import { pack } from "./parcel.ts";
+import { pipe } from "./pipe.ts";
+import { Chart } from "./chart.ts";
+import { type SendLine, VmmSend } from "./vmm_send.ts";
+
+const PREPARE_MS = 120_000;
+const AWAIT_MS = 150_000;
+const SEAL_MS = 120_000;
+const PING_MS = 30_000;
+/** How long a VMM takes to connect to where it is told to send its guest. */
+const CONNECT_MS = 10_000;
+/** How long a process that hung up may take to be gone. */
+const END_MS = 500;
+/** Between two looks at what was written, while memory goes. */
+const ROUND_MS = 500;
+/** Of the whole time, the VMM gets what is left, but at least so long. */
+const LEAST_MS = 1_000;
+
+export interface DepartureOptions {
+  move: string;
+  life: GuestLife;
+  peer: PeerRecord;
+  settings: {
+    bytesPerSecond: number | null;
+    allowedPauseMs: number;
+    withinSeconds: number;
+    force: boolean;
+  };
+  ground: MoveGround;
+  store: MoveStore;
+  processor: Processor;
+  dial(): Promise<PeerChannel>;
+  tracking(process: VmmProcess): DiskTracking;
+  work: Work;
+  /** Called when the guest is about to be given away, which from then on may have been. */
+  giving(): void;
+  /** Aborts when the supervisor goes, also where the task can no longer be cancelled. */
+  released: AbortSignal;
+}
+
+/**
+ * How it ended, unless it threw: the VMM said that it gave the guest away, or it said nothing, and whose the
+ * guest is has to be found out.
+ */
+export type DepartureEnd = "given" | "unclear";
+
+/** Sends the guest. Where it throws, the guest is this host's still. */
+export async function depart(options: DepartureOptions): Promise<DepartureEnd> {
+  const { life, work, settings } = options;
+  const deadline = Date.now() + settings.withinSeconds * 1000;
+  const late = new AbortController();
+  const timer = setTimeout(
+    () => late.abort(new Error(`It has taken ${settings.withinSeconds} s`)),
+    settings.withinSeconds * 1000,
+  );
+  const signal = AbortSignal.any([work.signal, late.signal]);
+  const process = life.process!;
+  work.phase("Asking the other host");
+  using disks = new Disks(options, process);
+  try {
+    using channel = await options.dial();
+    const hangUp = () => channel.close();
+    signal.addEventListener("abort", hangUp);
+    try {
+      return await new Departing(options, { process, channel, disks: disks.list, signal, deadline })
+        .run(() => {
+          // From here on nobody takes it back.
+          clearTimeout(timer);
+          signal.removeEventListener("abort", hangUp);
+        });
+    } finally {
+      signal.removeEventListener("abort", hangUp);
+    }
+  } catch (error) {
+    // The connection ends where it is given up, and that is no reason.
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The guest's disks, opened. */
+class Disks implements Disposable {
+  readonly list: MirroredDisk[] = [];
+
+  constructor({ life, ground }: DepartureOptions, { run }: VmmProcess) {
+    const { id, disks } = life.record;
+    try {
+      disks.forEach((disk, number) => {
+        const file = new SourceFile(ground.disks.path(id, disk.file));
+        this.list.push({ number, device: run.find(disk.id)?.name ?? null, file });
+      });
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const { file } of this.list) file[Symbol.dispose]();
+  }
+}
+
+interface Way {
+  process: VmmProcess;
+  channel: PeerChannel;
+  disks: MirroredDisk[];
+  signal: AbortSignal;
+  deadline: number;
+}
+
+class Departing {
+  readonly #options: DepartureOptions;
+  readonly #way: Way;
+  readonly #pace: Pace;
+  readonly #chart: Chart;
+  readonly #mirror: Mirror;
+  /** Nothing that throws after that has any say in whose the guest is. */
+  #isGiving = false;
+
+  constructor(options: DepartureOptions, way: Way) {
+    this.#options = options;
+    this.#way = way;
+    const { work, settings, tracking } = options;
+    const { disks, channel, signal, process } = way;
+    this.#pace = new Pace(settings.bytesPerSecond);
+    this.#chart = new Chart(work);
+    this.#mirror = new Mirror({
+      ...{ disks, channel, signal, pace: this.#pace, tracking: tracking(process) },
+      moved: (bytes, more) => this.#chart.disks(bytes, more),
+    });
+  }
+
+  async run(decided: () => void): Promise<DepartureEnd> {
+    const { move, work, settings, store, life, peer } = this.#options;
+    const { channel, signal } = this.#way;
+    await this.#prepare();
+    try {
+      work.phase("Copying disks");
+      await this.#mirror.begin();
+      if (!await this.#mirror.catchUp() && !settings.force) {
+        throw new Error("Its disks change as fast as they can be copied. Try again with force");
+      }
+      work.phase("Copying memory");
+      store.begin({ move, guest: life.record.id, peer: peer.id });
+      using memory = await Memory.open(this.#options, this.#pace);
+      const { bytesPerSecond, allowedPauseMs, force } = settings;
+      const giveUp = () => memory.close();
+      signal.addEventListener("abort", giveUp);
+      const send = await VmmSend.begin(this.#way.process.controlSocket, {
+        ...{ socket: memory.socket, allowedPauseMs, force },
+        ...(bytesPerSecond !== null && { bytesPerSecond: Math.min(bytesPerSecond, 1e12) }),
+        timeoutMs: Math.max(LEAST_MS, this.#way.deadline - Date.now()),
+      });
+      const cut = () => send[Symbol.dispose]();
+      signal.addEventListener("abort", cut);
+      this.#options.released.addEventListener("abort", cut);
+      try {
+        return await this.#follow(send, () => {
+          signal.removeEventListener("abort", giveUp);
+          signal.removeEventListener("abort", cut);
+          decided();
+        });
+      } finally {
+        cut();
+        for (const it of [signal, this.#options.released]) it.removeEventListener("abort", cut);
+        signal.removeEventListener("abort", giveUp);
+      }
+    } finally {
+      if (!this.#isGiving) await this.#mirror.end();
+      await channel.end();
+    }
+  }
+
+  async #prepare(): Promise<void> {
+    const { move, life, ground, processor } = this.#options;
+    const { channel, process, disks } = this.#way;
+    const { record } = life;
+    const images = await imagesOf(ground, record);
+    const offer: MoveOffer = {
+      parcel: pack(record, process.run.file()),
+      disks: disks.map(({ file: { bytes, dataBytes } }) => ({ bytes, dataBytes })),
+      images: images.map(({ offer }) => offer),
+      cpu: processor,
+    };
+    const asked = { answer: MoveAnswer, withinMs: PREPARE_MS };
+    const { wanted } = await ask(channel, { op: "move", move, offer }, asked);
+    this.#chart.begin(disks.reduce((sum, { file }) => sum + file.dataBytes, 0));
+    for (const [i, { path }] of images.entries()) {
+      const number = disks.length + i;
+      if (!wanted.includes(number)) continue;
+      this.#options.work.phase(`Copying the ${images[i].offer.kind}`);
+      using file = new SourceFile(path);
+      for (const { position, bytes } of file.data()) {
+        await this.#pace.take(bytes!.length);
+        await channel.sayData(number, position, bytes!);
+      }
+    }
+    await ask(channel, { op: "await" }, { answer: Done, withinMs: AWAIT_MS });
+  }
+
+  /** What the VMM says while it sends, and the disks meanwhile. */
+  async #follow(send: VmmSend, decided: () => void): Promise<DepartureEnd> {
+    const stop = new AbortController();
+    let broken: unknown;
+    const mirroring = this.#mirrorOn(stop.signal).catch((error) => {
+      broken = error;
+      // Which ends what is said, and the guest goes on here.
+      send[Symbol.dispose]();
+    });
+    let last: Exclude<SendLine, { sending: unknown } | { held: true }> | null = null;
+    try {
+      for await (const line of send.lines()) {
+        if ("sending" in line) this.#chart.memory(line.sending);
+        else if ("held" in line) {
+          stop.abort();
+          await mirroring;
+          if (broken !== undefined) throw broken;
+          await this.#give(send, decided);
+        } else last = line;
+      }
+    } catch (error) {
+      // Whatever it was, the VMM may have heard that it may give the guest away.
+      if (this.#isGiving) return "unclear";
+      throw error;
+    } finally {
+      stop.abort();
+      await mirroring;
+    }
+    const { store, move, work, released } = this.#options;
+    if (last !== null && "sent" in last) {
+      work.stoodStill(Math.round(last.pauseMs));
+      store.setDeparture(move, "given");
+      return "given";
+    }
+    if (broken !== undefined) throw broken;
+    if (last !== null) {
+      // It says so before it gives anything away, and the guest goes on.
+      store.setDeparture(move, "kept");
+      throw new Error(last.error);
+    }
+    if (!this.#isGiving) throw new Error("Its VMM ended, or gave up without a word");
+    // One that ended in the middle of it, told to give its guest away, has not run it any more.
+    await pause(END_MS, released);
+    if (released.aborted || !this.#way.process.hasEnded) return "unclear";
+    store.setDeparture(move, "given");
+    return "given";
+  }
+
+  /** Brings what the guest writes while its memory goes. */
+  async #mirrorOn(stop: AbortSignal): Promise<void> {
+    const { channel } = this.#way;
+    for (;;) {
+      await pause(ROUND_MS, stop);
+      if (stop.aborted) return;
+      await this.#mirror.round();
+      if (stop.aborted) return;
+      await ask(channel, { op: "ping" }, { answer: Done, withinMs: PING_MS });
+    }
+  }
+
+  /** The guest stands still: the rest of its disks goes, and then the guest itself. */
+  async #give(send: VmmSend, decided: () => void): Promise<void> {
+    const { work, store, move } = this.#options;
+    const { channel, signal } = this.#way;
+    work.phase("Handing over");
+    this.#pace.lift();
+    await this.#mirror.round();
+    await ask(channel, { op: "seal" }, { answer: Done, withinMs: SEAL_MS });
+    signal.throwIfAborted();
+    work.phase("Handing over", { final: true });
+    decided();
+    this.#options.giving();
+    // Written down first: after a power cut, nothing else here would know that it may be given away.
+    store.setDeparture(move, "giving");
+    this.#isGiving = true;
+    await send.go();
+  }
+}
+
+/** The way of the guest's memory: a socket for its VMM, and a connection to the other host's. */
+class Memory implements Disposable {
+  readonly socket: string;
+  readonly #listener: Deno.UnixListener;
+  readonly #channel: PeerChannel;
+
+  private constructor(socket: string, channel: PeerChannel) {
+    this.socket = socket;
+    this.#channel = channel;
+    this.#listener = Deno.listen({ transport: "unix", path: socket });
+  }
+
+  static async open(options: DepartureOptions, pace: Pace): Promise<Memory> {
+    const { move, life, ground } = options;
+    const channel = await options.dial();
+    try {
+      await ask(channel, { op: "memory", move }, { answer: Done, withinMs: PREPARE_MS });
+      const path = join(ground.launcher.directory(life.record.id), "send.sock");
+      try {
+        Deno.removeSync(path);
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      }
+      const memory = new Memory(path, channel);
+      void memory.#connect(pace);
+      return memory;
+    } catch (error) {
+      channel.close();
+      throw error;
+    }
+  }
+
+  async #connect(pace: Pace) {
+    const timer = setTimeout(() => this.#stopListening(), CONNECT_MS);
+    try {
+      const vmm = await this.#listener.accept();
+      clearTimeout(timer);
+      this.#stopListening();
+      await pipe(vmm, this.#channel, { pace: (bytes) => pace.take(bytes) });
+    } catch {
+      // Nobody came in time, or it was closed: the VMM says so itself.
+      this.#channel.close();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #stopListening() {
+    try {
+      this.#listener.close();
+    } catch {
+      // It was closed before.
+    }
+  }
+
+  close(): void {
+    this.#stopListening();
+    this.#channel.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** The images that the guest's next start needs. */
+async function imagesOf(
+  { images }: MoveGround,
+  { kernel, initrd }: { kernel: string; initrd: string | null },
+): Promise<{ path: string; offer: ImageOffer }[]> {
+  const names = [["kernel", kernel] as const, ["initrd", initrd] as const];
+  const found = names.flatMap(([kind, name]) => name === null ? [] : [{ kind, name }]);
+  return await Promise.all(found.map(async ({ kind, name }) => {
+    const path = images.require(kind, name);
+    const bytes = images.get(kind, name)!.sizeBytes;
+    return { path, offer: { kind, name, bytes, sha256: await sha256OfFile(path) } };
+  }));
+}
+
+async function pause(ms: number, stop: AbortSignal): Promise<void> {
+  if (stop.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  stop.addEventListener("abort", () => resolve(), { once: true });
+  await promise;
+  clearTimeout(timer);
+}

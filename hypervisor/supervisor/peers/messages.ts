@@ -1,0 +1,136 @@
+/**
+ * What two hosts that know each other say: each connection begins with one {@linkcode Request}.
+ *
+ * @module
+ */
+import * as z from "zod";
+import { MOST_DISKS, MOST_NETS } from "../api/schemas.ts";
+import { Id, ImageName } from "../api/names.ts";
+import { Parcel } from "./parcel.ts";
+import type { PeerChannel } from "./channel.ts";
+import { parsed } from "./channel.ts";
+import { PeerError } from "./frames.ts";
+
+/** Longer messages are cut: they end up in errors for people. */
+const Message = z.string().transform((text) => text.slice(0, 2000));
+const Bytes = z.number().int().min(0).max(2 ** 52);
+const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** What a host tells of itself. */
+export const Facts = z.strictObject({
+  name: z.string().min(1).max(255).regex(/^[\x21-\x7e]+$/),
+  version: z.string().max(100),
+  cpuModel: z.string().max(200),
+  memoryFreeMiB: z.int().min(0),
+  diskFreeMiB: z.int().min(0),
+});
+export type Facts = z.output<typeof Facts>;
+
+/** A kernel or an initrd that the guest's next start needs. */
+export const ImageOffer = z.strictObject({
+  kind: z.enum(["kernel", "initrd"]),
+  name: ImageName,
+  bytes: Bytes.min(1),
+  sha256: Sha256,
+});
+export type ImageOffer = z.output<typeof ImageOffer>;
+
+/** All that a host looks at before it says whether it takes a guest. */
+export const MoveOffer = z.strictObject({
+  parcel: Parcel,
+  /** In the record's order. */
+  disks: z.array(z.strictObject({ bytes: Bytes, dataBytes: Bytes })).max(MOST_DISKS),
+  images: z.array(ImageOffer).max(2),
+  cpu: z.strictObject({
+    vendor: z.string().max(100),
+    features: z.array(z.string().max(40)).max(200),
+  }),
+});
+export type MoveOffer = z.output<typeof MoveOffer>;
+
+export const SettledState = z.enum([
+  ...["running", "stopped", "dropped", "undecided", "unknown"] as const,
+]);
+/** What became of a guest at the host that it was sent to. */
+export type SettledState = z.output<typeof SettledState>;
+
+export const Request = z.discriminatedUnion("op", [
+  z.strictObject({ op: z.literal("facts") }),
+  z.strictObject({ op: z.literal("forget") }),
+  /** Begins a move; {@linkcode MoveRequest}s and frames of files follow. */
+  z.strictObject({ op: z.literal("move"), move: Id, offer: MoveOffer }),
+  /** Raw bytes follow: this connection is the one between the two VMMs. */
+  z.strictObject({ op: z.literal("memory"), move: Id }),
+  /** Whose the guest is, said by the host that it comes from; null where that does not know. */
+  z.strictObject({
+    op: z.literal("settle"),
+    move: Id,
+    owner: z.enum(["sender", "receiver"]).nullable(),
+  }),
+  /** The sender knows how it ended, and will not ask again. */
+  z.strictObject({ op: z.literal("heard"), move: Id }),
+]);
+export type Request = z.output<typeof Request>;
+
+/** What is asked on the connection of a move, in turn. Files are numbered: disks, then images. */
+export const MoveRequest = z.discriminatedUnion("op", [
+  z.strictObject({ op: z.literal("ping") }),
+  /** All images have come; a VMM is to wait for the guest. */
+  z.strictObject({ op: z.literal("await") }),
+  /** All of the disks has come, and the guest is to be kept, but not yet as this host's. */
+  z.strictObject({ op: z.literal("seal") }),
+]);
+export type MoveRequest = z.output<typeof MoveRequest>;
+
+export const Done = z.strictObject({});
+/** The numbers of those files that are images and are wanted. */
+export const MoveAnswer = z.strictObject({ wanted: z.array(z.int().min(0)).max(2) });
+export const SettleAnswer = z.strictObject({ state: SettledState });
+
+/** The most files that a move has. */
+export const MOST_FILES = MOST_DISKS + 2;
+export const MOST_CARDS = MOST_NETS;
+
+/** The other host understood what it was asked and does not do it. */
+export class PeerRefusal extends Error {
+  override readonly name = "PeerRefusal";
+}
+
+/** Asks, and gets what is answered. Throws a {@linkcode PeerRefusal} where the other does not do it. */
+export async function ask<T>(
+  channel: PeerChannel,
+  request: Request | MoveRequest,
+  { answer, withinMs }: { answer: z.ZodType<T>; withinMs: number },
+): Promise<T> {
+  await channel.say(request);
+  return await answered(channel, { answer, withinMs });
+}
+
+/** The answer to what was asked last. */
+export async function answered<T>(
+  channel: PeerChannel,
+  { answer, withinMs }: { answer: z.ZodType<T>; withinMs: number },
+): Promise<T> {
+  const said = await channel.hear(z.union([Ok, Refused]), withinMs);
+  if ("refused" in said) throw new PeerRefusal(said.refused);
+  return parsed(answer, said.ok);
+}
+
+const Ok = z.strictObject({ ok: z.unknown() });
+const Refused = z.strictObject({ refused: Message });
+
+/** Does what was asked, and tells what came of it; an error is told and thrown. */
+export async function answer(channel: PeerChannel, act: () => unknown): Promise<void> {
+  let ok: unknown;
+  try {
+    ok = await act() ?? {};
+  } catch (error) {
+    if (!(error instanceof PeerError)) {
+      const message = error instanceof Error ? error.message : String(error);
+      await channel.say({ refused: message.slice(0, 2000) });
+      await channel.end();
+    }
+    throw error;
+  }
+  await channel.say({ ok });
+}

@@ -1,0 +1,189 @@
+/**
+ * Guests that move from this host to others, and from others to this one.
+ *
+ * @module
+ */
+import { ulid } from "@std/ulid";
+import type * as z from "zod";
+import { whyNot } from "../api/actions.ts";
+import type { MoveGuest, Task } from "../api/schemas.ts";
+import { readPseudoFile } from "../../sys/pseudo_files.ts";
+import { type Log, messageOf } from "../log.ts";
+import { problem } from "../problem.ts";
+import type { MoveGround } from "../lives/move_ground.ts";
+import type { Tasks, Work } from "../lives/tasks.ts";
+import type { VmmProcess } from "../lives/vmm_process.ts";
+import type { MoveStore } from "../store/moves.ts";
+import type { PeerRecord } from "../store/peers.ts";
+import { Arrivals } from "./arrivals.ts";
+import type { PeerChannel } from "./channel.ts";
+import { parseProcessor, type Processor } from "./cpu_features.ts";
+import { depart, type DepartureOptions } from "./departure.ts";
+import { Departures, reasonGiven } from "./departures.ts";
+import { type DiskTracking, VmmDiskTracking } from "./disk_tracking.ts";
+import { answer, PeerRefusal } from "./messages.ts";
+import type { MoveCall } from "./peers.ts";
+
+/** How long a task waits for the other host's word; what is left goes on without it, in milliseconds. */
+const SETTLE_MS = 90_000;
+
+export interface MovesOptions {
+  store: MoveStore;
+  ground: MoveGround;
+  tasks: Tasks;
+  log: Log;
+  /** Throws where there is no such host. */
+  peer(id: string): PeerRecord;
+  dial(peer: PeerRecord): Promise<PeerChannel>;
+  /** How many snapshots a guest has, which do not move with it. */
+  snapshotsOf?: (guest: string) => number;
+  /** For tests: other disks and processors. */
+  tracking?: (process: VmmProcess) => DiskTracking;
+  processor?: Processor;
+}
+
+export class Moves {
+  readonly #options: MovesOptions;
+  readonly #arrivals: Arrivals;
+  readonly #departures: Departures;
+  readonly #released = new AbortController();
+  readonly #processor: Processor;
+
+  constructor(options: MovesOptions) {
+    this.#options = options;
+    const released = this.#released.signal;
+    this.#processor = options.processor ?? parseProcessor(readPseudoFile("/proc/cpuinfo"));
+    this.#arrivals = new Arrivals({ ...options, processor: this.#processor, released });
+    this.#departures = new Departures({ ...options, released });
+  }
+
+  /** Takes up what an earlier supervisor began; before any guest is started. */
+  async adopt(): Promise<void> {
+    await this.#arrivals.adopt();
+    this.#departures.adopt();
+  }
+
+  /** Begins to move a guest to another host. */
+  begin(guest: string, settings: z.output<typeof MoveGuest>): Task {
+    const { ground, tasks } = this.#options;
+    const life = ground.life(guest);
+    const { id, name } = life.record;
+    const peer = this.#options.peer(settings.peer);
+    tasks.refuseBusy({ id, name }, "Cannot move");
+    const reason = whyNot("move", life.phase);
+    if (reason !== null) throw problem("wrong_state", reason);
+    ground.claims.refuseChange(life.record);
+    if (settings.postCopy) {
+      throw problem("wrong_state", `Cannot move "${name}": post-copy is not to be had yet`);
+    }
+    const snapshots = this.#options.snapshotsOf?.(id) ?? 0;
+    if (snapshots > 0) {
+      throw problem(
+        "wrong_state",
+        `Cannot move "${name}": it has ${snapshots} snapshots, which cannot move with it. ` +
+          "Delete them first",
+      );
+    }
+    const start = { kind: "move" as const, guest: { id, name }, detail: peer.name };
+    return tasks.begin(start, (work) => this.#move({ life, peer, settings, work }));
+  }
+
+  async #move(
+    { life, peer, settings, work }: Pick<DepartureOptions, "life" | "peer" | "settings" | "work">,
+  ): Promise<void> {
+    const { ground, store, log } = this.#options;
+    const move = ulid();
+    const { id, name } = life.record;
+    let letGo = ground.claims.hold(id, { reason: `it moves to "${peer.name}"` });
+    try {
+      await depart({
+        ...{ move, life, peer, settings, ground, store, work, processor: this.#processor },
+        dial: () => this.#options.dial(peer),
+        tracking: this.#options.tracking ??
+          ((process) => new VmmDiskTracking(process.controlSocket)),
+        giving: () => {
+          letGo = ground.claims.hold(id, { reason: reasonGiven(peer.name), keepsOff: true });
+        },
+        released: this.#released.signal,
+      });
+    } catch (error) {
+      letGo();
+      if (!this.#released.signal.aborted) {
+        // The other host may have all of it, and wait for a word.
+        this.#departures.settle(move).catch((error) =>
+          log("warn", "a move is not settled", { guest: name, error: messageOf(error) })
+        );
+      }
+      throw saidBy(error, { peer, name });
+    }
+    await this.#settle(move, { peer, name, work });
+    letGo();
+  }
+
+  /** The guest was given away, as far as is known: waits for the other host's word. */
+  async #settle(
+    move: string,
+    { peer, name, work }: { peer: PeerRecord; name: string; work: Work },
+  ): Promise<void> {
+    const settling = this.#departures.settle(move);
+    settling.catch(() => {});
+    const late = Promise.withResolvers<"late">();
+    const timer = setTimeout(() => late.resolve("late"), SETTLE_MS);
+    try {
+      const end = await Promise.race([settling, late.promise]);
+      if (end === "late") {
+        throw new Error(
+          `"${name}" was given to "${peer.name}", which has not said yet that it has it. ` +
+            "It stays locked here until then",
+        );
+      }
+      if (end === null) throw new Error(`"${name}" goes on here: its VMM did not give it away`);
+      if (end === "stopped") {
+        work.phase("It has moved, but does not run: start it there", { final: true });
+      } else work.phase("It runs there", { final: true });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Serves what another host asks about a move. */
+  async serve(channel: PeerChannel, peer: PeerRecord, call: MoveCall): Promise<void> {
+    switch (call.op) {
+      case "move":
+        return await this.#arrivals.serve(channel, peer, call);
+      case "memory":
+        return await this.#arrivals.serveMemory(channel, peer, call.move);
+      case "settle":
+        await answer(channel, async () => ({ state: await this.#arrivals.settle(peer, call) }));
+        return await channel.end();
+      case "heard":
+        await answer(channel, () => this.#arrivals.heard(peer, call.move));
+        return await channel.end();
+    }
+  }
+
+  /** Throws where it is not known yet whose a guest is, this host's or that one's. */
+  refuseForgetting({ id, name }: PeerRecord): void {
+    if (!this.#arrivals.awaits(id) && !this.#departures.awaits(id)) return;
+    throw problem(
+      "wrong_state",
+      `Cannot forget "${name}": a guest is on its way between the two hosts`,
+    );
+  }
+
+  /** Nobody looks after moves any more; the next supervisor takes them up. */
+  close(): void {
+    this.#released.abort(new Error("The supervisor stops"));
+  }
+
+  async settled(): Promise<void> {
+    await this.#arrivals.settled();
+    await this.#departures.closed();
+  }
+}
+
+/** Whose words they are. */
+function saidBy(error: unknown, { peer, name }: { peer: PeerRecord; name: string }): Error {
+  if (!(error instanceof PeerRefusal)) return error as Error;
+  return new Error(`"${peer.name}" does not take "${name}": ${error.message}`, { cause: error });
+}

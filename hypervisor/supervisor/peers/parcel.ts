@@ -1,0 +1,159 @@
+/**
+ * A guest as one host describes it to another: what is kept of it, and what it runs with just now.
+ *
+ * @module
+ */
+import * as z from "zod";
+import {
+  Cpus,
+  CpuSettings,
+  DiskSettings,
+  machineIssues,
+  MemoryMiB,
+  MemorySettings,
+  MOST_DISKS,
+  MOST_NETS,
+  MOST_PORTS,
+  NetSettings,
+} from "../api/schemas.ts";
+import { Cmdline, DiskName, GuestName, Id, ImageName, MacAddress } from "../api/names.ts";
+import type { PlugConfig } from "../../vmm/control.ts";
+import { type RunDevice, RunFile } from "../lives/run.ts";
+import { diskConfig, guestConfig, netConfig, type Places } from "../lives/vm_config.ts";
+import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
+
+const DiskParcel = DiskSettings.extend({
+  id: Id,
+  name: DiskName,
+  /** It is put into the guest's directory by this name. */
+  file: z.string().regex(/^([0-9A-HJKMNP-TV-Z]{26}|disk)\.img$/, "must be a disk's file"),
+  sizeMiB: z.int().min(1).max(64 * 1024 * 1024),
+  image: ImageName.nullable(),
+  /** What the guest knows it by. */
+  serial: z.string().regex(/^[\x20-\x7e]{0,20}$/, "must be a serial number"),
+});
+
+const NetParcel = NetSettings.extend({ id: Id, mac: MacAddress });
+
+const RecordParcel = z.strictObject({
+  id: Id,
+  name: GuestName,
+  cpus: Cpus,
+  memoryMiB: MemoryMiB,
+  cpu: CpuSettings,
+  memory: MemorySettings,
+  kernel: ImageName,
+  initrd: ImageName.nullable(),
+  cmdline: Cmdline,
+  disks: z.array(DiskParcel).max(MOST_DISKS),
+  nets: z.array(NetParcel).max(MOST_NETS),
+  hotplugPorts: z.int().min(0).max(MOST_PORTS),
+  agent: z.boolean(),
+  autostart: z.boolean(),
+  createdAt: z.iso.datetime(),
+});
+
+const RunParcel = RunFile.extend({
+  started: RunFile.shape.started.extend({
+    cpus: Cpus,
+    memoryMiB: MemoryMiB,
+    kernel: ImageName,
+    initrd: ImageName.nullable(),
+    cmdline: Cmdline,
+    hotplugPorts: z.int().min(0).max(MOST_PORTS),
+  }),
+});
+
+/** The VMM's names of what a guest has at most. */
+const DEVICE_NAME = /^(block|net)([0-9]{1,2})$/;
+
+export const Parcel = z.strictObject({ record: RecordParcel, run: RunParcel })
+  .superRefine(({ record, run }, context) => {
+    const wrong = (path: string, message: string) =>
+      context.addIssue({ code: "custom", path: path.split("."), message });
+    for (const { path, message } of machineIssues(record)) wrong(`record.${path}`, message);
+    for (const { path, message } of machineIssues(run.started)) {
+      wrong(`run.started.${path}`, message);
+    }
+    const { disks, nets } = record;
+    for (const key of ["id", "name", "file"] as const) {
+      if (!isUnique(disks.map((disk) => disk[key]))) wrong("record.disks", `share a ${key}`);
+    }
+    for (const key of ["id", "mac"] as const) {
+      if (!isUnique(nets.map((net) => net[key]))) wrong("record.nets", `share a ${key}`);
+    }
+    const devices = Object.entries(run.devices);
+    if (!isUnique(devices.map(([, { id }]) => id))) wrong("run.devices", "share an id");
+    for (const [name, { kind, id }] of devices) {
+      const kindOfName = DEVICE_NAME.exec(name)?.[1] === "block" ? "disk" : "net";
+      const owned: readonly { id: string }[] = kind === "disk" ? disks : nets;
+      if (!DEVICE_NAME.test(name) || kind !== kindOfName || !owned.some((it) => it.id === id)) {
+        wrong(`run.devices.${name.slice(0, 20)}`, "is no device of the guest");
+      }
+    }
+  });
+export type Parcel = z.output<typeof Parcel>;
+
+function isUnique(values: readonly unknown[]): boolean {
+  return new Set(values).size === values.length;
+}
+
+/** What of a guest goes to another host. */
+export function pack(record: GuestRecord, run: RunFile): Parcel {
+  const { error: _, ...kept } = record;
+  return { record: kept, run };
+}
+
+/** The VMM's configuration of a guest that goes on in it, and what is in its ports. */
+export interface GoingOn {
+  config: ReturnType<typeof guestConfig> & { plugged: Record<string, PlugConfig> };
+  record: GuestRecord;
+}
+
+/**
+ * What the VMM that receives a guest is told: the machine that the guest has now, which the VMMs compare,
+ * on what this host has for it.
+ */
+export function goingOn({ record, run }: Parcel, places: Places): GoingOn {
+  const kept: GuestRecord = { ...record, error: null };
+  const { disks, nets } = devicesOf(kept, run.devices, "boot");
+  const now: GuestRecord = {
+    ...{ ...kept, ...run.started },
+    disks: disks.map(([, disk]) => disk),
+    nets: nets.map(([, net]) => net),
+  };
+  const inPorts = devicesOf(kept, run.devices, "port");
+  const plugged = Object.fromEntries<PlugConfig>([
+    ...inPorts.disks.map(([name, disk]) =>
+      [name, { disk: diskConfig(disk, places.disk(disk)) }] as const
+    ),
+    ...inPorts.nets.map(([name, net]) => [name, { net: netConfig(net, places.tap(net)) }] as const),
+  ]);
+  return { config: { ...guestConfig(now, places), plugged }, record: kept };
+}
+
+/** Devices that a run has at boot or in ports, with the settings that they have there, in order. */
+function devicesOf(
+  { disks, nets }: GuestRecord,
+  devices: Readonly<Record<string, RunDevice>>,
+  at: RunDevice["at"],
+): { disks: [string, DiskRecord][]; nets: [string, NetRecord][] } {
+  const found = Object.entries(devices).filter(([, device]) => device.at === at)
+    .sort(([a], [b]) => numberOf(a) - numberOf(b));
+  return {
+    disks: found.flatMap(([name, device]) =>
+      device.kind === "disk"
+        ? [[name, { ...disks.find(({ id }) => id === device.id)!, ...device.settings }]]
+        : []
+    ),
+    nets: found.flatMap(([name, device]) =>
+      device.kind === "net"
+        ? [[name, { ...nets.find(({ id }) => id === device.id)!, ...device.settings }]]
+        : []
+    ),
+  };
+}
+
+function numberOf(name: string): number {
+  return Number(DEVICE_NAME.exec(name)![2]);
+}

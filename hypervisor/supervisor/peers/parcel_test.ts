@@ -1,0 +1,77 @@
+import { assertEquals } from "@std/assert";
+import { CpuSettings, DiskSettings, MemorySettings, NetSettings } from "../api/schemas.ts";
+import type { GuestRecord } from "../store/guests.ts";
+import { goingOn, pack, Parcel } from "./parcel.ts";
+
+const ID = (n: number) => `01ARZ3NDEKTSV4RRFFQ69G5F0${n}`;
+
+const RECORD: GuestRecord = {
+  ...{ id: ID(0), name: "web", cpus: 4, memoryMiB: 1024, kernel: "k2", initrd: null },
+  cpu: CpuSettings.parse({}),
+  memory: MemorySettings.parse({}),
+  cmdline: "quiet",
+  disks: [1, 2, 3].map((n) => ({
+    ...DiskSettings.parse({}),
+    ...{ id: ID(n), name: `disk-${n}`, file: `${ID(n)}.img`, sizeMiB: 1, image: null },
+    serial: `S${n}`,
+  })),
+  nets: [{ ...NetSettings.parse({}), id: ID(4), mac: "52:00:00:00:00:02" }],
+  ...{ hotplugPorts: 2, agent: true, autostart: false, error: "once" },
+  createdAt: "2026-01-01T00:00:00.000Z",
+};
+
+/** It runs with fewer CPUs than it is to have, one disk in a port, and one not at all. */
+const PARCEL = pack(RECORD, {
+  started: {
+    ...{ cpus: 2, memoryMiB: 512, cpu: RECORD.cpu, memory: RECORD.memory, kernel: "k1" },
+    ...{ initrd: null, cmdline: "loud", hotplugPorts: 2, agent: true },
+  },
+  devices: {
+    block1: { kind: "disk", id: ID(3), at: "port", settings: DiskSettings.parse({}) },
+    block0: { kind: "disk", id: ID(1), at: "boot", settings: DiskSettings.parse({}) },
+    net0: {
+      kind: "net",
+      id: ID(4),
+      at: "boot",
+      settings: { ...NetSettings.parse({}), mac: "52:00:00:00:00:01" },
+    },
+  },
+});
+
+const PLACES = {
+  ...{ kernel: "/k", initrd: null, kernelCache: "/c", agentSocket: "/a" },
+  disk: ({ file }: { file: string }) => `/disks/${file}`,
+  tap: () => "tap0",
+};
+
+Deno.test("a guest goes on with what it runs with, and keeps what it is to have", () => {
+  const parcel = Parcel.parse(JSON.parse(JSON.stringify(PARCEL)));
+  const { config, record } = goingOn(parcel, PLACES);
+  assertEquals([config.cpus, config.memoryMiB, config.cmdline], [2, 512, "loud"]);
+  assertEquals(config.disks.map(({ path }) => path), [`/disks/${ID(1)}.img`]);
+  assertEquals(config.nets[0].mac, "52:00:00:00:00:01");
+  assertEquals(Object.keys(config.plugged), ["block1"]);
+  assertEquals(record, { ...RECORD, error: null });
+});
+
+Deno.test("a guest that cannot be one is refused", () => {
+  const broken: ((parcel: typeof PARCEL) => void)[] = [
+    ({ record }) => record.disks[0].file = "../../etc/passwd",
+    ({ record }) => record.disks[1].file = record.disks[0].file,
+    ({ record }) => record.disks[1].id = record.disks[0].id,
+    ({ record }) => record.nets.push({ ...record.nets[0], id: ID(5) }),
+    ({ record }) => record.kernel = "../k",
+    ({ record }) => record.cpu.topology = { sockets: 3, cores: 1, threads: 1 },
+    ({ run }) => run.started.cpus = 4096,
+    ({ run }) => run.devices.block0.id = ID(9),
+    ({ run }) => run.devices.block0.id = ID(3),
+    ({ run }) => run.devices.net0 = run.devices.block0,
+    ({ run }) => run.devices["../x"] = run.devices.block0,
+    (parcel) => Object.assign(parcel.record, { isAdmin: true }),
+  ];
+  for (const [i, breakIt] of broken.entries()) {
+    const parcel = structuredClone(PARCEL);
+    breakIt(parcel);
+    assertEquals(Parcel.safeParse(parcel).success, false, `case ${i}`);
+  }
+});

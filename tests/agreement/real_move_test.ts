@@ -1,0 +1,84 @@
+/**
+ * A guest of a few bytes goes from one supervisor to another, with real VMMs.
+ *
+ * @module
+ */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { HAS_KVM } from "../../hypervisor/kvm/testing/has_kvm.ts";
+import { hostMemoryMiB } from "../../hypervisor/supervisor/host.ts";
+import type { DiskTracking } from "../../hypervisor/supervisor/peers/disk_tracking.ts";
+import type { TestHost } from "../../hypervisor/supervisor/testing/test_host.ts";
+import { TwoHosts, whereabouts } from "../../hypervisor/supervisor/testing/two_hosts.ts";
+import { vmmCommand } from "../../hypervisor/supervisor/vmm_command.ts";
+import { tinyKernel } from "../../hypervisor/vmm/testing/tiny_kernel.ts";
+
+const VMM = fromFileUrl(new URL("../../hypervisor/vmm/main.ts", import.meta.url));
+
+/** The guest has no driver for its disks, so it writes nothing to them. */
+const UNTOUCHED: DiskTracking = {
+  start: () => Promise.resolve(),
+  changes: () => Promise.resolve([]),
+  stop: () => Promise.resolve(),
+};
+
+async function hosts(): Promise<TwoHosts> {
+  const options = {
+    command: vmmCommand(VMM),
+    memoryMiB: hostMemoryMiB,
+    moves: { tracking: () => UNTOUCHED },
+  };
+  const two = await TwoHosts.start({ a: options, b: options });
+  await two.a.local.client.upload({ kind: "kernel", name: "k" }, tinyKernel("echo"));
+  await two.a.image("disk", "d", 65536);
+  return two;
+}
+
+/** Types at a guest until it has sent that back. */
+async function echoes(host: TestHost, id: string, text: string): Promise<void> {
+  using connection = await Deno.connect({
+    transport: "unix",
+    path: host.path("run/guests", id, "control.sock"),
+  });
+  await connection.write(new TextEncoder().encode(`{"op":"serial"}\n`));
+  const bytes = new Uint8Array(4096);
+  let seen = "";
+  for (let typed = false; !seen.includes(text);) {
+    const count = await connection.read(bytes);
+    if (count === null) break;
+    seen += new TextDecoder().decode(bytes.subarray(0, count));
+    if (!typed) await connection.write(new TextEncoder().encode(text));
+    typed = true;
+  }
+  assertStringIncludes(seen, text);
+}
+
+Deno.test({
+  name: "a real VMM's guest moves to another host, goes on there, and moves back",
+  ignore: !HAS_KVM,
+  async fn() {
+    await using two = await hosts();
+    const { a, b } = two;
+    const guest = await a.guest({ nets: [], disks: [{ image: "d" }, { sizeMiB: 1 }], cpus: 2 });
+    await a.start(guest.id);
+    await echoes(a, guest.id, "here");
+    const task = await two.end(await two.move(guest.id, { allowedPauseMs: 1000 }));
+    assertEquals([task.state, task.error], ["done", null]);
+    assertEquals(task.pauseMs! > 0 && task.pauseMs! < 30_000, true, `${task.pauseMs} ms`);
+    await b.reaches(guest.id, "running");
+    await echoes(b, guest.id, "there");
+    assertEquals(whereabouts(a, guest.id), { state: "none", hasDisks: false, hasRun: false });
+    const [peer] = await b.local.client.call("listPeers", {});
+    const back = Promise.withResolvers<void>();
+    a.supervisor.events.subscribe((change) => {
+      if (change.name === "guest" && change.data.state === "running") back.resolve();
+    });
+    await b.local.client.call("moveGuest", { params: { id: guest.id }, body: { peer: peer.id } });
+    await back.promise;
+    await echoes(a, guest.id, "back");
+    await b.supervisor.tasks.settled();
+    await a.local.client.call("stopGuest", { params: { id: guest.id }, body: { force: true } });
+    await a.reaches(guest.id, "stopped");
+    assertEquals(Deno.readFileSync(a.diskFile(guest)), new Uint8Array(65536).fill(7));
+  },
+});
