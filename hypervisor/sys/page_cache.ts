@@ -24,6 +24,7 @@ const SHARED = new Set([
   0xFE53_4D42, // SMB
   0xFF53_4D42, // CIFS
   0x00C3_6400, // Ceph
+  0x0102_1997, // 9P
   0x6573_5546, // FUSE: GlusterFS, SSHFS and others
 ]);
 

@@ -268,8 +268,8 @@ export type Request =
   /**
    * Keeps in mind which parts of the guest's disks change, for whoever copies them while it runs: of all
    * disks, and of those that are plugged in from then on. With `on` once more it begins anew. First `on`,
-   * then all of a disk is copied, then what has changed, for as long as that gets less. While `send` holds
-   * the guest nothing of its disks is in flight: what is asked for then is the last.
+   * then all of a disk is copied, then what has changed, for as long as that gets less. While `send`
+   * or `save` holds the guest nothing of its disks is in flight: what is asked for then is the last.
    */
   | { op: "track_disks"; on: boolean }
   /** Takes what has changed of a disk, such as "block0", since it was last asked for. */

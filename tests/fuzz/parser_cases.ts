@@ -222,6 +222,9 @@ const OPS = [
   "change",
   "pause",
   "resume",
+  "track_disks",
+  "disk_changes",
+  "return_disk_changes",
   "save",
   "send",
   "fork",
@@ -236,7 +239,7 @@ export const lineCase: fc.Arbitrary<string> = mostly(
       fc.constantFrom(
         ...["device", "change", "op", "id", "__proto__", "toString", "directory", "base", "socket"],
         ...["hold", "track", "allowedPauseMs", "bytesPerSecond", "handOver", "receive", "restore"],
-        ...["config", "fork"],
+        ...["config", "fork", "on", "ranges", "slowDown"],
       ),
       smallJson,
       {
@@ -259,6 +262,9 @@ export function checkLineCase(line: string): void {
   if (request.op === "change") {
     assert(typeof request.device === "string");
     assert(typeof request.change === "object" && request.change !== null);
+  }
+  if (request.op === "return_disk_changes") {
+    for (const [offset, length] of request.ranges) assert(Number.isSafeInteger(offset + length));
   }
   if (request.op === "run") {
     const sources = [request.restore, request.receive, request.fork];

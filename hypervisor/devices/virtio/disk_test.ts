@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { close } from "../../sys/files.ts";
-import { diskSectors, openDisk } from "./disk.ts";
+import { closeDisk, diskSectors, openDisk, takeDisk } from "./disk.ts";
 
 function withFile(bytes: number, run: (path: string) => void): void {
   const path = Deno.makeTempFileSync();
@@ -48,6 +48,23 @@ Deno.test("a disk has one writer or many readers", () => {
     assertThrows(() => openDisk(path), Error, "another guest uses it");
     for (const { fd } of readers) close(fd);
     close(openDisk(path).fd);
+  });
+});
+
+Deno.test("a disk that another has can be opened, left as it is, and taken over once the other lets go", () => {
+  withFile(1024, (path) => {
+    const content = new Uint8Array(1024).fill(7);
+    Deno.writeFileSync(path, content);
+    const other = openDisk(path);
+    const disk = openDisk(path, { unlocked: true });
+    assertEquals(disk.discard, other.discard);
+    assertThrows(() => takeDisk(disk), Error, "another guest uses it");
+    assertEquals(Deno.readFileSync(path), content);
+    closeDisk(other);
+    takeDisk({ ...disk, blockDevice: true });
+    assertThrows(() => openDisk(path), Error, "another guest uses it");
+    assertEquals(Deno.readFileSync(path), content);
+    closeDisk(disk);
   });
 });
 

@@ -17,7 +17,7 @@
  * @module
  */
 import type { EventLoop } from "../event_loop.ts";
-import { writeDurably } from "../durable_file.ts";
+import { type PreparedFile, prepareFile } from "../durable_file.ts";
 import { syncInBackground } from "../snapshot/background_sync.ts";
 import { encodeSections, FORMAT_VERSION } from "../snapshot/format.ts";
 import { LiveCopy } from "../snapshot/live_copy.ts";
@@ -92,6 +92,8 @@ export class Send {
   #phase: SendProgress["phase"] | "ending" | "over" = "greeting";
   #copy: LiveCopy | undefined;
   #state = new Uint8Array();
+  /** What is to say that the guest is given away. */
+  #record: PreparedFile | undefined;
   #mayGo: boolean;
   #isReady = false;
   #isSynced = false;
@@ -242,6 +244,12 @@ export class Send {
     this.#attempt(() => {
       this.#phase = "asking";
       this.#link.say("state", this.#state);
+      // While the receiver is at it.
+      const { handOver } = this;
+      this.#record = prepareFile(
+        this.#options.record,
+        JSON.stringify({ handOver, at: Date.now() }),
+      );
       this.#within(READY_MS, "the other VMM does not get ready");
     });
   }
@@ -251,8 +259,15 @@ export class Send {
     if (this.#phase !== "holding") return;
     this.#cancelTimer();
     if (!this.#isReady || !this.#isSynced || !this.#mayGo) return;
-    const { handOver } = this;
-    writeDurably(this.#options.record, JSON.stringify({ handOver, at: Date.now() }));
+    const record = this.#record!;
+    this.#record = undefined;
+    try {
+      record.appear();
+    } catch (error) {
+      // It may have its name, and then would say what is not so.
+      remove(this.#options.record);
+      throw error;
+    }
     this.#phase = "giving";
     this.#guest.unlockDisks();
     this.#link.say("go");
@@ -301,6 +316,8 @@ export class Send {
 
   #end(): void {
     this.#phase = "over";
+    this.#record?.discard();
+    this.#record = undefined;
     this.#link.close();
     this.#copy?.close({ served: false });
     this.#host.done(this.#error, this.#result(false));
@@ -310,5 +327,13 @@ export class Send {
     const phase = this.#phase;
     if (phase === "ending" || phase === "over") return;
     this.#host.progress({ phase, ...this.#copy!.progress });
+  }
+}
+
+function remove(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
