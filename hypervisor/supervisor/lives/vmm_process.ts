@@ -223,6 +223,8 @@ export class VmmProcess {
         released.addEventListener("abort", hangUp = control.close);
         if (released.aborted) return null;
         const status = statusOf(control.answer);
+        // Its guest went on in another: this one is about to end.
+        if (status.pid !== this.pid) throw new Error("Another VMM has its place");
         if (status.state === "waiting") {
           if (!this.#isOrdered || Date.now() > deadline) {
             this.#said = { reason: "host", message: "Its VMM was never told what to run" };
