@@ -45,7 +45,15 @@ class ScriptedVmm implements Vmm {
   }
 
   ready() {
-    const status = { version: 1, program: "1", pid: 1, name: "web", cpus: 1, memoryMiB: 128, startedAt: 1 };
+    const status = {
+      version: 1,
+      program: "1",
+      pid: 1,
+      name: "web",
+      cpus: 1,
+      memoryMiB: 128,
+      startedAt: 1,
+    };
     if (!this.isAlive) return;
     this.#state ??= "running";
     this.#listener!.ready({ ...status, state: this.#state });
