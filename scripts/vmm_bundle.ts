@@ -8,9 +8,16 @@ import { denoPlugin } from "@deno/esbuild-plugin";
 import * as esbuild from "esbuild";
 import { CHECKOUT } from "./setup/checkout.ts";
 
-/** Bundles the VMM and its workers to out/vmm and returns the main module's path. */
-export async function vmmBundle(): Promise<string> {
-  const outdir = `${CHECKOUT}/out/vmm`;
+export interface BundleOptions {
+  /** Where it goes; out/vmm without. */
+  outdir?: string;
+  /** What it says of itself, where it is to be taken for another release. */
+  version?: string;
+}
+
+/** Bundles the VMM and its workers and returns the main module's path. */
+export async function vmmBundle(options: BundleOptions = {}): Promise<string> {
+  const { outdir = `${CHECKOUT}/out/vmm`, version } = options;
   const folder = "./hypervisor/vmm";
   await esbuild.build({
     absWorkingDir: CHECKOUT,
@@ -29,10 +36,20 @@ export async function vmmBundle(): Promise<string> {
     minifyWhitespace: true,
     legalComments: "none",
     logLevel: "error",
-    plugins: [denoPlugin()],
+    plugins: [...(version === undefined ? [] : [sayingItIs(version)]), denoPlugin()],
   });
   await esbuild.stop();
   return `${outdir}/vmm.js`;
+}
+
+function sayingItIs(version: string): esbuild.Plugin {
+  return {
+    name: "version",
+    setup(build) {
+      const contents = `export const VERSION = ${JSON.stringify(version)};`;
+      build.onLoad({ filter: /\/vmm\/version\.ts$/ }, () => ({ contents, loader: "js" }));
+    },
+  };
 }
 
 if (import.meta.main) console.log(await vmmBundle());

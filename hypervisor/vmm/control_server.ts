@@ -210,8 +210,10 @@ export class ControlServer implements GuestHost {
         this.#guest.diskTracking.giveBack(request.device, request.ranges);
         break;
       case "plug":
+        this.#guest.checkDevicesRun("plug a device in");
         return { ok: true, plugged: this.#guest.hotplug.plug(plugged(request.device)) };
       case "unplug":
+        this.#guest.checkDevicesRun(`unplug "${request.device}"`);
         this.#guest.hotplug.unplug(request.device, { force: request.force });
         break;
       case "pause":

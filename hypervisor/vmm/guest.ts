@@ -367,8 +367,8 @@ export class Guest {
     if (this.isWaiting) throw new Error(`Cannot ${action} the guest: it waits to go on`);
   }
 
-  /** Devices that stand still, because the guest is saved or was, are left alone. */
-  #checkDevicesRun(action: string): void {
+  /** Throws where devices stand still, because the guest is saved or was: they are left alone then. */
+  checkDevicesRun(action: string): void {
     if (this.isWaiting) throw new Error(`Cannot ${action}: the guest waits to go on`);
     if (this.#service.isFrozen) {
       const why = this.#copies.holding ?? "was saved, and has not gone on";
@@ -378,7 +378,7 @@ export class Guest {
 
   /** What each device tells of itself, by the device's name. */
   devices(): Record<string, Record<string, unknown>> {
-    this.#checkDevicesRun("ask the devices");
+    this.checkDevicesRun("ask the devices");
     return Object.fromEntries(
       this.#pc.virtio.map(({ device }) => [device.name, device.report?.() ?? {}]),
     );
@@ -388,7 +388,7 @@ export class Guest {
   change(name: string, change: Readonly<Record<string, unknown>>): void {
     const device = this.#pc.virtio.find(({ device }) => device.name === name)?.device;
     if (!device) throw new RangeError(`Cannot change "${name}": the guest has no such device`);
-    this.#checkDevicesRun(`change "${name}"`);
+    this.checkDevicesRun(`change "${name}"`);
     if (!device.change) {
       throw new TypeError(`Cannot change "${name}": nothing about it changes while a guest runs`);
     }

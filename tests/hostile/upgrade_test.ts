@@ -6,8 +6,14 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { EXIT_CODES } from "../../hypervisor/vmm/control.ts";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
 import { HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import { fork, goOn } from "../../hypervisor/vmm/testing/passing_connection.ts";
+import { diskImage } from "./block_driver.ts";
+import { counts } from "./counting_guest.ts";
 import { PassingBetween } from "./passing_between.ts";
-import { Giver, TakingVmm } from "./upgrading_guest.ts";
+import { Giver, TakingVmm, upgrade } from "./upgrading_guest.ts";
+import { WaitingGuest } from "./waiting_guest.ts";
+
+const MiB = 2 ** 20;
 
 const test = (name: string, fn: () => Promise<void>) => Deno.test({ name, ignore: !HAS_KVM, fn });
 
@@ -48,6 +54,43 @@ for (const [name, memory] of KINDS) {
     await vmm.runs(giver);
   });
 }
+
+test("one that was forked goes on in another VMM, and shares what it has not written to", async () => {
+  const [at, bytes] = [64 * MiB, 8 * MiB];
+  using giver = await Giver.running({
+    works(program, disk) {
+      program.fill(at, bytes, 0x5EED_5EED);
+      program.case("its memory is full", () => disk.readsSector(4));
+      counts(program, () => 1);
+      program.case("its memory is as it was", () => {
+        for (const address of [at, at + bytes - 4]) {
+          program.read(address, 4);
+          program.expect(`the word at ${address}`, 0x5EED_5EED);
+        }
+        disk.readsSector(5);
+      });
+    },
+  });
+  await giver.guest.isThrough("its memory is full");
+  using forked = await fork(giver.control);
+  await using child = await WaitingGuest.start();
+  const config = {
+    ...{ name: "child", kernel: "/none", cmdline: "", memoryMiB: 128, cpus: 1, nets: [] },
+    disks: [{ path: child.folder.file("disk", diskImage()) }],
+    hotplugPorts: 0,
+  };
+  assertEquals((await goOn(child.socket, forked, config)).error, undefined);
+  // One at a time, for they leave no processor to anybody.
+  await ask(giver.control, { op: "pause" });
+  for (const socket of [child.socket, giver.control]) {
+    if (socket === giver.control) await ask(socket, { op: "resume" });
+    await using vmm = await TakingVmm.started();
+    const last = (await upgrade(socket, vmm.socket)).at(-1);
+    assertEquals(last.error, undefined);
+    assert(last.bytes < MiB, JSON.stringify(last));
+    await vmm.runs(giver, { cases: socket === child.socket ? 2 : 0 });
+  }
+});
 
 test("a guest that is paused stays so, and goes on when it is told to", async () => {
   using giver = await Giver.running();

@@ -210,7 +210,7 @@ Deno.test("a guest at work is saved, forked, upgraded, moved and reverted, and n
 
   await t.step("it moves to another host, with its disk", async () => {
     const offer = await there.local.client.call("offerPairing", {});
-    const address = there.supervisor.peers.address!;
+    const address = `127.0.0.1:${there.supervisor.peers.port}`;
     const body = { address, code: offer.code };
     const peer = await client.call("addPeer", { body });
     const before = await count(here, id);

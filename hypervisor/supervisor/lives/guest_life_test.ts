@@ -47,12 +47,12 @@ class ScriptedVmm implements Vmm {
   ready() {
     const status = {
       version: 1,
+      program: "1",
       pid: 1,
       name: "web",
       cpus: 1,
       memoryMiB: 128,
       startedAt: 1,
-      program: "",
     };
     if (!this.isAlive) return;
     this.#state ??= "running";
@@ -334,6 +334,38 @@ Deno.test("a restart that the host cannot do makes the guest failed", async () =
   await stage.settle();
   assertEquals(stage.life.state, "failed");
   assertEquals(stage.keptError, "Cannot start it again: no tap");
+});
+
+Deno.test("a guest whose VMM ends while another goes on with it has not ended", async () => {
+  for (const reason of ["upgraded", "killed"] as const) {
+    const stage = await running();
+    const { life, vmm } = stage;
+    const heir = Promise.withResolvers<ScriptedVmm | null>();
+    life.heir = heir.promise;
+    vmm!.end(reason);
+    await stage.settle();
+    const next = new ScriptedVmm();
+    heir.resolve(next);
+    await stage.settle();
+    assert(life.process === next);
+    next.ready();
+    assertEquals([stage.states, vmm!.isClean], [["starting", "running"], false]);
+    next.end("poweroff");
+    await stage.settle();
+    assertEquals([life.state, next.isClean], ["stopped", true]);
+  }
+});
+
+Deno.test("what was asked of a VMM comes to the one that goes on with its guest", async () => {
+  for (const force of [false, true]) {
+    const { life, vmm, settle } = await running();
+    const next = new ScriptedVmm();
+    life.heir = Promise.resolve(next);
+    await life.stop({ force });
+    vmm!.end("upgraded");
+    await settle();
+    assertEquals([next.pressed, next.killed], force ? [0, true] : [1, false]);
+  }
 });
 
 Deno.test("a power button pressed on a guest that is just ending is no error", async () => {

@@ -131,10 +131,14 @@ export class Heir {
     return this.#hadGuest;
   }
 
-  /** It has the guest, and could not move its socket by itself. */
+  /** It has the guest; its socket is where that is, also where it could not do that by itself. */
   #moveUp(): void {
     const name = "control.sock";
-    Deno.renameSync(join(nextOf(this.#directory), name), join(this.#directory, name));
+    try {
+      Deno.renameSync(join(nextOf(this.#directory), name), join(this.#directory, name));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
 
   /** Whether it had moved to the guest's directory before it ended. */

@@ -76,27 +76,27 @@ export class Upgrades {
   ): Promise<VmmProcess> {
     work.phase("Starting a new VMM");
     const heir = this.#options.launcher.heir(life.record.id);
-    let outcome: { upgraded: boolean; error?: unknown };
+    let failure: unknown;
     try {
       await heir.expect(work.signal);
-      outcome = { upgraded: await this.#told(process, { heir, work }) };
+      await this.#told(process, { heir, work });
     } catch (error) {
-      // Where this was not said by the VMM, the two may have gone on without us.
-      outcome = { upgraded: await heir.settle(), error };
+      failure = error;
     }
-    if (outcome.upgraded) {
+    // Whatever was said, or not: the two may have gone on without us.
+    if (await heir.settle()) {
       heir.succeed();
       return process.succeededBy(heir.id);
     }
     await heir.dismiss();
-    throw outcome.error;
+    throw failure ?? new Error("The new VMM ended as soon as it had the guest");
   }
 
   /** Tells the guest's VMM, and hears how it goes; throws where it does not go, or nobody says how. */
   async #told(
     process: VmmProcess,
     { heir, work }: { heir: Heir; work: Work },
-  ): Promise<true> {
+  ): Promise<void> {
     using control = await openControl(process.controlSocket, {
       op: "upgrade",
       socket: heir.socket,
@@ -113,7 +113,7 @@ export class Upgrades {
         if ("error" in message) throw new Error(message.error);
         if ("upgraded" in message) {
           work.stoodStill(message.pauseMs);
-          return true;
+          return;
         }
         const { phase, doneBytes, totalBytes } = message.upgrading;
         // What is under way then cannot be given up any more.

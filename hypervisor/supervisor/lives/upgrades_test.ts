@@ -2,8 +2,11 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { isAlive } from "../../sys/processes.ts";
 import { ApiError } from "../api/client.ts";
 import type { Task } from "../api/schemas.ts";
-import { TestHost } from "../testing/test_host.ts";
+import { fakeVmm, TestHost } from "../testing/test_host.ts";
 import { VERSION } from "../version.ts";
+import { openControl } from "./control_client.ts";
+import { Heir } from "./heir.ts";
+import type { VmmPool } from "./vmm_pool.ts";
 
 async function running(cmdline = "", options = {}): Promise<{ host: TestHost; id: string }> {
   const host = await TestHost.start(options);
@@ -110,6 +113,48 @@ Deno.test("it can be given up, and with the supervisor it is", async () => {
   await host.up();
   await host.reaches(id, "running");
   assertEquals(host.processOf(id), old);
+  assertEquals(host.names(`run/guests/${id}`).includes("next"), false);
+  await host.stop(id);
+});
+
+/** The VMM that is to go on with a guest, of a supervisor that was killed in the middle. */
+async function orphanedHeir(host: TestHost, id: string): Promise<Heir> {
+  await host.down();
+  const pool = { take: () => null } as unknown as VmmPool;
+  const heir = Heir.start(host.path("run/guests", id), {
+    ...{ command: fakeVmm, pool, cgroup: "denovisor" },
+  });
+  await heir.expect(new AbortController().signal);
+  return heir;
+}
+
+Deno.test("a supervisor that comes later finds the VMM that the guest went on in", async () => {
+  const { host, id } = await running();
+  await using _ = host;
+  const [before, old] = [await host.get(id), host.processOf(id)];
+  const heir = await orphanedHeir(host, id);
+  const control = host.path("run/guests", id, "control.sock");
+  {
+    using told = await openControl(control, { op: "upgrade", socket: heir.socket });
+    while (await told.lines.next() !== null);
+  }
+  assertEquals(host.processOf(id), old);
+  await host.up();
+  assertEquals(await host.reaches(id, "running"), before);
+  assertEquals(host.processOf(id), heir.id);
+  assertEquals(host.names(`run/guests/${id}`).includes("next"), false);
+  await host.stop(id);
+  host.assertNothingLeft();
+});
+
+Deno.test("and the one before, where it had not been told", async () => {
+  const { host, id } = await running();
+  await using _ = host;
+  const [before, old] = [await host.get(id), host.processOf(id)];
+  const heir = await orphanedHeir(host, id);
+  await host.up();
+  assertEquals(await host.reaches(id, "running"), before);
+  assertEquals([host.processOf(id), heir.isAlive], [old, false]);
   assertEquals(host.names(`run/guests/${id}`).includes("next"), false);
   await host.stop(id);
 });

@@ -296,6 +296,8 @@ export class VmmProcess {
         released.addEventListener("abort", hangUp = control.close);
         if (released.aborted) return null;
         const status = statusOf(control.answer);
+        // Its guest went on in another: this one is about to end.
+        if (status.pid !== this.pid) throw new Error("Another VMM has its place");
         if (status.state === "waiting") {
           await delay(POLL_MS);
           if (!this.#isOrdered || Date.now() > deadline) {
