@@ -10,6 +10,7 @@ import { hostMemoryMiB } from "../../hypervisor/supervisor/host.ts";
 import type { DiskTracking } from "../../hypervisor/supervisor/peers/disk_tracking.ts";
 import type { TestHost } from "../../hypervisor/supervisor/testing/test_host.ts";
 import { TwoHosts, whereabouts } from "../../hypervisor/supervisor/testing/two_hosts.ts";
+import { killProcess } from "../../hypervisor/sys/processes.ts";
 import { vmmCommand } from "../../hypervisor/supervisor/vmm_command.ts";
 import { tinyKernel } from "../../hypervisor/vmm/testing/tiny_kernel.ts";
 
@@ -80,5 +81,61 @@ Deno.test({
     await a.local.client.call("stopGuest", { params: { id: guest.id }, body: { force: true } });
     await a.reaches(guest.id, "stopped");
     assertEquals(Deno.readFileSync(a.diskFile(guest)), new Uint8Array(65536).fill(7));
+  },
+});
+
+/** Calls `act` in the moment in which the other host has all of the guest, and nobody was told yet. */
+function whenDecided(host: TestHost, act: () => void): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const end = host.supervisor.events.subscribe((change) => {
+    if (change.name !== "task" || change.data.canCancel) return;
+    end();
+    act();
+    resolve();
+  });
+  return promise;
+}
+
+Deno.test({
+  name: "the supervisor goes in the last moment: a real VMM's guest goes on where it was",
+  ignore: !HAS_KVM,
+  async fn() {
+    await using two = await hosts();
+    const { a, b } = two;
+    const guest = await a.guest({ nets: [], disks: [{ image: "d" }] });
+    await a.start(guest.id);
+    const gone = whenDecided(a, () => a.supervisor.close());
+    await two.move(guest.id);
+    await gone;
+    await a.down();
+    await a.up();
+    await a.reaches(guest.id, "running");
+    await echoes(a, guest.id, "here");
+    while (b.names("data/guests").length > 0) await new Promise((go) => setTimeout(go, 50));
+    assertEquals(b.names("run/guests"), []);
+  },
+});
+
+Deno.test({
+  name: "a real VMM is killed in the last moment: one host has its guest, running where it came",
+  ignore: !HAS_KVM,
+  async fn() {
+    await using two = await hosts();
+    const { a, b } = two;
+    const guest = await a.guest({ nets: [], disks: [{ image: "d" }] });
+    await a.start(guest.id);
+    void whenDecided(a, () => killProcess(a.processOf(guest.id)));
+    const task = await two.end(await two.move(guest.id));
+    const nowhere = { state: "none", hasDisks: false, hasRun: false };
+    if (task.state === "done") {
+      // Its state had gone, too.
+      await b.reaches(guest.id, "running");
+      await echoes(b, guest.id, "there");
+      assertEquals(whereabouts(a, guest.id), nowhere);
+    } else {
+      await a.reaches(guest.id, "failed");
+      while (b.names("data/guests").length > 0) await new Promise((go) => setTimeout(go, 50));
+      assertEquals(whereabouts(b, guest.id), nowhere);
+    }
   },
 });

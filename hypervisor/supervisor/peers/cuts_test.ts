@@ -309,3 +309,21 @@ Deno.test("the power here fails when it runs there: it runs there, and only ther
   await hosts.a.up();
   await ends(hosts, guest, { a: NOWHERE, b: RUNS });
 });
+
+Deno.test("the power here fails before the VMM gave it away: the guest is off, here", async () => {
+  await using hosts = await TwoHosts.start();
+  const guest = await hosts.guest("slow-go");
+  const gone = Promise.withResolvers<void>();
+  at(hosts.a, isDecided, () =>
+    setTimeout(() => {
+      killProcess(hosts.a.processOf(guest.id));
+      hosts.a.supervisor.close();
+      gone.resolve();
+    }, 150));
+  await hosts.move(guest.id);
+  await gone.promise;
+  await cutPower(hosts.a);
+  await hosts.a.up();
+  await ends(hosts, guest, { a: OFF, b: NOWHERE });
+  assertEquals((await hosts.a.start(guest.id)).state, "running", "nobody has hold of it");
+});

@@ -60,10 +60,10 @@ export interface DepartureOptions {
 }
 
 /**
- * How it ended, unless it threw: the VMM said that it gave the guest away, or it said nothing, and whose the
- * guest is has to be found out.
+ * How it ended, unless it threw: the VMM said that it gave the guest away; it died, told to do so, and has
+ * not let the guest go on; or nobody knows yet.
  */
-export type DepartureEnd = "given" | "unclear";
+export type DepartureEnd = "given" | "died" | "unclear";
 
 /** Sends the guest. Where it throws, the guest is this host's still. */
 export async function depart(options: DepartureOptions): Promise<DepartureEnd> {
@@ -262,11 +262,8 @@ class Departing {
       throw new Error(last.error);
     }
     if (!this.#isGiving) throw new Error("Its VMM ended, or gave up without a word");
-    // One that ended in the middle of it, told to give its guest away, has not run it any more.
     await pause(END_MS, released);
-    if (released.aborted || !this.#way.process.hasEnded) return "unclear";
-    store.setDeparture(move, "given");
-    return "given";
+    return !released.aborted && this.#way.process.hasEnded ? "died" : "unclear";
   }
 
   /** Brings what the guest writes while its memory goes. */
@@ -296,7 +293,8 @@ class Departing {
     // Written down first: after a power cut, nothing else here would know that it may be given away.
     store.setDeparture(move, "giving");
     this.#isGiving = true;
-    await send.go();
+    // Where it is not heard, what the VMM says next, or that it says nothing, tells why.
+    await send.go().catch(() => {});
   }
 }
 

@@ -81,24 +81,27 @@ export class Departures {
 
   /**
    * Finds out whose the guest is, has the other host do accordingly, however long that takes, and lets go of
-   * the guest, or of what the other host has of it. Rejects where nobody looks after it any more.
+   * the guest, or of what the other host has of it. Rejects where nobody looks after it any more. `hasDied`
+   * where its VMM was seen to end while the guest stood still to be given away.
    */
-  settle(move: string): Promise<Settled> {
+  settle(move: string, options: { hasDied?: boolean } = {}): Promise<Settled> {
     let settling = this.#settling.get(move);
     if (settling === undefined) {
-      settling = this.#settle(move).finally(() => this.#settling.delete(move));
+      settling = this.#settle(move, options).finally(() => this.#settling.delete(move));
       this.#settling.set(move, settling);
     }
     return settling;
   }
 
-  async #settle(move: string): Promise<Settled> {
+  async #settle(move: string, { hasDied = false }): Promise<Settled> {
     const { store, released } = this.#options;
     const departure = store.departures().find((it) => it.move === move);
     if (departure === undefined) return null;
     if (departure.state === "begun") departure.state = "kept";
     const letGo = departure.state === "kept" ? () => {} : this.#hold(departure);
-    if (departure.state === "giving") departure.state = await this.#whose(departure);
+    if (departure.state === "giving") {
+      departure.state = await (hasDied ? this.#afterDeath(departure) : this.#whose(departure));
+    }
     released.throwIfAborted();
     store.setDeparture(move, departure.state);
     if (departure.state === "kept") letGo();
@@ -142,6 +145,17 @@ export class Departures {
       if (Date.now() > deadline) throw new Error("Its VMM does not say whether it gave it away");
       await delay(LOOK_MS);
     }
+  }
+
+  /**
+   * A VMM that wrote nothing down has said nothing to the other one, which may have the guest as it stood.
+   * Where it does not, the disks that are here are as good, and here is where people look for it.
+   */
+  async #afterDeath(departure: Departure): Promise<"kept" | "given"> {
+    const life = lifeOf(this.#options.ground, departure.guest);
+    if (life?.lastEnd?.reason === "migrated" || life?.process?.hasHandedOver) return "given";
+    const state = await this.#ask(departure, null, (state) => state !== "unknown");
+    return state === "undecided" || state === "running" ? "given" : "kept";
   }
 
   /**

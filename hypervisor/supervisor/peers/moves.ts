@@ -18,7 +18,7 @@ import type { PeerRecord } from "../store/peers.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { PeerChannel } from "./channel.ts";
 import { parseProcessor, type Processor } from "./cpu_features.ts";
-import { depart, type DepartureOptions } from "./departure.ts";
+import { depart, type DepartureEnd, type DepartureOptions } from "./departure.ts";
 import { Departures, reasonGiven } from "./departures.ts";
 import { type DiskTracking, VmmDiskTracking } from "./disk_tracking.ts";
 import { answer, PeerRefusal } from "./messages.ts";
@@ -95,8 +95,9 @@ export class Moves {
     const move = ulid();
     const { id, name } = life.record;
     let letGo = ground.claims.hold(id, { reason: `it moves to "${peer.name}"` });
+    let end: DepartureEnd;
     try {
-      await depart({
+      end = await depart({
         ...{ move, life, peer, settings, ground, store, work, processor: this.#processor },
         dial: () => this.#options.dial(peer),
         tracking: this.#options.tracking ??
@@ -116,16 +117,25 @@ export class Moves {
       }
       throw saidBy(error, { peer, name });
     }
-    await this.#settle(move, { peer, name, work });
-    letGo();
+    try {
+      await this.#settle(move, { peer, name, work, hasDied: end === "died" });
+    } finally {
+      // Who settles it has hold of it.
+      letGo();
+    }
   }
 
   /** The guest was given away, as far as is known: waits for the other host's word. */
   async #settle(
     move: string,
-    { peer, name, work }: { peer: PeerRecord; name: string; work: Work },
+    { peer, name, work, hasDied }: {
+      peer: PeerRecord;
+      name: string;
+      work: Work;
+      hasDied: boolean;
+    },
   ): Promise<void> {
-    const settling = this.#departures.settle(move);
+    const settling = this.#departures.settle(move, { hasDied });
     settling.catch(() => {});
     const late = Promise.withResolvers<"late">();
     const timer = setTimeout(() => late.resolve("late"), SETTLE_MS);
@@ -137,7 +147,7 @@ export class Moves {
             "It stays locked here until then",
         );
       }
-      if (end === null) throw new Error(`"${name}" goes on here: its VMM did not give it away`);
+      if (end === null) throw new Error(`"${name}" stays here: its VMM did not give it away`);
       if (end === "stopped") {
         work.phase("It has moved, but does not run: start it there", { final: true });
       } else work.phase("It runs there", { final: true });
