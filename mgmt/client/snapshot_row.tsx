@@ -95,7 +95,7 @@ export function HereRow({ row, lanes, guest, before, children }: HereRowProps) {
           <b>You are here</b>
         </p>
         <p class="device-facts">
-          {guest.name} as it is now{before !== null && <>, after {before}</>}
+          {guest.name} as it is now{before !== null && <>, after “{before}”</>}
         </p>
         {children}
       </div>
@@ -103,6 +103,7 @@ export function HereRow({ row, lanes, guest, before, children }: HereRowProps) {
   );
 }
 
+/** As the style sheet has it, too. */
 const LANE_WIDTH = 16;
 /** Where a row's mark is, from its top. */
 const MARK_Y = 22;
@@ -115,24 +116,26 @@ function TreeLines({ row, lanes }: { row: TreeRow; lanes: number }) {
   const x = xOf(row.lane);
   const passing = [...new Set(row.passing.map(xOf))];
   return (
-    <svg class="tree-lines" width={LANE_WIDTH * lanes} height="100%" aria-hidden="true">
-      {passing.map((it) => <line key={it} x1={it} x2={it} y1="0" y2="100%" />)}
-      {row.from !== null && (
-        <path
-          d={row.from === row.lane
-            ? `M${x} 0V${MARK_Y}`
-            : `M${xOf(row.from)} 0C${xOf(row.from)} ${MARK_Y} ${x} 0 ${x} ${MARK_Y}`}
-        />
-      )}
-      {row.goesOn && <line x1={x} x2={x} y1={MARK_Y} y2="100%" />}
-      {row.snapshot === null ? <circle class="tree-here" cx={x} cy={MARK_Y} r="6" /> : (
-        <circle
-          class={row.snapshot.memory ? "tree-memory" : "tree-disks"}
-          cx={x}
-          cy={MARK_Y}
-          r="5"
-        />
-      )}
-    </svg>
+    <div class={`tree-lines lanes-${lanes}`}>
+      <svg aria-hidden="true">
+        {passing.map((it) => <line key={it} x1={it} x2={it} y1="0" y2="100%" />)}
+        {row.from !== null && (
+          <path
+            d={row.from === row.lane
+              ? `M${x} 0V${MARK_Y}`
+              : `M${xOf(row.from)} 0C${xOf(row.from)} ${MARK_Y} ${x} 0 ${x} ${MARK_Y}`}
+          />
+        )}
+        {row.goesOn && <line x1={x} x2={x} y1={MARK_Y} y2="100%" />}
+        {row.snapshot === null ? <circle class="tree-here" cx={x} cy={MARK_Y} r="6" /> : (
+          <circle
+            class={row.snapshot.memory ? "tree-memory" : "tree-disks"}
+            cx={x}
+            cy={MARK_Y}
+            r="5"
+          />
+        )}
+      </svg>
+    </div>
   );
 }

@@ -24,7 +24,7 @@ export default function HostsPage(props: { host: Host; peers: Peer[] }) {
           <h1>Hosts</h1>
           <p class="page-sub">
             <b>{host.name}</b>
-            <span>Guests can move between this host and those that it is paired with</span>
+            <span>Guests move between hosts that are paired</span>
           </p>
         </div>
         <div class="row">
@@ -121,7 +121,7 @@ function PeerTable({ peers, onRemove }: { peers: Peer[]; onRemove: (peer: Peer) 
             <td data-label="Storage free" class="number">{tell(peer.diskFreeMiB)}</td>
             <td data-label="Paired">
               <span title={`Its certificate’s SHA-256 is ${peer.fingerprint}`}>
-                {formatTime(peer.pairedAt)}
+                {formatTime(peer.pairedAt).slice(0, 10)}
               </span>
             </td>
             <td class="acts">
