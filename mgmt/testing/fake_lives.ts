@@ -69,9 +69,11 @@ export class FakeLives {
   /** The answer to a request of these; null to another. */
   async answer(request: Request, path: string): Promise<Response | null> {
     const { method } = request;
+    const parts = path.split("/").slice(1);
+    // An upload is not for here, and is not to be read here.
+    if (!["tasks", "peers", "pairing", "guests"].includes(parts[0])) return null;
     const text = method === "GET" ? "" : await request.clone().text();
     const body = () => JSON.parse(text || "{}");
-    const parts = path.split("/").slice(1);
     switch (parts[0]) {
       case "tasks":
         return this.#task(method, parts);

@@ -139,6 +139,8 @@ export class FakeTasks {
     await new Promise((resolve) => setTimeout(resolve, 0));
     if (this.#held) await Promise.race([this.#held, given]);
     this.#aborts.delete(id);
+    // A test may have ended it in its own way.
+    if (this.get(id).state !== "running") return;
     const end: Partial<Task> = abort.signal.aborted
       ? { state: "cancelled" }
       : { state: "done", ...finish(id) };
