@@ -17,7 +17,7 @@ await buildConsole();
 await esbuild.stop();
 const dir = await Deno.makeTempDir();
 const path = join(dir, "api.sock");
-new FakeApi({ path, password: "correct horse" });
+new FakeApi({ path, password: "correct horse", taskMs: 20_000 });
 const entry = new URL("./_fresh/server.js", import.meta.url);
 const { default: server } = await import(entry.href);
 await main({

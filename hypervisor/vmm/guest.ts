@@ -18,7 +18,7 @@ import { DiskTracking } from "./disk_tracking.ts";
 import type { EventLoop } from "./event_loop.ts";
 import { collectGarbage } from "./garbage.ts";
 import { GuestCopies, type UpgradeOptions } from "./guest_copies.ts";
-import type { GuestEnd, GuestHost, RestoreOptions } from "./guest_host.ts";
+import { type GuestEnd, type GuestHost, type RestoreOptions, SAVED, WAITS } from "./guest_host.ts";
 import { Hotplug } from "./hotplug.ts";
 import type { Fork, ForkHost } from "./fork/fork.ts";
 import { END_MESSAGES } from "./lifecycle.ts";
@@ -46,11 +46,6 @@ const STOP_TIMEOUT_MS = 10_000;
 const SERIAL_PERIOD_MS = 10;
 /** A guest can break the protocol as often as it likes; it cannot fill a disk with that. */
 const MAX_VIOLATIONS_LOGGED = 16;
-
-/** Why a guest does not run that was saved and is to stay so. */
-const SAVED = "It was saved";
-/** Why a guest does not run that has not been let go yet. */
-const WAITS = "It waits to go on";
 
 export class Guest {
   readonly config: GuestConfig;

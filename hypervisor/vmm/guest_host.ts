@@ -42,3 +42,8 @@ export interface GuestHost {
   /** The guest does not run, for this reason; null when it runs again. */
   paused(reason: string | null): void;
 }
+
+/** Why a guest does not run that was saved and is to stay so. */
+export const SAVED = "It was saved";
+/** Why a guest does not run that has not been let go yet. */
+export const WAITS = "It waits to go on";

@@ -45,6 +45,8 @@ interface ConfirmProps {
   verb: string;
   onConfirm: () => void;
   onClose: () => void;
+  /** Nothing is lost by it. */
+  isHarmless?: boolean;
   children: ComponentChildren;
 }
 
@@ -56,7 +58,7 @@ export function Confirm(props: ConfirmProps) {
         <button type="button" class="button" onClick={props.onClose}>Cancel</button>
         <button
           type="button"
-          class="button danger"
+          class={`button ${props.isHarmless ? "primary" : "danger"}`}
           onClick={() => {
             props.onClose();
             props.onConfirm();

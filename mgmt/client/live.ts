@@ -6,9 +6,13 @@
  */
 import { type Signal, signal } from "@preact/signals";
 import { IS_BROWSER } from "fresh/runtime";
-import type { Figures, Guest, Host } from "../../hypervisor/supervisor/api/schemas.ts";
+import type { Figures, Guest, Host, Task } from "../../hypervisor/supervisor/api/schemas.ts";
 import { goToLogin } from "./api.ts";
 import { useHydrated } from "./hydrated.ts";
+import { takePeers } from "./live_peers.ts";
+import { takeSnapshots } from "./live_snapshots.ts";
+import { takePoint, takeTask, takeTasks } from "./live_tasks.ts";
+import { streams } from "./once_live.ts";
 
 export type Connection = "connecting" | "live" | "lost";
 
@@ -54,6 +58,11 @@ export function useFigures(id: string, seed: Figures[]): Figures[] {
   const told = figures.value.get(id) ?? [];
   const first = told[0]?.at ?? Infinity;
   return [...seed.filter(({ at }) => at < first), ...told].slice(-KEPT_FIGURES);
+}
+
+/** Guests as far as they are known, for what is on every page. */
+export function guestsNow(): Guest[] {
+  return [...guests.value.values()].sort((a, b) => a.name < b.name ? -1 : 1);
 }
 
 function view(host: Host, map: ReadonlyMap<string, Guest>): Live {
@@ -109,11 +118,13 @@ function open(): EventSource {
   const events = new EventSource("/api/v1/events");
   const on = (name: string, take: (data: never) => void) =>
     events.addEventListener(name, (event) => take(JSON.parse(event.data) as never));
-  on("snapshot", (snapshot: { host: Host; guests: Guest[] }) => {
+  on("snapshot", (snapshot: { host: Host; guests: Guest[]; tasks: Task[] }) => {
     host.value = snapshot.host;
     guests.value = new Map(snapshot.guests.map((it) => [it.id, it]));
+    takeTasks(snapshot.tasks);
     isFilled = true;
     connection.value = "live";
+    streams.value++;
   });
   on("guest", putGuest);
   on("guest_deleted", ({ id }: { id: string }) => dropGuest(id));
@@ -125,6 +136,10 @@ function open(): EventSource {
   on("host", (value: Host) => {
     host.value = value;
   });
+  on("task", takeTask);
+  on("task_point", takePoint);
+  on("snapshots", takeSnapshots);
+  on("peers", takePeers);
   events.onerror = () => {
     connection.value = "lost";
     // A refusal ends it for good; a broken connection is taken up again by the browser.

@@ -1,11 +1,12 @@
-import type { ComponentChildren } from "preact";
 import { CPU_MODELS, MOST_CPUS, MOST_PORTS } from "../../hypervisor/supervisor/api/limits.ts";
 import type { Guest, GuestUpdate, Host } from "../../hypervisor/supervisor/api/schemas.ts";
 import { call, loadSchemas } from "./api.ts";
+import { Check } from "./check.tsx";
 import { pinningFrom, pinningWords, topologyFrom, topologyWords } from "./cpu_words.ts";
 import { Field } from "./field.tsx";
 import { type Checked, checkForm } from "./forms.ts";
 import { putGuest } from "./live.ts";
+import { More } from "./more.tsx";
 import { toast } from "./toasts.ts";
 import { numberOf, useForm } from "./use_form.ts";
 
@@ -215,50 +216,6 @@ export function SettingsForm({ guest, host, onDone }: SettingsFormProps) {
         </button>
       </div>
     </form>
-  );
-}
-
-interface MoreProps {
-  title: string;
-  errors: Record<string, string>;
-  /** What the names of its fields begin with: where one is wrong, it is shown. */
-  fields: string;
-  children: ComponentChildren;
-}
-
-function More({ title, errors, fields, children }: MoreProps) {
-  const isWrong = Object.keys(errors).some((it) => it.startsWith(fields));
-  return (
-    <details class="more" open={isWrong || undefined}>
-      <summary>{title}</summary>
-      {children}
-    </details>
-  );
-}
-
-interface CheckProps {
-  name: string;
-  isOn: boolean;
-  error?: string;
-  children: ComponentChildren;
-}
-
-function Check({ name, isOn, error, children }: CheckProps) {
-  const id = `${name.replaceAll(".", "-")}-error`;
-  return (
-    <div>
-      <label class="check">
-        <input
-          type="checkbox"
-          name={name}
-          defaultChecked={isOn}
-          aria-describedby={error ? id : undefined}
-          aria-invalid={error ? "true" : undefined}
-        />
-        <span>{children}</span>
-      </label>
-      {error && <p class="field-error" id={id}>{error}</p>}
-    </div>
   );
 }
 

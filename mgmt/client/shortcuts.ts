@@ -15,6 +15,8 @@ export const SHORTCUTS: { where: string; list: Shortcut[] }[] = [
     list: [
       { keys: ["g", "g"], what: "Go to the guests" },
       { keys: ["g", "i"], what: "Go to the images" },
+      { keys: ["g", "h"], what: "Go to the hosts" },
+      { keys: ["u"], what: "Show what is under way" },
       { keys: ["n"], what: "New guest" },
       { keys: ["/"], what: "Find a guest" },
       { keys: ["?"], what: "Show these keys" },

@@ -12,6 +12,7 @@ interface ShellProps {
 const LINKS: { href: string; label: string; icon: IconName; under: RegExp }[] = [
   { href: "/", label: "Guests", icon: "guests", under: /^\/($|guests)/ },
   { href: "/images", label: "Images", icon: "images", under: /^\/images/ },
+  { href: "/hosts", label: "Hosts", icon: "hosts", under: /^\/hosts/ },
 ];
 
 /** Navigation around a page. */

@@ -2,12 +2,15 @@ import { useEffect, useState } from "preact/hooks";
 import { call, messageOf } from "../client/api.ts";
 import { Dialog } from "../client/dialog.tsx";
 import { useHydrated } from "../client/hydrated.ts";
-import { connection } from "../client/live.ts";
+import { connection, guestsNow } from "../client/live.ts";
+import { useTasks } from "../client/live_tasks.ts";
 import { follow, listenForKeys, SHORTCUTS } from "../client/shortcuts.ts";
+import { TaskList } from "../client/task_list.tsx";
 import { toggleTheme } from "../client/theme.ts";
 import { toast } from "../client/toasts.ts";
 import { uploads } from "../client/uploads.ts";
 import { Icon } from "../components/icons.tsx";
+import { shortWords } from "../components/task_words.ts";
 
 const CONNECTION = {
   connecting: "Connecting to the host",
@@ -17,7 +20,8 @@ const CONNECTION = {
 
 /** What the sidebar offers besides links. */
 export default function Controls() {
-  const [helps, setHelps] = useState(false);
+  const [shows, setShows] = useState<"help" | "tasks" | null>(null);
+  const close = () => setShows(null);
   useEffect(() =>
     listenForKeys((keys) => {
       switch (keys) {
@@ -27,11 +31,17 @@ export default function Controls() {
         case "g i":
           follow("/images");
           return true;
+        case "g h":
+          follow("/hosts");
+          return true;
+        case "u":
+          setShows("tasks");
+          return true;
         case "n":
           follow("/guests/new");
           return true;
         case "?":
-          setHelps(true);
+          setShows("help");
           return true;
       }
       return false;
@@ -47,8 +57,19 @@ export default function Controls() {
   const sending = isHydrated ? uploads.value : [];
   const sent = sending.reduce((sum, it) => sum + it.sentBytes, 0);
   const total = sending.reduce((sum, it) => sum + it.totalBytes, 0);
+  const tasks = useTasks();
+  const underWay = tasks.filter(({ state }) => state === "running");
   return (
     <div class="controls">
+      {underWay.length > 0 && (
+        <button
+          type="button"
+          class="controls-tasks"
+          onClick={() => setShows("tasks")}
+        >
+          {shortWords(underWay)}
+        </button>
+      )}
       {sending.length > 0 && (
         <a class="controls-upload" href="/images">
           Uploading, {total === 0 ? 0 : Math.floor(100 * sent / total)} %
@@ -61,6 +82,15 @@ export default function Controls() {
         <span>{CONNECTION[link]}</span>
       </p>
       <div class="controls-row">
+        <button
+          type="button"
+          class="button quiet small"
+          onClick={() => setShows("tasks")}
+          title="Tasks (u)"
+        >
+          <Icon name="tasks" />
+          <span class="unseen">Tasks</span>
+        </button>
         <button
           type="button"
           class="button quiet small"
@@ -78,7 +108,7 @@ export default function Controls() {
         <button
           type="button"
           class="button quiet small"
-          onClick={() => setHelps(true)}
+          onClick={() => setShows("help")}
           title="Keys (?)"
         >
           <Icon name="help" />
@@ -89,7 +119,13 @@ export default function Controls() {
           <span class="unseen">Sign out</span>
         </button>
       </div>
-      <Dialog title="Keyboard shortcuts" isOpen={helps} onClose={() => setHelps(false)}>
+      <Dialog title="Tasks" isOpen={shows === "tasks"} onClose={close}>
+        <TaskList tasks={tasks} guests={guestsNow()} onLeave={close} />
+        <div class="row end">
+          <button type="button" class="button" onClick={close}>Close</button>
+        </div>
+      </Dialog>
+      <Dialog title="Keyboard shortcuts" isOpen={shows === "help"} onClose={close}>
         {SHORTCUTS.map(({ where, list }) => (
           <section class="keys" key={where}>
             <h3>{where}</h3>
@@ -104,7 +140,7 @@ export default function Controls() {
           </section>
         ))}
         <div class="row end">
-          <button type="button" class="button" onClick={() => setHelps(false)}>Close</button>
+          <button type="button" class="button" onClick={close}>Close</button>
         </div>
       </Dialog>
     </div>

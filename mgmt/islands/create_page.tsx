@@ -12,6 +12,7 @@ import { useHydrated } from "../client/hydrated.ts";
 import { checkForm, initially, initiallyChecked } from "../client/forms.ts";
 import { addGuest, useLive } from "../client/live.ts";
 import { follow } from "../client/shortcuts.ts";
+import { type Template, TemplateForm } from "../client/template_form.tsx";
 import { toast } from "../client/toasts.ts";
 import { useForm } from "../client/use_form.ts";
 import { formatBytes, formatMiB } from "../components/format.ts";
@@ -20,6 +21,7 @@ import { HostProblem } from "../components/gauges.tsx";
 interface CreatePageProps {
   host: Host;
   images: Image[];
+  templates: Template[];
 }
 
 const MEMORY_MIB = [256, 512, 1024, 2048, 4096, 8192];
@@ -56,6 +58,7 @@ export default function CreatePage(props: CreatePageProps) {
         </div>
       </header>
       <HostProblem host={host} />
+      {props.templates.length > 0 && <TemplateForm templates={props.templates} />}
       {kernels.length === 0
         ? (
           <section class="empty">

@@ -1,22 +1,47 @@
 import { useEffect, useState } from "preact/hooks";
 import { isAllowed, phaseOf } from "../../hypervisor/supervisor/api/actions.ts";
-import type { Figures, Guest, Host } from "../../hypervisor/supervisor/api/schemas.ts";
+import type {
+  Figures,
+  Guest,
+  Host,
+  Peer,
+  SnapshotTree,
+  Task,
+} from "../../hypervisor/supervisor/api/schemas.ts";
 import { ActionButton } from "../client/action_button.tsx";
 import { DevicePanels } from "../client/device_panels.tsx";
 import { Confirm } from "../client/dialog.tsx";
+import { GoneGuest } from "../client/gone_guest.tsx";
 import { type Act, isPending, perform, reasonAgainst } from "../client/guest_actions.ts";
 import { GuestSettings } from "../client/guest_settings.tsx";
+import { LifeButtons } from "../client/life_buttons.tsx";
+import { LifeDialogs } from "../client/life_dialogs.tsx";
 import { useLive } from "../client/live.ts";
+import { shownTask, taskOf, useTasks } from "../client/live_tasks.ts";
 import { follow, listenForKeys } from "../client/shortcuts.ts";
+import { SnapshotPanel } from "../client/snapshot_panel.tsx";
+import { TaskPanel } from "../client/task_panel.tsx";
 import { Terminal } from "../client/terminal.tsx";
 import { formatMiB } from "../components/format.ts";
 import { HostProblem } from "../components/gauges.tsx";
 import { StateBadge } from "../components/state_badge.tsx";
 
-export default function GuestPage(props: { host: Host; guest: Guest; figures: Figures[] }) {
+interface GuestPageProps {
+  host: Host;
+  guest: Guest;
+  figures: Figures[];
+  snapshots: SnapshotTree;
+  tasks: Task[];
+  peers: Peer[];
+}
+
+type Asks = "force" | "reset" | "delete" | "fork" | "move" | "upgrade";
+
+export default function GuestPage(props: GuestPageProps) {
   const live = useLive({ host: props.host, guests: [props.guest] });
   const guest = live.guest(props.guest.id);
-  const [asks, setAsks] = useState<"force" | "reset" | "delete" | null>(null);
+  const tasks = useTasks(props.tasks);
+  const [asks, setAsks] = useState<Asks | null>(null);
   useEffect(() =>
     listenForKeys((keys) => {
       if (keys === "t") {
@@ -30,19 +55,11 @@ export default function GuestPage(props: { host: Host; guest: Guest; figures: Fi
       return false;
     }), [guest]);
 
-  if (!guest) {
-    return (
-      <section class="empty">
-        <h1>{props.guest.name} is gone</h1>
-        <p>It was deleted, with its disks</p>
-        <p class="row center">
-          <a class="button primary" href="/">Go to the guests</a>
-        </p>
-      </section>
-    );
-  }
+  if (!guest) return <GoneGuest guest={props.guest} tasks={tasks} />;
 
   const phase = phaseOf(guest);
+  const task = taskOf(tasks, guest.id);
+  const shown = shownTask(tasks, guest.id);
   const button = (act: Act) => ({
     reason: reasonAgainst(guest, act),
     isBusy: isPending(guest, act),
@@ -109,6 +126,7 @@ export default function GuestPage(props: { host: Host; guest: Guest; figures: Fi
           <ActionButton {...button("reset")} icon="reset" onClick={() => setAsks("reset")}>
             Reset
           </ActionButton>
+          <LifeButtons guest={guest} task={task} onAsk={setAsks} />
           <ActionButton
             {...button("delete")}
             icon="trash"
@@ -126,11 +144,20 @@ export default function GuestPage(props: { host: Host; guest: Guest; figures: Fi
         </div>
       )}
       <PausedBanner guest={guest} host={live.host} />
+      {shown && <TaskPanel key={shown.id} task={shown} guests={live.guests} />}
       <div class="guest-parts">
         <Terminal guestId={guest.id} name={guest.name} isOn={isAllowed("console", guest.state)} />
         <GuestSettings guest={guest} host={live.host} />
       </div>
       <DevicePanels guest={guest} host={live.host} figures={props.figures} />
+      <SnapshotPanel guest={guest} tree={props.snapshots} task={task} />
+      <LifeDialogs
+        guest={guest}
+        host={live.host}
+        peers={props.peers}
+        asks={asks === "fork" || asks === "move" || asks === "upgrade" ? asks : null}
+        onDone={() => setAsks(null)}
+      />
       <Confirm
         title={`Force ${guest.name} off?`}
         verb="Force off"

@@ -13,11 +13,12 @@ import {
   type Image,
   type ImageKind,
   Login,
-  type Problem,
   Setup,
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { changeDevices, FakeRefusal } from "./fake_devices.ts";
+import { FakeLives } from "./fake_lives.ts";
 import { FakeSerial } from "./fake_serial.ts";
+import { problem } from "./fake_problem.ts";
 import { demoGuests, demoHost, demoImages, newGuest } from "./fake_data.ts";
 
 export interface FakeApiOptions {
@@ -29,6 +30,8 @@ export interface FakeApiOptions {
   guests?: Guest[];
   images?: Image[];
   host?: Partial<Host>;
+  /** How long snapshots, moves and the like take. */
+  taskMs?: number;
 }
 
 const COOKIE = "__Host-session";
@@ -37,6 +40,8 @@ export class FakeApi {
   readonly host: Host;
   readonly guests: Map<string, Guest>;
   images: Image[];
+  /** Snapshots, other hosts, and tasks. */
+  readonly lives: FakeLives;
   password: string | null;
   /** What the last requests were, as "METHOD path". */
   readonly log: string[] = [];
@@ -53,6 +58,11 @@ export class FakeApi {
     this.host = { ...demoHost(), ...options.host };
     this.guests = new Map((options.guests ?? demoGuests()).map((it) => [it.id, it]));
     this.images = options.images ?? demoImages();
+    this.lives = new FakeLives({
+      guests: this.guests,
+      emit: (name, data) => this.#emit(name, data),
+      taskMs: options.taskMs ?? 0,
+    });
     this.password = options.password ?? null;
     this.#setupCode = options.setupCode ?? "TEST-CODE";
     this.#server = Deno.serve(
@@ -154,6 +164,8 @@ export class FakeApi {
       case "GET /images":
         return Response.json(this.images);
     }
+    const life = await this.lives.answer(request, path);
+    if (life !== null) return life;
     const image = /^\/images\/(kernel|initrd|disk)\/([^/]+)$/.exec(path);
     if (image) return await this.#image(request, image[1] as ImageKind, image[2]);
     const device = /^\/guests\/([^/]+)\/(disks|nets)(?:\/([^/]+))?(?:\/(plug|unplug))?$/.exec(path);
@@ -185,7 +197,11 @@ export class FakeApi {
             new TextEncoder().encode(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`),
           );
         this.#streams.add(send);
-        send("snapshot", { host: this.host, guests: [...this.guests.values()] });
+        send("snapshot", {
+          host: this.host,
+          guests: [...this.guests.values()],
+          tasks: this.lives.tasks,
+        });
       },
       cancel: () => void this.#streams.delete(send),
     });
@@ -304,13 +320,4 @@ export class FakeApi {
     this.images = [...this.images, image];
     return Response.json(image, { status: 201 });
   }
-}
-
-function problem(
-  status: number,
-  code: string,
-  message: string,
-  more: Partial<Problem> = {},
-): Response {
-  return Response.json({ code, message, ...more }, { status });
 }

@@ -15,7 +15,7 @@ import {
 } from "../../hypervisor/supervisor/api/schemas.ts";
 
 const MINUTE = 60_000;
-const ago = (minutes: number) => new Date(Date.now() - minutes * MINUTE).toISOString();
+export const ago = (minutes: number) => new Date(Date.now() - minutes * MINUTE).toISOString();
 
 export function demoHost(): Host {
   return {

@@ -4,20 +4,23 @@
  * @module
  */
 import { delay } from "@std/async";
-import { type GuestPhase, type GuestState, phaseOf, whyNot } from "../api/actions.ts";
+import { type GuestPhase, type GuestState, phaseOf } from "../api/actions.ts";
 import type { AgentFacts, Guest } from "../api/schemas.ts";
 import { messageOf } from "../log.ts";
 import { ApiProblem, problem } from "../problem.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import { CONTROL_VERSION, type Status } from "../../vmm/control.ts";
-import { VmmRefusal } from "./control_client.ts";
+import { lookForGone } from "./gone_devices.ts";
 import { guestView } from "./guest_view.ts";
+import { letGo } from "./letting_go.ts";
 import type { LifeSurroundings, Vmm, VmmEnd } from "./life_surroundings.ts";
 import type { Source } from "./source.ts";
+import { refuse } from "./refusal.ts";
 import { isGood, wordsFor } from "./vmm_ends.ts";
 import type { VmmProcess } from "./vmm_process.ts";
 
 export type { LifeSurroundings, Vmm, VmmEnd, VmmListener } from "./life_surroundings.ts";
+export { refuse } from "./refusal.ts";
 
 /** What was asked for, to tell what a run's end means. */
 type Intent = "run" | "stop" | "end" | "reset";
@@ -258,7 +261,7 @@ export class GuestLife<V extends Vmm = VmmProcess> {
       const isReady = (status: Status) => {
         this.#ready(status);
         ready();
-        this.#lookForDevices(current);
+        this.#lookForGone(current);
       };
       let end: VmmEnd | null = await process.follow({
         ready: (status) => {
@@ -307,26 +310,11 @@ export class GuestLife<V extends Vmm = VmmProcess> {
     }
   }
 
-  /**
-   * Lets a guest go on whose VMM has it ready, and holds it: none of its instructions has run, and none of
-   * its disks was written to. From the moment it goes on, its disks are no longer those that belong to the
-   * snapshot's memory. So that memory is given up first, for good; whatever comes between, be it a power
-   * cut, this process's end or the VMM's, the guest was either never let go, or boots the next time. A
-   * VMM that says it could not do it has not; then, as before that moment, nothing is lost.
-   */
   async #letGo(process: V, status: Status): Promise<Status> {
-    const { record: { name }, resumesFrom } = this;
     try {
-      this.setResumesFrom(null);
-      try {
-        await process.resume();
-      } catch (error) {
-        if (error instanceof VmmRefusal) this.setResumesFrom(resumesFrom);
-        throw error;
-      }
-      return { ...status, held: undefined, pausedFor: undefined };
+      return await letGo(process, this, status);
     } catch (error) {
-      this.#letGoError = `Cannot let "${name}" go on: ${messageOf(error)}`;
+      this.#letGoError = `Cannot let "${this.record.name}" go on: ${messageOf(error)}`;
       await process.kill().catch(() => {});
       throw error;
     }
@@ -347,19 +335,16 @@ export class GuestLife<V extends Vmm = VmmProcess> {
     this.#around.changed(this);
   }
 
-  /** A device that the guest let go of while nobody listened was told of to nobody. */
-  #lookForDevices(process: V) {
-    if (process.run.missing(new Set()).length === 0) return;
-    process.devices().then((reports) => {
-      for (const name of process.run.missing(new Set(Object.keys(reports)))) {
-        this.#gone(process, name);
-      }
-    }).catch((error) =>
-      this.#around.log("warn", "cannot look for a guest's devices", {
-        guest: this.record.name,
-        error: messageOf(error),
-      })
-    );
+  #lookForGone(process: V) {
+    const { log } = this.#around;
+    lookForGone(process, {
+      gone: (name) => this.#gone(process, name),
+      failed: (error) =>
+        log("warn", "cannot look for a guest's devices", {
+          guest: this.record.name,
+          error,
+        }),
+    });
   }
 
   #gone(process: V, name: string) {
@@ -411,10 +396,4 @@ export class GuestLife<V extends Vmm = VmmProcess> {
     this.record = { ...this.record, error };
     this.#around.keepError(this.record.id, error);
   }
-}
-
-/** Throws where the table of actions does not allow `action`. */
-export function refuse(action: Parameters<typeof whyNot>[0], phase: GuestPhase): void {
-  const reason = whyNot(action, phase);
-  if (reason !== null) throw problem("wrong_state", reason);
 }

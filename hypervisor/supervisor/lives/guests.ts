@@ -21,11 +21,12 @@ import { problem } from "../problem.ts";
 import type { GuestRecord, GuestStore } from "../store/guests.ts";
 import type { SnapshotStore } from "../store/snapshots.ts";
 import { agentHolders } from "./agent_holders.ts";
+import { startAll } from "./autostart.ts";
 import { Claims } from "./claims.ts";
 import type { Control } from "./control_client.ts";
 import type { DeviceGround } from "./device_ground.ts";
 import { DiskChanges } from "./disk_changes.ts";
-import type { GuestFiles } from "./disks.ts";
+import { filesOf, withSizes } from "./guest_files.ts";
 import { FigureWatch } from "./figures.ts";
 import { Forks } from "./forks.ts";
 import { GuestLife, refuse } from "./guest_life.ts";
@@ -310,9 +311,8 @@ export class Guests {
   }
 
   async stop(id: string, options: { force: boolean }): Promise<Guest> {
-    const life = this.#life(id);
-    await life.stop(options);
-    return life.view();
+    await this.#life(id).stop(options);
+    return this.get(id);
   }
 
   reset(id: string): Guest {
@@ -322,15 +322,13 @@ export class Guests {
   }
 
   async pause(id: string): Promise<Guest> {
-    const life = this.#idle(id, "Cannot pause");
-    await life.pause();
-    return life.view();
+    await this.#idle(id, "Cannot pause").pause();
+    return this.get(id);
   }
 
   async resume(id: string): Promise<Guest> {
-    const life = this.#idle(id, "Cannot resume");
-    await life.resume();
-    return life.view();
+    await this.#idle(id, "Cannot resume").resume();
+    return this.get(id);
   }
 
   /** A connection to the guest's serial port. */
@@ -353,32 +351,16 @@ export class Guests {
         log("error", "cannot take up a guest", { id, error: messageOf(error) })
       );
     }
-    const known = new Map<string, GuestFiles>();
-    const all = [...arriving, ...[...this.#lives.values()].map(({ record }) => record)];
-    for (const { id, disks } of all) {
-      known.set(id, {
-        disks: new Set(disks.map(({ file }) => file)),
-        snapshots: new Set(this.#options.snapshots.list(id).map((it) => it.id)),
-      });
-    }
     for (const life of this.#lives.values()) {
       const { record } = life;
-      this.#catchUpWithDisks(life);
+      const now = withSizes(record, this.#options.disks);
+      if (now !== record) this.#keep(life, now);
       const used = new Set(life.isUp ? life.process?.run.netIds : []);
       this.#detach(record.nets.map(({ id }) => id).filter((it) => !used.has(it)), record.name);
     }
-    const swept = disks.sweep(known);
+    const all = [...arriving, ...[...this.#lives.values()].map(({ record }) => record)];
+    const swept = disks.sweep(filesOf(all, this.#options.snapshots));
     if (swept.length > 0) log("info", "removed unfinished disks", { names: swept.join(" ") });
-  }
-
-  /** A disk that had grown when a power cut came is as large as its file. */
-  #catchUpWithDisks(life: GuestLife) {
-    const { record } = life;
-    const disks = record.disks.map((disk) => {
-      const now = this.#options.disks.sizeMiB(record.id, disk.file) ?? 0;
-      return now > disk.sizeMiB ? { ...disk, sizeMiB: now } : disk;
-    });
-    if (disks.some((disk, i) => disk !== record.disks[i])) this.#keep(life, { ...record, disks });
   }
 
   #detach(netIds: string[], guest: string) {
@@ -404,18 +386,8 @@ export class Guests {
   }
 
   /** Starts those that are to start with the host; each on its own. */
-  async autostart(): Promise<void> {
-    await Promise.all([...this.#lives.values()].map(async (life) => {
-      if (!life.record.autostart || life.isUp) return;
-      try {
-        await life.start();
-      } catch (error) {
-        this.#options.log("error", "cannot start a guest with the host", {
-          guest: life.record.name,
-          error: messageOf(error),
-        });
-      }
-    }));
+  autostart(): Promise<void> {
+    return startAll([...this.#lives.values()], this.#options.log);
   }
 
   /** Stops every guest, and takes no start any more; tells how it goes, `done` last. */

@@ -23,7 +23,6 @@ import {
   spawnDetached,
 } from "../../sys/processes.ts";
 import {
-  EXIT_CODES,
   type ExitReason,
   type GuestConfig,
   type PlugConfig,
@@ -36,6 +35,8 @@ import type { GuestRecord } from "../store/guests.ts";
 import { askVmm, type DeviceReports, openControl, readEvents, statusOf } from "./control_client.ts";
 import { PassingControl } from "./passing_control.ts";
 import { Run } from "./run.ts";
+import { explain } from "./vmm_ends.ts";
+import { boundLog, logTail } from "./vmm_log.ts";
 import { orderOf, type Source } from "./source.ts";
 import type { VmmPool } from "./vmm_pool.ts";
 import { ExitFile, HandedOverFile, ProcessFile, readMessage } from "./wire.ts";
@@ -69,12 +70,6 @@ const SLOW_POLL_MS = 250;
 const QUICK_POLLS = 250;
 /** A VMM that is not ready by then never will be; generous, for emulated hosts. */
 const READY_MS = 120_000;
-const LOG_LIMIT_BYTES = 1024 * 1024;
-const LOG_TAIL_BYTES = 8 * 1024;
-
-const REASON_BY_CODE = new Map(
-  Object.entries(EXIT_CODES).map(([reason, code]) => [code as number, reason as ExitReason]),
-);
 
 /** A VMM that runs, or did. */
 export class VmmProcess {
@@ -352,48 +347,19 @@ export class VmmProcess {
     const child = reapChild(this.pid);
     if (child === null || (child === undefined && isAlive(this.#process))) return null;
     const end = this.#said ?? readMessage(ExitFile, join(this.#directory, "exit.json")) ??
-      this.#explain(child);
+      explain(child, () => this.logTail());
     // Whatever it said, or did not live to say: what it has written down counts.
     return this.#end = this.hasHandedOver ? { ...end, reason: "migrated" } : end;
   }
 
-  /** What is known of an end that the VMM did not tell of. */
-  #explain(child: ChildEnd | undefined): VmmEnd {
-    if (child === undefined) {
-      return { reason: "killed", message: "Its VMM ended without saying why" };
-    }
-    if ("signal" in child) {
-      return { reason: "killed", message: `Its VMM was ended by signal ${child.signal}` };
-    }
-    const reason = REASON_BY_CODE.get(child.code);
-    return reason === undefined
-      ? { reason: "killed", message: `Its VMM exited with the unknown code ${child.code}` }
-      : { reason, message: lastLine(this.logTail()) };
-  }
-
   /** The last of what the VMM printed. */
   logTail(): string {
-    try {
-      using file = Deno.openSync(join(this.#directory, "log"));
-      const size = file.statSync().size;
-      file.seekSync(Math.max(0, size - LOG_TAIL_BYTES), Deno.SeekMode.Start);
-      const bytes = new Uint8Array(LOG_TAIL_BYTES);
-      const count = file.readSync(bytes) ?? 0;
-      return new TextDecoder().decode(bytes.subarray(0, count));
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return "";
-      throw error;
-    }
+    return logTail(join(this.#directory, "log"));
   }
 
-  /** Empties a log that has grown too long; the VMM appends, so it goes on at the start. */
+  /** Keeps what it prints within bounds. */
   boundLog(): void {
-    const path = join(this.#directory, "log");
-    try {
-      if (Deno.statSync(path).size > LOG_LIMIT_BYTES) Deno.truncateSync(path);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+    boundLog(join(this.#directory, "log"));
   }
 
   /** Removes what is left of an ended process. */
@@ -404,8 +370,4 @@ export class VmmProcess {
     }
     removeIfThere(this.#directory);
   }
-}
-
-function lastLine(text: string): string {
-  return text.trimEnd().split("\n").at(-1)!.trim();
 }

@@ -35,7 +35,6 @@ import {
   type GuestConfig,
   type Request,
   type Response,
-  type RunRequest,
   SERIAL_REPLAY_BYTES,
   type UpgradeMessage,
   type VmmState,

@@ -15,6 +15,7 @@ import { heldFrom, namesOf } from "./held.ts";
 
 const CPUID = { function: 0, index: 0, flags: 0, eax: 1, ebx: 2, ecx: 3, edx: 4 };
 const GREETING: Greeting = {
+  plugged: [],
   protocol: UPGRADE_VERSION,
   format: 1,
   handOver: "0123456789abcdef".repeat(2),

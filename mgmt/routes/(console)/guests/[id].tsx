@@ -6,12 +6,15 @@ import { define } from "../../../server/state.ts";
 export const handler = define.handlers({
   async GET({ params, state: { api } }) {
     const guestParams = { params: { id: params.id } };
-    const [host, guest, figures] = await Promise.all([
+    const [host, guest, figures, snapshots, tasks, peers] = await Promise.all([
       api.call("getHost", {}),
       api.call("getGuest", guestParams),
       api.call("getFigures", guestParams),
+      api.call("listSnapshots", guestParams),
+      api.call("listTasks", {}),
+      api.call("listPeers", {}),
     ]);
-    return page({ host, guest, figures });
+    return page({ host, guest, figures, snapshots, tasks, peers });
   },
 });
 
@@ -20,6 +23,6 @@ export default define.page<typeof handler>(({ data }) => (
     <Head>
       <title>{data.guest.name} · Denovisor</title>
     </Head>
-    <GuestPage host={data.host} guest={data.guest} figures={data.figures} />
+    <GuestPage {...data} />
   </>
 ));

@@ -2,14 +2,16 @@ import { page } from "fresh";
 import { Head } from "fresh/runtime";
 import CreatePage from "../../../islands/create_page.tsx";
 import { define } from "../../../server/state.ts";
+import { listTemplates } from "../../../server/templates.ts";
 
 export const handler = define.handlers({
   async GET({ state: { api } }) {
-    const [host, images] = await Promise.all([
+    const [host, images, templates] = await Promise.all([
       api.call("getHost", {}),
       api.call("listImages", {}),
+      listTemplates(api),
     ]);
-    return page({ host, images });
+    return page({ host, images, templates });
   },
 });
 
@@ -18,6 +20,6 @@ export default define.page<typeof handler>(({ data }) => (
     <Head>
       <title>New guest · Denovisor</title>
     </Head>
-    <CreatePage host={data.host} images={data.images} />
+    <CreatePage {...data} />
   </>
 ));

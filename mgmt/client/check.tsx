@@ -1,0 +1,31 @@
+import type { ComponentChildren } from "preact";
+
+interface CheckProps {
+  name: string;
+  isOn: boolean;
+  error?: string;
+  hint?: string;
+  children: ComponentChildren;
+}
+
+/** A box to check, with what is to be known or wrong about it. */
+export function Check({ name, isOn, error, hint, children }: CheckProps) {
+  const id = name.replaceAll(".", "-");
+  const notes = [hint ? `${id}-hint` : "", error ? `${id}-error` : ""].filter(Boolean).join(" ");
+  return (
+    <div>
+      <label class="check">
+        <input
+          type="checkbox"
+          name={name}
+          defaultChecked={isOn}
+          aria-describedby={notes || undefined}
+          aria-invalid={error ? "true" : undefined}
+        />
+        <span>{children}</span>
+      </label>
+      {error && <p class="field-error" id={`${id}-error`}>{error}</p>}
+      {hint && <p class="field-hint check-hint" id={`${id}-hint`}>{hint}</p>}
+    </div>
+  );
+}

@@ -1,0 +1,26 @@
+import { assertEquals } from "@std/assert";
+import { demoHost, newGuest } from "../testing/fake_data.ts";
+import { newPeer } from "../testing/fake_life_data.ts";
+import { cautionsOf } from "./move_words.ts";
+
+const host = demoHost();
+const guest = newGuest({ name: "web", kernel: "k", memoryMiB: 1024, disks: [{ sizeMiB: 4096 }] });
+
+Deno.test("what may keep a host from taking a guest in is told beforehand", () => {
+  const tell = (peer: Parameters<typeof newPeer>[0], more = {}) =>
+    cautionsOf(newPeer(peer), { guest: { ...guest, ...more }, host });
+  assertEquals(tell({}), []);
+  assertEquals(tell({ memoryFreeMiB: 1024, diskFreeMiB: 4096 }), []);
+  assertEquals(tell({ memoryFreeMiB: 1023, diskFreeMiB: 4095 }), [
+    "It has less memory free than the guest has",
+    "It has less storage free than the guest’s disks may take",
+  ]);
+  const added = { memory: { ...guest.memory, requestedMiB: 128 } };
+  assertEquals(tell({ memoryFreeMiB: 1024 }, added).length, 1);
+  assertEquals(tell({ cpuModel: "Intel Xeon" }), [
+    "It has another CPU, and the guest uses all that this host’s one has",
+  ]);
+  assertEquals(tell({ cpuModel: "Intel Xeon" }, { cpu: { ...guest.cpu, model: "x86-64-v2" } }), []);
+  assertEquals(tell({ memoryFreeMiB: null, diskFreeMiB: null, cpuModel: null }), []);
+  assertEquals(tell({ reachable: false, memoryFreeMiB: 1 }), []);
+});

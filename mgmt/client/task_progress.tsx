@@ -1,0 +1,63 @@
+import type { Guest, Task } from "../../hypervisor/supervisor/api/schemas.ts";
+import { amountWords, doingWords, endWords, shareOf } from "../components/task_words.ts";
+import { cancelTask } from "./life_actions.ts";
+
+/** How far a task is, or how it ended. */
+export function TaskProgress({ task, guests }: { task: Task; guests: Guest[] }) {
+  const end = endWords(task);
+  if (end !== null) {
+    return (
+      <>
+        <p class={task.state === "failed" ? "task-failed" : undefined}>{end}</p>
+        <MadeGuests task={task} guests={guests} />
+      </>
+    );
+  }
+  const share = shareOf(task);
+  const amount = amountWords(task);
+  return (
+    <>
+      <p class="task-phase">
+        <span>{task.phase || "Beginning"}</span>
+        {amount !== null && <span class="number">{amount}</span>}
+      </p>
+      <progress
+        aria-label={`${doingWords(task)}, ${task.guestName}`}
+        {...(share !== null && { value: share, max: 1 })}
+      />
+    </>
+  );
+}
+
+/** Links to what a task has made; what is deleted since is left out. */
+function MadeGuests({ task, guests }: { task: Task; guests: Guest[] }) {
+  const made = guests.filter(({ id }) => task.made.includes(id));
+  if (made.length === 0) return null;
+  return (
+    <ul class="task-made" aria-label="New guests">
+      {made.map(({ id, name }) => (
+        <li key={id}>
+          <a href={`/guests/${id}`}>{name}</a>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Gives a task up, as long as that is possible. */
+export function CancelButton({ task }: { task: Task }) {
+  if (task.state !== "running") return null;
+  return (
+    <button
+      type="button"
+      class="button small"
+      aria-disabled={task.canCancel ? undefined : "true"}
+      title={task.canCancel ? undefined : "It is too late to cancel it"}
+      onClick={() => {
+        if (task.canCancel) void cancelTask(task);
+      }}
+    >
+      Cancel <span class="unseen">the {task.kind} of {task.guestName}</span>
+    </button>
+  );
+}

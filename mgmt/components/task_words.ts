@@ -1,0 +1,97 @@
+/**
+ * Long work in words.
+ *
+ * @module
+ */
+import type { Task } from "../../hypervisor/supervisor/api/schemas.ts";
+import { formatBytes } from "./format.ts";
+
+/** What a task does, without the guest: "Moving to basement-2". */
+export function doingWords({ kind, detail }: Pick<Task, "kind" | "detail">): string {
+  switch (kind) {
+    case "snapshot":
+      return `Taking the snapshot “${detail}”`;
+    case "revert":
+      return `Reverting to “${detail}”`;
+    case "fork":
+      return detail === "" ? "Forking" : `Forking: ${detail}`;
+    case "move":
+      return `Moving to ${detail}`;
+    case "upgrade":
+      return "Moving to a new VMM";
+  }
+}
+
+const NOUNS: Record<Task["kind"], string> = {
+  snapshot: "snapshot",
+  revert: "revert",
+  fork: "fork",
+  move: "move",
+  upgrade: "upgrade",
+};
+
+/** "The move of web-1". */
+export function nounWords({ kind, guestName }: Pick<Task, "kind" | "guestName">): string {
+  return `The ${NOUNS[kind]} of ${guestName}`;
+}
+
+/** How a task ended, as a sentence of its own; null while it is under way. */
+export function endWords(task: Task): string | null {
+  switch (task.state) {
+    case "running":
+      return null;
+    case "cancelled":
+      return `${nounWords(task)} was cancelled`;
+    case "failed":
+      return `${nounWords(task)} failed: ${task.error ?? "nobody knows why"}`;
+    case "done":
+      return doneWords(task);
+  }
+}
+
+function doneWords({ kind, guestName, detail, made, pauseMs }: Task): string {
+  const still = pauseMs === null ? "" : `; it stood still for ${formatPause(pauseMs)}`;
+  switch (kind) {
+    case "snapshot":
+      return `Took the snapshot “${detail}” of ${guestName}${still}`;
+    case "revert":
+      return `Reverted ${guestName} to “${detail}”`;
+    case "fork":
+      return `Made ${made.length === 1 ? "a guest" : `${made.length} guests`} out of ${guestName}` +
+        still;
+    case "move":
+      return `Moved ${guestName} to ${detail}${still}`;
+    case "upgrade":
+      return `${guestName} has a new VMM${still}`;
+  }
+}
+
+/** From 0 to 1; null while nobody knows. */
+export function shareOf({ doneAmount, totalAmount, state }: Task): number | null {
+  if (state === "done") return 1;
+  return totalAmount > 0 ? Math.min(1, doneAmount / totalAmount) : null;
+}
+
+/** "1.5 GiB of 4 GiB", "3 of 10"; null while nobody knows. */
+export function amountWords({ doneAmount, totalAmount, unit }: Task): string | null {
+  if (totalAmount <= 0) return null;
+  const words = unit === "bytes" ? formatBytes : String;
+  return `${words(Math.round(doneAmount))} of ${words(Math.round(totalAmount))}`;
+}
+
+/** A task in very few words, for where there is little room: "Moving web-1, 43 %". */
+export function shortWords(tasks: readonly Task[]): string {
+  if (tasks.length !== 1) return `${tasks.length} tasks under way`;
+  const [task] = tasks;
+  const share = shareOf(task);
+  const verb = { snapshot: "Saving", revert: "Reverting", fork: "Forking", move: "Moving" };
+  const words = task.kind === "upgrade" ? "Upgrading" : verb[task.kind];
+  const far = share === null ? "" : `, ${Math.floor(100 * share)} %`;
+  return `${words} ${task.guestName}${far}`;
+}
+
+/** How long a guest stood still: "0.8 ms", "42 ms", "1.3 s". */
+export function formatPause(ms: number): string {
+  if (ms < 10) return `${Number(ms.toFixed(1))} ms`;
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${Number((ms / 1000).toFixed(1))} s`;
+}
