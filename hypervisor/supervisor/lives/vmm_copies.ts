@@ -51,7 +51,10 @@ export async function saveMemory(
       if (line === null) throw silence(options);
       const message = parseMessage(SaveLine, line, "what a VMM says of a save");
       if ("error" in message) throw new VmmRefusal(message.error);
-      if ("saved" in message) return { pauseMs: message.pauseMs };
+      if ("saved" in message) {
+        work.progress(message.bytes, message.bytes);
+        return { pauseMs: message.pauseMs };
+      }
       if ("held" in message) {
         await whileHeld();
         work.signal.throwIfAborted();
