@@ -58,7 +58,8 @@ export async function saveMemory(
       if ("held" in message) {
         await whileHeld();
         work.signal.throwIfAborted();
-        for (let at = 0; at < GO.length;) at += await control.connection.write(GO.subarray(at));
+        // One that has ended meanwhile says no more, which is told above.
+        await control.connection.write(GO).catch(() => {});
         continue;
       }
       const { saving } = message;
@@ -93,7 +94,7 @@ export async function forkMemory(
       if ("error" in message) throw new VmmRefusal(message.error);
       if ("held" in message) {
         await whileHeld();
-        await control.send({ op: "go" });
+        await control.send({ op: "go" }).catch(() => {});
         continue;
       }
       const descriptors = control.take();
