@@ -147,3 +147,24 @@ Deno.test("a long name leaves room for what is put behind it", async () => {
   const task = await host.done(fork(host, guest.id, { start: false }));
   assertEquals((await children(host, task))[0].name, `${"a".repeat(60)}-1`);
 });
+
+Deno.test("a VMM that waits is taken for a child, also where it goes on", async () => {
+  await using host = await TestHost.start({ poolSize: 1, poolRefillMs: 10 });
+  const guest = await parent(host);
+  await host.start(guest.id);
+  const snapshot = await host.snapshot(guest.id, { name: "a" });
+  const waiting = async () => {
+    while (true) {
+      const [name] = host.names("run/pool");
+      if (name !== undefined && host.names(`run/pool/${name}`).includes("control.sock")) {
+        return name;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
+  const name = await waiting();
+  const { pid } = JSON.parse(Deno.readTextFileSync(host.path("run/pool", name, "process.json")));
+  const task = await host.done(fork(host, guest.id, { snapshot }));
+  assertEquals(host.processOf(task.made[0]).pid, pid);
+  assertStringIncludes(await host.said(task.made[0]), "once web");
+});

@@ -255,10 +255,10 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   async #live(first: V, ready: () => void): Promise<void> {
     let process: V | null = first;
     while (process !== null) {
-      this.#process = process;
+      const current: V = this.#process = process;
       const began = Date.now();
-      const current = process;
       const isReady = (status: Status) => {
+        if (this.#process !== current) return;
         this.#ready(status);
         ready();
         this.#lookForGone(current);

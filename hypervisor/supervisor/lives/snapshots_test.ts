@@ -125,7 +125,6 @@ Deno.test("what fails, or is given up, leaves nothing, and the guest as it was",
     assertEquals(host.names(`data/guests/${id}/snapshots`), []);
     assertEquals((await host.get(id)).state, "running");
   }
-  assert((await host.local.client.call("getTaskPoints", { params: { id: task.id } })).length >= 0);
 });
 
 Deno.test("a guest that ends while it is saved has no snapshot", async () => {
@@ -244,4 +243,67 @@ Deno.test("what a power cut left of snapshots is swept away, and no more", async
   await host.up();
   assertEquals(host.names(directory), [kept]);
   assertEquals(host.names(filesOf(id, kept)), ["disk.img"]);
+});
+
+Deno.test("a guest that a supervisor had stand still goes on with the next", async () => {
+  await using host = await TestHost.start();
+  const { id } = await host.guest();
+  await host.start(id);
+  // As it is in the middle of a copy of disks alone.
+  Deno.writeTextFileSync(host.path("run/guests", id, "stands_still"), "");
+  await host.processFor(id).pause();
+  await host.down();
+  await host.up();
+  await host.until(id, ({ state, pausedFor }) => state === "running" && pausedFor === null);
+  await host.local.client.call("pauseGuest", { params: { id } });
+  await host.down();
+  await host.up();
+  await host.until(id, ({ pausedFor }) => pausedFor !== null);
+});
+
+Deno.test("a supervisor that ends gives a snapshot up, and the next finds nothing of it", async () => {
+  await using host = await TestHost.start();
+  const { id } = await host.guest({ cmdline: "saves-slowly", disks: [{ sizeMiB: 1 }] });
+  await host.start(id);
+  const task = await take(host, id, { name: "a" });
+  await host.down();
+  assertEquals(host.supervisor.tasks.get(task.id).state, "cancelled");
+  await host.up();
+  assertEquals(await tree(host, id), { guest: id, snapshots: [], current: null });
+  assertEquals(host.names(`data/guests/${id}/snapshots`), []);
+  await host.reaches(id, "running");
+});
+
+Deno.test("the host's shutdown gives up what is under way", async () => {
+  await using host = await TestHost.start();
+  const { id } = await host.guest({ cmdline: "saves-slowly" });
+  await host.start(id);
+  const task = await take(host, id, { name: "a" });
+  for await (const _ of host.local.client.lines("shutdownHost", { body: { limitSeconds: 5 } }));
+  assertEquals((await host.ended(task)).state, "cancelled");
+  await refused(
+    host.local.client.call("forkGuest", { params: { id }, body: {} }),
+    "shutting_down",
+  );
+  host.assertNothingLeft();
+});
+
+Deno.test("the event stream begins with the tasks, and tells of each", async () => {
+  await using host = await TestHost.start();
+  const { id } = await host.guest({ cmdline: "saves-slowly" });
+  await host.start(id);
+  const task = await take(host, id, { name: "a" });
+  const names = new Set<string>();
+  for await (const { name, data } of host.local.client.events()) {
+    names.add(name);
+    if (name === "snapshot") {
+      assertEquals((data as { tasks: Task[] }).tasks.map((it) => it.id), [task.id]);
+    }
+    if (name === "task_point") host.supervisor.tasks.cancel(task.id);
+    if (name === "task" && (data as Task).state !== "running") break;
+  }
+  assertEquals(["snapshot", "task", "task_point"].filter((name) => !names.has(name)), []);
+  const points = await host.local.client.call("getTaskPoints", { params: { id: task.id } });
+  assert(points.length > 0);
+  assertEquals((await host.local.client.call("listTasks", {}))[0].state, "cancelled");
 });

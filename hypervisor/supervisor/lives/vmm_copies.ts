@@ -51,11 +51,15 @@ export async function saveMemory(
       if (line === null) throw silence(options);
       const message = parseMessage(SaveLine, line, "what a VMM says of a save");
       if ("error" in message) throw new VmmRefusal(message.error);
-      if ("saved" in message) return { pauseMs: message.pauseMs };
+      if ("saved" in message) {
+        work.progress(message.bytes, message.bytes);
+        return { pauseMs: message.pauseMs };
+      }
       if ("held" in message) {
         await whileHeld();
         work.signal.throwIfAborted();
-        for (let at = 0; at < GO.length;) at += await control.connection.write(GO.subarray(at));
+        // One that has ended meanwhile says no more, which is told above.
+        await control.connection.write(GO).catch(() => {});
         continue;
       }
       const { saving } = message;
@@ -90,7 +94,7 @@ export async function forkMemory(
       if ("error" in message) throw new VmmRefusal(message.error);
       if ("held" in message) {
         await whileHeld();
-        await control.send({ op: "go" });
+        await control.send({ op: "go" }).catch(() => {});
         continue;
       }
       const descriptors = control.take();

@@ -64,7 +64,7 @@ export const SaveLine = z.union([
     }),
   }),
   z.object({ held: z.literal(true) }),
-  z.object({ saved: z.string(), pauseMs: count }),
+  z.object({ saved: z.string(), pauseMs: count, bytes: count }),
   z.object({ error: Message }),
 ]);
 

@@ -1,9 +1,17 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { EventMessage, ExitFile, parseMessage, readMessage, ResponseMessage } from "./wire.ts";
+import {
+  EventMessage,
+  ExitFile,
+  ForkLine,
+  parseMessage,
+  readMessage,
+  ResponseMessage,
+  SaveLine,
+} from "./wire.ts";
 
 Deno.test("whatever a VMM says is a message or a SyntaxError", () => {
-  for (const schema of [ResponseMessage, EventMessage, ExitFile]) {
+  for (const schema of [ResponseMessage, EventMessage, ExitFile, SaveLine, ForkLine]) {
     fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
       try {
         parseMessage<unknown>(schema, text, "a message");
@@ -35,6 +43,21 @@ Deno.test("messages of the protocol are understood, with fields that a newer VMM
     SyntaxError,
     "Cannot read an event: reason:",
   );
+});
+
+Deno.test("what follows the answer to a save and a fork is understood", () => {
+  const saving = { phase: "copying", doneBytes: 1, totalBytes: 2, rounds: 1, remainingBytes: 1 };
+  const lines = [{ saving }, { held: true }, { saved: "/s", pauseMs: 1.5, bytes: 2 }, {
+    error: "no",
+  }];
+  for (const line of lines) {
+    assertEquals<unknown>(parseMessage(SaveLine, JSON.stringify(line), "it"), line);
+  }
+  const forked = { pausedMs: 1, copiedBytes: 0 };
+  for (const line of [{ held: true }, { forked }, { error: "no" }]) {
+    assertEquals<unknown>(parseMessage(ForkLine, JSON.stringify(line), "it"), line);
+  }
+  assertThrows(() => parseMessage(SaveLine, '{"saved":"/s","pauseMs":-1}', "it"), SyntaxError);
 });
 
 Deno.test("a file that is missing or half written is none", () => {

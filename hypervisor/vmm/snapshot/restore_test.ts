@@ -78,3 +78,29 @@ Deno.test("with a configuration, nothing is opened that it does not say", () => 
   refused({ ...CONFIG, cpus: 1, plugged: { block1 } }, "cpus is another than it was");
   refused([], "the configuration");
 });
+
+Deno.test("a copy may have other addresses, and what is said of its devices counts", () => {
+  using folder = new Folder();
+  const path = `${folder.path}/one`;
+  const snapshot = new NewSnapshot(path, 128 << 20);
+  const guest = savedGuest();
+  const nets = [{ tap: "tap0", mac: "52:54:00:00:00:01" }];
+  snapshot.writeState(encodeGuest({
+    ...{ ...guest, config: { ...guest.config, nets }, plugged: [] },
+    settings: { ...guest.settings, net0: { linkUp: true } },
+    memory: { ...guest.memory, length: 128 << 20 },
+  }));
+  close(snapshot.appear());
+  const config = {
+    ...guest.config,
+    nets: [{ tap: "tap1", mac: "52:54:00:00:00:02", linkUp: false }],
+  };
+  const { restore } = restoreFrom(path, { config, identity: "new" });
+  if ("memoryFd" in restore.snapshot) close(restore.snapshot.memoryFd);
+  assertEquals(restore.snapshot.saved.settings.net0, { linkUp: false });
+  assertThrows(
+    () => restoreFrom(path, { config, identity: "same" }),
+    ConfigError,
+    "nets is another than it was",
+  );
+});
