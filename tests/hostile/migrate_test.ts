@@ -272,3 +272,18 @@ test("who cannot take a guest says so before the first page; who gives it up, ke
     await runsThere(vmm);
   }
 });
+
+test("who greets twice is refused", async () => {
+  using sender = await Sender.running();
+  await using vmm = await Waiting.started();
+  using between = new Between({
+    ...{ folder: sender.folder.path, to: vmm.socket },
+    pass: () => true,
+    repeats: "hello",
+  });
+  const said = await send(sender.control, { socket: between.socket });
+  assertMatch(said.at(-1).error, /it greets twice|the other VMM is gone/i);
+  assertMatch((await vmm.answer).error, /it greets twice/);
+  assertEquals((await vmm.ended()).code, 1);
+  await sender.runsHere();
+});

@@ -103,13 +103,19 @@ export class Between implements Disposable {
     to: string;
     /** False where it is to be cut off there. */
     pass(what: string): boolean | Promise<boolean>;
+    /** A frame that is said twice. */
+    repeats?: string;
   }) {
     this.socket = `${options.folder}/between-${crypto.randomUUID().slice(0, 8)}`;
     this.#listener = Deno.listen({ transport: "unix", path: this.socket });
     this.done = this.#run(options);
   }
 
-  async #run({ to, pass }: { to: string; pass(what: string): boolean | Promise<boolean> }) {
+  async #run({ to, pass, repeats }: {
+    to: string;
+    pass(what: string): boolean | Promise<boolean>;
+    repeats?: string;
+  }) {
     const sender = await this.#listener.accept();
     const receiver = await Deno.connect({ transport: "unix", path: to });
     let isOpen = true;
@@ -130,8 +136,12 @@ export class Between implements Disposable {
           if (header === undefined) break;
           const { kind, length } = FrameHeader.at(header.buffer, 0);
           if (!await ask(KINDS[kind])) break;
-          await stream.put(header);
-          await stream.copy(length);
+          const body = await stream.take(length);
+          if (body === undefined) break;
+          for (let times = KINDS[kind] === repeats ? 2 : 1; times > 0; times--) {
+            await stream.put(header);
+            await stream.put(body);
+          }
           if (KINDS[kind] === "hello" && !await ram(stream, ask)) break;
         }
       } catch {

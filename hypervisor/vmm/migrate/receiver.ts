@@ -205,6 +205,9 @@ export class Receiver {
 
   /** Whether this host can run it is known before the first page comes. */
   #greeted(hello: Hello): void {
+    if (this.#prepared !== undefined) {
+      throw new MigrationError("Cannot understand the other VMM: it greets twice");
+    }
     checkVersion(hello.format);
     const config = configFor(hello, { given: this.#options.config, what: "receive the guest" });
     checkHostMemory(config, readPseudoFile("/proc/meminfo"));
