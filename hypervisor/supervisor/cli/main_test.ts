@@ -114,6 +114,9 @@ Deno.test("what is typed wrong is told, with how it goes", async () => {
     ["change", "web", "--nested", "maybe"],
     ["add-disk", "web"],
     ["upload", "floppy", "/dev/null"],
+    ["upgrade"],
+    ["upgrade", "web", "--all"],
+    ["upgrade", "nobody"],
     ["--loud", "guests"],
   ];
   for (const args of wrong) {
@@ -121,6 +124,26 @@ Deno.test("what is typed wrong is told, with how it goes", async () => {
     assertEquals(code, 2, args.join(" "));
     assertStringIncludes(text, "Usage: denovisor");
   }
+});
+
+Deno.test("a guest's VMM is upgraded from the command line, and how that went is told", async () => {
+  await using host = await TestHost.start();
+  await host.image("kernel", "k");
+  for (const [name, cmdline] of [["web", ""], ["held", "no-upgrade"]]) {
+    const { id } = await host.guest({ name, cmdline });
+    await host.start(id);
+  }
+  const done = await cli(host, "upgrade", "web");
+  assertEquals(done.code, 0, done.text);
+  assertStringIncludes(done.text, "web   done     1.5 ms       -");
+  const failed = await cli(host, "upgrade", "held");
+  assertEquals(failed.code, 1);
+  assertStringIncludes(failed.text, "held  failed   -");
+  assertStringIncludes(failed.text, "it was told not to");
+  assertStringIncludes(failed.text, "Not upgraded: held");
+  // All of them are of the release that is installed.
+  const all = await cli(host, "--json", "upgrade", "--all");
+  assertEquals([all.code, all.text], [0, "[]\n"]);
 });
 
 Deno.test("a refused body names its fields, and a host that is away is told", async () => {

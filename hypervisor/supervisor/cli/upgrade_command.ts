@@ -8,9 +8,6 @@ import type { Guest, Task } from "../api/schemas.ts";
 import { parseRest, UsageError } from "./arguments.ts";
 import { type Command, type Context, find, show } from "./command.ts";
 
-/** Between two looks at how far it is, in milliseconds. */
-const LOOK_MS = 100;
-
 export const UPGRADE_COMMAND: Command = {
   name: "upgrade",
   words: "NAME | --all",
@@ -49,10 +46,13 @@ async function outdated({ api }: Context): Promise<Guest[]> {
 
 /** Returns once it is over, however that went. */
 async function upgraded({ api }: Context, { id }: Guest): Promise<Task> {
-  let task = await api.client.call("upgradeGuest", { params: { id } });
-  while (task.state === "running") {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    task = await api.client.call("getTask", { params: { id: task.id } });
+  let task: Task | undefined;
+  for await (const { name, data } of api.client.events()) {
+    // Once events come, none of it is missed.
+    task ??= await api.client.call("upgradeGuest", { params: { id } });
+    if (name !== "task") continue;
+    const told = data as Task;
+    if (told.id === task.id && told.state !== "running") return told;
   }
-  return task;
+  throw new Error("Cannot tell how the upgrade goes: the host hung up");
 }

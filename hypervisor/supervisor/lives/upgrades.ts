@@ -22,6 +22,10 @@ export interface UpgradesOptions {
 }
 
 const POLL_MS = 5;
+/** How long the new VMM may take for its last word, while the guest stands still; far longer than it does. */
+const GIVE_MS = 30_000;
+/** How long the old one may take to be gone then. */
+const GONE_MS = 30_000;
 
 const PHASES: Readonly<Record<string, string>> = {
   greeting: "Asking the new VMM whether it can",
@@ -63,7 +67,12 @@ export class Upgrades {
       const next = await this.#handOver(life, { process, work });
       heir.resolve(next);
       // Who hears of the task's end is to find the guest as it is then.
-      while (life.isUp && life.process !== next && !work.signal.aborted) await delay(POLL_MS);
+      const deadline = Date.now() + GONE_MS;
+      while (life.isUp && life.process !== next && !work.signal.aborted) {
+        // It has nothing to do any more but to end.
+        if (Date.now() > deadline) await process.kill();
+        await delay(POLL_MS);
+      }
     } finally {
       heir.resolve(null);
     }
@@ -101,6 +110,7 @@ export class Upgrades {
       op: "upgrade",
       socket: heir.socket,
     });
+    let timer: ReturnType<typeof setTimeout> | undefined;
     work.signal.addEventListener("abort", control.close);
     if (work.signal.aborted) control.close();
     try {
@@ -118,12 +128,14 @@ export class Upgrades {
         const { phase, doneBytes, totalBytes } = message.upgrading;
         // What is under way then cannot be given up any more.
         work.phase(PHASES[phase] ?? phase, { final: phase === "giving" });
+        if (phase === "giving") timer ??= setTimeout(control.close, GIVE_MS);
         work.progress(doneBytes, totalBytes);
       }
     } catch (error) {
       work.signal.throwIfAborted();
       throw error;
     } finally {
+      clearTimeout(timer);
       work.signal.removeEventListener("abort", control.close);
     }
     work.signal.throwIfAborted();
