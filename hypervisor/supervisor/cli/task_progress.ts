@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Task } from "../api/schemas.ts";
+import { Task } from "../api/schemas.ts";
 import type { Context } from "./command.ts";
 
 const MIB = 1024 * 1024;
@@ -19,18 +19,20 @@ export async function follow(
     const events = api.client.events({ signal: over.signal });
     await events.next();
     let task = await begin();
-    let told = "";
+    let said = "";
     const tell = async () => {
       const line = json ? JSON.stringify(task) : wordsFor(task);
-      if (line !== told) await out(`${line}\n`);
-      told = line;
+      if (line !== said) await out(`${line}\n`);
+      said = line;
     };
     await tell();
     while (task.state === "running") {
       const { value: event, done } = await events.next();
       if (done) throw new Error(`Cannot follow the ${task.kind} any longer: it goes on`);
-      if (event.name !== "task" || event.data.id !== task.id) continue;
-      task = event.data;
+      if (event.name !== "task") continue;
+      const told = Task.parse(event.data);
+      if (told.id !== task.id) continue;
+      task = told;
       await tell();
     }
     if (task.state === "failed") throw new Error(task.error ?? `The ${task.kind} failed`);
