@@ -27,8 +27,8 @@ export const SERVICES: readonly ServiceSpec[] = [
   {
     name: "supervisor",
     entry: "supervisor.js",
-    // It starts VMMs itself, by FFI, and speaks to nothing but unix sockets: Deno can grant those
-    // singly only to who knows their paths beforehand.
+    // It starts VMMs itself, by FFI. It speaks to them on unix sockets, which Deno can grant singly only
+    // to who knows their paths beforehand, and to other hosts.
     flags: [
       "--allow-ffi",
       "--allow-read",
@@ -41,6 +41,7 @@ export const SERVICES: readonly ServiceSpec[] = [
       "--data=/data",
       "--run=/run/denovisor",
       "--vmm=/app/vmm.js",
+      "--peers=8444",
       `--import=${IMPORT_PLACEHOLDER}`,
     ],
   },

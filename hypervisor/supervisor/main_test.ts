@@ -95,6 +95,11 @@ class Program {
   }
 }
 
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
 Deno.test("the bundled program, with its permissions alone, serves, is killed, and finds its guests", async () => {
   const directory = Deno.makeTempDirSync({ prefix: "dv-" });
   const [data, run] = [join(directory, "data"), join(directory, "run")];
@@ -116,6 +121,7 @@ Deno.test("the bundled program, with its permissions alone, serves, is killed, a
     }),
   );
   const args = ["--data", data, "--run", run, "--vmm", join(directory, "vmm.js")];
+  args.push("--peers", `127.0.0.1:${freePort()}`);
   const importing = [...args, "--import", join(directory, "seeds")];
   let program = new Program(directory, importing);
   try {
@@ -127,6 +133,7 @@ Deno.test("the bundled program, with its permissions alone, serves, is killed, a
       assertEquals(Deno.statSync(join(run, socket)).mode! & 0o777, 0o600);
     }
     assertEquals(Deno.statSync(data).mode! & 0o777, 0o700);
+    assertEquals(Deno.statSync(join(data, "identity.pem")).mode! & 0o777, 0o600);
     assert(Deno.readTextFileSync(join(run, "setup_code")).trim().length === 23);
 
     let running;

@@ -15,6 +15,7 @@ Deno.test("options are read with their defaults", () => {
     pool: 1,
     peers: null,
   });
+  assertEquals(parseOptions([...NEEDED, "--peers=8444"]).peers, { hostname: "::", port: 8444 });
   const all = parseOptions([...NEEDED, "--bridge=br0", "--import=/seeds", "--console-uid=990"]);
   assertEquals([all.bridge, all.import, all.consoleUid], ["br0", "/seeds", 990]);
 });
@@ -25,6 +26,11 @@ Deno.test("what is missing, unknown or no number is told", () => {
   assertThrows(() => parseOptions([...NEEDED, "word"]), TypeError, '"word"');
   assertThrows(() => parseOptions([...NEEDED, "--console-uid=root"]), TypeError, "not a number");
   assertThrows(() => parseOptions([...NEEDED, "--pool=many"]), TypeError, "not a number");
+  assertThrows(
+    () => parseOptions([...NEEDED, "--peers=here"]),
+    TypeError,
+    'Cannot listen at "here"',
+  );
 });
 
 Deno.test("any arguments are options or a TypeError", () => {

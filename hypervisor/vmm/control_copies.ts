@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { RunRequest } from "./control.ts";
 
 /**
  * Saves the guest to a directory, which does not exist yet: `main.ts --restore` starts another VMM from

@@ -14,7 +14,6 @@ import { close } from "../../sys/files.ts";
 import { duplicate } from "../../sys/passed_descriptors.ts";
 import { createCgroup, hasCgroups, moveToCgroup, removeCgroup } from "../../sys/cgroup.ts";
 import {
-  type ChildEnd,
   identify,
   isAlive,
   killProcess,

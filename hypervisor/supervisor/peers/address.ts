@@ -37,6 +37,12 @@ export function parseListenAddress(text: string): Address {
     const port = Number(text);
     // `::` takes IPv4 too.
     if (port <= 65535) return { hostname: "::", port };
-  } else if (/:[0-9]+$/.test(text)) return parseAddress(text);
-  throw new SyntaxError(`Cannot listen at "${text}": it must be PORT or ADDRESS:PORT`);
+  } else if (/^([^:]+|\[.*\]):[0-9]+$/.test(text)) {
+    try {
+      return parseAddress(text);
+    } catch {
+      // It is told below.
+    }
+  }
+  throw new TypeError(`Cannot listen at "${text}": it must be PORT or ADDRESS:PORT`);
 }

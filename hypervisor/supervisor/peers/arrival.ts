@@ -225,8 +225,11 @@ async function refuseUnfit(options: ArrivalOptions): Promise<void> {
   }
   const why = whyNotOn(processor, offer.cpu, run.started.cpu.model);
   if (why !== null) throw new Error(`Cannot take "${record.name}": ${why}`);
-  for (const image of [record.kernel, record.initrd]) {
-    if (image === null || offer.images.some(({ name }) => name === image)) continue;
+  for (const kind of ["kernel", "initrd"] as const) {
+    const image = record[kind];
+    if (image === null || offer.images.some((it) => it.kind === kind && it.name === image)) {
+      continue;
+    }
     throw new PeerError("Cannot understand the other host: it does not offer every image");
   }
   const needed = [...offer.disks.map(({ dataBytes }) => dataBytes)]

@@ -16,7 +16,7 @@ import { Arrival, endVmm, statusOfVmm } from "./arrival.ts";
 import type { PeerChannel } from "./channel.ts";
 import { parsed } from "./channel.ts";
 import type { Processor } from "./cpu_features.ts";
-import { PeerError } from "./frames.ts";
+import { type Frame, PeerError } from "./frames.ts";
 import { answer, type MoveOffer, MoveRequest, type SettledState } from "./messages.ts";
 import { pipe } from "./pipe.ts";
 
@@ -98,7 +98,7 @@ export class Arrivals {
       while (true) {
         const frame = await channel.next(SILENCE_MS);
         if (frame.kind !== "message") {
-          arrival!.take(frame);
+          await this.#take(channel, frame, arrival!);
           continue;
         }
         const { op } = parsed(MoveRequest, frame.message);
@@ -112,6 +112,19 @@ export class Arrivals {
         await this.#discard(arrival);
         log("info", "a guest that was coming did not come", { guest: name, from: peer.name });
       }
+    }
+  }
+
+  /** What cannot be written, such as on a full disk, is told when the other host next listens. */
+  async #take(
+    channel: PeerChannel,
+    frame: Exclude<Frame, { kind: "message" }>,
+    arrival: Arrival,
+  ): Promise<void> {
+    try {
+      arrival.take(frame);
+    } catch (error) {
+      await answer(channel, () => Promise.reject(error));
     }
   }
 

@@ -1,0 +1,80 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { CpuSettings, MemorySettings, NetSettings } from "../api/schemas.ts";
+import { openDatabase } from "./database.ts";
+import { type GuestRecord, GuestStore } from "./guests.ts";
+import { MoveStore } from "./moves.ts";
+import { PeerStore } from "./peers.ts";
+
+const GUEST: GuestRecord = {
+  ...{ id: "G", name: "web", cpus: 1, memoryMiB: 512, kernel: "k", initrd: null, cmdline: "" },
+  cpu: CpuSettings.parse({}),
+  memory: MemorySettings.parse({}),
+  disks: [],
+  nets: [{ ...NetSettings.parse({}), id: "N", mac: "52:00:00:00:00:01" }],
+  ...{ hotplugPorts: 0, agent: true, autostart: true, createdAt: "now", error: null },
+};
+const ARRIVAL = { move: "M", guest: "G", peer: "P" };
+
+Deno.test("a guest that is to come takes its name and addresses, and is not there", () => {
+  const database = openDatabase(":memory:");
+  const [guests, moves] = [new GuestStore(database), new MoveStore(database)];
+  moves.seal(ARRIVAL, GUEST);
+  assertEquals(guests.list(), []);
+  assertEquals(guests.list({ arriving: true }), [GUEST]);
+  const other = { ...GUEST, id: "other", nets: [{ ...GUEST.nets[0], id: "N2" }] };
+  assertThrows(() => guests.put({ ...other, nets: [] }), Error, "another guest has this name");
+  assertThrows(() => guests.put({ ...other, name: "db" }), Error, "another network card has it");
+  assertThrows(() => guests.refuseTakenDevices(GUEST), Error, "this host has one of its nets");
+  assertThrows(() => moves.seal({ ...ARRIVAL, move: "M2" }, other), Error, "another guest");
+  assertEquals(moves.arrivals().length, 1, "all of it or nothing");
+  moves.claim("M");
+  assertEquals(guests.list(), [GUEST]);
+  moves.forgetArrival("M");
+  assertEquals([moves.arrival("M"), guests.list()], [null, [GUEST]]);
+  database.close();
+});
+
+Deno.test("a guest that does not come leaves nothing", () => {
+  const database = openDatabase(":memory:");
+  const [guests, moves] = [new GuestStore(database), new MoveStore(database)];
+  moves.seal(ARRIVAL, GUEST);
+  moves.forgetArrival("M");
+  assertEquals(moves.arrival("M")?.state, "sealed", "it is not known yet whose it is");
+  moves.drop(ARRIVAL);
+  assertEquals([guests.list({ arriving: true }), moves.arrivals()], [[], []]);
+  database.close();
+});
+
+Deno.test("what became of a departure is written down", () => {
+  const database = openDatabase(":memory:");
+  const [guests, moves] = [new GuestStore(database), new MoveStore(database)];
+  const state = () => moves.departures().map((it) => it.state).join();
+  moves.begin(ARRIVAL);
+  guests.setGiven("G");
+  assertEquals(state(), "begun", "nobody was told that it may be given away");
+  moves.setDeparture("M", "giving");
+  guests.setGiven("other");
+  assertEquals(state(), "giving");
+  guests.setGiven("G");
+  assertEquals(state(), "given");
+  moves.endDeparture("M");
+  assertEquals(state(), "");
+  database.close();
+});
+
+Deno.test("a host is one host, however often it is paired with", () => {
+  const database = openDatabase(":memory:");
+  const store = new PeerStore(database);
+  const peer = {
+    ...{ id: "1", name: "b", address: "b", fingerprint: "f", certificate: "c" },
+    pairedAt: "now",
+  };
+  store.put(peer);
+  const again = store.put({ ...peer, id: "2", name: "c", address: "10.0.0.1", pairedAt: "later" });
+  assertEquals(again, { ...peer, name: "c", address: "10.0.0.1", pairedAt: "later" });
+  assertEquals(store.list(), [again]);
+  assertEquals([store.get("1"), store.byFingerprint("f")], [again, again]);
+  store.delete("1");
+  assertEquals(store.list(), []);
+  database.close();
+});
