@@ -47,7 +47,8 @@ export function TaskList({ tasks, guests, onLeave }: TaskListProps) {
     <div
       class="stack"
       onClick={(event) => {
-        if ((event.target as HTMLElement).closest("a")) onLeave();
+        // A link that is gone by the end of its click would not be followed.
+        if ((event.target as HTMLElement).closest("a")) setTimeout(onLeave);
       }}
     >
       {list(underWay, "Under way")}
