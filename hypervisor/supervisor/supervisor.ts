@@ -146,11 +146,11 @@ export class Supervisor {
   async #meetOthers(): Promise<void> {
     const { data, log, peers: listen = null, moves, peerWatchMs } = this.#options;
     this.#moves = new Moves({
+      snapshotsOf: (id) => this.#snapshots.list(id).length,
       ...{ ...moves, log, tasks: this.tasks, ground: this.guests.ground },
       store: new MoveStore(this.#database),
       peer: (id) => this.peers.get(id),
       dial: (peer) => this.peers.dial(peer),
-      snapshotsOf: (id) => this.#snapshots.list(id).length,
     });
     const about: Pick<PeersOptions, "serveMove" | "refuseForgetting"> = {
       serveMove: (channel, peer, call) => this.moves.serve(channel, peer, call),
