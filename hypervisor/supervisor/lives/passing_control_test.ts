@@ -39,17 +39,25 @@ class Peer implements Disposable {
   }
 }
 
-function openDescriptors(): number {
-  return [...Deno.readDirSync("/proc/self/fd")].length;
+/** How many descriptors of a file in memory this process has. */
+function openOf(name: string): number {
+  return [...Deno.readDirSync("/proc/self/fd")].filter((fd) => {
+    try {
+      return Deno.readLinkSync(`/proc/self/fd/${fd.name}`).startsWith(`/memfd:${name} `);
+    } catch {
+      // One that somebody else has closed meanwhile.
+      return false;
+    }
+  }).length;
 }
 
 Deno.test("descriptors go with a request, however long it is, and come with an answer", async () => {
-  const before = openDescriptors();
+  const name = crypto.randomUUID();
+  const mine = memfd(name, 4096);
   {
     using peer = new Peer();
     using control = new PassingControl(peer.socket);
     const fd = peer.accept();
-    const mine = memfd("mine", 4096);
     const device = "x".repeat(300_000);
     const sent = control.send({ op: "unplug", device }, { descriptors: [mine, mine] });
     const line = await peer.line(fd);
@@ -62,12 +70,14 @@ Deno.test("descriptors go with a request, however long it is, and come with an a
     assertEquals(await control.line(), '{"forked":{}}');
     const came = control.take();
     assertEquals(came.length, 2);
-    [mine, ...came].forEach(close);
+    came.forEach(close);
     // What nobody takes is closed with the connection.
-    sendDescriptors(fd, new TextEncoder().encode("more\n"), [fd]);
+    sendDescriptors(fd, new TextEncoder().encode("more\n"), [mine]);
     assertEquals(await control.line(), "more");
+    assertEquals(openOf(name), 4);
   }
-  assertEquals(openDescriptors(), before);
+  assertEquals(openOf(name), 1);
+  close(mine);
 });
 
 Deno.test("a connection that is closed ends whoever waits on it, and tells the other side", async () => {

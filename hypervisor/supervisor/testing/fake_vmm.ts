@@ -204,13 +204,14 @@ async function serve(connection: Deno.Conn) {
   const buffer = new Uint8Array(4096);
   const count = await connection.read(buffer) ?? 0;
   const request: Request = JSON.parse(new TextDecoder().decode(buffer.subarray(0, count)));
-  await writeLine(
-    connection,
-    await answer(request).catch((error): Response => ({
-      ok: false,
-      error: (error as Error).message,
-    })),
-  );
+  const answered = await answer(request).catch((error): Response => ({
+    ok: false,
+    error: (error as Error).message,
+  }));
+  const written = writeLine(connection, answered);
+  // Whatever happens from here on is an event, and comes behind the answer.
+  if (request.op === "events") followers.add(connection);
+  await written;
   switch (request.op) {
     case "status":
       break;
@@ -243,7 +244,6 @@ async function serve(connection: Deno.Conn) {
       break;
     }
     case "events":
-      followers.add(connection);
       if (words.has("crash")) await end("crash", "triple fault at 0xfff0");
       await readAll(connection, () => {});
       followers.delete(connection);
