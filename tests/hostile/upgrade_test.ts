@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { EXIT_CODES } from "../../hypervisor/vmm/control.ts";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
-import { HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import { Folder, HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { fork, goOn } from "../../hypervisor/vmm/testing/passing_connection.ts";
 import { diskImage } from "./block_driver.ts";
 import { counts } from "./counting_guest.ts";
@@ -18,7 +18,9 @@ const MiB = 2 ** 20;
 const test = (name: string, fn: () => Promise<void>) => Deno.test({ name, ignore: !HAS_KVM, fn });
 
 test("a guest goes on in another VMM, in the place of the one before", async () => {
-  using giver = await Giver.running();
+  using sockets = new Folder();
+  const [port, vsock] = ["port", "vsock"].map((name) => `${sockets.path}/${name}`);
+  using giver = await Giver.running({ more: ["--port", port, "--vsock", vsock] });
   await using vmm = await TakingVmm.started(giver.folder.path);
   const { status } = await ask(giver.control, { op: "status" });
   const said = await giver.upgrade(vmm.socket);
@@ -32,6 +34,8 @@ test("a guest goes on in another VMM, in the place of the one before", async () 
   const now = (await ask(giver.control, { op: "status" })).status;
   assert(now.pid !== status.pid);
   assertEquals([now.name, now.startedAt], [status.name, status.startedAt]);
+  // Where programs of the host meet those of the guest, somebody listens.
+  for (const path of [port, vsock]) (await Deno.connect({ transport: "unix", path })).close();
   // The folder is the new one's: nothing is said there of an end.
   assertEquals(giver.folder.names().includes("exit.json"), false);
   await vmm.runs(giver);

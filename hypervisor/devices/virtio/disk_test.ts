@@ -1,7 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { close } from "../../sys/files.ts";
-import { diskSectors, openDisk } from "./disk.ts";
+import { duplicate } from "../../sys/passed_descriptors.ts";
+import { diskSectors, lockDisk, openDisk } from "./disk.ts";
 
 function withFile(bytes: number, run: (path: string) => void): void {
   const path = Deno.makeTempFileSync();
@@ -47,6 +48,20 @@ Deno.test("a disk has one writer or many readers", () => {
     const readers = [openDisk(path, { readonly: true }), openDisk(path, { readonly: true })];
     assertThrows(() => openDisk(path), Error, "another guest uses it");
     for (const { fd } of readers) close(fd);
+    close(openDisk(path).fd);
+  });
+});
+
+Deno.test("a disk that was handed over is the same open file, and locked for both", () => {
+  withFile(1024, (path) => {
+    const giver = openDisk(path);
+    const held = [duplicate(giver.fd)];
+    const taker = openDisk("/its/name/is/another", { held });
+    assertEquals([taker.fd, taker.sectors, taker.discard], [held[0], 2, giver.discard]);
+    lockDisk(taker);
+    close(giver.fd);
+    assertThrows(() => openDisk(path), Error, "another guest uses it");
+    close(taker.fd);
     close(openDisk(path).fd);
   });
 });
