@@ -108,6 +108,24 @@ test("a guest that is paused stays so, and goes on when it is told to", async ()
   await vmm.runs(giver);
 });
 
+test("what was plugged in goes along, and comes out there", async () => {
+  using giver = await Giver.running({ more: ["--hotplug-ports", "2"] });
+  const path = giver.folder.file("second", diskImage());
+  const plugged = await ask(giver.control, { op: "plug", device: { disk: { path } } });
+  assertEquals(plugged.plugged, "block1");
+  // Whatever its name is by now.
+  Deno.renameSync(path, `${path}-moved`);
+  await using vmm = await TakingVmm.started();
+  assertEquals((await giver.upgrade(vmm.socket)).at(-1).error, undefined);
+  await vmm.answer;
+  const { devices } = await ask(vmm.control, { op: "devices" });
+  assertEquals([devices.block0.path, devices.block1.path], [`${giver.folder.path}/disk`, path]);
+  const request = { op: "unplug", device: "block1", force: true };
+  assertEquals((await ask(vmm.control, request)).ok, true);
+  assertEquals((await ask(vmm.control, { op: "devices" })).devices.block1, undefined);
+  await vmm.runs(giver);
+});
+
 test("a guest goes on from VMM to VMM", async () => {
   using giver = await Giver.running();
   await using first = await TakingVmm.started(giver.folder.path);
