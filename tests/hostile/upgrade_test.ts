@@ -137,7 +137,17 @@ test("a guest goes on from VMM to VMM", async () => {
   await second.runs(giver);
 });
 
-const STEPS = ["hello", "files", "welcome", "serial", "state", "ready", "go", "runs"] as const;
+const STEPS = [
+  "hello",
+  "files",
+  "registers",
+  "welcome",
+  "serial",
+  "state",
+  "ready",
+  "go",
+  "runs",
+] as const;
 
 for (const step of STEPS) {
   test(`the new VMM is killed at "${step}": the guest goes on here, unless it ran there`, async () => {
@@ -207,7 +217,7 @@ test("who cannot take a guest says so before it is stopped; who gives it up, kee
     assertEquals((await vmm.ended()).code, EXIT_CODES.host);
     await between.done;
     // Either side says so, and nothing else.
-    assertEquals([...new Set(between.seen)].sort(), ["failed", "files", "hello"]);
+    assertEquals([...new Set(between.seen)].sort(), ["failed", "files", "hello", "registers"]);
   }
   {
     // Nobody waits for it any more.
