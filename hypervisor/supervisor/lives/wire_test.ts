@@ -1,9 +1,16 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { EventMessage, ExitFile, parseMessage, readMessage, ResponseMessage } from "./wire.ts";
+import {
+  EventMessage,
+  ExitFile,
+  parseMessage,
+  readMessage,
+  ResponseMessage,
+  UpgradeMessage,
+} from "./wire.ts";
 
 Deno.test("whatever a VMM says is a message or a SyntaxError", () => {
-  for (const schema of [ResponseMessage, EventMessage, ExitFile]) {
+  for (const schema of [ResponseMessage, EventMessage, UpgradeMessage, ExitFile]) {
     fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
       try {
         parseMessage<unknown>(schema, text, "a message");
@@ -25,7 +32,12 @@ Deno.test("messages of the protocol are understood, with fields that a newer VMM
     memoryMiB: 128,
   };
   const answer = JSON.stringify({ ok: true, status: { ...status, later: 1 } });
-  assertEquals(parseMessage(ResponseMessage, answer, "it"), { ok: true, status } as never);
+  const read = (text: string) => parseMessage<unknown>(ResponseMessage, text, "it");
+  // One of before there were upgrades does not say which release it is of.
+  assertEquals(read(answer), { ok: true, status: { ...status, program: "" } });
+  const receiving = { phase: "ready", handOver: "0" };
+  const told = { ok: true, status: { ...status, program: "1.2", state: "waiting", receiving } };
+  assertEquals(read(JSON.stringify(told)), told);
   assertEquals(
     parseMessage(EventMessage, '{"event":"exit","reason":"crash","message":"m"}', "it"),
     { event: "exit", reason: "crash", message: "m" },
