@@ -117,3 +117,21 @@ Deno.test("an arena within another is taken by one set of sections after the oth
   const large = struct("large", { bytes: ["u8", 14 * 1024] });
   assertThrows(() => outer.within(part).place("large", large), RangeError, "do not fit");
 });
+
+Deno.test("an arena that was placed before is filled with what was saved", () => {
+  const arena = new Arena();
+  arena.place("clock", Clock).seconds = 6;
+  arena.place("lock", Clock, { local: true }).seconds = 1;
+  const saved = arena.sections();
+  const later = new Arena();
+  const clock = later.place("clock", Clock);
+  const lock = later.place("lock", Clock, { local: true });
+  const added = later.place("added", Port);
+  [clock.seconds, lock.seconds, added.control] = [2, 3, 4];
+  later.fill(saved);
+  // What is of this process only, and what was not saved, stays as it is.
+  assertEquals([clock.seconds, lock.seconds, added.control], [6, 3, 4]);
+  const other = new Arena();
+  other.place("clock", Port);
+  assertThrows(() => other.fill(saved), RangeError, 'Cannot restore "clock"');
+});

@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { EXIT_CODES } from "../../hypervisor/vmm/control.ts";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
-import { HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import { Folder, HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { fork, goOn } from "../../hypervisor/vmm/testing/passing_connection.ts";
 import { diskImage } from "./block_driver.ts";
 import { counts } from "./counting_guest.ts";
@@ -18,7 +18,9 @@ const MiB = 2 ** 20;
 const test = (name: string, fn: () => Promise<void>) => Deno.test({ name, ignore: !HAS_KVM, fn });
 
 test("a guest goes on in another VMM, in the place of the one before", async () => {
-  using giver = await Giver.running();
+  using sockets = new Folder();
+  const [port, vsock] = ["port", "vsock"].map((name) => `${sockets.path}/${name}`);
+  using giver = await Giver.running({ more: ["--port", port, "--vsock", vsock] });
   await using vmm = await TakingVmm.started(giver.folder.path);
   const { status } = await ask(giver.control, { op: "status" });
   const said = await giver.upgrade(vmm.socket);
@@ -32,6 +34,8 @@ test("a guest goes on in another VMM, in the place of the one before", async () 
   const now = (await ask(giver.control, { op: "status" })).status;
   assert(now.pid !== status.pid);
   assertEquals([now.name, now.startedAt], [status.name, status.startedAt]);
+  // Where programs of the host meet those of the guest, somebody listens.
+  for (const path of [port, vsock]) (await Deno.connect({ transport: "unix", path })).close();
   // The folder is the new one's: nothing is said there of an end.
   assertEquals(giver.folder.names().includes("exit.json"), false);
   await vmm.runs(giver);
@@ -104,6 +108,24 @@ test("a guest that is paused stays so, and goes on when it is told to", async ()
   await vmm.runs(giver);
 });
 
+test("what was plugged in goes along, and comes out there", async () => {
+  using giver = await Giver.running({ more: ["--hotplug-ports", "2"] });
+  const path = giver.folder.file("second", diskImage());
+  const plugged = await ask(giver.control, { op: "plug", device: { disk: { path } } });
+  assertEquals(plugged.plugged, "block1");
+  // Whatever its name is by now.
+  Deno.renameSync(path, `${path}-moved`);
+  await using vmm = await TakingVmm.started();
+  assertEquals((await giver.upgrade(vmm.socket)).at(-1).error, undefined);
+  await vmm.answer;
+  const { devices } = await ask(vmm.control, { op: "devices" });
+  assertEquals([devices.block0.path, devices.block1.path], [`${giver.folder.path}/disk`, path]);
+  const request = { op: "unplug", device: "block1", force: true };
+  assertEquals((await ask(vmm.control, request)).ok, true);
+  assertEquals((await ask(vmm.control, { op: "devices" })).devices.block1, undefined);
+  await vmm.runs(giver);
+});
+
 test("a guest goes on from VMM to VMM", async () => {
   using giver = await Giver.running();
   await using first = await TakingVmm.started(giver.folder.path);
@@ -115,7 +137,17 @@ test("a guest goes on from VMM to VMM", async () => {
   await second.runs(giver);
 });
 
-const STEPS = ["hello", "files", "welcome", "serial", "state", "ready", "go", "runs"] as const;
+const STEPS = [
+  "hello",
+  "files",
+  "registers",
+  "welcome",
+  "serial",
+  "state",
+  "ready",
+  "go",
+  "runs",
+] as const;
 
 for (const step of STEPS) {
   test(`the new VMM is killed at "${step}": the guest goes on here, unless it ran there`, async () => {
@@ -185,7 +217,7 @@ test("who cannot take a guest says so before it is stopped; who gives it up, kee
     assertEquals((await vmm.ended()).code, EXIT_CODES.host);
     await between.done;
     // Either side says so, and nothing else.
-    assertEquals([...new Set(between.seen)].sort(), ["failed", "files", "hello"]);
+    assertEquals([...new Set(between.seen)].sort(), ["failed", "files", "hello", "registers"]);
   }
   {
     // Nobody waits for it any more.

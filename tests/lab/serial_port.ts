@@ -31,11 +31,14 @@ export class SerialPort implements Disposable {
 
   /** Runs a command at the guest's prompt; what it printed. */
   async run(command: string): Promise<string> {
-    // As in `RunningGuest.run`.
-    await this.type(`echo BEG''IN; ${command}; echo EN''D:$?\n`);
-    const printed = (await this.#connection.until("END:")).replace(/^[^]*BEGIN\r?\n/, "");
+    // What was written before comes again with each connection: a mark is of one command alone. The shell
+    // puts it together, so that the echo of what is typed does not match.
+    const mark = crypto.randomUUID().slice(0, 8);
+    await this.type(`echo BEG''IN-${mark}; ${command}; echo EN''D-${mark}:$?\n`);
+    await this.#connection.until(`BEGIN-${mark}`);
+    const printed = await this.#connection.until(`END-${mark}:`);
     const status = (await this.#connection.until("\n")).trim();
-    const text = printed.replace("END:", "").replaceAll("\r", "").trim();
+    const text = printed.replace(`END-${mark}:`, "").replaceAll("\r", "").trim();
     if (status !== "0") throw new Error(`"${command}" failed with ${status} in the guest: ${text}`);
     return text;
   }

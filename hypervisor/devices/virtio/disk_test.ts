@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { close } from "../../sys/files.ts";
+import { duplicate } from "../../sys/passed_descriptors.ts";
 import { closeDisk, diskSectors, openDisk, takeDisk } from "./disk.ts";
 
 function withFile(bytes: number, run: (path: string) => void): void {
@@ -65,6 +66,20 @@ Deno.test("a disk that another has can be opened, left as it is, and taken over 
     assertThrows(() => openDisk(path), Error, "another guest uses it");
     assertEquals(Deno.readFileSync(path), content);
     closeDisk(disk);
+  });
+});
+
+Deno.test("a disk that was handed over is the same open file, and locked for both", () => {
+  withFile(1024, (path) => {
+    const giver = openDisk(path);
+    const held = [duplicate(giver.fd)];
+    const taker = openDisk("/its/name/is/another", { held });
+    assertEquals([taker.fd, taker.sectors, taker.discard], [held[0], 2, giver.discard]);
+    takeDisk(taker);
+    close(giver.fd);
+    assertThrows(() => openDisk(path), Error, "another guest uses it");
+    close(taker.fd);
+    close(openDisk(path).fd);
   });
 });
 

@@ -45,6 +45,7 @@ export interface DepartureOptions {
     bytesPerSecond: number | null;
     allowedPauseMs: number;
     withinSeconds: number;
+    slowDown: boolean;
     force: boolean;
   };
   ground: MoveGround;
@@ -166,11 +167,11 @@ class Departing {
       work.phase("Copying memory");
       store.begin({ move, guest: life.record.id, peer: peer.id });
       using memory = await Memory.open(this.#options, this.#pace);
-      const { bytesPerSecond, allowedPauseMs, force } = settings;
+      const { bytesPerSecond, allowedPauseMs, slowDown, force } = settings;
       const giveUp = () => memory.close();
       signal.addEventListener("abort", giveUp);
       const send = await VmmSend.begin(this.#way.process.controlSocket, {
-        ...{ socket: memory.socket, allowedPauseMs, force },
+        ...{ socket: memory.socket, allowedPauseMs, slowDown, force },
         ...(bytesPerSecond !== null && { bytesPerSecond: Math.min(bytesPerSecond, 1e12) }),
         timeoutMs: Math.max(LEAST_MS, this.#way.deadline - Date.now()),
       });

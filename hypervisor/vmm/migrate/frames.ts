@@ -13,8 +13,8 @@
  * | receiver | `runs`    | none                                                                        |
  * | either   | `failed`  | why it gives up                                                             |
  *
- * From one VMM to another of the same host (`vmm/upgrade/`), descriptors come with `files`, and before the
- * state comes what has no place in it: `serial`, what the serial port has sent, and `standing`, how the
+ * From one VMM to another of the same host (`vmm/upgrade/`), descriptors come with `files`, then `registers`,
+ * of devices that run, to see whether they can be read. Before the state comes what has no place in it: `serial`, what the serial port has sent, and `standing`, how the
  * guest stood in its VMM.
  *
  * Everything from the other side is checked: it may be anybody.
@@ -50,6 +50,7 @@ export const KINDS = [
   "runs",
   "failed",
   "files",
+  "registers",
   "serial",
   "standing",
 ] as const;
@@ -65,6 +66,7 @@ const MAX_BYTES: Readonly<Record<FrameKind, number>> = {
   runs: 0,
   failed: 4096,
   files: 0,
+  registers: MAX_STATE_BYTES,
   serial: SERIAL_REPLAY_BYTES,
   standing: 4096,
 };

@@ -1,6 +1,8 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import fc from "fast-check";
 import { setNonBlocking } from "../../sys/copying_io.ts";
+import { close, length } from "../../sys/files.ts";
+import { memfd } from "../../sys/mapping.ts";
 import { receive, send } from "../../sys/unix_sockets.ts";
 import { StreamPair } from "../../sys/testing/stream_pair.ts";
 import { EventLoop } from "../event_loop.ts";
@@ -12,7 +14,9 @@ class Rig implements Disposable {
   readonly pair = new StreamPair();
   readonly frames: Frame[] = [];
   readonly link: Link;
+  readonly descriptors: number[] = [];
   error: Error | undefined;
+  isGone: boolean | undefined;
   heard: (frame: Frame) => void = () => {};
 
   constructor() {
@@ -24,8 +28,12 @@ class Rig implements Disposable {
           this.frames.push(frame);
           this.heard(frame);
         },
-        broken: (error) => this.error = error,
+        broken: (error, isGone) => {
+          this.error = error;
+          this.isGone = isGone;
+        },
       },
+      descriptors: this.descriptors,
     });
   }
 
@@ -112,4 +120,39 @@ Deno.test("who is gone, or cannot be understood, is told of once", () => {
   send(rig.pair.fds[1], new Uint8Array(16).fill(9));
   rig.until(() => rig.error !== undefined);
   assertMatch(rig.error!.message, /^Cannot understand the other VMM: bad magic/);
+});
+
+Deno.test("descriptors come with the frame that they were said with", () => {
+  using rig = new Rig();
+  const files = [memfd("first", 1), memfd("second", 2), memfd("third", 3)];
+  const kept: number[][] = [];
+  rig.heard = () => kept.push(rig.descriptors.splice(0));
+  const peer = new Link(rig.pair.fds[1], {
+    loop: rig.loop,
+    host: { frame: () => {}, broken: () => {} },
+  });
+  peer.say("files", undefined, files.slice(0, 2));
+  peer.say("state", new Uint8Array(100_000), files.slice(2));
+  rig.until(() => rig.frames.length === 2);
+  assertEquals(kept.map((fds) => fds.map(length)), [[1, 2], [3]]);
+  [...files, ...kept.flat()].forEach(close);
+  peer.end();
+});
+
+Deno.test("who is gone is told from who was cut off in the middle, or speaks of nothing known", () => {
+  const heard = (bytes: Uint8Array<ArrayBuffer>, unread = false) => {
+    using rig = new Rig();
+    // What nobody has read, the kernel tells of as a connection that was reset.
+    if (unread) rig.link.say("go");
+    send(rig.pair.fds[1], bytes);
+    rig.pair.close(1);
+    rig.until(() => rig.error !== undefined);
+    return [rig.frames.map(({ kind }) => kind), rig.isGone];
+  };
+  const runs = encodeFrame("runs");
+  assertEquals(heard(runs), [["runs"], true]);
+  assertEquals(heard(runs, true), [["runs"], true]);
+  assertEquals(heard(runs.slice(0, 5)), [[], false]);
+  assertEquals(heard(encodeFrame("failed", encodeReason("why")).slice(0, -1)), [[], false]);
+  assertEquals(heard(new Uint8Array(16).fill(9)), [[], false]);
 });

@@ -74,6 +74,16 @@ export function encodeGuest(guest: SavedGuest): Uint8Array<ArrayBuffer> {
   return encodeSections(out.sections);
 }
 
+/** The registers alone, of a machine that may run: for whoever has to know whether they can be read. */
+export function encodeRegisters(arena: Sections): Uint8Array<ArrayBuffer> {
+  return encodeSections(new Map([...arena].map(([name, it]) => [ARENA + name, it])));
+}
+
+/** As {@linkcode decodeGuest} has them. */
+export function decodeRegisters(file: Uint8Array<ArrayBuffer>): Sections {
+  return new SectionReader(decodeSections(file)).within(ARENA);
+}
+
 /** A guest that is right in itself, or a {@linkcode SnapshotError} that says what is wrong. */
 export function decodeGuest(file: Uint8Array<ArrayBuffer>): SavedGuest {
   const sections = new SectionReader(decodeSections(file));

@@ -26,9 +26,9 @@ import type { DeviceSpec } from "../device_specs.ts";
 import type { EventLoop } from "../event_loop.ts";
 import { decodeReason, encodeFrame, encodeReason, type Frame } from "../migrate/frames.ts";
 import { Link } from "../migrate/link.ts";
-import { encodeSections, FORMAT_VERSION } from "../snapshot/format.ts";
+import { FORMAT_VERSION } from "../snapshot/format.ts";
 import { LiveCopy } from "../snapshot/live_copy.ts";
-import { encodeGuest } from "../snapshot/saved_guest.ts";
+import { encodeGuest, encodeRegisters } from "../snapshot/saved_guest.ts";
 import type { CopyFigures, SavableGuest } from "../snapshot/saving.ts";
 import { encodeGreeting, encodeStanding, type RamKind, UPGRADE_VERSION } from "./greeting.ts";
 import { heldBy, namesOf } from "./held.ts";
@@ -118,9 +118,9 @@ export class Upgrade {
     for (let i = 0; i < fds.length; i += MAX_PASSED) {
       this.#link.say("files", undefined, fds.slice(i, i + MAX_PASSED));
     }
+    // Also so that what encodes is loaded, which the guest would have to wait for otherwise.
+    this.#link.say("registers", encodeRegisters(guest.registers));
     this.#within(WELCOME_MS, "the other VMM does not answer");
-    // What the guest would wait for otherwise: what encodes is loaded when it is first used.
-    encodeSections(guest.registers);
   }
 
   get isHolding(): boolean {

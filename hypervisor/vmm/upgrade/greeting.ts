@@ -7,7 +7,7 @@
 import { decodeHello, encodeHello, type Hello, MigrationError } from "../migrate/frames.ts";
 import type { HeldName } from "./held.ts";
 
-/** Bumped when a VMM could not take over from one of the version before: every release can from the last. */
+/** What is said. A release that changes it takes guests over from the one before all the same. */
 export const UPGRADE_VERSION = 1;
 
 /**

@@ -36,7 +36,7 @@ import { Link } from "../migrate/link.ts";
 import { Mover } from "../mover.ts";
 import { checkVersion } from "../snapshot/format.ts";
 import { differs } from "../snapshot/restore.ts";
-import { decodeGuest, type SavedGuest } from "../snapshot/saved_guest.ts";
+import { decodeGuest, decodeRegisters, type SavedGuest } from "../snapshot/saved_guest.ts";
 import type { VcpuThreads } from "../vcpu_threads.ts";
 import {
   decodeGreeting,
@@ -75,6 +75,8 @@ export class Taker {
   /** In the order in which they come: RAM's file, if there is one, and what devices hold. */
   readonly #descriptors: number[] = [];
   #prepared: Prepared | undefined;
+  /** It is known that this version can read what the other's devices have. */
+  #canRead = false;
   #standing: Standing | undefined;
   #saved: SavedGuest | undefined;
   /** The other VMM will never run the guest again. */
@@ -198,6 +200,8 @@ export class Taker {
         return this.#greeted(decodeGreeting(body));
       case "greeting files":
         return this.#prepare();
+      case "greeting registers":
+        return this.#tryOut(body);
       case "receiving serial":
         this.serial = body;
         return;
@@ -247,13 +251,25 @@ export class Taker {
     this.#loop.watch(wakeIoFd, () => {
       drain(wakeIoFd);
       if (life.hasEnded) this.#error ??= new Error(life.message);
-      if (life.parked < config.cpus) return;
-      this.#loop.unwatch(wakeIoFd);
       this.#welcome();
     });
   }
 
+  /** Registers as they happen to be: of the same layouts as those that the guest will stand still with. */
+  #tryOut(registers: Uint8Array<ArrayBuffer>): void {
+    if (this.#prepared === undefined) {
+      throw new MigrationError("Cannot understand the other VMM: not all that is open has come");
+    }
+    this.#prepared.blank.pc.arena.fill(decodeRegisters(registers));
+    this.#canRead = true;
+    this.#welcome();
+  }
+
+  /** Once nothing is left to be done for which the guest need not be stopped. */
   #welcome(): void {
+    const { life, wakeIoFd } = this.#prepared!.blank.pc;
+    if (!this.#canRead || life.parked < this.#greeting!.config.cpus) return;
+    this.#loop.unwatch(wakeIoFd);
     this.#phase = "receiving";
     this.#link!.say("welcome");
     if (this.#greeting!.ram !== "shared") this.#receiveRam();
