@@ -12,7 +12,7 @@ import type { Images } from "../images/images.ts";
 import { askVmm, statusOf } from "../lives/control_client.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
 import type { VmmProcess } from "../lives/vmm_process.ts";
-import type { Status } from "../../vmm/control.ts";
+import { CONTROL_VERSION, type Status } from "../../vmm/control.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import type { PeerRecord } from "../store/peers.ts";
 import { type Processor, whyNotOn } from "./cpu_features.ts";
@@ -222,6 +222,12 @@ async function refuseUnfit(options: ArrivalOptions): Promise<void> {
   checkTaken(options);
   if (offer.disks.length !== record.disks.length) {
     throw new PeerError("Cannot understand the other host: it does not tell of every disk");
+  }
+  if (offer.control !== CONTROL_VERSION) {
+    throw new Error(
+      `Cannot take "${record.name}": VMMs there speak version ${offer.control}, here ` +
+        `${CONTROL_VERSION}. Bring both hosts to the same version`,
+    );
   }
   const why = whyNotOn(processor, offer.cpu, run.started.cpu.model);
   if (why !== null) throw new Error(`Cannot take "${record.name}": ${why}`);

@@ -5,6 +5,7 @@
  * @module
  */
 import { join } from "@std/path";
+import { CONTROL_VERSION } from "../../vmm/control.ts";
 import type { GuestLife } from "../lives/guest_life.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
 import type { Work } from "../lives/tasks.ts";
@@ -201,7 +202,12 @@ class Departing {
     const { record } = life;
     const images = await imagesOf(ground, record);
     const offer: MoveOffer = {
+<<<<<<< HEAD
       parcel: pack(record, process.run.file()),
+=======
+      control: CONTROL_VERSION,
+      parcel: pack(record, process.run.file),
+>>>>>>> peers
       disks: disks.map(({ file: { bytes, dataBytes } }) => ({ bytes, dataBytes })),
       images: images.map(({ offer }) => offer),
       cpu: processor,

@@ -37,6 +37,8 @@ export type ImageOffer = z.output<typeof ImageOffer>;
 
 /** All that a host looks at before it says whether it takes a guest. */
 export const MoveOffer = z.strictObject({
+  /** What VMMs understand there, by its number: see vmm/control.ts. */
+  control: z.int(),
   parcel: Parcel,
   /** In the record's order. */
   disks: z.array(z.strictObject({ bytes: Bytes, dataBytes: Bytes })).max(MOST_DISKS),

@@ -10,7 +10,7 @@ import type { TLSSocket } from "node:tls";
 import type { Wire } from "./channel.ts";
 
 /** What may wait here to be read, in bytes; then the other side waits. */
-const MOST_WAITING = 1 << 20;
+const MOST_WAITING = 4 << 20;
 
 export class TlsWire implements Wire {
   readonly #socket: TLSSocket;
