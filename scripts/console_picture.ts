@@ -2,14 +2,14 @@
  * Takes the pictures of the console that the README files show, before a made-up host:
  *
  * ```sh
- * ./scripts/with-deno task pictures   # mgmt/docs/console.png and mgmt/docs/guest.png
+ * ./scripts/with-deno task pictures   # mgmt/docs/*.png
  * ```
  *
  * @module
  */
 import { join } from "@std/path";
 import * as esbuild from "esbuild";
-import type { Page } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
 import { buildConsole } from "../mgmt/build.ts";
 import { runConsole } from "../mgmt/gate/run.ts";
 import { FakeApi } from "../mgmt/testing/fake_api.ts";
@@ -20,10 +20,9 @@ const DOCS = join(CHECKOUT, "mgmt", "docs");
 const PASSWORD = "correct horse";
 
 async function takePictures(page: Page, api: FakeApi): Promise<void> {
-  const save = async (name: string) => {
-    // The pointer is over nothing, and what was just done is not in the way.
+  const save = async (name: string, of: Page | Locator = page) => {
     await page.mouse.move(0, 0);
-    await page.screenshot({ path: join(DOCS, name), animations: "disabled" });
+    await of.screenshot({ path: join(DOCS, name), animations: "disabled" });
     progress(`mgmt/docs/${name} is taken`);
   };
   await page.request.post("/api/v1/session", { data: { password: PASSWORD } });
@@ -33,9 +32,9 @@ async function takePictures(page: Page, api: FakeApi): Promise<void> {
 
   const guest = [...api.guests.values()].find(({ name }) => name === "web-1")!;
   const release = api.lives.work.hold();
-  await page.setViewportSize({ width: 1360, height: 1560 });
   await page.goto(`/guests/${guest.id}`);
   await page.locator("[data-terminal=ready]").waitFor();
+  await save("snapshots.png", page.getByRole("region", { name: "Snapshots" }));
   await page.getByRole("button", { name: "Move", exact: true }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Move" }).click();
   await page.getByRole("region", { name: "Under way" }).waitFor();
@@ -44,8 +43,10 @@ async function takePictures(page: Page, api: FakeApi): Promise<void> {
     api.lives.work.copied(id, { share: (i / 26) ** 0.7, atMs: 400 * i });
   }
   await page.getByText(/left to copy/).waitFor();
+  // Away from the button, which would tell why it cannot be pressed now.
   await page.locator("#main").focus();
-  await save("guest.png");
+  await page.evaluate(() => scrollTo(0, 0));
+  await save("move.png");
   release();
 }
 

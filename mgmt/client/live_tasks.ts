@@ -71,10 +71,10 @@ export function useTasks(seed: Task[] = []): Task[] {
 }
 
 /** What is under way with a guest, or ended while somebody looked and was not closed since. */
-export function shownTask(tasks: readonly Task[], guest: string): Task | undefined {
-  return tasks.find((it) =>
-    it.guest === guest && (it.state === "running" || endings.value.has(it.id))
-  );
+export function useShownTask(tasks: readonly Task[], guest: string): Task | undefined {
+  const isHydrated = useHydrated();
+  const ended = isHydrated ? endings.value : null;
+  return tasks.find((it) => it.guest === guest && (it.state === "running" || ended?.has(it.id)));
 }
 
 /** What is under way with a guest. */
@@ -91,12 +91,13 @@ export function closeTask(id: string): void {
 
 /** A task's points so far, oldest first. */
 export function useTaskPoints(id: string): TaskPoint[] {
+  const isHydrated = useHydrated();
   useOnceLive(id, async () => {
     const before = await call("getTaskPoints", { params: { id } });
     const all = mergePoints(before, points.peek().get(id) ?? []);
     points.value = new Map(points.peek()).set(id, all);
   });
-  return points.value.get(id) ?? [];
+  return (isHydrated ? points.value.get(id) : undefined) ?? [];
 }
 
 /** The task once it has ended; null where nobody knows how. */

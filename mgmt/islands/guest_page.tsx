@@ -17,7 +17,7 @@ import { GuestSettings } from "../client/guest_settings.tsx";
 import { LifeButtons } from "../client/life_buttons.tsx";
 import { LifeDialogs } from "../client/life_dialogs.tsx";
 import { useLive } from "../client/live.ts";
-import { shownTask, taskOf, useTasks } from "../client/live_tasks.ts";
+import { taskOf, useShownTask, useTasks } from "../client/live_tasks.ts";
 import { follow, listenForKeys } from "../client/shortcuts.ts";
 import { SnapshotPanel } from "../client/snapshot_panel.tsx";
 import { TaskPanel } from "../client/task_panel.tsx";
@@ -41,6 +41,7 @@ export default function GuestPage(props: GuestPageProps) {
   const live = useLive({ host: props.host, guests: [props.guest] });
   const guest = live.guest(props.guest.id);
   const tasks = useTasks(props.tasks);
+  const shown = useShownTask(tasks, props.guest.id);
   const [asks, setAsks] = useState<Asks | null>(null);
   useEffect(() =>
     listenForKeys((keys) => {
@@ -59,7 +60,6 @@ export default function GuestPage(props: GuestPageProps) {
 
   const phase = phaseOf(guest);
   const task = taskOf(tasks, guest.id);
-  const shown = shownTask(tasks, guest.id);
   const button = (act: Act) => ({
     reason: reasonAgainst(guest, act),
     isBusy: isPending(guest, act),
