@@ -128,10 +128,10 @@ Deno.test("an arena that was placed before is filled with what was saved", () =>
   const lock = later.place("lock", Clock, { local: true });
   const added = later.place("added", Port);
   [clock.seconds, lock.seconds, added.control] = [2, 3, 4];
-  later.fill(saved);
+  later.load(saved);
   // What is of this process only, and what was not saved, stays as it is.
   assertEquals([clock.seconds, lock.seconds, added.control], [6, 3, 4]);
   const other = new Arena();
   other.place("clock", Port);
-  assertThrows(() => other.fill(saved), RangeError, 'Cannot restore "clock"');
+  assertThrows(() => other.load(saved), RangeError, 'Cannot restore "clock"');
 });

@@ -202,12 +202,8 @@ class Departing {
     const { record } = life;
     const images = await imagesOf(ground, record);
     const offer: MoveOffer = {
-<<<<<<< HEAD
-      parcel: pack(record, process.run.file()),
-=======
       control: CONTROL_VERSION,
-      parcel: pack(record, process.run.file),
->>>>>>> peers
+      parcel: pack(record, process.run.file()),
       disks: disks.map(({ file: { bytes, dataBytes } }) => ({ bytes, dataBytes })),
       images: images.map(({ offer }) => offer),
       cpu: processor,
