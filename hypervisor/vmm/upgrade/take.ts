@@ -260,14 +260,14 @@ export class Taker {
     if (this.#prepared === undefined) {
       throw new MigrationError("Cannot understand the other VMM: not all that is open has come");
     }
-    this.#prepared.blank.pc.arena.fill(decodeRegisters(registers));
+    this.#prepared.machine.pc.arena.load(decodeRegisters(registers));
     this.#canRead = true;
     this.#welcome();
   }
 
   /** Once nothing is left to be done for which the guest need not be stopped. */
   #welcome(): void {
-    const { life, wakeIoFd } = this.#prepared!.blank.pc;
+    const { life, wakeIoFd } = this.#prepared!.machine.pc;
     if (!this.#canRead || life.parked < this.#greeting!.config.cpus) return;
     this.#loop.unwatch(wakeIoFd);
     this.#phase = "receiving";
