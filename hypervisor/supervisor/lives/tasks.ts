@@ -167,7 +167,8 @@ export class Tasks {
     const endedAt = new Date().toISOString();
     this.#change(entry, { ...end, endedAt, canCancel: false }, { now: true });
     const { kind, guestName, state, error } = entry.task;
-    this.#options.log(state === "failed" ? "warn" : "info", `a ${kind} is ${state}`, {
+    this.#options.log(state === "failed" ? "warn" : "info", "a task ended", {
+      ...{ kind, state },
       guest: guestName,
       error: error ?? undefined,
     });
