@@ -8,7 +8,11 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { hostMemoryMiB } from "../../hypervisor/supervisor/host.ts";
 import type { Guest, Task } from "../../hypervisor/supervisor/api/schemas.ts";
 import { fileStream } from "../../hypervisor/supervisor/images/file_stream.ts";
-import { BridgedTaps } from "../../hypervisor/supervisor/network.ts";
+import {
+  type AttachOptions,
+  BridgedTaps,
+  type Network,
+} from "../../hypervisor/supervisor/network.ts";
 import { TestHost } from "../../hypervisor/supervisor/testing/test_host.ts";
 import { vmmCommand } from "../../hypervisor/supervisor/vmm_command.ts";
 import { run } from "../../scripts/setup/command.ts";
@@ -30,10 +34,28 @@ const PATIENCE_MS = 300_000;
 const WORK = `(i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; echo $i > /root/count;
   sleep 0.1; done) > /dev/null 2>&1 & echo $! > /dev/shm/pid`.replaceAll("\n", " ");
 
-async function hostOn(ground: Ground): Promise<TestHost> {
+/** Those of another host, whose taps may have the names of this one's; here they share one kernel. */
+class OtherTaps implements Network {
+  readonly #taps = new BridgedTaps({ bridge: BRIDGE });
+
+  attach(netId: string, options?: AttachOptions): string {
+    return this.#taps.attach(flipped(netId), options);
+  }
+
+  detach(netId: string): Promise<void> {
+    return this.#taps.detach(flipped(netId));
+  }
+}
+
+const flipped = (id: string) => [...id].reverse().join("");
+
+async function hostOn(
+  ground: Ground,
+  realNetwork: Network = new BridgedTaps({ bridge: BRIDGE }),
+): Promise<TestHost> {
   return await TestHost.start({
     parent: ground.path,
-    realNetwork: new BridgedTaps({ bridge: BRIDGE }),
+    realNetwork,
     command: vmmCommand(VMM),
     memoryMiB: hostMemoryMiB,
     poolSize: 1,
@@ -144,7 +166,7 @@ Deno.test("a guest at work is saved, forked, upgraded, moved and reverted, and n
   await using ground = await Ground.lay();
   await run(["ip", "addr", "add", `${HOST}/24`, "dev", BRIDGE]);
   await using here = await hostOn(ground);
-  await using there = await hostOn(ground);
+  await using there = await hostOn(ground, new OtherTaps());
   const { client } = here.local;
   const guest = await created(here);
   const { id } = guest;
