@@ -10,12 +10,16 @@ import { counts, figures, save, saved, until } from "./counting_guest.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { send } from "./migrating_guest.ts";
 import { WaitingGuest } from "./waiting_guest.ts";
+import { IS_THOROUGH } from "./thorough.ts";
 
 const MiB = 2 ** 20;
 const FILLED = { bytes: 8 * MiB, with: 0x1357_9BDF };
 const MIGRATED = 5;
 
 const test = (name: string, fn: () => Promise<void>) => Deno.test({ name, ignore: !HAS_KVM, fn });
+/** One of many like it. */
+const testEach = (name: string, fn: () => Promise<void>) =>
+  Deno.test({ name, ignore: !HAS_KVM || !IS_THOROUGH, fn });
 
 /** Fills memory and counts until a byte is typed; with where it counts. */
 function fillsAndCounts(): { program: GuestProgram; counter: number } {
@@ -114,7 +118,7 @@ async function held(socket: string, request: Record<string, unknown>): Promise<C
   }
 }
 
-test("a guest is saved, sent or forked, and nothing else meanwhile", async () => {
+testEach("a guest is saved, sent or forked, and nothing else meanwhile", async () => {
   const { program } = fillsAndCounts();
   const { guest } = await boot(program);
   await using _ = guest;
@@ -143,7 +147,7 @@ test("a guest is saved, sent or forked, and nothing else meanwhile", async () =>
   await ends(guest);
 });
 
-test("whoever forks a guest that is ended meanwhile is told, and it ends", async () => {
+testEach("whoever forks a guest that is ended meanwhile is told, and it ends", async () => {
   const { guest } = await boot(fillsAndCounts().program);
   await using _ = guest;
   using connection = await held(guest.socket, { op: "fork" });

@@ -18,6 +18,7 @@ import { BlockDriver, diskImage } from "./block_driver.ts";
 import { GuestDriver } from "./guest_driver.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { WaitingGuest } from "./waiting_guest.ts";
+import { IS_THOROUGH } from "./thorough.ts";
 
 const MiB = 2 ** 20;
 const PAGE = 4096;
@@ -178,33 +179,39 @@ async function ends(guest: WaitingGuest, program: GuestProgram): Promise<void> {
 }
 
 const test = (name: string, fn: () => Promise<void>) => Deno.test({ name, ignore: !HAS_KVM, fn });
+/** One of many like it. */
+const testEach = (name: string, fn: () => Promise<void>) =>
+  Deno.test({ name, ignore: !HAS_KVM || !IS_THOROUGH, fn });
 
-test("a guest and three that go on from it each have their own, and their children too", async () => {
-  const program = countsAndFills(3);
-  await using family = new Family(program);
-  const parent = await family.boot();
-  using forked = await fork(parent.socket);
-  assertEquals(forked.copiedBytes, 0);
-  const children = [];
-  for (let i = 0; i < 3; i++) children.push(await family.child(forked));
-  const all = [parent, ...children];
-  for (const [i, guest] of all.entries()) assertEquals((await round(guest, i + 1)).first, FIRST);
-  // The second one's children, at another time.
-  using again = await fork(children[0].socket);
-  assert(again.copiedBytes >= PATTERN.bytes, `${again.copiedBytes}`);
-  const grandchild = await family.child(again);
-  for (const [i, guest] of all.entries()) assertEquals((await round(guest, 10 + i)).first, i + 1);
-  assertEquals((await round(grandchild, 20)).first, 2);
-  // From the first instant, there may be more at any time.
-  const late = await family.child(forked);
-  assertEquals((await round(late, 30)).first, FIRST);
-  for (const [i, guest] of all.entries()) {
-    assertEquals((await round(guest, 0)).first, 10 + i);
-    await ends(guest, program);
-  }
-  assertEquals((await round(grandchild, 0)).first, 20);
-  await ends(grandchild, program);
-});
+testEach(
+  "a guest and three that go on from it each have their own, and their children too",
+  async () => {
+    const program = countsAndFills(3);
+    await using family = new Family(program);
+    const parent = await family.boot();
+    using forked = await fork(parent.socket);
+    assertEquals(forked.copiedBytes, 0);
+    const children = [];
+    for (let i = 0; i < 3; i++) children.push(await family.child(forked));
+    const all = [parent, ...children];
+    for (const [i, guest] of all.entries()) assertEquals((await round(guest, i + 1)).first, FIRST);
+    // The second one's children, at another time.
+    using again = await fork(children[0].socket);
+    assert(again.copiedBytes >= PATTERN.bytes, `${again.copiedBytes}`);
+    const grandchild = await family.child(again);
+    for (const [i, guest] of all.entries()) assertEquals((await round(guest, 10 + i)).first, i + 1);
+    assertEquals((await round(grandchild, 20)).first, 2);
+    // From the first instant, there may be more at any time.
+    const late = await family.child(forked);
+    assertEquals((await round(late, 30)).first, FIRST);
+    for (const [i, guest] of all.entries()) {
+      assertEquals((await round(guest, 0)).first, 10 + i);
+      await ends(guest, program);
+    }
+    assertEquals((await round(grandchild, 0)).first, 20);
+    await ends(grandchild, program);
+  },
+);
 
 test("who goes on from a guest does not depend on it, nor it on them", async () => {
   const program = countsAndFills(2);
@@ -225,53 +232,59 @@ test("who goes on from a guest does not depend on it, nor it on them", async () 
   }
 });
 
-test("what one gives back is gone for it alone, and its old content does not return", async () => {
-  const program = countsAndFills(3, { balloon: true });
-  await using family = new Family(program, { balloon: {} });
-  const parent = await family.boot();
-  using forked = await fork(parent.socket);
-  const [one, two] = [await family.child(forked), await family.child(forked)];
-  assertEquals((({ first, given }) => [first, given])(await round(one, 5)), [FIRST, 0]);
-  assertEquals((({ first, given }) => [first, given])(await round(parent, 6)), [FIRST, 0]);
-  // What the others have given away is still its own.
-  assertEquals((({ first, given }) => [first, given])(await round(two, 7)), [FIRST, 0]);
-  for (const [guest, byte] of [[one, 5], [parent, 6], [two, 7]] as const) {
-    assertEquals((({ first, given }) => [first, given])(await round(guest, 9)), [byte, 0]);
-  }
-  const { devices } = await ask(one.socket, { op: "devices" });
-  assertEquals(devices.balloon0.failedMiB ?? 0, 0);
-});
-
-test("a guest that is held stands still until it is let go, and goes on if nobody does", async () => {
-  const program = countsAndFills(2);
-  await using family = new Family(program);
-  const parent = await family.boot();
-  {
-    using connection = new PassingConnection(parent.socket, { op: "fork", hold: true });
-    assertEquals((await connection.line()).ok, true);
-    assertEquals(await connection.line(), { held: true });
-    assertEquals((await parent.status()).pausedFor, "It is being forked");
-    for (const op of ["fork", "devices", "resume"]) {
-      assertMatch((await ask(parent.socket, { op })).error, /is being forked/);
+testEach(
+  "what one gives back is gone for it alone, and its old content does not return",
+  async () => {
+    const program = countsAndFills(3, { balloon: true });
+    await using family = new Family(program, { balloon: {} });
+    const parent = await family.boot();
+    using forked = await fork(parent.socket);
+    const [one, two] = [await family.child(forked), await family.child(forked)];
+    assertEquals((({ first, given }) => [first, given])(await round(one, 5)), [FIRST, 0]);
+    assertEquals((({ first, given }) => [first, given])(await round(parent, 6)), [FIRST, 0]);
+    // What the others have given away is still its own.
+    assertEquals((({ first, given }) => [first, given])(await round(two, 7)), [FIRST, 0]);
+    for (const [guest, byte] of [[one, 5], [parent, 6], [two, 7]] as const) {
+      assertEquals((({ first, given }) => [first, given])(await round(guest, 9)), [byte, 0]);
     }
-    const save = { op: "save", directory: `${parent.folder.path}/snapshot` };
-    assertMatch((await ask(parent.socket, save)).error, /it is being forked already/);
-  }
-  while ((await parent.status()).pausedFor !== undefined);
-  // What was given up has left RAM as it was, of which there is nothing to copy.
-  let held = 0;
-  using forked = await fork(parent.socket, async () => {
-    assertEquals((await parent.status()).pausedFor, "It is being forked");
-    held++;
-  });
-  assertEquals([held, forked.copiedBytes], [1, 0]);
-  const child = await family.child(forked);
-  for (const guest of [parent, child]) assertEquals((await round(guest, 4)).first, FIRST);
-  for (const guest of [parent, child]) assertEquals((await round(guest, 0)).first, 4);
-  for (const guest of [parent, child]) await ends(guest, program);
-});
+    const { devices } = await ask(one.socket, { op: "devices" });
+    assertEquals(devices.balloon0.failedMiB ?? 0, 0);
+  },
+);
 
-test("one that was paused stays so, and who goes on from it runs", async () => {
+testEach(
+  "a guest that is held stands still until it is let go, and goes on if nobody does",
+  async () => {
+    const program = countsAndFills(2);
+    await using family = new Family(program);
+    const parent = await family.boot();
+    {
+      using connection = new PassingConnection(parent.socket, { op: "fork", hold: true });
+      assertEquals((await connection.line()).ok, true);
+      assertEquals(await connection.line(), { held: true });
+      assertEquals((await parent.status()).pausedFor, "It is being forked");
+      for (const op of ["fork", "devices", "resume"]) {
+        assertMatch((await ask(parent.socket, { op })).error, /is being forked/);
+      }
+      const save = { op: "save", directory: `${parent.folder.path}/snapshot` };
+      assertMatch((await ask(parent.socket, save)).error, /it is being forked already/);
+    }
+    while ((await parent.status()).pausedFor !== undefined);
+    // What was given up has left RAM as it was, of which there is nothing to copy.
+    let held = 0;
+    using forked = await fork(parent.socket, async () => {
+      assertEquals((await parent.status()).pausedFor, "It is being forked");
+      held++;
+    });
+    assertEquals([held, forked.copiedBytes], [1, 0]);
+    const child = await family.child(forked);
+    for (const guest of [parent, child]) assertEquals((await round(guest, 4)).first, FIRST);
+    for (const guest of [parent, child]) assertEquals((await round(guest, 0)).first, 4);
+    for (const guest of [parent, child]) await ends(guest, program);
+  },
+);
+
+testEach("one that was paused stays so, and who goes on from it runs", async () => {
   const program = countsAndFills(1);
   await using family = new Family(program);
   const parent = await family.boot();

@@ -10,10 +10,14 @@ import { counts, right, VMM } from "./counting_guest.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest } from "./hostile_guest.ts";
 import { Between, send, Waiting } from "./migrating_guest.ts";
+import { IS_THOROUGH } from "./thorough.ts";
 
 const MIGRATED = 5;
 
 const test = (name: string, fn: () => Promise<void>) => Deno.test({ name, ignore: !HAS_KVM, fn });
+/** One of many like it. */
+const testEach = (name: string, fn: () => Promise<void>) =>
+  Deno.test({ name, ignore: !HAS_KVM || !IS_THOROUGH, fn });
 
 /** A sender: a guest with a disk that counts, and its control socket. */
 class Sender implements Disposable {
@@ -91,7 +95,7 @@ test("a guest goes from one VMM to another, with its disk", async () => {
 const BEFORE = ["hello", "welcome", "ram", "more ram", "state", "ready"] as const;
 
 for (const what of BEFORE) {
-  test(`cut off before "${what}", a guest goes on where it was`, async () => {
+  testEach(`cut off before "${what}", a guest goes on where it was`, async () => {
     using sender = await Sender.running();
     await using vmm = await Waiting.started();
     const { folder } = sender;
@@ -158,122 +162,134 @@ test('cut off before "runs", the receiver runs it and the sender does not', asyn
 });
 
 for (const what of ["welcome", "ram", "state", "ready", "go"] as const) {
-  test(`the receiver is killed before "${what}": the guest goes on here, unless it was given away`, async () => {
-    using sender = await Sender.running();
-    await using vmm = await Waiting.started();
-    using between = new Between({
-      ...{ folder: sender.folder.path, to: vmm.socket },
-      async pass(it) {
-        if (it !== what) return true;
-        vmm.kill();
-        await vmm.ended();
-        // Had it been heard that it was ready, the guest would be given away: nobody could know better.
-        return what !== "ready";
-      },
-    });
-    const last = (await send(sender.control, { socket: between.socket })).at(-1);
-    if (what === "go") {
-      assertEquals(last.isHeard, false);
-      assertEquals((await sender.guest.ended()).code, MIGRATED);
-      return;
-    }
-    assertMatch(last.error ?? "", /^Cannot send the guest: /);
-    assertEquals(sender.isGiven, false);
-    await sender.runsHere();
-  });
+  testEach(
+    `the receiver is killed before "${what}": the guest goes on here, unless it was given away`,
+    async () => {
+      using sender = await Sender.running();
+      await using vmm = await Waiting.started();
+      using between = new Between({
+        ...{ folder: sender.folder.path, to: vmm.socket },
+        async pass(it) {
+          if (it !== what) return true;
+          vmm.kill();
+          await vmm.ended();
+          // Had it been heard that it was ready, the guest would be given away: nobody could know better.
+          return what !== "ready";
+        },
+      });
+      const last = (await send(sender.control, { socket: between.socket })).at(-1);
+      if (what === "go") {
+        assertEquals(last.isHeard, false);
+        assertEquals((await sender.guest.ended()).code, MIGRATED);
+        return;
+      }
+      assertMatch(last.error ?? "", /^Cannot send the guest: /);
+      assertEquals(sender.isGiven, false);
+      await sender.runsHere();
+    },
+  );
 
-  test(`the sender is killed before "${what}": the receiver runs it only if it was given away`, async () => {
-    using sender = await Sender.running();
-    await using vmm = await Waiting.started();
-    let isKilled = false;
-    using between = new Between({
-      ...{ folder: sender.folder.path, to: vmm.socket },
-      async pass(it) {
-        if (it !== what) return true;
-        await sender.guest.kill();
-        isKilled = true;
-        // What it had said is on its way.
-        return what !== "go";
-      },
-    });
-    await send(sender.control, { socket: between.socket }).catch(() => {});
-    while (!isKilled) await new Promise((resolve) => setTimeout(resolve, 10));
-    assertEquals(sender.isGiven, what === "go");
-    if (what === "go") {
-      await vmm.until("undecided");
-      const { handOver } = JSON.parse(Deno.readTextFileSync(sender.record));
-      assertEquals((await ask(vmm.control, { op: "take_over", handOver })).ok, true);
-      return await runsThere(vmm);
-    }
-    if (what === "ready") {
-      await vmm.until("undecided");
-      await ask(vmm.control, { op: "kill" });
-    }
-    assertEquals((await vmm.answer).ok, false);
-    assertEquals((await vmm.ended()).code, 1);
-  });
+  testEach(
+    `the sender is killed before "${what}": the receiver runs it only if it was given away`,
+    async () => {
+      using sender = await Sender.running();
+      await using vmm = await Waiting.started();
+      let isKilled = false;
+      using between = new Between({
+        ...{ folder: sender.folder.path, to: vmm.socket },
+        async pass(it) {
+          if (it !== what) return true;
+          await sender.guest.kill();
+          isKilled = true;
+          // What it had said is on its way.
+          return what !== "go";
+        },
+      });
+      await send(sender.control, { socket: between.socket }).catch(() => {});
+      while (!isKilled) await new Promise((resolve) => setTimeout(resolve, 10));
+      assertEquals(sender.isGiven, what === "go");
+      if (what === "go") {
+        await vmm.until("undecided");
+        const { handOver } = JSON.parse(Deno.readTextFileSync(sender.record));
+        assertEquals((await ask(vmm.control, { op: "take_over", handOver })).ok, true);
+        return await runsThere(vmm);
+      }
+      if (what === "ready") {
+        await vmm.until("undecided");
+        await ask(vmm.control, { op: "kill" });
+      }
+      assertEquals((await vmm.answer).ok, false);
+      assertEquals((await vmm.ended()).code, 1);
+    },
+  );
 }
 
-test("who cannot take a guest says so before the first page; who gives it up, keeps it", async () => {
-  using sender = await Sender.running();
-  const { control } = sender;
-  const refusals: [change: Record<string, unknown>, why: RegExp][] = [
-    [{ cpus: 2 }, /cpus is another than it was/],
-    [{ disks: [{ path: "/none" }] }, /there is no such file/],
-  ];
-  const config = {
-    ...{ name: "guest", kernel: "/none", cmdline: "", memoryMiB: 128, cpus: 1, nets: [] },
-    ...{ hotplugPorts: 0, disks: [{ path: `${sender.folder.path}/disk` }] },
-  };
-  for (const [change, why] of refusals) {
-    await using vmm = await Waiting.started({ ...config, ...change });
-    const { folder } = sender;
-    using between = new Between({ folder: folder.path, to: vmm.socket, pass: () => true });
-    assertMatch((await send(control, { socket: between.socket })).at(-1).error, why);
-    assertMatch((await vmm.answer).error, why);
-    assertEquals((await vmm.ended()).code, 2);
-    await between.done;
-    assertEquals(between.seen, ["hello", "failed"]);
-  }
-  // Nobody there, too late, and a caller who goes away.
-  assertMatch((await ask(control, { op: "send", socket: "/none" })).error, /connect to the socket/);
-  for (const bad of [{}, { socket: "relative" }, { socket: "/x", bytesPerSecond: 0 }]) {
-    assertMatch((await ask(control, { op: "send", ...bad })).error, /^Cannot understand/);
-  }
-  {
-    await using vmm = await Waiting.started();
-    const request = { socket: vmm.socket, timeoutMs: 300, bytesPerSecond: 1 };
-    assertMatch((await send(control, request)).at(-1).error, /it has taken 300 ms/);
-    assertEquals((await vmm.answer).ok, false);
-  }
-  {
-    await using vmm = await Waiting.started();
-    const hold = { op: "send", socket: vmm.socket, hold: true };
-    const connection = await ControlConnection.open(control, hold);
-    for (let line = await connection.line(); !line.held; line = await connection.line());
-    for (const op of ["resume", "send", "save"]) {
-      const request = { op, socket: "/x", directory: "/x" };
-      assertMatch((await ask(control, request)).error, /is being/);
+testEach(
+  "who cannot take a guest says so before the first page; who gives it up, keeps it",
+  async () => {
+    using sender = await Sender.running();
+    const { control } = sender;
+    const refusals: [change: Record<string, unknown>, why: RegExp][] = [
+      [{ cpus: 2 }, /cpus is another than it was/],
+      [{ disks: [{ path: "/none" }] }, /there is no such file/],
+    ];
+    const config = {
+      ...{ name: "guest", kernel: "/none", cmdline: "", memoryMiB: 128, cpus: 1, nets: [] },
+      ...{ hotplugPorts: 0, disks: [{ path: `${sender.folder.path}/disk` }] },
+    };
+    for (const [change, why] of refusals) {
+      await using vmm = await Waiting.started({ ...config, ...change });
+      const { folder } = sender;
+      using between = new Between({ folder: folder.path, to: vmm.socket, pass: () => true });
+      assertMatch((await send(control, { socket: between.socket })).at(-1).error, why);
+      assertMatch((await vmm.answer).error, why);
+      assertEquals((await vmm.ended()).code, 2);
+      await between.done;
+      assertEquals(between.seen, ["hello", "failed"]);
     }
-    await vmm.until("ready");
-    connection[Symbol.dispose]();
-    assertMatch((await vmm.answer).error, /the sender keeps the guest/);
-  }
-  {
-    // It may be held, and then go.
-    await using vmm = await Waiting.started();
-    const hold = { op: "send", socket: vmm.socket, hold: true };
-    using connection = await ControlConnection.open(control, hold);
-    for (let line = await connection.line(); !line.sent; line = await connection.line()) {
-      assertEquals(line.error, undefined);
-      if (line.held) await connection.send('{"op":"go"}\n');
+    // Nobody there, too late, and a caller who goes away.
+    assertMatch(
+      (await ask(control, { op: "send", socket: "/none" })).error,
+      /connect to the socket/,
+    );
+    for (const bad of [{}, { socket: "relative" }, { socket: "/x", bytesPerSecond: 0 }]) {
+      assertMatch((await ask(control, { op: "send", ...bad })).error, /^Cannot understand/);
     }
-    assertEquals((await sender.guest.ended()).code, MIGRATED);
-    await runsThere(vmm);
-  }
-});
+    {
+      await using vmm = await Waiting.started();
+      const request = { socket: vmm.socket, timeoutMs: 300, bytesPerSecond: 1 };
+      assertMatch((await send(control, request)).at(-1).error, /it has taken 300 ms/);
+      assertEquals((await vmm.answer).ok, false);
+    }
+    {
+      await using vmm = await Waiting.started();
+      const hold = { op: "send", socket: vmm.socket, hold: true };
+      const connection = await ControlConnection.open(control, hold);
+      for (let line = await connection.line(); !line.held; line = await connection.line());
+      for (const op of ["resume", "send", "save"]) {
+        const request = { op, socket: "/x", directory: "/x" };
+        assertMatch((await ask(control, request)).error, /is being/);
+      }
+      await vmm.until("ready");
+      connection[Symbol.dispose]();
+      assertMatch((await vmm.answer).error, /the sender keeps the guest/);
+    }
+    {
+      // It may be held, and then go.
+      await using vmm = await Waiting.started();
+      const hold = { op: "send", socket: vmm.socket, hold: true };
+      using connection = await ControlConnection.open(control, hold);
+      for (let line = await connection.line(); !line.sent; line = await connection.line()) {
+        assertEquals(line.error, undefined);
+        if (line.held) await connection.send('{"op":"go"}\n');
+      }
+      assertEquals((await sender.guest.ended()).code, MIGRATED);
+      await runsThere(vmm);
+    }
+  },
+);
 
-test("who greets twice is refused", async () => {
+testEach("who greets twice is refused", async () => {
   using sender = await Sender.running();
   await using vmm = await Waiting.started();
   using between = new Between({

@@ -10,6 +10,7 @@ import { right, VMM } from "./counting_guest.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest } from "./hostile_guest.ts";
 import { Waiting } from "./migrating_guest.ts";
+import { IS_THOROUGH } from "./thorough.ts";
 
 const MIGRATED = 5;
 const MiB = 2 ** 20;
@@ -25,6 +26,9 @@ const TICKS = 100_000;
 const BYTES_PER_SECOND = 10 * MiB;
 
 const test = (name: string, fn: () => Promise<void>) => Deno.test({ name, ignore: !HAS_KVM, fn });
+/** One of many like it. */
+const testEach = (name: string, fn: () => Promise<void>) =>
+  Deno.test({ name, ignore: !HAS_KVM || !IS_THOROUGH, fn });
 
 const u32 = (value: number) => [0, 8, 16, 24].map((shift) => value >>> shift & 0xFF);
 
@@ -124,7 +128,7 @@ async function vcpuShare(pid: number): Promise<number> {
   return (ticks() - before) * 10 / (performance.now() - began);
 }
 
-test("a guest that was slowed down for nothing runs at full speed again", async () => {
+testEach("a guest that was slowed down for nothing runs at full speed again", async () => {
   using folder = new Folder();
   const control = `${folder.path}/control`;
   // So little that a round is short, and sent so slowly that no slowing down is enough.

@@ -22,6 +22,7 @@ import { counts, right, save, saved, swept, until, VMM } from "./counting_guest.
 import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest } from "./hostile_guest.ts";
 import { startSecondCpu, stopSecondCpu } from "./race_cases.ts";
+import { IS_THOROUGH } from "./thorough.ts";
 
 const test = (name: string, fn: () => Promise<void>) => Deno.test({ name, ignore: !HAS_KVM, fn });
 
@@ -276,7 +277,9 @@ test("what is no snapshot, or another machine's, is refused before anything runs
   assertMatch(damaged.error, /Cannot use the snapshot ".*": Cannot read the state: .*damaged/);
 });
 
-for (const memory of ["128M", "128M,hotplug=128M", "128M,mergeable"]) {
+const MEMORIES = ["128M", "128M,hotplug=128M", "128M,mergeable"];
+// One of many stands for all where there is little time.
+for (const memory of IS_THOROUGH ? MEMORIES : MEMORIES.slice(1, 2)) {
   test(`a guest that was restored is saved and restored again: memory ${memory}`, async () => {
     using folder = new Folder();
     const program = new GuestProgram();

@@ -12,10 +12,14 @@ import { counts } from "./counting_guest.ts";
 import { PassingBetween } from "./passing_between.ts";
 import { Giver, TakingVmm, upgrade } from "./upgrading_guest.ts";
 import { WaitingGuest } from "./waiting_guest.ts";
+import { IS_THOROUGH } from "./thorough.ts";
 
 const MiB = 2 ** 20;
 
 const test = (name: string, fn: () => Promise<void>) => Deno.test({ name, ignore: !HAS_KVM, fn });
+/** One of many like it. */
+const testEach = (name: string, fn: () => Promise<void>) =>
+  Deno.test({ name, ignore: !HAS_KVM || !IS_THOROUGH, fn });
 
 test("a guest goes on in another VMM, in the place of the one before", async () => {
   using sockets = new Folder();
@@ -96,7 +100,7 @@ test("one that was forked goes on in another VMM, and shares what it has not wri
   }
 });
 
-test("a guest that is paused stays so, and goes on when it is told to", async () => {
+testEach("a guest that is paused stays so, and goes on when it is told to", async () => {
   using giver = await Giver.running();
   await using vmm = await TakingVmm.started();
   await ask(giver.control, { op: "pause" });
@@ -126,7 +130,7 @@ test("what was plugged in goes along, and comes out there", async () => {
   await vmm.runs(giver);
 });
 
-test("a guest goes on from VMM to VMM", async () => {
+testEach("a guest goes on from VMM to VMM", async () => {
   using giver = await Giver.running();
   await using first = await TakingVmm.started(giver.folder.path);
   await giver.upgrade(first.socket);
@@ -150,99 +154,108 @@ const STEPS = [
 ] as const;
 
 for (const step of STEPS) {
-  test(`the new VMM is killed at "${step}": the guest goes on here, unless it ran there`, async () => {
-    using giver = await Giver.running();
-    await using vmm = await TakingVmm.started();
-    let killed = false;
-    using between = new PassingBetween({
-      ...{ folder: giver.folder.path, to: vmm.socket },
-      async passing(what) {
-        if (what !== step || killed) return;
-        killed = true;
-        vmm.kill();
-        await vmm.ended();
-      },
-    });
-    const last = (await giver.upgrade(between.socket)).at(-1);
-    assert(killed);
-    if (step === "runs") {
-      assertMatch(last.upgraded, /^[0-9a-f]{32}$/);
-      assertEquals((await giver.guest.ended()).code, EXIT_CODES.upgraded);
-    } else {
-      assertMatch(last.error, /^Cannot upgrade the guest: /);
-      await giver.runsHere();
-    }
-    await between.done;
-  });
+  testEach(
+    `the new VMM is killed at "${step}": the guest goes on here, unless it ran there`,
+    async () => {
+      using giver = await Giver.running();
+      await using vmm = await TakingVmm.started();
+      let killed = false;
+      using between = new PassingBetween({
+        ...{ folder: giver.folder.path, to: vmm.socket },
+        async passing(what) {
+          if (what !== step || killed) return;
+          killed = true;
+          vmm.kill();
+          await vmm.ended();
+        },
+      });
+      const last = (await giver.upgrade(between.socket)).at(-1);
+      assert(killed);
+      if (step === "runs") {
+        assertMatch(last.upgraded, /^[0-9a-f]{32}$/);
+        assertEquals((await giver.guest.ended()).code, EXIT_CODES.upgraded);
+      } else {
+        assertMatch(last.error, /^Cannot upgrade the guest: /);
+        await giver.runsHere();
+      }
+      await between.done;
+    },
+  );
 
-  test(`the old VMM is killed at "${step}": the guest goes on there, if its state had come`, async () => {
-    using giver = await Giver.running();
-    await using vmm = await TakingVmm.started();
-    let killed = false;
-    using between = new PassingBetween({
-      ...{ folder: giver.folder.path, to: vmm.socket },
-      async passing(what) {
-        if (what !== step || killed) return;
-        killed = true;
-        await giver.guest.kill();
-      },
-    });
-    await giver.upgrade(between.socket).catch(() => {});
-    await between.done;
-    assert(killed);
-    if (["ready", "go", "runs"].includes(step)) return await vmm.runs(giver);
-    const { ok, error } = await vmm.answer;
-    if (ok) return await vmm.runs(giver);
-    // All of the state had not been said.
-    assertMatch(error, /^Cannot take the guest over/);
-    assertEquals((await vmm.ended()).code, EXIT_CODES.host);
-  });
+  testEach(
+    `the old VMM is killed at "${step}": the guest goes on there, if its state had come`,
+    async () => {
+      using giver = await Giver.running();
+      await using vmm = await TakingVmm.started();
+      let killed = false;
+      using between = new PassingBetween({
+        ...{ folder: giver.folder.path, to: vmm.socket },
+        async passing(what) {
+          if (what !== step || killed) return;
+          killed = true;
+          await giver.guest.kill();
+        },
+      });
+      await giver.upgrade(between.socket).catch(() => {});
+      await between.done;
+      assert(killed);
+      if (["ready", "go", "runs"].includes(step)) return await vmm.runs(giver);
+      const { ok, error } = await vmm.answer;
+      if (ok) return await vmm.runs(giver);
+      // All of the state had not been said.
+      assertMatch(error, /^Cannot take the guest over/);
+      assertEquals((await vmm.ended()).code, EXIT_CODES.host);
+    },
+  );
 }
 
-test("who cannot take a guest says so before it is stopped; who gives it up, keeps it", async () => {
-  using giver = await Giver.running();
-  assertMatch((await giver.upgrade("/none")).at(-1).error, /connect to the socket/);
-  const bad = await ask(giver.control, { op: "upgrade", socket: "relative" });
-  assertMatch(bad.error, /^Cannot understand/);
-  {
-    // One that can read only what comes after this version's state.
-    await using vmm = await TakingVmm.started();
-    using between = new PassingBetween({
-      ...{ folder: giver.folder.path, to: vmm.socket },
-      passing: () => {},
-      change: (text) => text.replace(/"format":\d+/, '"format":99'),
-    });
-    const last = (await giver.upgrade(between.socket)).at(-1);
-    assertMatch(last.error, /it is of version 99, and known are/);
-    assertEquals((await vmm.ended()).code, EXIT_CODES.host);
-    await between.done;
-    // Either side says so, and nothing else.
-    assertEquals([...new Set(between.seen)].sort(), ["failed", "files", "hello", "registers"]);
-  }
-  {
-    // Nobody waits for it any more.
-    await using vmm = await TakingVmm.started();
-    const stuck = Promise.withResolvers<void>();
-    const reached = Promise.withResolvers<void>();
-    using between = new PassingBetween({
-      ...{ folder: giver.folder.path, to: vmm.socket },
-      async passing(what) {
-        if (what !== "ready") return;
-        reached.resolve();
-        await stuck.promise;
-      },
-    });
-    const request = { op: "upgrade", socket: between.socket };
-    const connection = await ControlConnection.open(giver.control, request);
-    await reached.promise;
-    for (const op of ["resume", "upgrade", "save"]) {
-      const other = { op, socket: "/x", directory: "/x" };
-      assertMatch((await ask(giver.control, other)).error, /is being upgraded/);
+testEach(
+  "who cannot take a guest says so before it is stopped; who gives it up, keeps it",
+  async () => {
+    using giver = await Giver.running();
+    assertMatch((await giver.upgrade("/none")).at(-1).error, /connect to the socket/);
+    const bad = await ask(giver.control, { op: "upgrade", socket: "relative" });
+    assertMatch(bad.error, /^Cannot understand/);
+    {
+      // One that can read only what comes after this version's state.
+      await using vmm = await TakingVmm.started();
+      using between = new PassingBetween({
+        ...{ folder: giver.folder.path, to: vmm.socket },
+        passing: () => {},
+        change: (text) => text.replace(/"format":\d+/, '"format":99'),
+      });
+      const last = (await giver.upgrade(between.socket)).at(-1);
+      assertMatch(last.error, /it is of version 99, and known are/);
+      assertEquals((await vmm.ended()).code, EXIT_CODES.host);
+      await between.done;
+      // Either side says so, and nothing else.
+      assertEquals([...new Set(between.seen)].sort(), ["failed", "files", "hello", "registers"]);
     }
-    connection[Symbol.dispose]();
-    assertEquals((await vmm.answer).ok, false);
-    stuck.resolve();
-    await between.done;
-  }
-  await giver.runsHere();
-});
+    {
+      // Nobody waits for it any more.
+      await using vmm = await TakingVmm.started();
+      const stuck = Promise.withResolvers<void>();
+      const reached = Promise.withResolvers<void>();
+      using between = new PassingBetween({
+        ...{ folder: giver.folder.path, to: vmm.socket },
+        async passing(what) {
+          if (what !== "ready") return;
+          reached.resolve();
+          await stuck.promise;
+        },
+      });
+      const request = { op: "upgrade", socket: between.socket };
+      const connection = await ControlConnection.open(giver.control, request);
+      await reached.promise;
+      for (const op of ["resume", "upgrade", "save"]) {
+        const other = { op, socket: "/x", directory: "/x" };
+        assertMatch((await ask(giver.control, other)).error, /is being upgraded/);
+      }
+      connection[Symbol.dispose]();
+      assertEquals((await vmm.answer).ok, false);
+      stuck.resolve();
+      await between.done;
+    }
+    await giver.runsHere();
+  },
+);
