@@ -5,7 +5,8 @@
  */
 
 /**
- * False in a run of everything in the emulated PC, where each guest takes ten times as long: of cases that
- * differ in one thing only, some stand for all there. `./scripts/test lab tests/hostile/FILE` tries each.
+ * False in `deno task ok`, and where everything is run in the emulated PC, in which each guest takes ten times
+ * as long: of cases that differ in one thing only, some stand for all there. The unit tests of
+ * `./scripts/test` try each on a machine with KVM, `./scripts/test lab tests/hostile/FILE` on one without.
  */
-export const IS_THOROUGH = Deno.env.get("LAB_EVERYTHING") === undefined;
+export const IS_THOROUGH = Deno.env.get("LAB_BRIEFLY") === undefined;
