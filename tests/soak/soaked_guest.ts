@@ -64,26 +64,23 @@ export class SoakedVmm implements AsyncDisposable {
     const { ok, error } = await serial.line();
     if (!ok) throw new Error(error);
     const mark = `@@${this.pid}.${++this.#commands}`;
-    const timer = setTimeout(() => serial[Symbol.dispose](), COMMAND_PATIENCE_MS);
-    try {
+    const conversation = async () => {
       await serial.send(`echo "${mark}<"; { ${line}\n} 2>&1; echo "${mark}> $?"\n`);
       await serial.until(`${mark}<\n`);
       const printed = await serial.until(`${mark}> `);
       const status = await serial.until("\n");
       assertEquals(status, "0\n", `"${line}" failed in the guest: ${printed}`);
       return printed.slice(0, -`${mark}> `.length).trim();
-    } finally {
-      clearTimeout(timer);
-    }
+    };
+    return await within(COMMAND_PATIENCE_MS, conversation(), `"${line}" in the guest`);
   }
 
   /** Returns once the guest has reached its user space. */
   async boots(marker: string): Promise<void> {
     using serial = await ControlConnection.open(this.socket, { op: "serial" });
     await serial.line();
-    const timer = setTimeout(() => serial[Symbol.dispose](), START_PATIENCE_MS);
-    await serial.until(marker);
-    clearTimeout(timer);
+    const seen = await within(START_PATIENCE_MS, serial.until(marker), "the guest's user space");
+    if (!seen.endsWith(marker)) throw new Error(`The guest ended before that:\n${seen}`);
   }
 
   /** How it ended. */
@@ -99,6 +96,21 @@ export class SoakedVmm implements AsyncDisposable {
     }
     await this.#child.status;
     await Deno.remove(this.folder, { recursive: true }).catch(() => {});
+  }
+}
+
+/** What comes of it, unless that takes too long. */
+async function within<T>(ms: number, promise: Promise<T>, what: string): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new Error(`Cannot wait for ${what} longer than ${ms / 1000} s`)),
+    ms,
+  );
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+    promise.catch(() => {});
   }
 }
 
@@ -172,7 +184,7 @@ export function configAt(
   return {
     name: "soak",
     ...boots,
-    memoryMiB: 192,
+    memoryMiB: 384,
     cpus: 1,
     disks: place.disks.map((path) => ({ path })),
     nets: place.tap === undefined ? [] : [{ tap: place.tap, mac: "52:54:00:5a:00:01" }],
