@@ -260,7 +260,11 @@ Deno.test("a guest with two vCPUs is saved, goes on, and goes on again where it 
       await using vmm = new RunningGuest(["--wait", "--control", socket]);
       await t.step("it goes to another VMM while it works", async () => {
         const { config } = decodeGuest(await Deno.readFile(`${directory}/state`));
-        await sendTo(socket, { from: control, config: elsewhere(config, folder) });
+        const there = {
+          ...elsewhere(config, folder),
+          plugged: { block1: { disk: { path: plugged, serial: "PLUGGED" } } },
+        };
+        await sendTo(socket, { from: control, config: there });
         assertEquals(await guest.ended(), MIGRATED, guest.errors);
       });
       using there = await SerialPort.open(socket);
