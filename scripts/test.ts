@@ -42,7 +42,7 @@ const FUZZ_SEED = 3;
 /** An emulated PC whose guest has one CPU keeps little more than one of this machine's busy. */
 const LANES = 2;
 /** How many PCs the files of hostile guests share. */
-const HOSTILE_PCS = 3;
+const HOSTILE_PCS = 5;
 
 const run = new TestRun();
 

@@ -12,8 +12,8 @@ import { countOf, type Outcome } from "./summary.ts";
 
 /** Room for a guest of 8 GiB; what no guest touches costs this machine nothing. */
 const LAB_MEMORY_MIB = 12_000;
-/** A hung guest must not hold up everything for ever: files take two to five of these. */
-const FILE_MINUTES = 15;
+/** A hung guest must not hold up everything for ever: files take two to eight of these. */
+const FILE_MINUTES = 20;
 
 /** The test files in a folder of the checkout, in order. */
 export function testFilesIn(folder: string): string[] {
