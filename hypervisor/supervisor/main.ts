@@ -47,6 +47,7 @@ async function main() {
       uid: options.consoleUid ?? undefined,
     }),
   ];
+  await supervisor.meetOthers();
   log("info", "ready", { data: options.data, setupNeeded: supervisor.access.setupNeeded });
 
   const stop = async () => {

@@ -19,6 +19,7 @@ import { VmmPool } from "./lives/vmm_pool.ts";
 import type { VmmCommand } from "./lives/vmm_process.ts";
 import { type Log, messageOf } from "./log.ts";
 import type { Network } from "./network.ts";
+import { problem } from "./problem.ts";
 import type { Address } from "./peers/address.ts";
 import { loadIdentity } from "./peers/identity.ts";
 import { Moves, type MovesOptions } from "./peers/moves.ts";
@@ -139,11 +140,10 @@ export class Supervisor {
   async prepare(): Promise<void> {
     await this.access.prepare();
     await this.guests.adopt();
-    await this.#meetOthers();
   }
 
-  /** Takes up moves, and opens the door for other hosts. */
-  async #meetOthers(): Promise<void> {
+  /** Takes up moves, and opens the door for other hosts: once the API is served, before guests are started. */
+  async meetOthers(): Promise<void> {
     const { data, log, peers: listen = null, moves, peerWatchMs } = this.#options;
     this.#moves = new Moves({
       snapshotsOf: (id) => this.#snapshots.list(id).length,
@@ -174,14 +174,14 @@ export class Supervisor {
     this.#peers.begin();
   }
 
-  /** The hosts that this one is paired with; from {@linkcode prepare} on. */
+  /** The hosts that this one is paired with; from {@linkcode meetOthers} on. */
   get peers(): Peers {
-    return this.#peers!;
+    return this.#peers ?? tooEarly();
   }
 
-  /** Guests that move from host to host; from {@linkcode prepare} on. */
+  /** Guests that move from host to host; from {@linkcode meetOthers} on. */
   get moves(): Moves {
-    return this.#moves!;
+    return this.#moves ?? tooEarly();
   }
 
   host(): Promise<Host> {
@@ -212,6 +212,10 @@ export class Supervisor {
     await this.#peers?.settled();
     await this.#moves?.settled();
   }
+}
+
+function tooEarly(): never {
+  throw problem("busy", "Cannot reach other hosts yet: the supervisor has only just started");
 }
 
 /** Two supervisors on the same data would each undo what the other does. */

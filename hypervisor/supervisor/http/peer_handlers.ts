@@ -9,12 +9,11 @@ import type { Handlers } from "./handlers.ts";
 type PeerOperation = "listPeers" | "offerPairing" | "addPeer" | "deletePeer" | "moveGuest";
 
 export function createPeerHandlers(supervisor: Supervisor): Pick<Handlers, PeerOperation> {
-  const { peers, moves } = supervisor;
   return {
-    listPeers: () => peers.list(),
-    offerPairing: () => peers.offer(),
-    addPeer: ({ body }) => peers.add(body),
-    deletePeer: ({ params }) => peers.delete(params.id),
-    moveGuest: ({ params, body }) => moves.begin(params.id, body),
+    listPeers: () => supervisor.peers.list(),
+    offerPairing: () => supervisor.peers.offer(),
+    addPeer: ({ body }) => supervisor.peers.add(body),
+    deletePeer: ({ params }) => supervisor.peers.delete(params.id),
+    moveGuest: ({ params, body }) => supervisor.moves.begin(params.id, body),
   };
 }

@@ -133,6 +133,7 @@ export class TestHost implements AsyncDisposable {
       serveSocket(this.#supervisor, { path: this.path("run/supervisor.sock"), door: "local" }),
       serveSocket(this.#supervisor, { path: this.path("run/console/api.sock"), door: "console" }),
     ];
+    await this.#supervisor.meetOthers();
     this.local = this.api("local");
   }
 
