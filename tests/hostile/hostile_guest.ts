@@ -111,7 +111,7 @@ function start(
 ): string[] {
   const { folder, restore } = options;
   if (restore !== undefined) return ["--restore", restore.directory];
-  const kernel = `${folder}/${crypto.randomUUID()}`;
+  const kernel = `${folder}/kernel-${crypto.randomUUID()}`;
   Deno.writeFileSync(kernel, program.toKernel());
   return ["--kernel", kernel];
 }
