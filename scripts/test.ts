@@ -8,6 +8,7 @@ import { labFiles } from "./lab_pc/files.ts";
 import { markerInitrd } from "./lab_pc/marker_initrd.ts";
 import { CHECKOUT, progress } from "./setup/checkout.ts";
 import { guestSystem } from "./setup/guests.ts";
+import { quickGuest } from "./setup/quick_guest.ts";
 import { hostPackages } from "./setup/host_packages.ts";
 import { vmmBundle } from "./vmm_bundle.ts";
 import { labTests, testFilesIn } from "./test_run/lab_files.ts";
@@ -135,7 +136,7 @@ async function labSetup(): Promise<void> {
   await vmmBundle();
   await markerInitrd();
   await Promise.all([
-    guestSystem({ suite: "trixie", flavour: "cloud" }),
+    quickGuest(),
     guestSystem({ suite: "bookworm", flavour: "cloud" }),
   ]);
 }

@@ -6,12 +6,12 @@
  * @module
  */
 import { tinyKernel } from "../../hypervisor/vmm/testing/tiny_kernel.ts";
-import { moduleFiles } from "../lab_pc/files.ts";
 import { MARKER, markerInitrd } from "../lab_pc/marker_initrd.ts";
-import { builtOnce, removeTree } from "../setup/built_once.ts";
-import { fetchDebs, readLock, unpackDeb } from "../setup/debs.ts";
+import { builtOnce } from "../setup/built_once.ts";
+import { type KernelFiles, trixieKernel } from "../setup/kernels.ts";
 import { LIBRARIES, measuringTools } from "../setup/measuring_tools.ts";
-import { inTrixie, trixieRoot } from "../setup/trixie.ts";
+import { smallInitrd } from "../setup/small_initrd.ts";
+import { inTrixie } from "../setup/trixie.ts";
 
 /** What guests have of tools, by benchmark: the fewer, the sooner it boots. */
 const TOOLS = {
@@ -37,13 +37,11 @@ export interface GuestFiles {
 /** The first word of a guest of a few bytes. */
 export const TINY_MARKER = "!";
 
-const LOCK = "scripts/setup/packages.lock";
-const KERNEL = "linux-image-cloud-amd64";
 const MODULES = ["virtio_blk", "virtio_net"];
 
 /** Builds what is not there yet. */
 export async function guestFiles(): Promise<GuestFiles> {
-  const kernel = await cloudKernel();
+  const kernel = await trixieKernel("cloud");
   return {
     kernel: kernel.kernel,
     marker: await markerInitrd(),
@@ -54,37 +52,6 @@ export async function guestFiles(): Promise<GuestFiles> {
     },
     ...await tinyFiles(),
   };
-}
-
-interface Kernel {
-  kernel: string;
-  release: string;
-  modulesRoot: string;
-}
-
-async function cloudKernel(): Promise<Kernel> {
-  const pin = (await readLock(LOCK)).trixie![KERNEL];
-  const folder = await builtOnce({
-    name: "bench-kernel",
-    madeFrom: pin.sha256,
-    step: "unpacking the kernel of the measured guests",
-    async build(target) {
-      await unpackDeb((await fetchDebs(LOCK, "trixie", [KERNEL]))[KERNEL], target);
-      await Deno.symlink("usr/lib", `${target}/lib`).catch(() => {});
-      await inTrixie(["depmod", "-b", target, releaseIn(target)]);
-    },
-  });
-  const release = releaseIn(folder);
-  return { kernel: `${folder}/boot/vmlinuz-${release}`, release, modulesRoot: folder };
-}
-
-function releaseIn(folder: string): string {
-  const names = [...Deno.readDirSync(`${folder}/boot`)].map(({ name }) => name);
-  const found = names.find((name) => name.startsWith("vmlinuz-"));
-  if (!found) {
-    throw new Error(`Cannot find a kernel in "${folder}/boot": delete it to unpack it anew`);
-  }
-  return found.slice("vmlinuz-".length);
 }
 
 /** The shell's lines come without an echo, and its answers without carriage returns. */
@@ -104,42 +71,23 @@ echo "${MARKER} after $uptime s" > /dev/console
 sh < /dev/ttyS0 2>&1 | cat > /dev/ttyS0
 `;
 
-async function toolsInitrd(kernel: Kernel, kind: keyof typeof TOOLS): Promise<string> {
-  const trixie = await trixieRoot();
+async function toolsInitrd(kernel: KernelFiles, kind: keyof typeof TOOLS): Promise<string> {
   const more = await measuringTools();
-  return await builtOnce({
+  return await smallInitrd({
     name: `bench-initrd-${kind}`,
-    madeFrom: [trixie, more, kernel.modulesRoot, INIT, ...TOOLS[kind]].join("\n"),
-    step: `building the initial RAM disk of the guests that measure ${kind}`,
-    async build(target) {
-      const staging = `${target}.tree`;
-      await removeTree(staging);
-      for (const folder of ["bin", "dev", "proc", "sys", "modules", "lib64", LIBRARIES]) {
-        await Deno.mkdir(`${staging}/${folder}`, { recursive: true });
-      }
-      await Deno.symlink("usr/lib", `${staging}/lib`);
-      await Deno.copyFile(`${trixie}/usr/bin/busybox`, `${staging}/bin/busybox`);
-      await takeModules(kernel, `${staging}/modules`);
-      for (const tool of TOOLS[kind]) await takeProgram(tool, staging, [more, trixie]);
-      await Deno.writeTextFile(`${staging}/init`, INIT);
-      await Deno.chmod(`${staging}/init`, 0o755);
-      await inTrixie(
-        ["sh", "-c", 'find . | cpio --quiet -o -H newc -R 0:0 > "$0"', target],
-        { cwd: staging },
-      );
-      await removeTree(staging);
+    init: INIT,
+    modules: { kernel, names: MODULES },
+    add: {
+      madeFrom: [more, ...TOOLS[kind]].join("\n"),
+      async to(staging, trixie) {
+        for (const folder of ["lib64", LIBRARIES]) {
+          await Deno.mkdir(`${staging}/${folder}`, { recursive: true });
+        }
+        await Deno.symlink("usr/lib", `${staging}/lib`);
+        for (const tool of TOOLS[kind]) await takeProgram(tool, staging, [more, trixie]);
+      },
     },
   });
-}
-
-async function takeModules(kernel: Kernel, folder: string): Promise<void> {
-  const order: string[] = [];
-  for (const path of await moduleFiles(kernel, MODULES)) {
-    const name = path.replace(/^.*\/|\.xz$/g, "");
-    await inTrixie(["sh", "-c", 'xz -dc "$0" > "$1"', path, `${folder}/${name}`]);
-    order.push(`/modules/${name}`);
-  }
-  await Deno.writeTextFile(`${folder}/order`, order.join("\n") + "\n");
 }
 
 /** Takes a program and its libraries from the first of the roots that has it. */

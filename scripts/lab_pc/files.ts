@@ -6,21 +6,9 @@
  */
 import { builtOnce, removeTree } from "../setup/built_once.ts";
 import { run } from "../setup/command.ts";
-import { fetchDebs, readLock, unpackDeb } from "../setup/debs.ts";
+import { type KernelFiles, trixieKernel } from "../setup/kernels.ts";
+import { smallInitrd } from "../setup/small_initrd.ts";
 import { inTrixie, trixieRoot } from "../setup/trixie.ts";
-
-/** Pins the kernel that the lab boots, and those that its guests boot. */
-export const KERNEL_LOCK = "scripts/setup/packages.lock";
-
-/** An unpacked kernel package. */
-export interface KernelFiles {
-  /** As `uname -r` gives it. */
-  release: string;
-  /** bzImage. */
-  kernel: string;
-  /** The root under which `/lib/modules/RELEASE` lies, with its dependency lists made. */
-  modulesRoot: string;
-}
 
 /** What {@linkcode labFiles} returns: paths in the cache. */
 export interface LabFiles {
@@ -30,36 +18,13 @@ export interface LabFiles {
   root: string;
 }
 
-/** The kernel of trixie, unpacked, with the lists that modprobe reads. */
-export async function trixieKernel(): Promise<KernelFiles> {
-  const lock = await readLock(KERNEL_LOCK);
-  const pin = lock.trixie!["linux-image-amd64"];
-  const folder = await builtOnce({
-    name: "lab-kernel",
-    madeFrom: pin.sha256,
-    step: "unpacking the lab's kernel",
-    async build(target) {
-      const { "linux-image-amd64": deb } = await fetchDebs(KERNEL_LOCK, "trixie", [
-        "linux-image-amd64",
-      ]);
-      await unpackDeb(deb, target);
-      // The packages of a merged /usr carry /usr/lib alone; modprobe asks for /lib.
-      await Deno.symlink("usr/lib", `${target}/lib`).catch(() => {});
-      await inTrixie(["depmod", "-b", target, releaseIn(target)]);
-    },
-  });
-  const release = releaseIn(folder);
-  return { release, kernel: `${folder}/boot/vmlinuz-${release}`, modulesRoot: folder };
-}
-
 /** Builds whatever of the lab's files is missing. */
 export async function labFiles(): Promise<LabFiles> {
-  const kernel = await trixieKernel();
-  const initrd = await builtOnce({
+  const kernel = await trixieKernel("generic");
+  const initrd = await smallInitrd({
     name: "lab-initrd",
-    madeFrom: kernel.modulesRoot + INITRD_INIT + INITRD_MODULES,
-    step: "building the lab's initial RAM disk",
-    build: (target) => buildInitrd(kernel, target),
+    init: INITRD_INIT,
+    modules: { kernel, names: INITRD_MODULES },
   });
   const trixie = await trixieRoot();
   const deno = Deno.execPath();
@@ -102,50 +67,6 @@ mount --move /proc /root/proc
 mount --move /sys /root/sys
 exec switch_root /root /lab-init
 `;
-
-async function buildInitrd(kernel: KernelFiles, target: string): Promise<void> {
-  const staging = `${target}.tree`;
-  await removeTree(staging);
-  for (const dir of ["bin", "proc", "sys", "dev", "modules"]) {
-    await Deno.mkdir(`${staging}/${dir}`, { recursive: true });
-  }
-  await Deno.copyFile(`${await trixieRoot()}/usr/bin/busybox`, `${staging}/bin/busybox`);
-  const order: string[] = [];
-  for (const path of await moduleFiles(kernel, INITRD_MODULES)) {
-    const name = path.replace(/^.*\/|\.xz$/g, "");
-    await inTrixie(["sh", "-c", 'xz -dc "$0" > "$1"', path, `${staging}/modules/${name}`]);
-    order.push(`/modules/${name}`);
-  }
-  await Deno.writeTextFile(`${staging}/modules/order`, order.join("\n") + "\n");
-  await Deno.writeTextFile(`${staging}/init`, INITRD_INIT);
-  await Deno.chmod(`${staging}/init`, 0o755);
-  await inTrixie(
-    ["sh", "-c", 'find . | cpio --quiet -o -H newc -R 0:0 > "$0"', target],
-    { cwd: staging },
-  );
-  await removeTree(staging);
-}
-
-/** The files of the named modules and of all that they need, in the order to load them. */
-export async function moduleFiles(
-  kernel: KernelFiles,
-  names: readonly string[],
-): Promise<string[]> {
-  const files = new Set<string>();
-  for (const name of names) {
-    const { stdout } = await inTrixie([
-      "modprobe",
-      "--dirname",
-      kernel.modulesRoot,
-      "--set-version",
-      kernel.release,
-      "--show-depends",
-      name,
-    ]);
-    for (const [, path] of stdout.matchAll(/^insmod (\S+)/gm)) files.add(path);
-  }
-  return [...files];
-}
 
 interface RootParts {
   kernel: KernelFiles;
@@ -191,11 +112,4 @@ async function buildRoot(parts: RootParts, target: string): Promise<void> {
 async function made(folder: string): Promise<string> {
   await Deno.mkdir(folder, { recursive: true });
   return folder;
-}
-
-function releaseIn(folder: string): string {
-  for (const { name } of Deno.readDirSync(`${folder}/boot`)) {
-    if (name.startsWith("vmlinuz-")) return name.slice("vmlinuz-".length);
-  }
-  throw new Error(`Cannot find a kernel in "${folder}/boot": delete the folder to unpack it anew`);
 }

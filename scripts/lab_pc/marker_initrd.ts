@@ -4,8 +4,7 @@
  *
  * @module
  */
-import { builtOnce, removeTree } from "../setup/built_once.ts";
-import { inTrixie, trixieRoot } from "../setup/trixie.ts";
+import { smallInitrd } from "../setup/small_initrd.ts";
 
 /** What the console shows when user space is reached; the seconds since the kernel's start follow. */
 export const MARKER = "user space reached";
@@ -23,26 +22,6 @@ esac
 `;
 
 /** The path of the initial RAM disk, built on the first call. */
-export async function markerInitrd(): Promise<string> {
-  const trixie = await trixieRoot();
-  return await builtOnce({
-    name: "marker-initrd",
-    madeFrom: trixie + INIT,
-    step: "building the initial RAM disk of the probe",
-    async build(target) {
-      const staging = `${target}.tree`;
-      await removeTree(staging);
-      for (const folder of ["bin", "dev", "proc"]) {
-        await Deno.mkdir(`${staging}/${folder}`, { recursive: true });
-      }
-      await Deno.copyFile(`${trixie}/usr/bin/busybox`, `${staging}/bin/busybox`);
-      await Deno.writeTextFile(`${staging}/init`, INIT);
-      await Deno.chmod(`${staging}/init`, 0o755);
-      await inTrixie(
-        ["sh", "-c", 'find . | cpio --quiet -o -H newc -R 0:0 > "$0"', target],
-        { cwd: staging },
-      );
-      await removeTree(staging);
-    },
-  });
+export function markerInitrd(): Promise<string> {
+  return smallInitrd({ name: "marker-initrd", init: INIT });
 }

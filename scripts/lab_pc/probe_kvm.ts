@@ -6,7 +6,7 @@
  */
 import { CACHE } from "../setup/checkout.ts";
 import { trixieCommand, trixieRoot } from "../setup/trixie.ts";
-import { trixieKernel } from "./files.ts";
+import { trixieKernel } from "../setup/kernels.ts";
 import { MARKER, markerInitrd } from "./marker_initrd.ts";
 
 /** What the probe found. */
@@ -48,7 +48,7 @@ async function readVerdict(path: string, boot: string): Promise<KvmVerdict | und
 }
 
 async function bootOnce(): Promise<KvmVerdict> {
-  const kernel = await trixieKernel();
+  const kernel = await trixieKernel("generic");
   const [program, ...args] = trixieCommand(await trixieRoot(), [
     "qemu-system-x86_64",
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],

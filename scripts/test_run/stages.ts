@@ -132,13 +132,19 @@ function writeFully(to: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Ar
   for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
 }
 
+/** A test that hangs must not hold up everything for ever: stages take a quarter of this. */
+const STAGE_MINUTES = 20;
+/** What coreutils' `timeout` ends with where it has ended a program and all that this has started. */
+const TIMED_OUT = 124;
+
 async function shown(
   command: readonly string[],
   show = AT_ONCE,
 ): Promise<{ code: number; output: string }> {
   const [program, ...args] = command;
-  const child = new Deno.Command(program === "deno" ? Deno.execPath() : program, {
-    args,
+  const path = program === "deno" ? Deno.execPath() : program;
+  const child = new Deno.Command("timeout", {
+    args: ["--kill-after=10", `${STAGE_MINUTES}m`, path, ...args],
     cwd: CHECKOUT,
     stdin: "null",
     stdout: "piped",
@@ -150,5 +156,10 @@ async function shown(
     for await (const chunk of from) write(chunk);
   };
   await Promise.all([pass(child.stdout, show.output), pass(child.stderr, show.errors)]);
-  return { code: (await child.status).code, output: transcript.text };
+  const { code } = await child.status;
+  if (code === TIMED_OUT) {
+    const said = `\nerror: Cannot wait any longer: it was ended after ${STAGE_MINUTES} minutes\n`;
+    transcript.tee(show.errors)(new TextEncoder().encode(said));
+  }
+  return { code, output: transcript.text };
 }

@@ -9,7 +9,7 @@ import {
 import { losesItsCable, usesItsCard } from "./network_card.ts";
 import { plugsCards, plugsDisks } from "./plugging.ts";
 import type { RunningGuest } from "./running_guest.ts";
-import { boot, TRIXIE } from "./stock_guest.ts";
+import { boot } from "./stock_guest.ts";
 
 Deno.test("two vCPUs in 128 MiB: disk, entropy, network and sockets work", async (t) => {
   const ip = (...args: string[]) => new Deno.Command("ip", { args }).output();
@@ -21,7 +21,7 @@ Deno.test("two vCPUs in 128 MiB: disk, entropy, network and sockets work", async
   await ip("link", "set", "labtap1", "up");
   using sockets = new GuestSockets();
   try {
-    await using guest = await boot(TRIXIE, {
+    await using guest = await boot({
       cpus: 2,
       memory: "128M",
       more: [

@@ -3,7 +3,8 @@
  */
 import { Buffer } from "node:buffer";
 import { assert, assertEquals } from "@std/assert";
-import { GUEST_LOGIN, guestSystem } from "../../scripts/setup/guests.ts";
+import { GUEST_LOGIN } from "../../scripts/setup/guests.ts";
+import { quickGuest } from "../../scripts/setup/quick_guest.ts";
 import { DirtyPages } from "../../hypervisor/machine/dirty_pages.ts";
 import { close, O_RDWR, open } from "../../hypervisor/sys/files.ts";
 import { map } from "../../hypervisor/sys/mapping.ts";
@@ -204,7 +205,7 @@ Deno.test({
   sanitizeOps: false,
   sanitizeResources: false,
   async fn() {
-    const system = await guestSystem({ suite: "trixie", flavour: "cloud" });
+    const system = await quickGuest();
     const folder = await Deno.makeTempDir();
     const disk = `${folder}/disk.raw`;
     await new Deno.Command("cp", { args: ["--sparse=always", system.disk, disk] }).output();

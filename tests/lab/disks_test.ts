@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { EXIT_CODES } from "../../hypervisor/vmm/control.ts";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
-import { guestSystem } from "../../scripts/setup/guests.ts";
+import { quickGuest } from "../../scripts/setup/quick_guest.ts";
 import { kernelOptions } from "./machine_checks.ts";
 import { RunningGuest } from "./running_guest.ts";
 
@@ -31,7 +31,7 @@ function sparse(path: string, mib: number): string {
 
 Deno.test("a stock driver uses all that a disk offers", async (t) => {
   const folder = await Deno.makeTempDir();
-  const system = await guestSystem({ suite: "trixie", flavour: "cloud" });
+  const system = await quickGuest();
   const root = `${folder}/root.raw`;
   await run("cp", "--sparse=always", system.disk, root);
   // A file system that can give blocks back and be gone past, and one that is nearly full.

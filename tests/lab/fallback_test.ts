@@ -3,7 +3,7 @@
  * plain system calls.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { guestSystem } from "../../scripts/setup/guests.ts";
+import { quickGuest } from "../../scripts/setup/quick_guest.ts";
 import { RunningGuest } from "./running_guest.ts";
 
 const TAP = "labtap9";
@@ -32,7 +32,7 @@ Deno.test("without vhost-net and io_uring, disk and network work and nothing is 
   const before = Deno.readTextFileSync(IO_URING_DISABLED);
   Deno.writeTextFileSync(IO_URING_DISABLED, "2");
   Deno.renameSync("/dev/vhost-net", "/dev/vhost-net.away");
-  const system = await guestSystem({ suite: "trixie", flavour: "cloud" });
+  const system = await quickGuest();
   const disk = await Deno.makeTempFile({ suffix: ".raw" });
   await new Deno.Command("cp", { args: ["--sparse=always", system.disk, disk] }).output();
   await ip("tuntap", "add", "dev", TAP, "mode", "tap", "vnet_hdr");

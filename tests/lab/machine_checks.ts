@@ -32,12 +32,13 @@ export async function isAtARandomAddress(guest: RunningGuest): Promise<void> {
   assert(text !== "ffffffff81000000" || !code.includes("01000000-"), "the kernel was not moved");
 }
 
-/** Of x86-64-v2 with two sockets of two cores of two threads, Hyper-V's interface, and SVM. */
-export async function hasItsCpus(guest: RunningGuest): Promise<void> {
-  const ids = "cat /sys/devices/system/cpu/cpu7/topology/{physical_package_id,core_id}";
-  assertEquals(await guest.run(ids), "1\n1");
-  const siblings = "cat /sys/devices/system/cpu/cpu7/topology/{thread,core}_siblings_list";
-  assertEquals(await guest.run(siblings), "6-7\n4-7");
+/** Of x86-64-v2 with sockets of two cores of two threads, Hyper-V's interface, and SVM. */
+export async function hasItsCpus(guest: RunningGuest, cpus: number): Promise<void> {
+  const last = `/sys/devices/system/cpu/cpu${cpus - 1}/topology`;
+  const ids = `cat ${last}/{physical_package_id,core_id}`;
+  assertEquals(await guest.run(ids), `${cpus / 4 - 1}\n1`);
+  const siblings = `cat ${last}/{thread,core}_siblings_list`;
+  assertEquals(await guest.run(siblings), `${cpus - 2}-${cpus - 1}\n${cpus - 4}-${cpus - 1}`);
   const info = await guest.run("grep -m3 -E '^(model name|address sizes|flags)' /proc/cpuinfo");
   assertMatch(info, /model name\s*: x86-64-v2$/m);
   assertMatch(info, /address sizes\s*: 39 bits physical, 48 bits virtual/);

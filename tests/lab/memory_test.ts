@@ -4,7 +4,7 @@ import { EXIT_CODES } from "../../hypervisor/vmm/control.ts";
 import { ask } from "../../hypervisor/vmm/testing/control_connection.ts";
 import { tinyKernel } from "../../hypervisor/vmm/testing/tiny_kernel.ts";
 import { Folder, runVmm } from "../../hypervisor/vmm/testing/vmm_process.ts";
-import { guestSystem } from "../../scripts/setup/guests.ts";
+import { quickGuest } from "../../scripts/setup/quick_guest.ts";
 import { RunningGuest } from "./running_guest.ts";
 
 const MiB = 2 ** 20;
@@ -105,7 +105,7 @@ Deno.test("a guest that uses memory which was not added crashes", async () => {
 });
 
 Deno.test("a guest's memory shrinks and grows while it runs", async (t) => {
-  const system = await guestSystem({ suite: "trixie", flavour: "cloud" });
+  const system = await quickGuest();
   const folder = await Deno.makeTempDir();
   const [disk, socket] = [`${folder}/disk.raw`, `${folder}/control.sock`];
   await new Deno.Command("cp", { args: ["--sparse=always", system.disk, disk] }).output();

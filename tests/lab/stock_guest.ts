@@ -4,21 +4,22 @@
  * @module
  */
 import { guestSystem } from "../../scripts/setup/guests.ts";
+import { quickGuest } from "../../scripts/setup/quick_guest.ts";
 import { kernelOptions, type KernelStart } from "./machine_checks.ts";
 import { RunningGuest } from "./running_guest.ts";
 
 export type Choice = Parameters<typeof guestSystem>[0];
 
-/** What most tests run. */
-export const TRIXIE: Choice = { suite: "trixie", flavour: "cloud" };
-
-/** Boots a copy of a stock system's disk and logs in. */
-export async function boot(
-  choice: Choice,
-  options: { cpus?: number; memory?: string; start?: KernelStart; more?: string[] } = {},
-): Promise<RunningGuest & { disk: string }> {
-  const { cpus = 1, memory = "256M", start = "bzImage", more = [] } = options;
-  const system = await guestSystem(choice);
+/** Boots a copy of a stock system's disk and logs in; without a choice, the one that boots soonest. */
+export async function boot(options: {
+  choice?: Choice;
+  cpus?: number;
+  memory?: string;
+  start?: KernelStart;
+  more?: string[];
+}): Promise<RunningGuest & { disk: string }> {
+  const { choice, cpus = 1, memory = "256M", start = "bzImage", more = [] } = options;
+  const system = choice === undefined ? await quickGuest() : await guestSystem(choice);
   const disk = await Deno.makeTempFile({ suffix: ".raw" });
   await new Deno.Command("cp", { args: ["--sparse=always", system.disk, disk] }).output();
   const guest = await RunningGuest.booted([
