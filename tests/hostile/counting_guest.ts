@@ -12,9 +12,6 @@ import { PORT } from "../../hypervisor/machine/address_map.ts";
 import type { GuestProgram } from "./guest_program.ts";
 import type { HostileRun } from "./hostile_guest.ts";
 
-const MAIN = new URL("../../hypervisor/vmm/main.ts", import.meta.url).pathname;
-export const VMM = [Deno.execPath(), "run", "-A", "--no-check", "--quiet", MAIN] as const;
-
 const u32 = (value: number) => [0, 8, 16, 24].map((shift) => value >>> shift & 0xFF);
 
 /**

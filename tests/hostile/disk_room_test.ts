@@ -12,12 +12,11 @@ import {
 } from "../../hypervisor/devices/virtio/block_protocol.ts";
 import { BAR } from "../../hypervisor/devices/virtio/pci_capabilities.ts";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
-import { Folder, HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import { Folder, HAS_KVM, VMM } from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { BlockDriver, SECTOR_BYTES } from "./block_driver.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest } from "./hostile_guest.ts";
 
-const MAIN = new URL("../../hypervisor/vmm/main.ts", import.meta.url).pathname;
 const KIB = 1024;
 const CHUNK = 64 * KIB;
 /** Twice what the host has room for. */
@@ -93,7 +92,7 @@ Deno.test({
       Deno.truncateSync(image, CHUNKS * CHUNK);
       const socket = `${folder.path}/control`;
       const guest = new HostileGuest(writer(), {
-        vmm: [Deno.execPath(), "run", "-A", "--no-check", "--quiet", MAIN],
+        vmm: VMM,
         folder: folder.path,
         args: ["--memory", "128M", "--disk", image, "--control", socket],
       });

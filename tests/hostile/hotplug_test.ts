@@ -9,13 +9,11 @@ import { EXPRESS, SLOT_STATUS } from "../../hypervisor/machine/pci/express.ts";
 import { VIRTIO_BLK_T } from "../../hypervisor/devices/virtio/block_protocol.ts";
 import { COMMON } from "../../hypervisor/devices/virtio/common_config.ts";
 import { ask } from "../../hypervisor/vmm/testing/control_connection.ts";
-import { Folder, HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import { Folder, HAS_KVM, VMM } from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { BlockDriver, diskImage } from "./block_driver.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest } from "./hostile_guest.ts";
 import { AT_PORT, EXPRESS_AT, OFF, ON, ONES, Slot, WINDOW } from "./hotplug_slot.ts";
-
-const MAIN = new URL("../../hypervisor/vmm/main.ts", import.meta.url).pathname;
 
 /** Cases after which the host does something. */
 const EMPTY = "an empty slot leads nowhere, and its power is off";
@@ -156,7 +154,7 @@ Deno.test({
     const socket = `${folder.path}/control`;
     const device = { disk: { path: folder.file("disk", diskImage()) } };
     const running = new HostileGuest(guest(), {
-      vmm: [Deno.execPath(), "run", "-A", "--no-check", "--quiet", MAIN],
+      vmm: VMM,
       folder: folder.path,
       args: [
         ...["--disk", folder.file("bystander", diskImage())],

@@ -3,8 +3,8 @@
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
-import { Folder, HAS_KVM, runVmm } from "../../hypervisor/vmm/testing/vmm_process.ts";
-import { counts, figures, right, save, saved, swept, until, VMM } from "./counting_guest.ts";
+import { Folder, HAS_KVM, runVmm, VMM } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import { counts, figures, right, save, saved, swept, until } from "./counting_guest.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest } from "./hostile_guest.ts";
 

@@ -4,9 +4,9 @@
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
-import { Folder, HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import { Folder, HAS_KVM, VMM } from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { BlockDriver, diskImage } from "./block_driver.ts";
-import { counts, right, VMM } from "./counting_guest.ts";
+import { counts, right } from "./counting_guest.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest } from "./hostile_guest.ts";
 import { Between, send, Waiting } from "./migrating_guest.ts";

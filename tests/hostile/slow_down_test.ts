@@ -4,9 +4,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { SendRequest } from "../../hypervisor/vmm/control.ts";
 import { ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
-import { Folder, HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import { Folder, HAS_KVM, VMM } from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { PORT } from "../../hypervisor/machine/address_map.ts";
-import { right, VMM } from "./counting_guest.ts";
+import { right } from "./counting_guest.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest } from "./hostile_guest.ts";
 import { Waiting } from "./migrating_guest.ts";

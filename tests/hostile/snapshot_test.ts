@@ -15,10 +15,11 @@ import {
   HAS_KVM,
   runVmm,
   startVmm,
+  VMM,
 } from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { LAPIC } from "../../hypervisor/machine/address_map.ts";
 import { BlockDriver, diskImage, SECTOR_BYTES, SECTORS } from "./block_driver.ts";
-import { counts, right, save, saved, swept, until, VMM } from "./counting_guest.ts";
+import { counts, right, save, saved, swept, until } from "./counting_guest.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest } from "./hostile_guest.ts";
 import { startSecondCpu, stopSecondCpu } from "./race_cases.ts";

@@ -5,9 +5,15 @@
  */
 import { assertEquals } from "@std/assert";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
-import { endOf, Folder, startVmm, type VmmEnd } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import {
+  endOf,
+  Folder,
+  startVmm,
+  VMM,
+  type VmmEnd,
+} from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { BlockDriver, diskImage } from "./block_driver.ts";
-import { counts, right, VMM } from "./counting_guest.ts";
+import { counts, right } from "./counting_guest.ts";
 import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest, judge } from "./hostile_guest.ts";
 

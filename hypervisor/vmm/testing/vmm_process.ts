@@ -5,7 +5,16 @@
  */
 export { HAS_KVM } from "../../kvm/testing/has_kvm.ts";
 
-const MAIN = new URL("../main.ts", import.meta.url).pathname;
+/** The bundled VMM, in the lab. */
+const BUNDLE = Deno.env.get("LAB_VMM");
+/** How the VMM is run: program and first arguments. */
+export const VMM: readonly [program: string, ...args: string[]] = [
+  Deno.execPath(),
+  ...["run", "-A", "--no-check", "--quiet"],
+  ...BUNDLE === undefined
+    ? [new URL("../main.ts", import.meta.url).pathname]
+    : ["--no-config", "--no-lock", BUNDLE],
+];
 /** A VMM that hangs fails its test, and does not outlive it. */
 const PATIENCE_MS = 60_000;
 
@@ -30,17 +39,12 @@ export class Folder implements Disposable {
   }
 }
 
-/** Starts `main.ts`; `prefix` is a command that starts a command. */
+/** Starts the VMM; `prefix` is a command that starts a command. */
 export function startVmm(
   args: readonly string[],
   options: { prefix?: readonly string[]; stdin?: "piped" | "null" } = {},
 ): Deno.ChildProcess {
-  const [command, ...rest] = [
-    ...options.prefix ?? [],
-    Deno.execPath(),
-    ...["run", "-A", "--no-check", "--quiet", MAIN],
-    ...args,
-  ];
+  const [command, ...rest] = [...options.prefix ?? [], ...VMM, ...args];
   return new Deno.Command(command, {
     args: rest,
     stdin: options.stdin ?? "null",
