@@ -15,8 +15,8 @@ export const VMM: readonly [program: string, ...args: string[]] = [
     ? [new URL("../main.ts", import.meta.url).pathname]
     : ["--no-config", "--no-lock", BUNDLE],
 ];
-/** A VMM that hangs fails its test, and does not outlive it. */
-const PATIENCE_MS = 60_000;
+/** A VMM that hangs fails its test, and does not outlive it; generous, for nested emulation. */
+const PATIENCE_MS = 240_000;
 
 /** A directory of its own for each test, gone with it. */
 export class Folder implements Disposable {
