@@ -17,6 +17,7 @@ import { EVENT, RX, TX, VSOCK_QUEUE_SIZE, type VsockBackend } from "./vsock_prot
 import { UserVsock } from "./vsock_user.ts";
 import { VhostVsock } from "./vsock_vhost.ts";
 import { vhostFeatures } from "../../sys/vhost.ts";
+import { renewVhostVsock } from "../../sys/vhost_vsock.ts";
 
 /** Where the other ends of the guest's streams are. */
 export type VsockOptions =
@@ -33,7 +34,7 @@ export type VsockOptions =
       path: string;
     }
     | {
-      /** From `openVhostVsock`: AF_VSOCK sockets of the host. */
+      /** From `openVhostVsock`: AF_VSOCK sockets of the host. The address may still be another VMM's. */
       vhost: number;
     }
   );
@@ -49,6 +50,7 @@ export class VsockDevice implements VirtioDevice {
   #backend: VsockBackend | undefined;
   /** Absent where the driver did not enable its queue. */
   #events: VsockEvents | undefined;
+  #hasLetGo = false;
 
   constructor(options: VsockOptions) {
     this.name = options.name;
@@ -117,7 +119,18 @@ export class VsockDevice implements VirtioDevice {
   }
 
   thaw(): void {
+    const hadLetGo = this.#hasLetGo;
+    this.#hasLetGo = false;
     this.#backend?.thaw?.();
+    if (hadLetGo) this.#events?.reset();
+  }
+
+  /** Also where no driver uses it: the address is the descriptor's. The streams are lost either way. */
+  letGo(): void {
+    if (!("vhost" in this.#options)) return;
+    renewVhostVsock(this.#options.vhost);
+    this.#backend?.letGo?.();
+    this.#hasLetGo = this.#backend !== undefined;
   }
 
   reset(): void {
