@@ -19,10 +19,11 @@ import { restore } from "./restore.ts";
 import type { BenchName } from "./rows.ts";
 import { save } from "./save.ts";
 import { start } from "./start.ts";
+import { upgrade } from "./upgrade.ts";
 
 const ALL: Record<BenchName, Bench> = {
   ...{ block, boot, cpu, density, exits, memory, net, start },
-  ...{ restore, save, forks, migrate },
+  ...{ restore, save, forks, migrate, upgrade },
 };
 
 /** As the appliance sets it: huge pages for whoever asks, as all monitors do for their guest's RAM. */

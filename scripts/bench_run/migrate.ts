@@ -38,7 +38,7 @@ export async function migrate(job: BenchJob, recorder: Recorder): Promise<void> 
 
 async function ours(guest: CopiedGuest, job: BenchJob): Promise<number> {
   await using vmm = await WaitingVmm.start(job.vmm);
-  const socket = await vmm.receive();
+  const socket = await vmm.expect("receive");
   const request = { op: "send", socket, allowedPauseMs: ALLOWED_PAUSE_MS, force: true };
   return (await guest.ask(request)).pauseMs;
 }

@@ -38,6 +38,7 @@ Measures our VMM beside QEMU, in one boot of the lab; without a NAME, all of the
   save     how long a guest stands still for it, idle and busy
   forks    many guests out of one that runs: time and memory for each
   migrate  the same for a guest that moves to another monitor of the host
+  upgrade  the same for one whose VMM is upgraded, and as a guest sees it; QEMU has no such thing
 
   --rounds N        runs of each contender, taken in turns (5)
   --seconds N       of each run that goes by time (3)

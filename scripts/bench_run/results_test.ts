@@ -47,6 +47,13 @@ Deno.test("a row begins with its ratio", () => {
   );
 });
 
+Deno.test("a row of what nobody else has says so", () => {
+  const row = { ...RESULTS.boot!.rows[0], runs: { denovisor: [2] }, noPeer: true } as const;
+  const alone: Results = { upgrade: { ...RESULTS.boot!, rows: [row] } };
+  assertStringIncludes(terminalTable(alone), "\n       no peer  boot to init  s");
+  assertEquals(parseResults(formatResults(alone)).upgrade!.rows[0].noPeer, true);
+});
+
 Deno.test("the table replaces the one that is in the page, and only that", () => {
   const page =
     "before\n<!-- bench: made by ./scripts/bench --readme -->\nold\n<!-- /bench -->\nafter\n";

@@ -19,6 +19,7 @@ export const BENCHES = [
   "save",
   "forks",
   "migrate",
+  "upgrade",
 ] as const;
 
 /** One of {@linkcode BENCHES}. */
@@ -41,6 +42,8 @@ export interface Row {
   better: "lower" | "higher";
   /** The ratio to each peer at which the row holds; at least as good as it (1) where none is named. */
   least?: Partial<Record<Peer, number>>;
+  /** Nobody else has anything of the kind. */
+  noPeer?: true;
   /** Every run of each contender; none for one that could not be measured. */
   runs: Partial<Record<Contender, number[]>>;
 }
