@@ -19,8 +19,12 @@ export const BENCHES = [
   "save",
   "forks",
   "migrate",
+  "migrate-hosts",
   "upgrade",
 ] as const;
+
+/** Those that need two PCs: for a person, others of the same names with `--hosts 2`. */
+export const OVER_HOSTS: Partial<Record<BenchName, BenchName>> = { migrate: "migrate-hosts" };
 
 /** One of {@linkcode BENCHES}. */
 export type BenchName = typeof BENCHES[number];
