@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { drain } from "../../sys/eventfd.ts";
 import { ConfigSpace } from "./config_space.ts";
 import {
   type DeviceHost,
@@ -51,6 +52,8 @@ export class VsockDevice implements VirtioDevice {
   /** Absent where the driver did not enable its queue. */
   #events: VsockEvents | undefined;
   #hasLetGo = false;
+  /** Stops looking for buffers for events, where nobody else does. */
+  #unwatch = () => {};
 
   constructor(options: VsockOptions) {
     this.name = options.name;
@@ -90,6 +93,12 @@ export class VsockDevice implements VirtioDevice {
         onViolation: (reason) => host.needsReset(reason),
       }),
     );
+    if (this.offloaded) {
+      // Of its queues vhost serves the other two.
+      const fd = host.queueNotifyFd(EVENT);
+      host.watch(fd, () => void (drain(fd) && this.#events?.notify()));
+      this.#unwatch = () => host.unwatch(fd);
+    }
     // Streams have their other ends in another process, or nowhere.
     if (setup.restored) this.#events.reset();
   }
@@ -134,6 +143,8 @@ export class VsockDevice implements VirtioDevice {
   }
 
   reset(): void {
+    this.#unwatch();
+    this.#unwatch = () => {};
     this.#backend?.stop();
     this.#backend = this.#events = undefined;
   }
