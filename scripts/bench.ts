@@ -9,6 +9,7 @@ import { type BenchOptions, parseBenchOptions, USAGE } from "./bench_run/options
 import { markdownTable, parseResults, withTable } from "./bench_run/results.ts";
 import { runInLab } from "./lab.ts";
 import { parseLabOptions } from "./lab_pc/options.ts";
+import { probeKvm } from "./lab_pc/probe_kvm.ts";
 import { CHECKOUT, OUT } from "./setup/checkout.ts";
 import { run } from "./setup/command.ts";
 import { measuringTools } from "./setup/measuring_tools.ts";
@@ -44,6 +45,7 @@ async function measure(options: BenchOptions): Promise<number> {
     scratch: native ? scratch ?? "/var/tmp" : "/dev/vdb",
     result: native ? NATIVE_RESULT : RESULT,
     lab: !native,
+    noLinux: native ? await whyNoLinux() : undefined,
     machine: await machine({ native, hosts }),
     commit: (await run(["git", "-C", CHECKOUT, "describe", "--always", "--dirty"])).stdout.trim(),
   };
@@ -62,6 +64,11 @@ async function measure(options: BenchOptions): Promise<number> {
       onErrors: (bytes) => Deno.stderr.writeSync(bytes),
     },
   );
+}
+
+async function whyNoLinux(): Promise<string | undefined> {
+  const { works, reason } = await probeKvm();
+  return works ? undefined : reason;
 }
 
 async function machine({ native, hosts }: { native: boolean; hosts: number }): Promise<string> {

@@ -41,6 +41,7 @@ export class CopiedGuest implements AsyncDisposable {
   }
 
   static async start(monitor: Monitor, shape: CopiedShape, job: BenchJob): Promise<CopiedGuest> {
+    if (job.noLinux) throw new Error(`Cannot measure a guest with Linux here: ${job.noLinux}`);
     const folder = Deno.makeTempDirSync({ prefix: "copied-" });
     const guest = await BenchGuest.start({
       command: copiedCommand(monitor, { ...shape, socket: socketIn(folder) }, job),
