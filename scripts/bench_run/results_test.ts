@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import type { Row } from "./rows.ts";
 import {
   formatResults,
   markdownTable,
@@ -48,7 +49,7 @@ Deno.test("a row begins with its ratio", () => {
 });
 
 Deno.test("a row of what nobody else has says so", () => {
-  const row = { ...RESULTS.boot!.rows[0], runs: { denovisor: [2] }, noPeer: true } as const;
+  const row: Row = { ...RESULTS.boot!.rows[0], runs: { denovisor: [2] }, noPeer: true };
   const alone: Results = { upgrade: { ...RESULTS.boot!, rows: [row] } };
   assertStringIncludes(terminalTable(alone), "\n       no peer  boot to init  s");
   assertEquals(parseResults(formatResults(alone)).upgrade!.rows[0].noPeer, true);

@@ -79,6 +79,7 @@ class Rig implements Disposable {
 
   /** As in another VMM, over the same memory, from where this one stands still. */
   goOnBy(device: VsockDevice, states: readonly (QueueState | null)[]): void {
+    this.device.reset();
     this.device = this.host.device = device;
     const queues = this.#drivers.map(({ setup }, i) => ({ ...setup, state: states[i]! }));
     device.activate(this.host, { queues, features: new Set(), restored: true });
@@ -282,8 +283,6 @@ Deno.test("vhost-vsock: one that lets go of its address leaves it to another, wh
   assertEquals((await after.child.status).code, 0);
   next.reset();
   close(other);
-  // What has let go has nothing to stop.
-  device.reset();
 });
 
 Deno.test("vhost-vsock: one that has let go of its address goes on, if nobody else does", async () => {
