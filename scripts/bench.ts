@@ -9,6 +9,7 @@ import { type BenchOptions, parseBenchOptions, USAGE } from "./bench_run/options
 import { markdownTable, parseResults, withTable } from "./bench_run/results.ts";
 import { runInLab } from "./lab.ts";
 import { parseLabOptions } from "./lab_pc/options.ts";
+import { probeKvm } from "./lab_pc/probe_kvm.ts";
 import { CHECKOUT, OUT } from "./setup/checkout.ts";
 import { run } from "./setup/command.ts";
 import { measuringTools } from "./setup/measuring_tools.ts";
@@ -34,7 +35,7 @@ async function main(): Promise<number> {
 
 async function measure(options: BenchOptions): Promise<number> {
   await Deno.mkdir(OUT, { recursive: true });
-  const { native, scratch, chosen, rounds, seconds, guests } = options;
+  const { native, scratch, chosen, rounds, seconds, guests, hosts } = options;
   const job: BenchJob = {
     ...{ chosen, rounds, seconds, guests },
     vmm: await vmmBundle(),
@@ -44,7 +45,8 @@ async function measure(options: BenchOptions): Promise<number> {
     scratch: native ? scratch ?? "/var/tmp" : "/dev/vdb",
     result: native ? NATIVE_RESULT : RESULT,
     lab: !native,
-    machine: await machine(native),
+    noLinux: native ? await whyNoLinux() : undefined,
+    machine: await machine({ native, hosts }),
     commit: (await run(["git", "-C", CHECKOUT, "describe", "--always", "--dirty"])).stdout.trim(),
   };
   const inside = [
@@ -54,7 +56,9 @@ async function measure(options: BenchOptions): Promise<number> {
     return (await new Deno.Command(Deno.execPath(), { args: inside }).spawn().status).code;
   }
   return await runInLab(
-    parseLabOptions(["--memory", LAB_MEMORY_MIB, "--", "deno", ...inside]),
+    parseLabOptions([
+      ...["--memory", LAB_MEMORY_MIB, "--hosts", String(hosts), "--", "deno", ...inside],
+    ]),
     {
       onOutput: (bytes) => Deno.stdout.writeSync(bytes),
       onErrors: (bytes) => Deno.stderr.writeSync(bytes),
@@ -62,12 +66,19 @@ async function measure(options: BenchOptions): Promise<number> {
   );
 }
 
-async function machine(native: boolean): Promise<string> {
+async function whyNoLinux(): Promise<string | undefined> {
+  const { works, reason } = await probeKvm();
+  return works ? undefined : reason;
+}
+
+async function machine({ native, hosts }: { native: boolean; hosts: number }): Promise<string> {
   const text = await Deno.readTextFile("/proc/cpuinfo");
   const model = /^model name\s*: (.*)$/m.exec(text)?.[1] ?? "an unknown CPU";
   const cpus = text.match(/^processor\s*:/gm)?.length ?? 1;
   const real = `${cpus} CPUs of ${model}`;
-  return native ? real : `the lab, a PC with 2 CPUs and AMD-V that is emulated on ${real}`;
+  if (native) return real;
+  if (hosts > 1) return `${hosts} PCs of the lab on one segment, emulated at once on ${real}`;
+  return `the lab, a PC with 2 CPUs and AMD-V that is emulated on ${real}`;
 }
 
 async function writeReadme(): Promise<number> {

@@ -4,6 +4,7 @@
  * @module
  */
 import { labFiles } from "./lab_pc/files.ts";
+import { Link, onLink } from "./lab_pc/link.ts";
 import { LabPc } from "./lab_pc/machine.ts";
 import { type LabOptions, parseLabOptions, USAGE } from "./lab_pc/options.ts";
 import { probeKvm } from "./lab_pc/probe_kvm.ts";
@@ -21,17 +22,35 @@ export interface LabOutput {
   stop?: AbortSignal;
 }
 
-/** Boots the emulated PC, runs the command in it and returns the command's exit code. */
+/**
+ * Boots the emulated PC, runs the command in it and returns the command's exit code; of several PCs, the
+ * first one's.
+ */
 export async function runInLab(options: LabOptions, output: LabOutput): Promise<number> {
-  await using pc = await startLab(options);
-  using signalled = endOnSignal(pc);
-  output.stop?.addEventListener("abort", () => void pc[Symbol.asyncDispose]());
+  await using pcs = new Pcs();
+  if (options.hosts === 1) pcs.add(await startLab(options));
+  else await startLinked(options, pcs);
+  using signalled = endOnSignal(pcs);
+  output.stop?.addEventListener("abort", () => void pcs[Symbol.asyncDispose]());
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(Deno.env.toObject())) {
     if (PASSED_ON.test(name)) env[name] = value;
   }
+  const job = { cwd: CHECKOUT, env, ...output };
+  const run = (pc: LabPc, host: number) =>
+    pc.run({
+      ...job,
+      command: onLink(host, options.command),
+      env: { ...env, LAB_HOST: String(host) },
+    });
   try {
-    return await pc.run({ command: options.command, cwd: CHECKOUT, env, ...output });
+    const [first, ...others] = pcs.all;
+    if (others.length === 0) return await first.run({ ...job, command: options.command });
+    // They serve the first, whose end is theirs; and without one of them there is nothing to go on with.
+    for (const [i, pc] of others.entries()) {
+      run(pc, i + 2).catch(() => pcs[Symbol.asyncDispose]());
+    }
+    return await run(first, 1);
   } catch (error) {
     // The PC did not end by itself then, and this process is about to.
     await signalled.exit;
@@ -39,18 +58,38 @@ export async function runInLab(options: LabOptions, output: LabOutput): Promise<
   }
 }
 
+/** The PCs of a run, which end together. */
+class Pcs implements AsyncDisposable {
+  readonly all: LabPc[] = [];
+
+  add(pc: LabPc): void {
+    this.all.push(pc);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.all.map((pc) => pc[Symbol.asyncDispose]()));
+  }
+}
+
+/** Starts PCs that share a segment, one after the other. */
+async function startLinked(options: LabOptions, pcs: Pcs): Promise<void> {
+  await using link = new Link();
+  for (let host = 1; host <= options.hosts; host++) {
+    pcs.add(await startLab(options, link.netdev(host)));
+  }
+}
+
 /** Starts the PC, trying again if it does not come to life: nothing under test has run by then. */
-async function startLab(options: LabOptions): Promise<LabPc> {
+async function startLab(options: LabOptions, netdev?: readonly string[]): Promise<LabPc> {
   const files = await labFiles();
   const shape = {
-    cpus: options.cpus,
-    memoryMiB: options.memoryMiB,
-    disks: options.disks.length,
+    ...{ cpus: options.cpus, memoryMiB: options.memoryMiB, disks: options.disks.length },
+    linked: netdev !== undefined,
   };
   for (let attempt = 1;; attempt++) {
     // The last attempt boots, should the saved state itself be the trouble.
     const warm = attempt < 3 ? await warmState(files, shape) : undefined;
-    const pc = await LabPc.start({ ...shape, files, diskSizes: options.disks, warm });
+    const pc = await LabPc.start({ ...shape, files, diskSizes: options.disks, netdev, warm });
     try {
       await pc.wake({ warm: warm !== undefined });
       return pc;
@@ -63,17 +102,17 @@ async function startLab(options: LabOptions): Promise<LabPc> {
 }
 
 /**
- * Has a signal end the PC and then this process, as the shell expects of one that was signalled:
+ * Has a signal end the PCs and then this process, as the shell expects of one that was signalled:
  * `exit` is there from the signal on, and never fulfilled.
  */
-function endOnSignal(pc: LabPc): Disposable & { exit?: Promise<never> } {
+function endOnSignal(pcs: Pcs): Disposable & { exit?: Promise<never> } {
   const signalled: Disposable & { exit?: Promise<never> } = {
     [Symbol.dispose]: () => listeners.forEach((remove) => remove()),
   };
   const listeners = Object.entries({ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }).map(
     ([signal, code]) => {
       const listener = () => {
-        signalled.exit ??= pc[Symbol.asyncDispose]().then(() => Deno.exit(code));
+        signalled.exit ??= pcs[Symbol.asyncDispose]().then(() => Deno.exit(code));
       };
       Deno.addSignalListener(signal as Deno.Signal, listener);
       return () => Deno.removeSignalListener(signal as Deno.Signal, listener);

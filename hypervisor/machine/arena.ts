@@ -155,12 +155,21 @@ export class Arena {
 
   /**
    * Puts saved registers into sections that have been placed; of arenas within this one, those who place
-   * sections in them do. Nothing may use them meanwhile.
+   * sections in them do. Nothing may use them meanwhile. Throws a RangeError that names registers which have
+   * no place here, such as those that only a later version knows.
    */
   load(saved: Sections): void {
+    const strange = new Set(saved.keys());
     for (const { name, kind, version, bytes } of this.#directory()) {
       if (kind === KIND.STATE) fill(name, { version, bytes }, saved);
+      if (kind !== KIND.INNER) strange.delete(name);
+      else {for (const inner of sectionsWithin(saved, name).keys()) {
+          strange.delete(`${name}/${inner}`);
+        }}
     }
+    const [first] = strange;
+    if (first === undefined) return;
+    throw new RangeError(`Cannot restore "${first}": nothing here has registers of that name`);
   }
 
   /** Copies of all sections that are state, of arenas within this one too. */

@@ -41,6 +41,7 @@ export class CopiedGuest implements AsyncDisposable {
   }
 
   static async start(monitor: Monitor, shape: CopiedShape, job: BenchJob): Promise<CopiedGuest> {
+    if (job.noLinux) throw new Error(`Cannot measure a guest with Linux here: ${job.noLinux}`);
     const folder = Deno.makeTempDirSync({ prefix: "copied-" });
     const guest = await BenchGuest.start({
       command: copiedCommand(monitor, { ...shape, socket: socketIn(folder) }, job),
@@ -61,12 +62,8 @@ export class CopiedGuest implements AsyncDisposable {
   }
 
   /** The last line of what ours answers to a request that takes a while. */
-  async ask(request: Record<string, unknown>): Promise<Record<string, number>> {
-    using connection = await ControlConnection.open(this.socket, request);
-    let last: Record<string, unknown> = {};
-    for (let line = await connection.line(); line; line = await connection.line()) last = line;
-    if (last.error !== undefined) throw new Error(`Cannot ${request.op}: ${last.error}`);
-    return last as Record<string, number>;
+  ask(request: Record<string, unknown>): Promise<Record<string, number>> {
+    return carryOut(this.socket, request);
   }
 
   qmp(): Promise<Qmp> {
@@ -77,6 +74,18 @@ export class CopiedGuest implements AsyncDisposable {
     await this.guest[Symbol.asyncDispose]();
     await Deno.remove(this.#folder, { recursive: true });
   }
+}
+
+/** The last line of what a VMM of ours answers at `socket` to a request that takes a while. */
+export async function carryOut(
+  socket: string,
+  request: Record<string, unknown>,
+): Promise<Record<string, number>> {
+  using connection = await ControlConnection.open(socket, request);
+  let last: Record<string, unknown> = {};
+  for (let line = await connection.line(); line; line = await connection.line()) last = line;
+  if (last.error !== undefined) throw new Error(`Cannot ${request.op}: ${last.error}`);
+  return last as Record<string, number>;
 }
 
 /** The command of a monitor that listens at `socket`. */

@@ -50,25 +50,23 @@ export async function forks(job: BenchJob, recorder: Recorder): Promise<void> {
   for (let n = 0; n < count; n++) await addTap(`fork${n}`);
 
   using forked = await fork(parent.socket);
-  recorder.add(
-    { name: `fork: the running guest's pause, ${MEMORY_MIB} MiB`, unit: "ms", better: "lower" },
-    "denovisor",
-    forked.pausedMs,
-  );
+  const row = { unit: "ms", better: "lower", noPeer: true } as const;
+  const pause = `fork: the running guest's pause, ${MEMORY_MIB} MiB`;
+  recorder.add({ ...row, name: pause }, "denovisor", forked.pausedMs);
   const before = await availableMiB();
   const each = `fork: one of ${count}, by a VMM that waited`;
   for (const [n, vmm] of vmms.entries()) {
     const ms = await vmm.goOnFrom(forked, childConfig(forked, n));
-    recorder.add({ name: each, unit: "ms", better: "lower" }, "denovisor", ms);
+    recorder.add({ ...row, name: each }, "denovisor", ms);
   }
   await seconds(SETTLE_SECONDS);
-  const memory = { name: `fork: memory of the host for one of ${count}`, unit: "MiB" } as const;
+  const memory = { ...row, name: `fork: memory of the host for one of ${count}`, unit: "MiB" };
   const used = (before - await availableMiB()) / count;
-  recorder.add({ ...memory, better: "lower" }, "denovisor", Math.max(0, used));
+  recorder.add(memory, "denovisor", Math.max(0, used));
   let answering = 0;
   for (let n = 0; n < count; n++) if (await answers(`fork${n}`)) answering++;
-  const answer = { name: `fork: of ${count}, how many answer on the network`, unit: "" } as const;
-  recorder.add({ ...answer, better: "higher" }, "denovisor", answering);
+  const name = `fork: of ${count}, how many answer on the network`;
+  recorder.add({ ...row, name, unit: "", better: "higher" }, "denovisor", answering);
 }
 
 /** The same machine on a tap of its own. Its driver still has the parent's addresses. */

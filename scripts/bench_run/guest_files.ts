@@ -32,6 +32,8 @@ export interface GuestFiles {
   tinyKernel: string;
   /** The same as a PC's firmware, so that it is the first that a QEMU runs. */
   tinyFirmware: string;
+  /** A bzImage that says the same and then looks at its clock, and tells how long it did not. */
+  watchingKernel: string;
 }
 
 /** The first word of a guest of a few bytes. */
@@ -139,18 +141,26 @@ function tinyFirmware(): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-async function tinyFiles(): Promise<{ tinyKernel: string; tinyFirmware: string }> {
+async function tinyFiles(): Promise<
+  Pick<GuestFiles, "tinyKernel" | "tinyFirmware" | "watchingKernel">
+> {
   const kernel = tinyKernel("halt", TINY_MARKER);
+  const watching = tinyKernel("watch", TINY_MARKER);
   const firmware = tinyFirmware();
   const folder = await builtOnce({
     name: "bench-tiny",
-    madeFrom: `${kernel.toHex()}\n${firmware.toHex()}`,
+    madeFrom: [kernel, firmware, watching].map((it) => it.toHex()).join("\n"),
     step: "making the guests of a few bytes",
     async build(target) {
       await Deno.mkdir(target);
       await Deno.writeFile(`${target}/kernel`, kernel);
       await Deno.writeFile(`${target}/firmware`, firmware);
+      await Deno.writeFile(`${target}/watching`, watching);
     },
   });
-  return { tinyKernel: `${folder}/kernel`, tinyFirmware: `${folder}/firmware` };
+  return {
+    tinyKernel: `${folder}/kernel`,
+    tinyFirmware: `${folder}/firmware`,
+    watchingKernel: `${folder}/watching`,
+  };
 }

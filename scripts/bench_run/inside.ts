@@ -11,18 +11,21 @@ import { exits } from "./exits.ts";
 import { forks } from "./forks.ts";
 import type { Bench, BenchJob } from "./job.ts";
 import { memory } from "./memory.ts";
-import { migrate } from "./migrate.ts";
+import { migrate, migrateOver } from "./migrate.ts";
 import { net } from "./net.ts";
+import { isOtherHost, serveOtherHost } from "./other_host.ts";
 import { Recorder } from "./recorder.ts";
 import { formatResults, parseResults, type Results, terminalTable } from "./results.ts";
 import { restore } from "./restore.ts";
 import type { BenchName } from "./rows.ts";
 import { save } from "./save.ts";
 import { start } from "./start.ts";
+import { upgrade } from "./upgrade.ts";
 
 const ALL: Record<BenchName, Bench> = {
   ...{ block, boot, cpu, density, exits, memory, net, start },
-  ...{ restore, save, forks, migrate },
+  ...{ restore, save, forks, migrate, upgrade },
+  "migrate-hosts": migrateOver,
 };
 
 /** As the appliance sets it: huge pages for whoever asks, as all monitors do for their guest's RAM. */
@@ -44,6 +47,7 @@ if (import.meta.main) {
   for (const [path, setting] of Object.entries(job.lab ? HUGE_PAGES : {})) {
     await Deno.writeTextFile(path, setting);
   }
+  if (isOtherHost()) await serveOtherHost(job);
   const began = performance.now();
   const measured: Results = {};
   let failed = false;

@@ -26,6 +26,8 @@ export interface BenchJob {
   result: string;
   /** Whether this is the lab, where all may be set as it is needed. */
   lab: boolean;
+  /** Why guests with Linux's kernel cannot be measured; absent where they can. */
+  noLinux?: string;
   /** What it runs on, for the result. */
   machine: string;
   commit: string;

@@ -1,23 +1,41 @@
 /**
- * A guest that moves to another monitor of the same host, over a unix socket: how long it stands still,
- * idle and while it writes to its memory. Both of a pair have the host's two CPUs for themselves.
+ * A guest that moves to another monitor: how long it stands still, idle and while it writes to its memory.
+ * Over a unix socket of the same host, where both of a pair have its two CPUs for themselves; or to another
+ * host.
  *
  * @module
  */
 import { ALLOWED_PAUSE_MS } from "./save.ts";
-import { copiedCommand, CopiedGuest, type CopiedShape, LOADS } from "./copied_guest.ts";
+import { CopiedGuest, type CopiedShape, LOADS } from "./copied_guest.ts";
 import type { BenchJob } from "./job.ts";
 import { type Monitor, MONITORS } from "./monitors.ts";
-import { Qmp } from "./qmp.ts";
+import { receiveThere } from "./other_host.ts";
+import { receive, type Receiving } from "./receiving.ts";
 import type { Recorder } from "./recorder.ts";
-import { WaitingVmm } from "./waiting_vmm.ts";
 
 const SHAPE = { memoryMiB: 512, filledMiB: 128 };
 
-export async function migrate(job: BenchJob, recorder: Recorder): Promise<void> {
+type Receive = (monitor: Monitor, shape: CopiedShape) => Promise<Receiving>;
+
+export function migrate(job: BenchJob, recorder: Recorder): Promise<void> {
+  const here: Receive = (monitor, shape) => receive(monitor, { shape, job });
+  return measure("migrate", here, { job, recorder });
+}
+
+/** In the first of two PCs. */
+export function migrateOver(job: BenchJob, recorder: Recorder): Promise<void> {
+  const there: Receive = (monitor, shape) => receiveThere({ monitor, shape });
+  return measure("migrate to another host", there, { job, recorder });
+}
+
+async function measure(
+  what: string,
+  receiveOne: Receive,
+  { job, recorder }: { job: BenchJob; recorder: Recorder },
+): Promise<void> {
   for (const load of Object.keys(LOADS) as (keyof typeof LOADS)[]) {
     const row = {
-      name: `migrate: the guest's pause, ${load}`,
+      name: `${what}: the guest's pause, ${load}`,
       unit: "ms",
       better: "lower",
     } as const;
@@ -26,9 +44,8 @@ export async function migrate(job: BenchJob, recorder: Recorder): Promise<void> 
         await recorder.attempt(`${row.name}, ${monitor}`, async () => {
           const shape = { ...SHAPE, load };
           await using guest = await CopiedGuest.start(monitor, shape, job);
-          const ms = monitor === "denovisor"
-            ? await ours(guest, job)
-            : await qemu(guest, monitor, { shape, job });
+          await using receiving = await receiveOne(monitor, shape);
+          const ms = await sent(guest, receiving.address);
           if (round > 0) recorder.add(row, monitor, ms);
         });
       }
@@ -36,45 +53,21 @@ export async function migrate(job: BenchJob, recorder: Recorder): Promise<void> 
   }
 }
 
-async function ours(guest: CopiedGuest, job: BenchJob): Promise<number> {
-  await using vmm = await WaitingVmm.start(job.vmm);
-  const socket = await vmm.receive();
-  const request = { op: "send", socket, allowedPauseMs: ALLOWED_PAUSE_MS, force: true };
-  return (await guest.ask(request)).pauseMs;
-}
-
-async function qemu(
-  guest: CopiedGuest,
-  monitor: Monitor,
-  { shape, job }: { shape: CopiedShape; job: BenchJob },
-): Promise<number> {
-  const folder = Deno.makeTempDirSync({ prefix: "incoming-" });
-  const uri = `unix:${folder}/migrate.sock`;
-  const [program, ...args] = copiedCommand(
-    monitor,
-    { ...shape, socket: `${folder}/qmp.sock` },
-    job,
-  );
-  const child = new Deno.Command(program, {
-    args: [...args, "-incoming", uri],
-    ...{ stdin: "null", stdout: "null", stderr: "null" },
-  }).spawn();
-  try {
-    using there = await Qmp.open(`${folder}/qmp.sock`);
-    await there.command("query-status");
-    using here = await guest.qmp();
-    await here.command("migrate-set-capabilities", {
-      capabilities: [{ capability: "auto-converge", state: true }],
-    });
-    await here.command("migrate-set-parameters", {
-      "downtime-limit": ALLOWED_PAUSE_MS,
-      "max-bandwidth": 2 ** 40,
-    });
-    await here.command("migrate", { uri });
-    return Number((await here.migrated()).downtime);
-  } finally {
-    child.kill("SIGKILL");
-    await child.status;
-    await Deno.remove(folder, { recursive: true });
+/** How long the guest stood still. */
+async function sent(guest: CopiedGuest, address: string): Promise<number> {
+  if (guest.monitor === "denovisor") {
+    const allowedPauseMs = ALLOWED_PAUSE_MS;
+    const request = { op: "send", socket: address, allowedPauseMs, force: true };
+    return (await guest.ask(request)).pauseMs;
   }
+  using here = await guest.qmp();
+  await here.command("migrate-set-capabilities", {
+    capabilities: [{ capability: "auto-converge", state: true }],
+  });
+  await here.command("migrate-set-parameters", {
+    "downtime-limit": ALLOWED_PAUSE_MS,
+    "max-bandwidth": 2 ** 40,
+  });
+  await here.command("migrate", { uri: address });
+  return Number((await here.migrated()).downtime);
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { parseArgs } from "@std/cli";
-import { BENCHES, type BenchName } from "./rows.ts";
+import { BENCHES, type BenchName, OVER_HOSTS } from "./rows.ts";
 
 /** What to measure and how thoroughly. */
 export interface BenchOptions {
@@ -12,6 +12,8 @@ export interface BenchOptions {
   rounds: number;
   seconds: number;
   guests: number;
+  /** How many PCs there are. */
+  hosts: number;
   /** On this machine's own KVM. */
   native: boolean;
   /** A folder with room for disks, where there is no lab. */
@@ -22,6 +24,7 @@ export interface BenchOptions {
 
 /** Shown with every refused command line. */
 export const USAGE = `Usage: ./scripts/bench [--rounds N] [--seconds N] [--guests N] [NAME...]
+       ./scripts/bench --hosts 2 [migrate]
        ./scripts/bench --native [--scratch FOLDER] [NAME...]
        ./scripts/bench --readme
 
@@ -38,10 +41,12 @@ Measures our VMM beside QEMU, in one boot of the lab; without a NAME, all of the
   save     how long a guest stands still for it, idle and busy
   forks    many guests out of one that runs: time and memory for each
   migrate  the same for a guest that moves to another monitor of the host
+  upgrade  the same for one whose VMM is upgraded, and as a guest sees it; QEMU has no such thing
 
   --rounds N        runs of each contender, taken in turns (5)
   --seconds N       of each run that goes by time (3)
   --guests N        how many guests density starts, and half of what forks does (50)
+  --hosts 2         in two PCs, from one to the other; only migrate can
   --native          on this machine, if its KVM serves; QEMU from its PATH, if there is one
   --scratch FOLDER  with --native, where block puts its disks (/var/tmp)
   --readme          put the results of the last runs into README.md
@@ -52,7 +57,7 @@ Prints a table and writes out/bench.json, in which each benchmark stays until it
 export function parseBenchOptions(args: readonly string[]): BenchOptions {
   const unknown: string[] = [];
   const flags = parseArgs([...args], {
-    string: ["rounds", "seconds", "guests", "scratch"],
+    string: ["rounds", "seconds", "guests", "hosts", "scratch"],
     boolean: ["native", "readme"],
     unknown(arg: string, key?: string) {
       if (key !== undefined) unknown.push(arg);
@@ -63,12 +68,23 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
     throw new SyntaxError(`Cannot read option "${unknown[0]}": there is none of that name`);
   }
   const names = flags._.map(String);
-  const stranger = names.find((it) => !BENCHES.includes(it as BenchName));
-  if (stranger !== undefined) {
-    throw new SyntaxError(`Cannot measure "${stranger}": there is no benchmark of that name`);
+  const hosts = whole("--hosts", flags.hosts ?? "1", 2);
+  if (hosts > 1 && flags.native) {
+    throw new RangeError("Cannot measure natively on 2 hosts: this machine is one");
   }
+  const twice = Object.values(OVER_HOSTS);
+  const known = hosts > 1 ? Object.keys(OVER_HOSTS) : BENCHES.filter((it) => !twice.includes(it));
+  const stranger = names.find((it) => !known.includes(it));
+  if (stranger !== undefined) {
+    const where = hosts > 1 ? " over 2 hosts" : "";
+    throw new SyntaxError(
+      `Cannot measure "${stranger}"${where}: there is no benchmark of that name`,
+    );
+  }
+  const chosen = (known as BenchName[]).filter((it) => names.length === 0 || names.includes(it));
   return {
-    chosen: BENCHES.filter((it) => names.length === 0 || names.includes(it)),
+    chosen: hosts > 1 ? chosen.map((it) => OVER_HOSTS[it]!) : chosen,
+    hosts,
     rounds: whole("--rounds", flags.rounds ?? "5", 99),
     seconds: whole("--seconds", flags.seconds ?? "3", 600),
     guests: whole("--guests", flags.guests ?? "50", 500),

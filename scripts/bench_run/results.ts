@@ -27,7 +27,7 @@ const HEADINGS = ["ratio", "", "what", "unit", "denovisor", "QEMU microvm", "QEM
 
 const LEGEND =
   "Medians. The ratio is to the better of the two QEMUs: 1 is equal, more is better, " +
-  "2 is twice as good, whether low or high figures are good.";
+  "2 is twice as good, whether low or high figures are good. No peer: QEMU has nothing of the kind.";
 
 /** Reads the file's text; a file of another shape is none. */
 export function parseResults(text: string): Results {
@@ -66,7 +66,7 @@ function cells(row: Row): string[] {
   };
   return [
     it === undefined ? "" : it.toFixed(2),
-    { true: "holds", false: "short", undefined: "" }[`${holds(row)}`],
+    row.noPeer ? "no peer" : { true: "holds", false: "short", undefined: "" }[`${holds(row)}`],
     row.name,
     row.unit,
     ...CONTENDERS.map(value),

@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import type { Row } from "./rows.ts";
 import {
   formatResults,
   markdownTable,
@@ -45,6 +46,13 @@ Deno.test("a row begins with its ratio", () => {
     markdownTable(RESULTS),
     "| 2.00 | holds | boot to init | s | 2.00 | 4.00 | 7.00 |  |",
   );
+});
+
+Deno.test("a row of what nobody else has says so", () => {
+  const row: Row = { ...RESULTS.boot!.rows[0], runs: { denovisor: [2] }, noPeer: true };
+  const alone: Results = { upgrade: { ...RESULTS.boot!, rows: [row] } };
+  assertStringIncludes(terminalTable(alone), "\n       no peer  boot to init  s");
+  assertEquals(parseResults(formatResults(alone)).upgrade!.rows[0].noPeer, true);
 });
 
 Deno.test("the table replaces the one that is in the page, and only that", () => {

@@ -19,7 +19,12 @@ export const BENCHES = [
   "save",
   "forks",
   "migrate",
+  "migrate-hosts",
+  "upgrade",
 ] as const;
+
+/** Those that need two PCs: for a person, others of the same names with `--hosts 2`. */
+export const OVER_HOSTS: Partial<Record<BenchName, BenchName>> = { migrate: "migrate-hosts" };
 
 /** One of {@linkcode BENCHES}. */
 export type BenchName = typeof BENCHES[number];
@@ -41,6 +46,8 @@ export interface Row {
   better: "lower" | "higher";
   /** The ratio to each peer at which the row holds; at least as good as it (1) where none is named. */
   least?: Partial<Record<Peer, number>>;
+  /** Nobody else has anything of the kind. */
+  noPeer?: true;
   /** Every run of each contender; none for one that could not be measured. */
   runs: Partial<Record<Contender, number[]>>;
 }

@@ -17,6 +17,7 @@ export class WaitingVmm implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #folder: string;
   readonly #socket: string;
+  #order: Promise<unknown> = Promise.resolve();
 
   private constructor(vmm: string) {
     this.#folder = Deno.makeTempDirSync({ prefix: "waiting-" });
@@ -70,16 +71,32 @@ export class WaitingVmm implements AsyncDisposable {
     return performance.now() - began;
   }
 
-  /** Has it wait for a guest that another VMM sends; the socket for that. */
-  async receive(): Promise<string> {
-    const receive = `${this.#folder}/migrate.sock`;
-    this.order({ receive }).catch(() => {});
-    while (!await exists(receive)) await wait(LOOK_AGAIN_MS);
-    return receive;
+  /** Where it is told, and asked. */
+  get socket(): string {
+    return this.#socket;
+  }
+
+  /** Has it wait for a guest from another VMM, which is sent or handed over; the socket for that. */
+  async expect(how: "receive" | "upgrade"): Promise<string> {
+    const socket = `${this.#folder}/expected.sock`;
+    this.#order = this.order({ [how]: socket });
+    // Who sends is told why it cannot, and waits for this one no more.
+    this.#order.catch(() => {});
+    while (!await exists(socket)) await wait(LOOK_AGAIN_MS);
+    return socket;
+  }
+
+  /** Resolves when what it was told to expect runs here; throws where it does not. */
+  async runs(): Promise<void> {
+    await this.#order;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // Its guest is another's by now, and it has ended.
+    }
     await this.#child.status;
     await Deno.remove(this.#folder, { recursive: true });
   }

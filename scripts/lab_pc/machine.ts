@@ -7,6 +7,7 @@ import { removeTree } from "../setup/built_once.ts";
 import { CACHE, CHECKOUT } from "../setup/checkout.ts";
 import { trixieCommand, trixieRoot } from "../setup/trixie.ts";
 import type { LabFiles } from "./files.ts";
+import { LINK_DEVICE, UNLINKED } from "./link.ts";
 import { untilMark } from "./marked_stream.ts";
 import { lines, Qmp, writeAll } from "./qmp.ts";
 
@@ -15,6 +16,8 @@ export interface PcShape {
   cpus: number;
   memoryMiB: number;
   disks: number;
+  /** Whether it has a card for a segment that it shares with another. */
+  linked?: boolean;
 }
 
 /** How to start a PC. */
@@ -22,6 +25,8 @@ export interface PcStart extends PcShape {
   files: LabFiles;
   /** Sizes in bytes, as many as the shape has disks. */
   diskSizes: readonly number[];
+  /** What its card for a shared segment is connected to, where it has one. */
+  netdev?: readonly string[];
   /** A saved state to go on from; without it the PC boots. */
   warm?: string;
 }
@@ -54,13 +59,14 @@ export function machineArguments(shape: PcShape): string[] {
   for (let i = 0; i < shape.disks; i++) {
     args.push("-device", `virtio-blk-pci,drive=scratch${i},serial=scratch${i}`);
   }
+  if (shape.linked) args.push(...LINK_DEVICE);
   return args;
 }
 
-/** One running PC. It ends with {@linkcode Symbol.asyncDispose}, or with this process. */
 /** The PC was switched off or reset while its job ran. */
 export class PcEnded extends Error {}
 
+/** One running PC. It ends with {@linkcode Symbol.asyncDispose}, or with this process. */
 export class LabPc implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #ports: Record<typeof PORTS[number], Deno.UnixConn>;
@@ -104,6 +110,7 @@ export class LabPc implements AsyncDisposable {
         ],
         ...["-serial", "stdio", "-qmp", `unix:${sockets}/qmp,server=on,wait=off`],
       ];
+      if (options.linked) args.push(...options.netdev ?? UNLINKED);
       for (const name of PORTS) {
         args.push("-chardev", `socket,id=${name},path=${sockets}/${name},server=on,wait=off`);
       }

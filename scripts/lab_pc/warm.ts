@@ -13,7 +13,7 @@ export async function warmState(files: LabFiles, shape: PcShape): Promise<string
     name: "lab-warm",
     madeFrom: [...machineArguments(shape), ...Object.values(files)].join("\n"),
     step: `booting the lab once, to start warm from then on (${shape.cpus} CPUs, ` +
-      `${shape.memoryMiB} MiB, ${shape.disks} disks)`,
+      `${shape.memoryMiB} MiB, ${shape.disks} disks${shape.linked ? ", linked" : ""})`,
     async build(target) {
       await using pc = await LabPc.start({
         ...shape,

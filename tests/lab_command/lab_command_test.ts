@@ -50,6 +50,14 @@ Deno.test("the lab has the CPUs, the memory and the disks that were asked for", 
   assertEquals(lines.at(-1), "a:e8");
 });
 
+Deno.test("of two PCs each has its address and its number, and both end with the first", async () => {
+  const script = `[ "$LAB_HOST" = 1 ] || exec sleep 600
+    ping -c 1 -w 60 10.97.0.2 > /dev/null && ip -brief addr show link && exit 5`;
+  const { code, stdout } = await lab("--hosts", "2", "--", "sh", "-c", script);
+  assertStringIncludes(stdout, "10.97.0.1/24");
+  assertEquals(code, 5);
+});
+
 Deno.test("a lab that is told to end is gone, with all that it had made", async () => {
   const child = new Deno.Command(LAB, {
     args: ["--", "sh", "-c", "echo here; sleep 600"],

@@ -8,21 +8,14 @@
  */
 import { join } from "@std/path";
 import { delay } from "@std/async";
-import { hasCgroups, moveToCgroup } from "../../sys/cgroup.ts";
-import {
-  identify,
-  isAlive,
-  killProcess,
-  type ProcessId,
-  reapChild,
-  spawnDetached,
-} from "../../sys/processes.ts";
+import { identify, isAlive, killProcess, type ProcessId, reapChild } from "../../sys/processes.ts";
 import type { Status } from "../../vmm/control.ts";
 import { removeIfThere, writeFileDurably } from "../durable.ts";
 import { messageOf } from "../log.ts";
 import { askVmm, statusOf } from "./control_client.ts";
 import type { VmmPool } from "./vmm_pool.ts";
 import type { VmmCommand } from "./vmm_process.ts";
+import { startVmm } from "./vmm_start.ts";
 import { ProcessFile, readMessage } from "./wire.ts";
 
 const POLL_MS = 5;
@@ -47,18 +40,9 @@ export class Heir {
     options: { command: VmmCommand; pool: VmmPool; cgroup: string },
   ): Heir {
     const next = nextOf(directory);
-    const { program, args, env } = options.command;
-    let id = options.pool.take(next);
-    if (id === null) {
-      Deno.mkdirSync(next, { mode: 0o700 });
-      id = spawnDetached(program, [...args, "--wait", "--control", join(next, "control.sock")], {
-        env,
-        log: join(next, "log"),
-      });
-    }
-    writeFileDurably(join(next, "process.json"), JSON.stringify(id));
-    if (hasCgroups()) moveToCgroup(options.cgroup, id.pid);
-    return new Heir(directory, id);
+    // There is one at a time.
+    Deno.mkdirSync(next, { mode: 0o700 });
+    return new Heir(directory, startVmm(next, options).id);
   }
 
   /** The one that an earlier supervisor started; null where there is none. */

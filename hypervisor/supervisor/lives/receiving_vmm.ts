@@ -5,14 +5,13 @@
  */
 import { join } from "@std/path";
 import { delay } from "@std/async";
-import { createCgroup, hasCgroups, moveToCgroup } from "../../sys/cgroup.ts";
-import { spawnDetached } from "../../sys/processes.ts";
 import type { GuestConfig } from "../../vmm/control.ts";
 import { writeFileDurably } from "../durable.ts";
 import { askVmm, statusOf } from "./control_client.ts";
 import { Run, type RunFile } from "./run.ts";
 import type { VmmPool } from "./vmm_pool.ts";
 import { type VmmCommand, VmmProcess } from "./vmm_process.ts";
+import { startVmm } from "./vmm_start.ts";
 
 const POLL_MS = 20;
 /** By then it listens; generous, for emulated hosts. */
@@ -34,22 +33,13 @@ export async function startReceiving(
   config: GuestConfig,
   options: ReceivingOptions,
 ): Promise<VmmProcess> {
-  const { socket, cgroup, command: { program, args, env } } = options;
-  const waited = options.pool.take(directory);
-  if (waited === null) Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
-  writeFileDurably(join(directory, "config.json"), JSON.stringify(config));
+  const { socket, command, pool, cgroup } = options;
   const run = Run.goOn(directory, options.run);
-  run.save();
-  const control = join(directory, "control.sock");
-  const id = waited ?? spawnDetached(program, [...args, "--wait", "--control", control], {
-    env,
-    log: join(directory, "log"),
-  });
-  writeFileDurably(join(directory, "process.json"), JSON.stringify(id));
-  if (hasCgroups()) {
-    createCgroup(cgroup);
-    moveToCgroup(cgroup, id.pid);
-  }
+  const prepare = () => {
+    writeFileDurably(join(directory, "config.json"), JSON.stringify(config));
+    run.save();
+  };
+  const { id } = startVmm(directory, { command, pool, cgroup, prepare });
   const process = new VmmProcess(directory, id, { cgroup, run });
   try {
     await untilItListens(process, { op: "run", folder: directory, config, receive: socket });

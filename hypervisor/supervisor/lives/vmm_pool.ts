@@ -5,10 +5,11 @@
  * @module
  */
 import { join } from "@std/path";
-import { isAlive, killProcess, type ProcessId, spawnDetached } from "../../sys/processes.ts";
-import { exists, removeIfThere, writeFileDurably } from "../durable.ts";
+import { isAlive, killProcess, type ProcessId } from "../../sys/processes.ts";
+import { exists, removeIfThere } from "../durable.ts";
 import { type Log, messageOf } from "../log.ts";
 import type { VmmCommand } from "./vmm_process.ts";
+import { spawnVmm } from "./vmm_start.ts";
 import { ProcessFile, readMessage } from "./wire.ts";
 
 /** A guest's start, or the host's own, has the processors to itself for so long. */
@@ -81,16 +82,9 @@ export class VmmPool {
   }
 
   #start(): Waiting {
-    const { program, args, env } = this.#options.command;
     const directory = join(this.#options.directory, `${++this.#count}`);
     Deno.mkdirSync(directory, { mode: 0o700 });
-    const control = join(directory, "control.sock");
-    const id = spawnDetached(program, [...args, "--wait", "--control", control], {
-      env,
-      log: join(directory, "log"),
-    });
-    writeFileDurably(join(directory, "process.json"), JSON.stringify(id));
-    return { directory, id };
+    return { directory, id: spawnVmm(directory, this.#options.command) };
   }
 
   /** A VMM that waits, in what is now `directory`; null where there is none. */

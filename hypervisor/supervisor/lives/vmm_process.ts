@@ -12,15 +12,8 @@ import { join } from "@std/path";
 import { delay } from "@std/async";
 import { close } from "../../sys/files.ts";
 import { duplicate } from "../../sys/passed_descriptors.ts";
-import { createCgroup, hasCgroups, moveToCgroup, removeCgroup } from "../../sys/cgroup.ts";
-import {
-  identify,
-  isAlive,
-  killProcess,
-  type ProcessId,
-  reapChild,
-  spawnDetached,
-} from "../../sys/processes.ts";
+import { hasCgroups, removeCgroup } from "../../sys/cgroup.ts";
+import { identify, isAlive, killProcess, type ProcessId, reapChild } from "../../sys/processes.ts";
 import {
   type ExitReason,
   type GuestConfig,
@@ -38,6 +31,7 @@ import { explain } from "./vmm_ends.ts";
 import { boundLog, logTail } from "./vmm_log.ts";
 import { orderOf, type Source } from "./source.ts";
 import type { VmmPool } from "./vmm_pool.ts";
+import { startVmm } from "./vmm_start.ts";
 import { ExitFile, HandedOverFile, ProcessFile, readMessage } from "./wire.ts";
 
 /** How to run the VMM's program; the control options are added to its arguments. */
@@ -116,32 +110,20 @@ export class VmmProcess {
       source?: Source;
     },
   ): VmmProcess {
-    const { source } = options;
-    const waited = options.pool.take(directory);
-    if (waited === null) Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const { command, pool, cgroup, source } = options;
     const configFile = join(directory, "config.json");
-    writeFileDurably(configFile, JSON.stringify(config));
     const run = source === undefined
       ? Run.begin(directory, options.record)
       : Run.goOn(directory, source.run);
-    run.save();
-    const control = join(directory, "control.sock");
-    const { program, args, env } = options.command;
+    const prepare = () => {
+      writeFileDurably(configFile, JSON.stringify(config));
+      run.save();
+    };
     // Only one that waits can be told to go on from somewhere.
-    const isOrdered = waited !== null || source !== undefined;
-    const how = isOrdered ? ["--wait"] : ["--config", configFile];
-    const id = waited ??
-      spawnDetached(program, [...args, ...how, "--control", control], {
-        env,
-        log: join(directory, "log"),
-      });
-    writeFileDurably(join(directory, "process.json"), JSON.stringify(id));
-    if (hasCgroups()) {
-      createCgroup(options.cgroup);
-      moveToCgroup(options.cgroup, id.pid);
-    }
-    const started = new VmmProcess(directory, id, { cgroup: options.cgroup, run });
-    if (isOrdered) {
+    const how = source === undefined ? ["--config", configFile] : undefined;
+    const { id, waits } = startVmm(directory, { command, pool, cgroup, prepare, how });
+    const started = new VmmProcess(directory, id, { cgroup, run });
+    if (waits) {
       started.#isOrdered = true;
       const order = { ...orderOf(source, config), folder: directory };
       started.#tell(order, source).catch((error) => {

@@ -26,10 +26,13 @@ import { struct } from "../../sys/struct.ts";
 import { parseConfig } from "../config/guest.ts";
 import { type GuestConfig, SERIAL_REPLAY_BYTES } from "../control.ts";
 import type { PluggedDevice } from "../hotplug.ts";
-import { MAX_STATE_BYTES } from "../snapshot/format.ts";
+import { MAX_STATE_BYTES, oldestOf, understood } from "../snapshot/format.ts";
 import { readPlugged } from "../snapshot/saved_guest.ts";
 
-/** Bumped when a receiver of one version could misunderstand a sender of another. */
+/**
+ * Raised when a receiver of one version could misunderstand a sender of another. Who receives understands
+ * the version before too, by the greeting's `protocol`, and answers in that.
+ */
 export const PROTOCOL_VERSION = 1;
 
 /** "DVMG" */
@@ -135,7 +138,7 @@ export function encodeHello(hello: Hello): Uint8Array<ArrayBuffer> {
 }
 
 /** Throws a {@linkcode MigrationError} or a ConfigError that says what is wrong. */
-export function decodeHello(body: Uint8Array, spoken = PROTOCOL_VERSION): Hello {
+export function decodeHello(body: Uint8Array, newest = PROTOCOL_VERSION): Hello {
   let value: Record<string, unknown>;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
@@ -143,9 +146,10 @@ export function decodeHello(body: Uint8Array, spoken = PROTOCOL_VERSION): Hello 
     throw new MigrationError("Cannot understand the other VMM: its greeting is no JSON", { cause });
   }
   const { protocol, format, handOver, config, plugged = [], cpuids } = value ?? {};
-  if (protocol !== spoken) {
+  if (!understood(protocol, newest)) {
+    const known = [...new Set([oldestOf(newest), newest])].join(" and ");
     throw new MigrationError(
-      `Cannot receive a guest: the other VMM speaks version ${protocol}, this one ${spoken}`,
+      `Cannot receive a guest: the other VMM speaks version ${protocol}, this one ${known}`,
     );
   }
   if (typeof format !== "number" || typeof handOver !== "string" || !HAND_OVER.test(handOver)) {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Section, Sections } from "../../machine/arena.ts";
-import { SnapshotError } from "./format.ts";
+import { SnapshotError, versionOf } from "./format.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -24,11 +24,13 @@ export class SectionReader {
     return this.#sections.has(name);
   }
 
-  /** The bytes of a section of version 1. */
+  /** The bytes of a section, of this program's version of it. */
   bytes(name: string): Bytes {
     const section = this.#sections.get(name);
     if (section === undefined) this.refuse(name, "is missing");
-    if (section.version !== 1) this.refuse(name, `is of version ${section.version}`);
+    if (section.version !== versionOf(name)) {
+      this.refuse(name, `is of version ${section.version}, and here of ${versionOf(name)}`);
+    }
     return section.bytes;
   }
 
@@ -69,12 +71,12 @@ export class SectionReader {
   }
 }
 
-/** Collects sections of version 1. */
+/** Collects sections, of this program's versions of them. */
 export class SectionWriter {
   readonly sections = new Map<string, Section>();
 
   bytes(name: string, bytes: Bytes): void {
-    this.sections.set(name, { version: 1, bytes });
+    this.sections.set(name, { version: versionOf(name), bytes });
   }
 
   json(name: string, value: unknown): void {

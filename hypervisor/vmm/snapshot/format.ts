@@ -15,9 +15,8 @@ import type { Section, Sections } from "../../machine/arena.ts";
 import { sha256, SHA256_BYTES } from "../../sys/digest.ts";
 import { struct } from "../../sys/struct.ts";
 
-/** What is written. What is read is this and the one before. */
+/** What is written. What is read is this and the one before: see {@linkcode understood}. */
 export const FORMAT_VERSION = 1;
-const OLDEST_VERSION = 1;
 
 const MAGIC = 0x5453_564E_4544n; // "DENVST"
 const NAME_BYTES = 96;
@@ -48,8 +47,8 @@ export class SnapshotError extends Error {
   override readonly name = "SnapshotError";
 }
 
-/** Brings the bytes of a section that an older version wrote to those of the next version. */
-export type Upgrade = (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>;
+/** Brings the bytes of a section that an older version wrote to those of the next; null where that has none. */
+export type Upgrade = (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer> | null;
 
 /**
  * By what a section is, numbers in its name being `*`, and the version that it has. Whoever raises a
@@ -57,11 +56,35 @@ export type Upgrade = (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer
  */
 export const UPGRADES: Readonly<Record<string, Readonly<Record<number, Upgrade>>>> = {};
 
+/**
+ * Versions of the sections that are not registers of a device, whose layout says its own: by what a section
+ * is, 1 where it is not named.
+ */
+export const VERSIONS: Readonly<Record<string, number>> = {};
+
+/** The version in which this program writes a section that is not a device's. */
+export function versionOf(name: string): number {
+  return VERSIONS[kindOf(name)] ?? 1;
+}
+
+/** The oldest version that a program understands whose own is `newest`: the one before. */
+export function oldestOf(newest: number): number {
+  return Math.max(1, newest - 1);
+}
+
+/** Whether a program whose own version is `newest` understands this one. */
+export function understood(version: unknown, newest: number): version is number {
+  return Number.isInteger(version) && (version as number) >= oldestOf(newest) &&
+    (version as number) <= newest;
+}
+
 /** Throws a {@linkcode SnapshotError} where a state of this version of the format cannot be read. */
-export function checkVersion(version: number): void {
-  if (version >= OLDEST_VERSION && version <= FORMAT_VERSION) return;
+export function checkVersion(version: number, newest = FORMAT_VERSION): void {
+  if (understood(version, newest)) return;
   throw new SnapshotError(
-    `Cannot read the state: it is of version ${version}, and known are ${OLDEST_VERSION} to ${FORMAT_VERSION}`,
+    `Cannot read the state: it is of version ${version}, and known are ${
+      oldestOf(newest)
+    } to ${newest}`,
   );
 }
 
@@ -138,7 +161,8 @@ export function decodeSections(file: Uint8Array<ArrayBuffer>): Map<string, Secti
     }
     const name = sectionName(section.name, i);
     if (sections.has(name)) refuse(`section "${name}" is there twice`);
-    sections.set(name, upgraded(name, { version, bytes }));
+    const current = upgraded(name, { version, bytes });
+    if (current !== null) sections.set(name, current);
     at += padded(length);
   }
   if (at !== end) refuse(`${end - at} bytes behind its last section`);
@@ -154,11 +178,13 @@ function sectionName(bytes: Uint8Array, index: number): string {
   return isName ? text : refuse(`section ${index} has no name`);
 }
 
-function upgraded(name: string, section: Section): Section {
+function upgraded(name: string, section: Section): Section | null {
   const upgrades = UPGRADES[kindOf(name)];
   let { version, bytes } = section;
   for (let next = upgrades?.[version]; next !== undefined; next = upgrades[version]) {
-    bytes = next(bytes);
+    const later = next(bytes);
+    if (later === null) return null;
+    bytes = later;
     version++;
   }
   return { version, bytes };

@@ -70,7 +70,7 @@ Deno.test("what is wrong is named", () => {
   );
   noGuest(
     edited((all) => all.get("time")!.version = 2),
-    'section "time" is of version 2',
+    'section "time" is of version 2, and here of 1',
   );
   const described = (change: Record<string, unknown>) =>
     edited((all) => {

@@ -66,6 +66,38 @@ const WRITE_ABOVE_4_GIB = [
   ...[...store(SPARE_PAGE + 4, 1), 0x48, 0xB8, 0, 0, 0, 0, 1, 0, 0, 0, 0x88, 0x00],
 ];
 
+/** rdtsc; shl rdx, 32; or rax, rdx */
+const TSC = [0x0F, 0x31, 0x48, 0xC1, 0xE2, 32, 0x48, 0x09, 0xD0];
+/** mov rax, r9 or r8; mov cl, 8; then, eight times: out dx, al; shr rax, 8; dec cl; jnz */
+const send64 = (register: number) => [
+  ...[0x4C, 0x89, register, 0xB1, 8],
+  ...[0xEE, 0x48, 0xC1, 0xE8, 8, 0xFE, 0xC9, 0x75, 256 - 9],
+];
+/** r9 is when it looked last, r8 how long it did not at the most. */
+const WATCH_STEP = [
+  ...TSC,
+  // mov r10, rax; sub rax, r9; cmp rax, r8; jbe over the next; mov r8, rax; mov r9, r10
+  ...[0x49, 0x89, 0xC2, 0x4C, 0x29, 0xC8, 0x4C, 0x39, 0xC0, 0x76, 3, 0x49, 0x89, 0xC0],
+  ...[0x4D, 0x89, 0xD1],
+];
+/** mov ecx, 4096; then as often: the step; dec ecx; jnz */
+const WATCH_STEPS = [
+  ...[0xB9, ...u32(4096), ...WATCH_STEP],
+  ...[0xFF, 0xC9, 0x75, 256 - (WATCH_STEP.length + 4)],
+];
+/** mov dx, COM1 + 5; in al, dx; test al, 1; jz to the steps; mov dx, COM1; in al, dx */
+const WATCH_TYPED = [
+  ...[...toPort(PORT.COM1 + 5), 0xEC, 0xA8, 0x01, 0x74, 256 - (WATCH_STEPS.length + 9)],
+  ...[...toPort(PORT.COM1), 0xEC],
+];
+const WATCH = [
+  // The time; mov r9, rax; xor r8d, r8d
+  ...[...TSC, 0x49, 0x89, 0xC1, 0x45, 0x31, 0xC0],
+  ...[...WATCH_STEPS, ...WATCH_TYPED, ...send64(0xC8), ...send64(0xC0)],
+];
+/** jmp to the beginning */
+const WATCH_AGAIN = [0xE9, ...u32(2 ** 32 - (WATCH.length + 5))];
+
 const CODE = {
   poweroff: POWER_OFF,
   reset: RESET,
@@ -77,6 +109,11 @@ const CODE = {
   looks: [...STRING, ...pciConfig(1, 0), ...pciConfig(31, 0), ...POWER_OFF],
   /** Sends back what is typed, up to a "q", which powers it off. */
   echo: [...ECHO, ...UNTIL_Q, ...POWER_OFF],
+  /**
+   * Reads its time stamp counter over and over. For each byte that is typed it sends two numbers of 64 bits:
+   * what it read last, and how much more that was than the time before, at the most, since it last told.
+   */
+  watch: [...WATCH, ...WATCH_AGAIN],
 };
 
 export type TinyKernel = keyof typeof CODE;

@@ -7,7 +7,10 @@
 import { decodeHello, encodeHello, type Hello, MigrationError } from "../migrate/frames.ts";
 import type { HeldName } from "./held.ts";
 
-/** What is said. A release that changes it takes guests over from the one before all the same. */
+/**
+ * What is said. A release that changes it takes guests over from the one before all the same: who gives speaks
+ * its own version, and who takes understands that and its own, and answers in what it was greeted in.
+ */
 export const UPGRADE_VERSION = 1;
 
 /**
@@ -34,8 +37,8 @@ export function encodeGreeting(greeting: Greeting): Uint8Array<ArrayBuffer> {
 }
 
 /** Throws a {@linkcode MigrationError} or a ConfigError that says what is wrong. */
-export function decodeGreeting(body: Uint8Array): Greeting {
-  const hello = decodeHello(body, UPGRADE_VERSION);
+export function decodeGreeting(body: Uint8Array, newest = UPGRADE_VERSION): Greeting {
+  const hello = decodeHello(body, newest);
   const { ram, held } = JSON.parse(new TextDecoder().decode(body));
   if (!RAM_KINDS.includes(ram)) {
     throw new MigrationError("Cannot understand the other VMM: it does not say how memory comes");
