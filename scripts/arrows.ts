@@ -27,7 +27,12 @@ export const ROOMS: Record<string, readonly string[]> = {
   ],
   "hypervisor/supervisor/": ["hypervisor/sys/", "hypervisor/vmm/control.ts"],
   "mgmt/": ["hypervisor/supervisor/api/"],
-  "bootimg/": ["hypervisor/sys/", "scripts/setup/"],
+  "bootimg/": [
+    "hypervisor/sys/",
+    "hypervisor/supervisor/api/",
+    "hypervisor/supervisor/durable.ts",
+    "scripts/setup/",
+  ],
   "jsr/": [],
   "scripts/": ["hypervisor/", "bootimg/", "mgmt/"],
   "tests/": ["hypervisor/", "bootimg/", "mgmt/", "scripts/"],
