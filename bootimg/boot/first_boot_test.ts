@@ -7,7 +7,6 @@ import { fingerprint } from "./certificate.ts";
 import { kvmModule } from "./coldplug.ts";
 import { DATA_FIRST_SECTOR, findBoot, keptData, MIN_DATA_SECTORS, planData } from "./data.ts";
 import { parsePartitionId } from "./efi.ts";
-import { chooseCard } from "./network.ts";
 import { parseProgress } from "./shutdown.ts";
 
 const BOOT_ID = "aaaaaaaa-2222-3333-4444-555555555555";
@@ -106,14 +105,6 @@ Deno.test("FAT volumes tell their label, others none", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
     assertEquals(fatLabel(bytes), null);
   }));
-});
-
-Deno.test("the card with a cable wins; without any the first, but only after a while", () => {
-  const cards = [{ name: "eth0", hasCarrier: false }, { name: "eth1", hasCarrier: true }];
-  assertEquals(chooseCard(cards, false), "eth1");
-  assertEquals(chooseCard(cards.slice(0, 1), false), null);
-  assertEquals(chooseCard(cards.slice(0, 1), true), "eth0");
-  assertEquals(chooseCard([], true), null);
 });
 
 Deno.test("the processor's flags tell which KVM module serves it", () => {

@@ -53,18 +53,20 @@ const LATE_MS = 5000;
 /** Linux tells nobody when a cable is found. */
 const LOOK_MS = 100;
 
-/** One at a time. */
+type Timer = ReturnType<typeof setTimeout>;
+
+/** The links of this host; one change at a time. */
 export class HostNetwork {
   readonly #options: HostNetworkOptions;
   readonly #clients = new Map<string, { client: DhcpClient; stop: () => Promise<void> }>();
   #kept: Network;
-  #trial: { network: Network; until: number; timers: number[] } | null = null;
+  #trial: { network: Network; until: number; timers: Timer[] } | null = null;
   #undone: string | null = null;
   #layout: Layout = NOTHING;
   #failed: string[] = [];
   #any: string | null = null;
   #seenFirst: number | null = null;
-  #lookTimer: number | undefined;
+  #lookTimer: Timer | undefined;
   #turn: Promise<void> = Promise.resolve();
   #isClosed = false;
 
@@ -101,7 +103,7 @@ export class HostNetwork {
     const { confirmMs = CONFIRM_SECONDS * 1000, graceMs = GRACE_MS } = this.#options;
     this.#clearTrial();
     this.#undone = null;
-    const trial = { network, until: performance.now() + confirmMs, timers: [] as number[] };
+    const trial = { network, until: performance.now() + confirmMs, timers: [] as Timer[] };
     this.#trial = trial;
     const undo = (why: string) => this.#trial === trial && this.#undo(why);
     trial.timers = [

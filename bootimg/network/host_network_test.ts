@@ -1,9 +1,6 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { delay } from "@std/async";
-import {
-  Network,
-  type NetworkCard,
-} from "../../hypervisor/supervisor/api/network_schemas.ts";
+import { Network, type NetworkCard } from "../../hypervisor/supervisor/api/network_schemas.ts";
 import { FakeLinks } from "../testing/fake_links.ts";
 import { HostNetwork, type HostNetworkOptions, NetworkRefusal } from "./host_network.ts";
 

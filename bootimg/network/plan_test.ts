@@ -66,7 +66,13 @@ Deno.test("a bond has its mode before its cards, and carries VLANs", () => {
   const bonded = layout({
     bridges: [
       { name: "br0", uplink: "bond0", ipv6: { method: "none" } },
-      { name: "br1", uplink: "bond0", vlan: 20, ipv4: { method: "none" }, ipv6: { method: "none" } },
+      {
+        name: "br1",
+        uplink: "bond0",
+        vlan: 20,
+        ipv4: { method: "none" },
+        ipv6: { method: "none" },
+      },
     ],
     bonds: [{ name: "bond0", cards: [MACS[1], MACS[3]], mode: "802.3ad" }],
   });
@@ -138,7 +144,9 @@ const bridge = (name: string) =>
     ),
   });
 const network = fc.record({
-  bridges: fc.tuple(bridge("br0"), fc.option(bridge("br1"))).map((it) => it.filter((x) => x !== null)),
+  bridges: fc.tuple(bridge("br0"), fc.option(bridge("br1"))).map((it) =>
+    it.filter((x) => x !== null)
+  ),
   bonds: fc.option(
     fc.record({
       name: fc.constant("bond0"),

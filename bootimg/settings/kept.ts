@@ -89,7 +89,9 @@ export class KeptSettings {
     this.#kept = kept;
     if (file === null) return problems;
     const taken = takeFile(kept, file);
-    const told = taken.mistakes.map(({ line, reason }) => `denovisor.yaml, line ${line}: ${reason}`);
+    const told = taken.mistakes.map(({ line, reason }) =>
+      `denovisor.yaml, line ${line}: ${reason}`
+    );
     if (taken.kept !== kept) {
       this.#kept = taken.kept;
       try {

@@ -81,7 +81,9 @@ export class FakeLinks implements Ground {
       const [addresses, routes] = [link.addresses.toSorted(), link.routes.toSorted()];
       return [name, { ...link, addresses, routes, mac: isBare ? null : link.mac }];
     });
-    const files = [...this.files].filter(([path]) => links.some(([it]) => path.includes(`/${it}/`)));
+    const files = [...this.files].filter(([path]) =>
+      links.some(([it]) => path.includes(`/${it}/`))
+    );
     return [links, files, this.clients].map((it) => it.map((x) => JSON.stringify(x)).sort());
   }
 

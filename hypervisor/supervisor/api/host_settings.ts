@@ -29,7 +29,7 @@ export const HostSettings = z.strictObject({
   network: Network,
   /** The hash of the console's password, as `denovisor hash-password` prints it. */
   password: z.string().regex(
-    /^argon2id\$m=[0-9]{1,6},t=[0-9]{1,2},p=1\$[\w-]{22}\$[\w-]{43}$/,
+    /^argon2id\$m=[1-9][0-9]{1,5},t=[1-9][0-9]?,p=1\$[\w-]{22}\$[\w-]{43}$/,
     "must be a hash as `denovisor hash-password` prints it",
   ),
   /** Such as Europe/Berlin; UTC by default. */
