@@ -7,6 +7,7 @@ import { serveNetwork } from "../../bootimg/network/serve.ts";
 import { FakeLinks } from "../../bootimg/testing/fake_links.ts";
 import { ApiError } from "../../hypervisor/supervisor/api/client.ts";
 import { Network } from "../../hypervisor/supervisor/api/schemas.ts";
+import { run } from "../../hypervisor/supervisor/cli/main.ts";
 import { TestHost } from "../../hypervisor/supervisor/testing/test_host.ts";
 
 class Appliance implements AsyncDisposable {
@@ -105,6 +106,39 @@ Deno.test("what cannot be is refused with its field, or by process 1 in words", 
   const strange = { bridges: [{ name: "br0", uplink: "52:54:00:00:00:99" }] };
   const card = await assertRejects(() => client.call("changeNetwork", { body: strange }), ApiError);
   assertEquals(card.problem.code, "network_refused");
+});
+
+Deno.test("the network is changed and confirmed from a shell", async () => {
+  await using appliance = await Appliance.start();
+  const denovisor = async (...args: string[]) => {
+    let out = "";
+    const socket = appliance.host.path("run/supervisor.sock");
+    const code = await run(["--socket", socket, ...args], (text) => {
+      out += text;
+      return Promise.resolve();
+    });
+    return { code, out };
+  };
+  assertStringIncludes((await denovisor("network")).out, "dhcp");
+  const fixed = ["--ipv4", "192.0.2.7/24", "--gateway", "192.0.2.1", "--dns", "192.0.2.1"];
+  const set = await denovisor("network", "set", "br0", ...fixed);
+  assertEquals(set.code, 0);
+  assertStringIncludes(set.out, "192.0.2.7/24 by 192.0.2.1");
+  assertStringIncludes(set.out, "This is undone in 60 s");
+  assertEquals((await denovisor("network", "confirm")).code, 0);
+  assertEquals(appliance.kept, [Network.parse({ ...FIXED, dns: ["192.0.2.1"] })]);
+  const vlan = ["--uplink", "any", "--vlan", "20", "--ipv4", "none", "--ipv6", "none"];
+  assertEquals((await denovisor("network", "set", "br1", ...vlan)).code, 0);
+  await appliance.settled();
+  assertEquals(appliance.links.links.get("eth0.20")?.master, "br1");
+  assertEquals((await denovisor("network", "set", "br0", "--ipv4", "dhcp")).code, 0);
+  assertEquals((await denovisor("network", "rm", "br1")).code, 0);
+  assertEquals((await denovisor("network", "undo")).code, 0);
+  await appliance.settled();
+  assertEquals(appliance.addresses, ["192.0.2.7/24"]);
+  assertEquals((await denovisor("network", "rm", "br7")).code, 2);
+  assertEquals((await denovisor("network", "set", "br0", "--ipv4", "here")).code, 1);
+  assertEquals((await denovisor("network", "dance")).code, 2);
 });
 
 Deno.test("a host that is no appliance says so, and has the schema all the same", async () => {
