@@ -8,6 +8,7 @@ import { kvmModule } from "./coldplug.ts";
 import { DATA_FIRST_SECTOR, findBoot, keptData, MIN_DATA_SECTORS, planData } from "./data.ts";
 import { parsePartitionId } from "./efi.ts";
 import { parseProgress } from "./shutdown.ts";
+import { timeConfig } from "./time.ts";
 
 const BOOT_ID = "aaaaaaaa-2222-3333-4444-555555555555";
 const IMAGE: PartitionTable = {
@@ -132,4 +133,11 @@ Deno.test("the supervisor's progress is read line by line, and anything else is 
       if (!(error instanceof SyntaxError)) throw error;
     }
   }));
+});
+
+Deno.test("the clock's program asks the servers of the settings, and serves nobody", () => {
+  assertEquals(
+    timeConfig(["a.example", "2001:db8::1"]),
+    "servers a.example\nservers 2001:db8::1\n",
+  );
 });

@@ -5,6 +5,7 @@
  * @module
  */
 import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
+import { UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
 import { Network } from "../../hypervisor/supervisor/api/network_schemas.ts";
 import type { HostNetwork } from "../network/host_network.ts";
 import { commandOf, CONSOLE_UID, HOST_SOCKET, parseServices, PASSWORD_FILE } from "../services.ts";
@@ -18,11 +19,13 @@ import { mountFirst } from "./first_mounts.ts";
 import { attempt, log, logTo, reason } from "./log.ts";
 import { LinuxGround, startNetwork, wakeCards } from "./network.ts";
 import { watchPower } from "./power_button.ts";
+import { rankAddresses } from "./screen.ts";
 import { mountSeed } from "./seed.ts";
 import { Service } from "./service.ts";
 import { shutDown } from "./shutdown.ts";
 import { StatusBoard } from "./status.ts";
 import { read } from "./sysfs.ts";
+import { timeService } from "./time.ts";
 
 const RUN = "/run/denovisor";
 const DATA = "/data";
@@ -90,6 +93,7 @@ async function start(board: StatusBoard): Promise<void> {
   attempt("Cannot bring the network up", async () => {
     network = await bringUpNetwork(coldplug, board);
     board.refresh();
+    await keepTime(board);
   }, (why) => board.problem("network", why));
   makeConsoleFolders();
   await guestsReady;
@@ -127,6 +131,9 @@ async function start(board: StatusBoard): Promise<void> {
 async function takeSettings(file: string | null, board: StatusBoard): Promise<void> {
   await attempt("Cannot take up the settings", () => {
     for (const [i, problem] of kept.begin(file).entries()) board.problem(`settings ${i}`, problem);
+    for (const name of UNUSED_SETTINGS) {
+      if (name in kept.settings) log(`the setting ${name} is kept, and not used yet`, "warning");
+    }
     const { hostname, password } = kept.settings;
     if (hostname) Deno.writeTextFileSync("/proc/sys/kernel/hostname", hostname);
     if (password) Deno.writeTextFileSync(PASSWORD_FILE, password, { mode: 0o600 });
@@ -155,6 +162,16 @@ function bringUpNetwork(coldplug: Coldplug, board: StatusBoard): Promise<HostNet
     onProblem: (problem) => board.problem("network", problem),
     onChange: () => board.refresh(),
   });
+}
+
+/** Sets the clock once there is a network to ask on. */
+async function keepTime(board: StatusBoard): Promise<void> {
+  const { ntp: servers = [] } = kept.settings;
+  if (servers.length === 0) return;
+  while (rankAddresses(Deno.networkInterfaces(), network?.bridges ?? []).length === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+  startService(timeService(servers), board);
 }
 
 /** What is shown as the console's address should be one that answers. */
