@@ -47,7 +47,7 @@ export class NetworkRefusal extends Error {
 }
 
 /** The answer to who asks for a change gets this long to leave by the network as it was. */
-const GRACE_MS = 500;
+const GRACE_MS = 1000;
 /** How long a card may take to find out that a cable is plugged in. */
 const LATE_MS = 5000;
 /** Linux tells nobody when a cable is found. */
