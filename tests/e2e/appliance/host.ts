@@ -113,7 +113,7 @@ export class Appliance implements AsyncDisposable {
   async ask<T>(action: string, argument: string | number = ""): Promise<T> {
     const query = new URLSearchParams({ argument: String(argument) });
     const response = await fetch(`http://127.0.0.1:${this.#agentPort}/${action}?${query}`, {
-      // A host that has another address meanwhile answers never.
+      // A host that has another address meanwhile never answers.
       signal: AbortSignal.timeout(ANSWER_MS * this.patience),
     });
     if (!response.ok) throw new Error(`Cannot ${action} "${argument}": ${await response.text()}`);
