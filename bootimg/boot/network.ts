@@ -10,7 +10,7 @@ import { serveNetwork } from "../network/serve.ts";
 import type { DhcpClient, Step } from "../network/plan.ts";
 import { runTool } from "./children.ts";
 import { type Coldplug, wiredCards } from "./coldplug.ts";
-import { attempt } from "./log.ts";
+import { attempt, log } from "./log.ts";
 import { names, number, read } from "./sysfs.ts";
 
 /** Linux asks for no module by itself here. */
@@ -49,6 +49,7 @@ export class LinuxGround implements Ground {
   }
 
   async run(step: Step): Promise<void> {
+    log(step.kind === "ip" ? `ip ${step.args.join(" ")}` : `${step.path}: ${step.text.trim()}`);
     if (step.kind === "write") return await write(step);
     const type = step.args[step.args.indexOf("type") + 1];
     if (step.args.includes("type") && Object.hasOwn(MODULES, type)) {

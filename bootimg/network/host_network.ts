@@ -60,7 +60,8 @@ export class HostNetwork {
   readonly #options: HostNetworkOptions;
   readonly #clients = new Map<string, { client: DhcpClient; stop: () => Promise<void> }>();
   #kept: Network;
-  #trial: { network: Network; until: number; timers: Timer[] } | null = null;
+  /** With the card that "any" was before, which an end of the trial goes back to. */
+  #trial: { network: Network; until: number; timers: Timer[]; any: string | null } | null = null;
   #undone: string | null = null;
   #layout: Layout = NOTHING;
   #failed: string[] = [];
@@ -101,9 +102,10 @@ export class HostNetwork {
   try(network: Network): Told {
     this.#refuse(network);
     const { confirmMs = CONFIRM_SECONDS * 1000, graceMs = GRACE_MS } = this.#options;
+    const any = this.#trial ? this.#trial.any : this.#any;
     this.#clearTrial();
     this.#undone = null;
-    const trial = { network, until: performance.now() + confirmMs, timers: [] as Timer[] };
+    const trial = { network, until: performance.now() + confirmMs, timers: [] as Timer[], any };
     this.#trial = trial;
     const undo = (why: string) => this.#trial === trial && this.#undo(why);
     trial.timers = [
@@ -141,6 +143,7 @@ export class HostNetwork {
 
   #undo(why: string | null): void {
     this.#undone = why;
+    if (this.#trial) this.#any = this.#trial.any;
     this.#clearTrial();
     void this.settle();
   }

@@ -159,3 +159,16 @@ Deno.test("a card that the settings name and that is missing is told", async () 
   await rig.network.settle();
   assertEquals([rig.problem, rig.links.links.get("eth1")?.master], [null, "br0"]);
 });
+
+Deno.test("the first card is the first card again when another part of it was only tried", async () => {
+  using rig = new Rig();
+  rig.links.setCards([CARD, { name: "eth1", mac: "52:54:00:00:00:02", hasCarrier: true }]);
+  await rig.network.settle();
+  const before = rig.links.picture;
+  const swapped = { bridges: [{ name: "br0" }, { name: "br1", uplink: CARD.mac }] };
+  rig.network.try(Network.parse(swapped));
+  await rig.until("the other card's part", () => rig.links.links.get("eth1")?.master === "br0");
+  rig.network.undo();
+  await rig.network.settle();
+  assertEquals(rig.links.picture, before);
+});
