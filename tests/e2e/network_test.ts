@@ -18,11 +18,12 @@ browserTest("a network is changed by keyboard, tried, and kept", async () => {
   await using site = await Site.open(shared.bench);
   await using visit = await site.visitSignedIn();
   const { page } = visit;
-  await openNetwork(visit);
+  await page.goto("/settings/network");
+  await visit.live();
   const dialog = page.getByRole("dialog");
   await page.getByRole("button", { name: "Change br0" }).focus();
   await page.keyboard.press("Enter");
-  await dialog.getByLabel("IPv4 address").selectOption("static");
+  await dialog.getByLabel("IPv4 address", { exact: true }).selectOption("static");
   const address = dialog.getByLabel("IPv4 address and prefix");
   await address.fill("192.0.2.7");
   await dialog.getByLabel("IPv4 gateway").fill("198.51.100.1");
@@ -95,7 +96,7 @@ browserTest("the network fits a phone, light and dark", async () => {
       }
     };
     await page.getByRole("button", { name: "Change br0" }).click();
-    await dialog.getByLabel("IPv6 address").selectOption("static");
+    await dialog.getByLabel("IPv6 address", { exact: true }).selectOption("static");
     await each();
     await dialog.getByLabel("IPv6 address and prefix").fill("2001:db8:1:2:3:4:5:6/64");
     await dialog.getByRole("button", { name: "Try it" }).click();
