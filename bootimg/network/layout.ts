@@ -14,7 +14,8 @@ import type {
 export interface Layout {
   /** All wired cards, which are up whether they are used or not: only so a cable is found. */
   cards: string[];
-  bonds: { name: string; mode: Bond["mode"]; cards: string[] }[];
+  /** With the address of the first card that the settings name, whichever are there. */
+  bonds: { name: string; mode: Bond["mode"]; cards: string[]; mac: string }[];
   vlans: { name: string; link: string; id: number }[];
   bridges: LaidBridge[];
   dns: string[];
@@ -48,6 +49,7 @@ export function layOut(
     name,
     mode,
     cards: cards.map(nameOf).filter((it) => it !== null),
+    mac: cards[0],
   }));
   const bridges = network.bridges.map(({ name, uplink, vlan, ipv4, ipv6 }): LaidBridge => {
     const bond = network.bonds.find((it) => it.name === uplink);

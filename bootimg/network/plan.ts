@@ -80,7 +80,7 @@ export function planChange(before: Layout, after: Layout): Step[] {
     ip("link", "set", name, "up");
   }
   for (const bond of after.bonds) {
-    const { name, mode, cards } = bond;
+    const { name, mode, cards, mac } = bond;
     if (isMade(bond)) {
       ip("link", "add", name, "type", "bond");
       steps.push({ kind: "write", path: `/sys/class/net/${name}/bonding/mode`, text: mode });
@@ -92,6 +92,8 @@ export function planChange(before: Layout, after: Layout): Step[] {
       ip("link", "set", card, "down");
       ip("link", "set", card, "master", name);
     }
+    // By itself it keeps the address of the card that came first, also when that has gone elsewhere.
+    if (isMade(bond) || bondsBefore.get(name)?.mac !== mac) ip("link", "set", name, "address", mac);
     if (isMade(bond)) ip("link", "set", name, "up");
   }
   for (const { name, link, id } of newVlans) {

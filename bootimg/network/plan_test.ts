@@ -87,6 +87,7 @@ Deno.test("a bond has its mode before its cards, and carries VLANs", () => {
     "link set eth1 master bond0",
     "link set eth3 down",
     "link set eth3 master bond0",
+    `link set bond0 address ${MACS[1]}`,
     "link set bond0 up",
     "link add link bond0 name bond0.20 type vlan id 20",
     "link set bond0.20 up",
