@@ -9,6 +9,12 @@
 /** The console's user and group: it is the one process that speaks to the network. */
 export const CONSOLE_UID = 990;
 
+/** Where process 1 lets the supervisor change the host's network. */
+export const HOST_SOCKET = "/run/denovisor/host.sock";
+
+/** Where process 1 puts the hash of the password that `denovisor.yaml` gives, if it does. */
+export const PASSWORD_FILE = "/run/denovisor/password";
+
 /** Stands, in an argument, for the folder of guests to import; without one the argument is left out. */
 export const IMPORT_PLACEHOLDER = "{import}";
 
@@ -42,6 +48,8 @@ export const SERVICES: readonly ServiceSpec[] = [
       "--run=/run/denovisor",
       "--vmm=/app/vmm.js",
       "--peers=8444",
+      `--host-socket=${HOST_SOCKET}`,
+      `--password-file=${PASSWORD_FILE}`,
       `--import=${IMPORT_PLACEHOLDER}`,
     ],
   },

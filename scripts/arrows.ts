@@ -12,7 +12,8 @@ export const MOST_LINES = 400;
 
 /**
  * What each room may import besides itself, as prefixes of paths. A file belongs to the first room
- * whose prefix it has. `hypervisor/vmm/control.ts` is the protocol that the supervisor shares.
+ * whose prefix it has. `hypervisor/vmm/control.ts` is the protocol that the supervisor shares;
+ * process 1 takes its settings' schema from the API, and the way to write files from the supervisor.
  */
 export const ROOMS: Record<string, readonly string[]> = {
   "hypervisor/sys/": [],
@@ -27,7 +28,12 @@ export const ROOMS: Record<string, readonly string[]> = {
   ],
   "hypervisor/supervisor/": ["hypervisor/sys/", "hypervisor/vmm/control.ts"],
   "mgmt/": ["hypervisor/supervisor/api/"],
-  "bootimg/": ["hypervisor/sys/", "scripts/setup/"],
+  "bootimg/": [
+    "hypervisor/sys/",
+    "hypervisor/supervisor/api/",
+    "hypervisor/supervisor/durable.ts",
+    "scripts/setup/",
+  ],
   "jsr/": [],
   "scripts/": ["hypervisor/", "bootimg/", "mgmt/"],
   "tests/": ["hypervisor/", "bootimg/", "mgmt/", "scripts/"],

@@ -12,6 +12,12 @@ import { names, read } from "./sysfs.ts";
 /** What a timer can count. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
+/** What modules are told that would do more than they are loaded for. */
+const PARAMETERS: Readonly<Record<string, string>> = {
+  // It makes a bond of its own accord otherwise.
+  "bonding.ko": "max_bonds=0",
+};
+
 /** Loads drivers, and tells who wants to know when devices come and go. */
 export class Coldplug {
   readonly #index: ModuleIndex;
@@ -104,7 +110,7 @@ export class Coldplug {
 
   async #loadFile(file: string): Promise<boolean> {
     try {
-      await loadModule(`${this.#folder}/${file}`);
+      await loadModule(`${this.#folder}/${file}`, PARAMETERS[file.replace(/^.*\//, "")]);
       return true;
     } catch (error) {
       // Not fatal in itself: kvm-amd on an Intel machine, crc32c-intel on an old one.

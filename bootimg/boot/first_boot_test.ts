@@ -7,8 +7,8 @@ import { fingerprint } from "./certificate.ts";
 import { kvmModule } from "./coldplug.ts";
 import { DATA_FIRST_SECTOR, findBoot, keptData, MIN_DATA_SECTORS, planData } from "./data.ts";
 import { parsePartitionId } from "./efi.ts";
-import { chooseCard } from "./network.ts";
 import { parseProgress } from "./shutdown.ts";
+import { timeConfig } from "./time.ts";
 
 const BOOT_ID = "aaaaaaaa-2222-3333-4444-555555555555";
 const IMAGE: PartitionTable = {
@@ -108,14 +108,6 @@ Deno.test("FAT volumes tell their label, others none", () => {
   }));
 });
 
-Deno.test("the card with a cable wins; without any the first, but only after a while", () => {
-  const cards = [{ name: "eth0", hasCarrier: false }, { name: "eth1", hasCarrier: true }];
-  assertEquals(chooseCard(cards, false), "eth1");
-  assertEquals(chooseCard(cards.slice(0, 1), false), null);
-  assertEquals(chooseCard(cards.slice(0, 1), true), "eth0");
-  assertEquals(chooseCard([], true), null);
-});
-
 Deno.test("the processor's flags tell which KVM module serves it", () => {
   assertEquals(kvmModule("flags\t\t: fpu vmx sse\n"), "kvm_intel");
   assertEquals(kvmModule("model name : x\nflags : fpu svm\n"), "kvm_amd");
@@ -141,4 +133,11 @@ Deno.test("the supervisor's progress is read line by line, and anything else is 
       if (!(error instanceof SyntaxError)) throw error;
     }
   }));
+});
+
+Deno.test("the clock's program asks the servers of the settings, and serves nobody", () => {
+  assertEquals(
+    timeConfig(["a.example", "2001:db8::1"]),
+    "servers a.example\nservers 2001:db8::1\n",
+  );
 });

@@ -34,6 +34,8 @@ const SETTINGS: Record<string, string> = {
   "/proc/sys/kernel/kptr_restrict": "2",
   // The console listens on 80 and 443 as a user without privileges.
   "/proc/sys/net/ipv4/ip_unprivileged_port_start": "80",
+  // Cards and guests' taps have no addresses of the host's: bridges are switched on one by one.
+  "/proc/sys/net/ipv6/conf/default/disable_ipv6": "1",
   // Guests' RAM comes in huge pages or is merged where that is asked for, and nothing else does.
   "/sys/kernel/mm/transparent_hugepage/enabled": "madvise",
   "/sys/kernel/mm/transparent_hugepage/shmem_enabled": "advise",

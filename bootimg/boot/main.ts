@@ -5,7 +5,11 @@
  * @module
  */
 import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
-import { commandOf, CONSOLE_UID, parseServices } from "../services.ts";
+import { UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
+import { Network } from "../../hypervisor/supervisor/api/network_schemas.ts";
+import type { HostNetwork } from "../network/host_network.ts";
+import { commandOf, CONSOLE_UID, HOST_SOCKET, parseServices, PASSWORD_FILE } from "../services.ts";
+import { KeptSettings } from "../settings/kept.ts";
 import { reapOrphans } from "./children.ts";
 import { Coldplug, kvmModule } from "./coldplug.ts";
 import { dhcpService } from "./dhcp.ts";
@@ -13,13 +17,15 @@ import { bootPartitionId } from "./efi.ts";
 import { mountData } from "./data.ts";
 import { mountFirst } from "./first_mounts.ts";
 import { attempt, log, logTo, reason } from "./log.ts";
-import { bringUpNetwork } from "./network.ts";
+import { LinuxGround, startNetwork, wakeCards } from "./network.ts";
 import { watchPower } from "./power_button.ts";
+import { rankAddresses } from "./screen.ts";
 import { mountSeed } from "./seed.ts";
 import { Service } from "./service.ts";
 import { shutDown } from "./shutdown.ts";
 import { StatusBoard } from "./status.ts";
 import { read } from "./sysfs.ts";
+import { timeService } from "./time.ts";
 
 const RUN = "/run/denovisor";
 const DATA = "/data";
@@ -27,7 +33,6 @@ const SEED = `${RUN}/seed`;
 const TLS = `${DATA}/console`;
 
 /** Asked for by us, not by a device. */
-const NETWORK_MODULES = ["bridge"];
 const DATA_MODULES = ["crc32c_intel", "crc32c_generic", "xfs"];
 const SEED_MODULES = ["vfat", "nls_cp437", "nls_ascii", "nls_utf8"];
 const GUEST_MODULES = ["tun", "vhost_net"];
@@ -35,6 +40,8 @@ const GUEST_MODULES = ["tun", "vhost_net"];
 const CONSOLE_PORT = 443;
 
 const services: Service[] = [];
+const kept = new KeptSettings(`${DATA}/host/settings.json`);
+let network: HostNetwork | null = null;
 /** Set once the host is ending; aborted by who does not want to wait for guests. */
 let hurry: AbortController | null = null;
 
@@ -52,6 +59,7 @@ function boot(): void {
     version: read("/app/version") ?? "of unknown version",
     setupCode: `${RUN}/setup_code`,
     certificate: `${TLS}/cert.pem`,
+    bridges: () => network?.bridges ?? [],
   });
   board.stage("starting");
   reapOrphans();
@@ -66,13 +74,7 @@ async function start(board: StatusBoard): Promise<void> {
   coldplug.start();
   watchPower(coldplug, (command) => end(command, board));
 
-  attempt("Cannot bring the network up", async () => {
-    await coldplug.loadAll(NETWORK_MODULES);
-    await bringUpNetwork(coldplug);
-    startService(dhcpService(), board);
-    board.refresh();
-  }, (why) => board.problem("network", why));
-
+  wakeCards(coldplug);
   board.stage("looking for the data partition");
   const seedReady = coldplug.loadAll(SEED_MODULES);
   const guestsReady = Promise.all([coldplug.loadAll(GUEST_MODULES), loadKvm(coldplug, board)]);
@@ -86,7 +88,13 @@ async function start(board: StatusBoard): Promise<void> {
     (why) => board.problem("data", `${why}. Guests are kept in memory and lost at power-off`),
   );
   await seedReady;
-  const importFolder = await attempt("Cannot look for guests to import", () => mountSeed(SEED));
+  const seed = await attempt("Cannot look for settings and guests", () => mountSeed(SEED));
+  await takeSettings(seed?.settings ?? null, board);
+  attempt("Cannot bring the network up", async () => {
+    network = await bringUpNetwork(coldplug, board);
+    board.refresh();
+    await keepTime(board);
+  }, (why) => board.problem("network", why));
   makeConsoleFolders();
   await guestsReady;
   if (hurry !== null) return;
@@ -98,7 +106,7 @@ async function start(board: StatusBoard): Promise<void> {
     if (spec.uid !== undefined) Deno.chownSync(cache, spec.uid, spec.uid);
     startService({
       name: spec.name,
-      command: commandOf(spec, { importFolder: importFolder ?? null }),
+      command: commandOf(spec, { importFolder: seed?.importFolder ?? null }),
       uid: spec.uid,
       env: {
         PATH: "/bin:/sbin",
@@ -106,6 +114,7 @@ async function start(board: StatusBoard): Promise<void> {
         DENO_DIR: cache,
         DENO_NO_UPDATE_CHECK: "1",
         NO_COLOR: "1",
+        TZ: kept.settings.timezone ?? "UTC",
         ...spec.env,
       },
     }, board);
@@ -116,6 +125,53 @@ async function start(board: StatusBoard): Promise<void> {
   // Unless the host is ending already.
   if (hurry === null) board.stage(null);
   log(`the console answers ${uptime()}`);
+}
+
+/** Takes up the host's settings: what cannot be used of them is shown, and the rest goes on. */
+async function takeSettings(file: string | null, board: StatusBoard): Promise<void> {
+  await attempt("Cannot take up the settings", () => {
+    for (const [i, problem] of kept.begin(file).entries()) board.problem(`settings ${i}`, problem);
+    for (const name of UNUSED_SETTINGS) {
+      if (name in kept.settings) log(`the setting ${name} is kept, and not used yet`, "warning");
+    }
+    const { hostname, password } = kept.settings;
+    if (hostname) Deno.writeTextFileSync("/proc/sys/kernel/hostname", hostname);
+    if (password) Deno.writeTextFileSync(PASSWORD_FILE, password, { mode: 0o600 });
+  }, (why) => board.problem("settings", why));
+}
+
+function bringUpNetwork(coldplug: Coldplug, board: StatusBoard): Promise<HostNetwork> {
+  const ground = new LinuxGround({
+    coldplug,
+    startDhcp(client) {
+      const hostname = kept.settings.hostname ?? "denovisor";
+      const service = startService(dhcpService(client, { hostname }), board);
+      return async () => {
+        if (!service) return;
+        await service.stop();
+        services.splice(services.indexOf(service), 1);
+        board.problem(service.config.name, null);
+      };
+    },
+  });
+  return startNetwork(coldplug, {
+    ground,
+    socket: HOST_SOCKET,
+    network: kept.settings.network ?? Network.parse({}),
+    keep: (network) => kept.change({ network }),
+    onProblem: (problem) => board.problem("network", problem),
+    onChange: () => board.refresh(),
+  });
+}
+
+/** Sets the clock once there is a network to ask on. */
+async function keepTime(board: StatusBoard): Promise<void> {
+  const { ntp: servers = [] } = kept.settings;
+  if (servers.length === 0) return;
+  while (rankAddresses(Deno.networkInterfaces(), network?.bridges ?? []).length === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+  startService(timeService(servers), board);
 }
 
 /** What is shown as the console's address should be one that answers. */
@@ -130,12 +186,13 @@ async function untilConsoleAnswers(): Promise<void> {
   }
 }
 
-function startService(config: Service["config"], board: StatusBoard): void {
+function startService(config: Service["config"], board: StatusBoard): Service | undefined {
   // Who presses the power button during the start wants nothing started any more.
-  if (hurry !== null) return;
+  if (hurry !== null) return undefined;
   const service = new Service(config, (trouble) => board.problem(config.name, trouble));
   services.push(service);
   service.start();
+  return service;
 }
 
 async function loadKvm(coldplug: Coldplug, board: StatusBoard): Promise<void> {

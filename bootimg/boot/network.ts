@@ -1,60 +1,101 @@
 /**
- * The network: a bridge over the first wired card, with an address by DHCP.
+ * What the host's network stands on: the cards that Linux shows, and busybox to change links.
  *
  * @module
  */
-import { addBridge, addPort, setMac, setUp } from "../../hypervisor/sys/links.ts";
+import { setUp } from "../../hypervisor/sys/links.ts";
+import type { NetworkCard } from "../../hypervisor/supervisor/api/network_schemas.ts";
+import { type Ground, HostNetwork, type HostNetworkOptions } from "../network/host_network.ts";
+import { serveNetwork } from "../network/serve.ts";
+import type { DhcpClient, Step } from "../network/plan.ts";
+import { runTool } from "./children.ts";
 import { type Coldplug, wiredCards } from "./coldplug.ts";
 import { attempt, log } from "./log.ts";
-import { number, read } from "./sysfs.ts";
+import { names, number, read } from "./sysfs.ts";
 
-/** The bridge on which the host and its guests are. */
-export const BRIDGE = "br0";
+/** Linux asks for no module by itself here. */
+const MODULES: Readonly<Record<string, string>> = {
+  bridge: "bridge",
+  bond: "bonding",
+  vlan: "8021q",
+};
 
-/** How long a card may take to find out that a cable is plugged in. */
-const CARRIER_LIMIT_MS = 5000;
-
-/** Creates the bridge and, as soon as there is a wired card, puts it in; returns the card's name. */
-export async function bringUpNetwork(coldplug: Coldplug): Promise<string> {
-  setUp("lo");
-  addBridge(BRIDGE);
-  // Guests may be started before a cable is plugged in: taps need the bridge, not the card.
-  await attempt("Cannot bring the bridge up", () => setUp(BRIDGE));
-  const cards = await coldplug.until("net", () => {
-    const names = wiredCards();
-    return names.length > 0 ? names : undefined;
-  }, Infinity);
-  for (const name of cards!) await attempt(`Cannot use the card ${name}`, () => setUp(name));
-  const card = await withCarrier(coldplug);
-  const mac = read(`/sys/class/net/${card}/address`);
-  if (mac) await attempt("Cannot give the bridge the card's address", () => setMac(BRIDGE, mac));
-  addPort(BRIDGE, card);
-  log(`the network is ${BRIDGE} over ${card} (${mac})`);
-  return card;
+export interface LinuxGroundOptions {
+  coldplug: Coldplug;
+  startDhcp: (client: DhcpClient) => () => Promise<void>;
 }
 
-/** The first card with a cable in it; the first of all if there is none in any for a while. */
-async function withCarrier(coldplug: Coldplug): Promise<string> {
-  const end = performance.now() + CARRIER_LIMIT_MS;
-  while (true) {
-    const card = chooseCard(
-      wiredCards().map((name) => ({
-        name,
-        hasCarrier: number(`/sys/class/net/${name}/carrier`) === 1,
-      })),
-      performance.now() >= end,
-    );
-    if (card !== null) return card;
-    // Linux sends no device event when a cable is found.
-    await coldplug.until("net", () => undefined, 100);
+/** The real ground. */
+export class LinuxGround implements Ground {
+  readonly #coldplug: Coldplug;
+  readonly startDhcp: Ground["startDhcp"];
+
+  constructor({ coldplug, startDhcp }: LinuxGroundOptions) {
+    this.#coldplug = coldplug;
+    this.startDhcp = startDhcp;
+  }
+
+  cards(): NetworkCard[] {
+    return wiredCards().flatMap((name) => {
+      const folder = `/sys/class/net/${name}`;
+      // A bond gives its own address to its cards; theirs is the permanent one.
+      const mac = read(`${folder}/bonding_slave/perm_hwaddr`) ?? read(`${folder}/address`);
+      return mac ? [{ name, mac, hasCarrier: number(`${folder}/carrier`) === 1 }] : [];
+    });
+  }
+
+  portsOf(bridge: string): string[] {
+    return names(`/sys/class/net/${bridge}/brif`);
+  }
+
+  async run(step: Step): Promise<void> {
+    log(step.kind === "ip" ? `ip ${step.args.join(" ")}` : `${step.path}: ${step.text.trim()}`);
+    if (step.kind === "write") return await write(step);
+    const type = step.args[step.args.indexOf("type") + 1];
+    if (step.args.includes("type") && Object.hasOwn(MODULES, type)) {
+      await this.#coldplug.load(MODULES[type]);
+    }
+    await runTool("/bin/busybox", ["ip", ...step.args]);
   }
 }
 
-/** The card to use, or null to wait for one with a cable. */
-export function chooseCard(
-  cards: readonly { name: string; hasCarrier: boolean }[],
-  isLate: boolean,
-): string | null {
-  const connected = cards.find((it) => it.hasCarrier);
-  return connected?.name ?? (isLate ? cards[0]?.name ?? null : null);
+async function write({ path, text }: { path: string; text: string }): Promise<void> {
+  // Files of Linux's own take no renaming, and other programs must never see half of the others.
+  if (/^\/(sys|proc)\//.test(path)) return await Deno.writeTextFile(path, text, { create: false });
+  await Deno.writeTextFile(`${path}.new`, text);
+  await Deno.rename(`${path}.new`, path);
+}
+
+/** Brings the network up and keeps it so; the supervisor changes it by the socket. */
+export async function startNetwork(
+  coldplug: Coldplug,
+  options: HostNetworkOptions & { socket: string },
+): Promise<HostNetwork> {
+  setUp("lo");
+  const network = new HostNetwork(options);
+  whenLinksChange(coldplug, () => void network.settle());
+  attempt("Cannot let the network be changed", () => void serveNetwork(network, options.socket));
+  await network.settle();
+  return network;
+}
+
+/** Brings each card up once, as soon as it is there: finding the cable takes it seconds. */
+export function wakeCards(coldplug: Coldplug): void {
+  const woken = new Set<string>();
+  const wake = () => {
+    for (const name of wiredCards()) {
+      if (woken.has(name)) continue;
+      woken.add(name);
+      attempt(`Cannot use the card ${name}`, () => setUp(name));
+    }
+  };
+  whenLinksChange(coldplug, wake);
+  wake();
+}
+
+/** Calls `listener` whenever a card or another link comes or goes. */
+function whenLinksChange(coldplug: Coldplug, listener: () => void): void {
+  coldplug.listen(({ env }) => {
+    if (env.SUBSYSTEM === "net") listener();
+  });
 }

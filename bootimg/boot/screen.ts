@@ -63,12 +63,12 @@ const LINK_OR_SITE_LOCAL = /^fe[89a-f]/i;
 /** Addresses worth showing, the likeliest to work first. */
 export function rankAddresses(
   interfaces: readonly { name: string; address: string; family: "IPv4" | "IPv6" }[],
-  uplink: string,
+  bridges: readonly string[],
 ): string[] {
   const rank = (family: string, address: string) =>
     family === "IPv4" ? (address.startsWith("169.254.") ? 2 : 0) : 1;
   return interfaces
-    .filter((it) => it.name === uplink && !LINK_OR_SITE_LOCAL.test(it.address))
+    .filter((it) => bridges.includes(it.name) && !LINK_OR_SITE_LOCAL.test(it.address))
     .map((it) => ({ address: it.address, rank: rank(it.family, it.address) }))
     .sort((a, b) => a.rank - b.rank)
     .map((it) => it.address);

@@ -58,7 +58,7 @@ Deno.test("addresses that others can reach come first, those of one link not at 
     on("br0", "192.0.2.1"),
     on("tap0", "192.0.2.9"),
   ];
-  assertEquals(rankAddresses(list, "br0"), ["192.0.2.1", "2001:db8::1", "169.254.3.4"]);
+  assertEquals(rankAddresses(list, ["br0"]), ["192.0.2.1", "2001:db8::1", "169.254.3.4"]);
 });
 
 Deno.test("an IPv6 address stands in brackets in a URL", () => {

@@ -1,6 +1,6 @@
 /**
- * Guests to import: a FAT volume with the label DENOVISOR and a folder `import` on it, which any PC
- * can write.
+ * What any PC can give this host along: a FAT volume with the label DENOVISOR, with a file of settings
+ * and a folder `import` of guests on it.
  *
  * @module
  */
@@ -15,11 +15,23 @@ import {
 import { readAt } from "../disk/disk_table.ts";
 import { fatLabel } from "../disk/fat.ts";
 import { SEED_LABEL } from "../disk/names.ts";
+import { MOST_BYTES } from "../settings/parse.ts";
 import { log, reason } from "./log.ts";
 import { blockDevices, exists } from "./sysfs.ts";
 
-/** Mounts the first such volume on `target`, read-only; returns the folder to import, or null. */
-export async function mountSeed(target: string): Promise<string | null> {
+/** The file of settings on the volume. */
+export const SETTINGS_FILE = "denovisor.yaml";
+
+/** What is on the volume; null what is not. */
+export interface Seed {
+  /** The text of the file of settings: as much of it as may be, and a little more. */
+  settings: string | null;
+  /** The folder of guests. */
+  importFolder: string | null;
+}
+
+/** Mounts the first such volume on `target`, read-only. */
+export async function mountSeed(target: string): Promise<Seed> {
   for (const { path } of blockDevices()) {
     try {
       using device = await Deno.open(path);
@@ -30,14 +42,21 @@ export async function mountSeed(target: string): Promise<string | null> {
         data: "iocharset=utf8",
       });
       const folder = `${target}/import`;
-      if (exists(folder)) {
-        log(`guests to import are on ${path}`);
-        return folder;
-      }
+      const importFolder = exists(folder) ? folder : null;
+      const settings = await readSettings(`${target}/${SETTINGS_FILE}`);
+      if (importFolder !== null) log(`guests to import are on ${path}`);
+      if (settings !== null) log(`settings are on ${path}`);
+      if (importFolder !== null || settings !== null) return { settings, importFolder };
       unmount(target);
     } catch (error) {
       log(`${path}: ${reason(error)}`, "warning");
     }
   }
-  return null;
+  return { settings: null, importFolder: null };
+}
+
+async function readSettings(path: string): Promise<string | null> {
+  if (!exists(path)) return null;
+  using file = await Deno.open(path);
+  return new TextDecoder().decode(await readAt(file, 0, MOST_BYTES + 1));
 }

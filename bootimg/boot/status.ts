@@ -5,7 +5,6 @@
  */
 import { fingerprint } from "./certificate.ts";
 import { attempt, log } from "./log.ts";
-import { BRIDGE } from "./network.ts";
 import { rankAddresses, Screen } from "./screen.ts";
 import { read } from "./sysfs.ts";
 
@@ -17,6 +16,8 @@ export interface StatusSources {
   /** Paths of files that others write and remove. */
   setupCode: string;
   certificate: string;
+  /** The links that the host has addresses on. */
+  bridges: () => string[];
 }
 
 /** What there is to show of the host. */
@@ -74,7 +75,7 @@ export class StatusBoard {
       this.#screen.draw({
         version: this.#sources.version,
         stage: this.#stage,
-        addresses: rankAddresses(Deno.networkInterfaces(), BRIDGE),
+        addresses: rankAddresses(Deno.networkInterfaces(), this.#sources.bridges()),
         fingerprint: this.#certificate?.fingerprint ?? null,
         setupCode: read(this.#sources.setupCode) || null,
         problems: [...this.#problems.values()],

@@ -69,7 +69,19 @@ async function workers(): Promise<Record<string, string>> {
   return found;
 }
 
-async function bundle(entries: Record<string, string>): Promise<[string, Uint8Array][]> {
+/** The YAML parser has a build for Node that requires what a bundle of modules cannot, and one for all. */
+const yamlModule: esbuild.Plugin = {
+  name: "yaml",
+  setup(build) {
+    const path = `${CHECKOUT}/node_modules/yaml/browser/index.js`;
+    build.onResolve({ filter: /^yaml$/ }, () => ({ path }));
+  },
+};
+
+/** Bundles modules, by the names of what comes out. */
+export async function bundle(
+  entries: Readonly<Record<string, string>>,
+): Promise<[string, Uint8Array][]> {
   try {
     const { outputFiles } = await esbuild.build({
       absWorkingDir: CHECKOUT,
@@ -85,8 +97,12 @@ async function bundle(entries: Record<string, string>): Promise<[string, Uint8Ar
       minifyWhitespace: true,
       legalComments: "none",
       logLevel: "error",
-      plugins: [denoPlugin()],
+      plugins: [yamlModule, denoPlugin()],
     });
+    for (const { path, text } of outputFiles) {
+      const [, name] = /\b__require\("([^"]+)"\)/.exec(text) ?? [];
+      if (name) throw new Error(`Cannot bundle "${path}": it would require "${name}" as it starts`);
+    }
     return outputFiles
       .map((it): [string, Uint8Array] => [it.path.slice(`${CHECKOUT}/app/`.length), it.contents])
       .sort(([a], [b]) => a < b ? -1 : 1);

@@ -1,6 +1,6 @@
 /**
  * The part of the appliance's root that changes seldom: Linux's modules, the C library, Deno and the
- * three programs that are not ours.
+ * four programs that are not ours.
  *
  * @module
  */
@@ -23,10 +23,11 @@ const PACKAGES = [
   "libinih1",
   "liburcu8t64",
   "libuuid1",
+  "openntpd",
   "xfsprogs",
 ] as const;
 
-/** What Deno and mkfs.xfs are linked with, and what names and addresses are looked up with. */
+/** What Deno, ntpd and mkfs.xfs are linked with, and what names and addresses are looked up with. */
 const LIBRARIES = [
   "ld-linux-x86-64.so.2",
   "libblkid.so.1",
@@ -44,7 +45,7 @@ const LIBRARIES = [
 const LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu";
 
 /** Bumped when the code below would make another root from the same packages. */
-const RECIPE = 2;
+const RECIPE = 3;
 
 export interface BaseRoot {
   /** As `uname -r` gives it. */
@@ -83,6 +84,7 @@ async function build(target: string, deno: string): Promise<void> {
     addSkeleton(tree);
     await addFile(tree, "usr/bin/deno", deno);
     await addFile(tree, "usr/bin/busybox", `${staging}/root/usr/bin/busybox`);
+    await addFile(tree, "usr/sbin/ntpd", `${staging}/root/usr/sbin/ntpd`);
     await addFile(tree, "usr/sbin/mkfs.xfs", `${staging}/root/usr/sbin/mkfs.xfs`);
     for (const name of LIBRARIES) {
       await addFile(tree, `${LIBRARY_FOLDER}/${name}`, `${staging}/root/${LIBRARY_FOLDER}/${name}`);
@@ -101,6 +103,10 @@ function addSkeleton(tree: Tree): void {
   for (const name of ["app", "data", "dev", "proc", "run", "sys", "tmp", "usr", "etc"]) {
     tree.set(name, { kind: "folder" });
   }
+  // Where ntpd has its socket and what it learns of the clock.
+  for (const name of ["run", "db", "empty"]) {
+    tree.set(`var/lib/openntpd/${name}`, { kind: "folder" });
+  }
   for (const name of ["bin", "sbin", "lib", "lib64"]) {
     tree.set(name, { kind: "link", target: `usr/${name}` });
   }
@@ -114,8 +120,10 @@ function addSkeleton(tree: Tree): void {
   text("etc/passwd", [
     "root:x:0:0::/:/bin/false",
     "console:x:990:990::/run/denovisor/console:/bin/false",
+    // What it asks with sees nothing but this folder.
+    "ntpd:x:991:991::/var/lib/openntpd/empty:/bin/false",
   ]);
-  text("etc/group", ["root:x:0:", "console:x:990:"]);
+  text("etc/group", ["root:x:0:", "console:x:990:", "ntpd:x:991:"]);
   text("etc/hosts", ["127.0.0.1 localhost", "::1 localhost", "127.0.1.1 denovisor"]);
   text("etc/nsswitch.conf", ["hosts: files dns"]);
   tree.set("etc/resolv.conf", { kind: "link", target: "/run/denovisor/resolv.conf" });

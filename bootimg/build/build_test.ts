@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { packCpio, type Tree, withFolders } from "./cpio.ts";
 import { bootPartitionMib, imageSectors } from "./disk_image.ts";
+import { bundle } from "./app_root.ts";
 import { COMMAND_LINE } from "./boot_file.ts";
 
 const text = (value: string) => new TextEncoder().encode(value);
@@ -87,4 +88,18 @@ Deno.test("the kernel starts Deno, and what follows the dashes is Deno's", () =>
   assert(kernel.split(" ").includes("rdinit=/bin/deno"));
   assert(deno.startsWith("run ") && deno.endsWith(" /app/boot.js"));
   assert(COMMAND_LINE.length < 2048);
+});
+
+Deno.test({
+  name: "what reads the settings can be loaded as it is bundled, without any packages beside it",
+  // The bundler's process is its own to end.
+  ...{ sanitizeOps: false, sanitizeResources: false },
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    const [[name, bytes]] = await bundle({ parse: "bootimg/settings/parse.ts" });
+    await Deno.writeFile(`${folder}/${name}`, bytes);
+    const { parseSettings } = await import(`file://${folder}/${name}`);
+    assertEquals(parseSettings("hostname: lab\n").settings, { hostname: "lab" });
+    await Deno.remove(folder, { recursive: true });
+  },
 });

@@ -10,6 +10,8 @@ export const WANTED_MODULES: readonly string[] = [
   "vhost-net",
   "tun",
   "bridge",
+  "bonding",
+  "8021q",
   // File systems; the checksums and character sets are asked for by name, not by dependency.
   "xfs",
   "vfat",

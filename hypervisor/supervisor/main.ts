@@ -36,6 +36,8 @@ async function main() {
     log,
     poolSize: options.pool,
     peers: options.peers,
+    hostSocket: options.hostSocket,
+    access: options.passwordFile === null ? {} : { passwordFile: options.passwordFile },
   });
   Deno.chmodSync(options.run, 0o711);
   await supervisor.prepare();

@@ -16,11 +16,13 @@ export interface Options {
   consoleUid: number | null;
   pool: number;
   peers: Address | null;
+  hostSocket: string | null;
+  passwordFile: string | null;
 }
 
 export const USAGE =
   `Usage: supervisor --data DIR --run DIR --vmm FILE [--bridge NAME] [--import DIR] [--console-uid N]
-                  [--pool N] [--peers [ADDRESS:]PORT]
+                  [--pool N] [--peers [ADDRESS:]PORT] [--host-socket PATH] [--password-file FILE]
 
   --data DIR        what is kept: the database, images and guests' disks
   --run DIR         what is gone after a power cut: sockets, running guests
@@ -31,6 +33,8 @@ export const USAGE =
   --pool N          how many VMMs are started before there are guests for them, about 30 MiB each; 1
   --peers PORT      where other hosts may pair with this one, and guests come from them, such as 8444 or
                     [fd00::1]:8444; without it, this host keeps to itself
+  --host-socket PATH    where process 1 of the appliance takes changes of the host's network
+  --password-file FILE  a hash that becomes the administrator's password, once, if the file is there
 `;
 
 /** The value of an option that needs one. */
@@ -43,7 +47,10 @@ function path(value: unknown, name: string): string {
 
 export function parseOptions(args: string[]): Options {
   const parsed = parseArgs(args, {
-    string: ["data", "run", "vmm", "bridge", "import", "console-uid", "pool", "peers"],
+    string: [
+      ...["data", "run", "vmm", "bridge", "import", "console-uid", "pool", "peers"],
+      ...["host-socket", "password-file"],
+    ],
     unknown(arg) {
       throw new TypeError(`Cannot start the supervisor: it has no option "${arg}"`);
     },
@@ -64,6 +71,8 @@ export function parseOptions(args: string[]): Options {
     vmm: path(parsed.vmm, "vmm"),
     bridge: parsed.bridge || null,
     import: parsed.import ? resolve(parsed.import) : null,
+    hostSocket: parsed["host-socket"] ? resolve(parsed["host-socket"]) : null,
+    passwordFile: parsed["password-file"] ? resolve(parsed["password-file"]) : null,
     consoleUid: uid === undefined ? null : Number(uid),
   };
 }

@@ -14,6 +14,8 @@ Deno.test("options are read with their defaults", () => {
     consoleUid: null,
     pool: 1,
     peers: null,
+    hostSocket: null,
+    passwordFile: null,
   });
   assertEquals(parseOptions([...NEEDED, "--peers=8444"]).peers, { hostname: "::", port: 8444 });
   const all = parseOptions([...NEEDED, "--bridge=br0", "--import=/seeds", "--console-uid=990"]);

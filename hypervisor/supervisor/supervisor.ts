@@ -9,6 +9,7 @@ import { close, O_CREAT, O_RDWR, open } from "../sys/files.ts";
 import { Access, type AccessOptions } from "./access/access.ts";
 import type { AgentWatchOptions } from "./agent/watch.ts";
 import type { Host, ImageKind } from "./api/schemas.ts";
+import { ApplianceNetwork } from "./appliance_network.ts";
 import { EventHub } from "./events.ts";
 import { readHost } from "./host.ts";
 import { Images } from "./images/images.ts";
@@ -38,6 +39,8 @@ export interface SupervisorOptions {
   command: VmmCommand;
   network: Network;
   log: Log;
+  /** Where process 1 of the appliance takes changes of the host's network; null on other hosts. */
+  hostSocket?: string | null;
   /** Where to listen for other hosts; null to keep to itself. */
   peers?: Address | null;
   moves?: Pick<MovesOptions, "processor" | "snapshotsOf" | "tracking">;
@@ -60,6 +63,8 @@ export class Supervisor {
   readonly guests: Guests;
   readonly tasks: Tasks;
   readonly access: Access;
+  /** The host's own network, not its guests'. */
+  readonly network: ApplianceNetwork;
   readonly log: Log;
   /** Aborts when the supervisor goes: streams end then. */
   readonly closing: AbortSignal;
@@ -120,6 +125,7 @@ export class Supervisor {
         codeFile: join(run, "setup_code"),
         ...options.access,
       });
+      this.network = new ApplianceNetwork(options.hostSocket ?? null);
       const hostTimer = setInterval(() => this.#tellHost(), HOST_EVENT_MS);
       this.#release = () => {
         clearInterval(hostTimer);

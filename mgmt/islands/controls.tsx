@@ -34,6 +34,9 @@ export default function Controls() {
         case "g h":
           follow("/hosts");
           return true;
+        case "g s":
+          follow("/settings/network");
+          return true;
         case "u":
           setShows("tasks");
           return true;

@@ -17,6 +17,7 @@ import {
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { changeDevices, FakeRefusal } from "./fake_devices.ts";
 import { FakeLives } from "./fake_lives.ts";
+import { FakeNetwork } from "./fake_network.ts";
 import { FakeSerial } from "./fake_serial.ts";
 import { problem } from "./fake_problem.ts";
 import { demoGuests, demoHost, demoImages, newGuest } from "./fake_data.ts";
@@ -42,6 +43,7 @@ export class FakeApi {
   images: Image[];
   /** Snapshots, other hosts, and tasks. */
   readonly lives: FakeLives;
+  readonly network = new FakeNetwork();
   password: string | null;
   /** What the last requests were, as "METHOD path". */
   readonly log: string[] = [];
@@ -164,7 +166,8 @@ export class FakeApi {
       case "GET /images":
         return Response.json(this.images);
     }
-    const life = await this.lives.answer(request, path);
+    const life = await this.lives.answer(request, path) ??
+      await this.network.answer(request, path);
     if (life !== null) return life;
     const image = /^\/images\/(kernel|initrd|disk)\/([^/]+)$/.exec(path);
     if (image) return await this.#image(request, image[1] as ImageKind, image[2]);

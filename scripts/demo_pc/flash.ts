@@ -30,8 +30,15 @@ export async function flash(image: string, disk: string, sizeBytes: number): Pro
   await Deno.truncate(disk, sizeBytes);
 }
 
-/** Adds a FAT volume with the guest behind what is on the disk, as any PC's tools would. */
-export async function addSeedVolume(disk: string, seed: SeedGuestFiles): Promise<void> {
+/**
+ * Adds a FAT volume with the guest, and a `denovisor.yaml` of the text `settings`, behind what is on
+ * the disk, as any PC's tools would.
+ */
+export async function addSeedVolume(
+  disk: string,
+  seed: SeedGuestFiles,
+  options: { settings?: string } = {},
+): Promise<void> {
   const sectors = (await Deno.stat(disk)).size / SECTOR_BYTES;
   const table = await readTable(disk, sectors);
   const room = table && freeTail(table, sectors);
@@ -68,6 +75,10 @@ export async function addSeedVolume(disk: string, seed: SeedGuestFiles): Promise
   await tool("mcopy", "-i", volume, text, `${folder}/guest.json`);
   for (const [name, file] of Object.entries(seed.files)) {
     await tool("mcopy", "-i", volume, file, `${folder}/${name}`);
+  }
+  if (options.settings !== undefined) {
+    await Deno.writeTextFile(text, options.settings);
+    await tool("mcopy", "-i", volume, text, "::denovisor.yaml");
   }
   await Deno.remove(text);
 }

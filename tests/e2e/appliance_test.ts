@@ -6,18 +6,23 @@ import { readTable } from "../../bootimg/disk/disk_table.ts";
 import { SECTOR_BYTES } from "../../bootimg/disk/gpt.ts";
 import { BOOT_NAME, DATA_NAME } from "../../bootimg/disk/names.ts";
 import { CONSOLE_UID } from "../../bootimg/services.ts";
+import {
+  CONFIRM_SECONDS,
+  type HostNetwork,
+} from "../../hypervisor/supervisor/api/network_schemas.ts";
 import { consoleAnswers } from "../../scripts/demo_pc/console_answers.ts";
 import { openBrowser } from "../../scripts/demo_pc/chromium.ts";
 import { walkThroughConsole } from "../../scripts/demo_pc/console_walk.ts";
 import { DEMO_GUEST, GUEST_LOGIN } from "../../scripts/demo_pc/demo_guest.ts";
 import { OUT } from "../../scripts/setup/checkout.ts";
-import { Appliance, ApplianceDisk, type ProcessFacts } from "./appliance/host.ts";
+import { Appliance, ApplianceDisk, HOST_NAME, type ProcessFacts } from "./appliance/host.ts";
 
 Deno.test("the appliance boots, keeps its processes alive, and ends cleanly", async (t) => {
   await using disk = await ApplianceDisk.make();
   {
     await using host = await Appliance.start(disk);
     await firstBoot(t, host);
+    await t.step("a network that cuts everybody off is undone", () => cutOff(host));
     await t.step("the power button shuts the guest and then the host down", () => powerOff(host));
   }
   await t.step("the disk has the data partition, finished", async () => {
@@ -33,6 +38,8 @@ Deno.test("the appliance boots, keeps its processes alive, and ends cleanly", as
     await host.pc.screen.waitFor(/^Certificate/, 60 * host.patience);
     assertEquals(host.pc.screen.lines.filter((it) => it.text.startsWith("Set-up code")), []);
     assertEquals(host.pc.screen.lines.filter((it) => it.text.startsWith("Problem")), []);
+    const name = await host.ask<string>("read", "/proc/sys/kernel/hostname");
+    assertEquals(name.trim(), HOST_NAME, "the settings are kept, though their volume is gone");
     assertMatch(await host.ask<string>("read", "/proc/mounts"), /^\/dev\/nvme0n1p2 \/data xfs /m);
     await powerOff(host);
   });
@@ -46,7 +53,17 @@ async function firstBoot(t: Deno.TestContext, host: Appliance): Promise<void> {
     await screen.waitFor(/^Console +https:\/\/10\.0\.2\.15\/$/, 60 * host.patience);
     code = (await screen.waitFor(/^Set-up code +(\S+)$/, 60 * host.patience)).match[1];
     await screen.waitFor(/^Certificate/, 60 * host.patience);
-    assertEquals(screen.lines.filter((it) => it.text.startsWith("Problem")), []);
+  });
+  await t.step("the screen tells the mistake in the settings with its line", async () => {
+    await screen.waitFor(/^Problem +denovisor\.yaml, line 2: timezone must be/, 60 * host.patience);
+    const problems = screen.lines.filter((it) => it.text.startsWith("Problem"));
+    assertEquals(problems.filter((it) => !it.text.includes("denovisor.yaml, line 2: ")), []);
+  });
+  await t.step("what is right in the settings is in force", async () => {
+    const read = (path: string) => host.until(path, () => host.ask<string>("read", path));
+    assertEquals((await read("/proc/sys/kernel/hostname")).trim(), HOST_NAME);
+    assertMatch(await read("/proc/net/vlan/config"), /^eth0\.20 +\| 20 +\| eth0$/m);
+    assertMatch(await read("/proc/net/fib_trie"), /198\.51\.100\.7/);
   });
   await t.step("the certificate that browsers get is the one on the screen", async () => {
     const presented = await consoleAnswers({ port: host.port, limitSeconds: 60 * host.patience });
@@ -115,6 +132,28 @@ async function firstBoot(t: Deno.TestContext, host: Appliance): Promise<void> {
       assertEquals([same?.pid, same?.parent], [vmm.pid, 1]);
     },
   );
+}
+
+/** Gives the host an address by which this machine does not reach it, and tells nobody. */
+async function cutOff(host: Appliance): Promise<void> {
+  const { network } = await host.ask<HostNetwork>("api", "GET /host/network");
+  const bridges = network.bridges.map((it) =>
+    it.name === "br0"
+      ? { ...it, ipv4: { method: "static", address: "10.0.2.99/24", gateway: "10.0.2.2" } }
+      : it
+  );
+  const body = JSON.stringify({ ...network, bridges });
+  // The answer goes by the network that is changed, so that a slow one may be lost.
+  await host.ask("api", `PUT /host/network ${body}`).catch(() => {});
+  const { screen } = host.pc;
+  await screen.waitFor(/^Console +https:\/\/10\.0\.2\.99\/$/, 60 * host.patience);
+  const after = await host.until("the old network", async () => {
+    const told = await host.ask<HostNetwork>("api", "GET /host/network");
+    return told.trial === null ? told : undefined;
+  }, 2 * CONFIRM_SECONDS);
+  assertEquals(after.network, network);
+  assertMatch(after.problem!, /nobody confirmed it/);
+  await consoleAnswers({ port: host.port, limitSeconds: 60 * host.patience });
 }
 
 async function powerOff(host: Appliance): Promise<void> {

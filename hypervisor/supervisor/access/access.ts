@@ -9,13 +9,21 @@ import { problem } from "../problem.ts";
 import { type Database, transaction } from "../store/database.ts";
 import { SettingStore } from "../store/settings.ts";
 import { Attempts } from "./attempts.ts";
-import { ARGON2_COSTS, type Argon2Costs, checkPassword, hashPassword } from "./password.ts";
+import {
+  ARGON2_COSTS,
+  type Argon2Costs,
+  checkPassword,
+  hashPassword,
+  isPasswordHash,
+} from "./password.ts";
 import { hashToken, normalizeCode, randomCode, sameSecret } from "./secrets.ts";
 import { Sessions } from "./sessions.ts";
 
 export interface AccessOptions {
   /** Where the one-time code lies in clear while set-up is needed. */
   codeFile: string;
+  /** Where a password's hash lies that the host was given from outside, if it was. */
+  passwordFile?: string;
   now?: () => number;
   costs?: Argon2Costs;
 }
@@ -26,6 +34,7 @@ export class Access {
   readonly #database: Database;
   readonly #settings: SettingStore;
   readonly #codeFile: string;
+  readonly #passwordFile: string | null;
   readonly #costs: Argon2Costs;
   readonly #attempts: Attempts;
 
@@ -33,6 +42,7 @@ export class Access {
     this.#database = database;
     this.#settings = new SettingStore(database);
     this.#codeFile = options.codeFile;
+    this.#passwordFile = options.passwordFile ?? null;
     this.#costs = options.costs ?? ARGON2_COSTS;
     this.sessions = new Sessions(database, options.now);
     this.#attempts = new Attempts(options.now);
@@ -40,8 +50,23 @@ export class Access {
 
   /** Makes a new one-time code where set-up is needed: an old one's clear text is not kept. */
   async prepare(): Promise<void> {
+    this.#takeGiven();
     if (this.setupNeeded) await this.#makeCode();
     else removeIfThere(this.#codeFile);
+  }
+
+  /** Takes the password that was given, once: what was changed since is not undone by a restart. */
+  #takeGiven() {
+    const given = this.#passwordFile === null ? null : readIfThere(this.#passwordFile);
+    // Who wrote it has told what is wrong with it; the supervisor must run for all that.
+    if (given === null || !isPasswordHash(given)) return;
+    if (given === this.#settings.get("password_given")) return;
+    transaction(this.#database, () => {
+      this.#settings.set("password_given", given);
+      this.#settings.set("password", given);
+      this.#settings.delete("setup_code");
+    });
+    this.sessions.deleteAll();
   }
 
   get setupNeeded(): boolean {

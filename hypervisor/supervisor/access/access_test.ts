@@ -224,3 +224,26 @@ Deno.test("signing in ever again keeps a bounded number of sessions", async () =
     ]);
   });
 });
+
+Deno.test("a password that was given from outside is taken once", async () => {
+  await withAccess(async (_, { codeFile, database }) => {
+    const passwordFile = `${codeFile}.given`;
+    const start = async () => {
+      const access = new Access(database, { codeFile, passwordFile, costs: CHEAP });
+      await access.prepare();
+      return access;
+    };
+    assertEquals((await start()).setupNeeded, true, "there is none yet");
+    await Deno.writeTextFile(passwordFile, "no hash");
+    assertEquals((await start()).setupNeeded, true, "what is no hash is not taken");
+    await Deno.writeTextFile(passwordFile, await hashPassword(PASSWORD, CHEAP));
+    const given = await start();
+    assertEquals(given.setupNeeded, false);
+    const { token } = await given.logIn(PASSWORD, "a");
+    assert(await given.sessions.find(token), "it signs in");
+    await given.reset();
+    assertEquals((await start()).setupNeeded, true, "what was reset stays so");
+    await Deno.writeTextFile(passwordFile, await hashPassword("another one", CHEAP));
+    await (await start()).logIn("another one", "a");
+  });
+});

@@ -62,3 +62,8 @@ export async function checkPassword(password: string, kept: string): Promise<boo
     return sameSecret(await argon2id(password, decodeBase64Url(salt), costs), hash);
   });
 }
+
+/** Whether a text is what {@linkcode hashPassword} makes. */
+export function isPasswordHash(text: string): boolean {
+  return FORMAT.test(text);
+}

@@ -6,6 +6,7 @@
  */
 import * as z from "zod";
 import { DEVICE_ROUTES } from "./device_routes.ts";
+import { HOST_ROUTES } from "./host_routes.ts";
 import { LIFE_ROUTES } from "./life_routes.ts";
 import type { Route } from "./route.ts";
 import {
@@ -240,6 +241,7 @@ export const ROUTES = {
   },
   ...DEVICE_ROUTES,
   ...LIFE_ROUTES,
+  ...HOST_ROUTES,
   guestConsole: {
     method: "GET",
     path: "/guests/:id/console",

@@ -29,6 +29,7 @@ export * from "./limits.ts";
 export * from "./machine_schemas.ts";
 export * from "./move_schemas.ts";
 export * from "./names.ts";
+export * from "./network_schemas.ts";
 export * from "./snapshot_schemas.ts";
 export * from "./task_schemas.ts";
 

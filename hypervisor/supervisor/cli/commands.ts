@@ -5,12 +5,14 @@
  */
 import { basename } from "@std/path";
 import { IMAGE_KINDS, type ImageKind } from "../api/schemas.ts";
+import { hashPassword } from "../access/password.ts";
 import { fileStream } from "../images/file_stream.ts";
 import { parseRest, UsageError, wholeNumber } from "./arguments.ts";
 import { type Command, show, words } from "./command.ts";
 import { DEVICE_COMMANDS } from "./device_commands.ts";
 import { GUEST_COMMANDS } from "./guest_commands.ts";
 import { LIFE_COMMANDS } from "./life_commands.ts";
+import { NETWORK_COMMAND } from "./network_commands.ts";
 import { PEER_COMMANDS } from "./peer_commands.ts";
 import { SPEC_HELP } from "./specs.ts";
 import { UPGRADE_COMMAND } from "./upgrade_command.ts";
@@ -34,6 +36,7 @@ export const COMMANDS: readonly Command[] = [
       await show(context, host, Object.entries(host).map(([name, value]) => [name, String(value)]));
     },
   },
+  NETWORK_COMMAND,
   ...GUEST_COMMANDS,
   ...DEVICE_COMMANDS,
   ...LIFE_COMMANDS,
@@ -106,6 +109,17 @@ export const COMMANDS: readonly Command[] = [
             : `Waiting for ${step.running.join(", ")}\n`,
         );
       }
+    },
+  },
+  {
+    name: "hash-password",
+    words: "",
+    summary: "Read a password from the first line of input; print what denovisor.yaml takes of it",
+    async run(context, rest) {
+      words(rest);
+      const [password] = (await new Response(Deno.stdin.readable).text()).split(/\r?\n/);
+      if (password.length < 10) throw new UsageError("a password has at least 10 characters");
+      await context.out(await hashPassword(password) + "\n");
     },
   },
   {

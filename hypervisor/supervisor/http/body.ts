@@ -4,7 +4,7 @@
  * @module
  */
 import type * as z from "zod";
-import { explainIssue } from "./field_errors.ts";
+import { explainIssue } from "../api/field_errors.ts";
 import { problem } from "../problem.ts";
 
 /** More than the longest body that the schemas allow. */

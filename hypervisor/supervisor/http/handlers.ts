@@ -12,6 +12,7 @@ import { VERSION } from "../version.ts";
 import { bridgeConsole } from "./console.ts";
 import { sessionCookie } from "./cookies.ts";
 import type { Caller } from "./door.ts";
+import { hostHandlers } from "./host_handlers.ts";
 import { lifeHandlers } from "./life_handlers.ts";
 import { createPeerHandlers } from "./peer_handlers.ts";
 import { eventStream } from "./sse.ts";
@@ -117,6 +118,7 @@ export function createHandlers(supervisor: Supervisor): Handlers {
     unplugNet: ({ params, body }) => guests.nets.unplug(params.id, params.net, body),
     ...lifeHandlers(supervisor),
     ...createPeerHandlers(supervisor),
+    ...hostHandlers(supervisor),
     guestConsole: (call) =>
       bridgeConsole(
         call.request,

@@ -58,6 +58,7 @@ export interface TestOptions extends
       | "moves"
       | "peers"
       | "peerWatchMs"
+      | "hostSocket"
     >
   > {
   /** Instead of the pretended one. */

@@ -43,6 +43,18 @@ const ACTIONS: Record<string, (argument: string) => unknown> = {
     const { mode, uid, gid, isSocket } = Deno.statSync(path);
     return { mode: mode! & 0o777, uid, gid, isSocket };
   },
+  // "METHOD /path {body}" on the supervisor's own socket.
+  api: async (argument) => {
+    const [, method, path, body] = /^(\S+) (\S+) ?(.*)$/.exec(argument)!;
+    const socket = "/run/denovisor/supervisor.sock";
+    using client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
+    const init: RequestInit & { client: Deno.HttpClient } = {
+      ...{ client, method, body: body || undefined },
+      headers: body ? { "content-type": "application/json" } : {},
+    };
+    const response = await fetch(`http://localhost/api/v1${path}`, init);
+    return await response.json();
+  },
   kill: (pid) => Deno.kill(Number(pid), "SIGKILL"),
   // The shell ends at once, so that its child loses its parent.
   orphan: () => {
@@ -51,12 +63,12 @@ const ACTIONS: Record<string, (argument: string) => unknown> = {
 };
 
 if (import.meta.main) {
-  Deno.serve({ port: PORT, onListen: () => {} }, (request) => {
+  Deno.serve({ port: PORT, onListen: () => {} }, async (request) => {
     const { pathname, searchParams } = new URL(request.url);
     const action = ACTIONS[pathname.slice(1)];
     if (!action) return new Response("no such action", { status: 404 });
     try {
-      return Response.json(action(searchParams.get("argument") ?? "") ?? null);
+      return Response.json(await action(searchParams.get("argument") ?? "") ?? null);
     } catch (error) {
       return new Response(String(error), { status: 500 });
     }

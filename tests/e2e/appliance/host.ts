@@ -13,6 +13,8 @@ import { freePort, Pc } from "../../../scripts/demo_pc/pc.ts";
 import { CACHE } from "../../../scripts/setup/checkout.ts";
 
 const DISK_BYTES = 4 * 1024 ** 3;
+/** How long the agent may take for an answer. */
+const ANSWER_MS = 5000;
 
 export interface ProcessFacts {
   pid: number;
@@ -22,7 +24,22 @@ export interface ProcessFacts {
   command: string;
 }
 
-/** A disk with the appliance and a guest on it; removed at the end. */
+/** The name that the disk's settings give the host. */
+export const HOST_NAME = "den-of-tests";
+
+/** Settings with a mistake in their second line. */
+const SETTINGS = `hostname: ${HOST_NAME}
+timezone: Nowhere/Else
+network:
+  bridges:
+    - name: br0
+    - name: br1
+      vlan: 20
+      ipv4: { method: static, address: 198.51.100.7/24 }
+      ipv6: { method: none }
+`;
+
+/** A disk with the appliance, settings and a guest on it; removed at the end. */
 export class ApplianceDisk implements AsyncDisposable {
   readonly path: string;
   readonly acceleration: Acceleration;
@@ -47,7 +64,7 @@ export class ApplianceDisk implements AsyncDisposable {
     });
     const path = `${folder}/disk`;
     await flash(image, path, DISK_BYTES);
-    await addSeedVolume(path, await demoGuest());
+    await addSeedVolume(path, await demoGuest(), { settings: SETTINGS });
     return new ApplianceDisk(path, await chooseAcceleration());
   }
 
@@ -95,7 +112,10 @@ export class Appliance implements AsyncDisposable {
   /** Asks the agent. */
   async ask<T>(action: string, argument: string | number = ""): Promise<T> {
     const query = new URLSearchParams({ argument: String(argument) });
-    const response = await fetch(`http://127.0.0.1:${this.#agentPort}/${action}?${query}`);
+    const response = await fetch(`http://127.0.0.1:${this.#agentPort}/${action}?${query}`, {
+      // A host that has another address meanwhile never answers.
+      signal: AbortSignal.timeout(ANSWER_MS * this.patience),
+    });
     if (!response.ok) throw new Error(`Cannot ${action} "${argument}": ${await response.text()}`);
     return await response.json();
   }

@@ -1,0 +1,56 @@
+/**
+ * Routes of the host's own settings.
+ *
+ * @module
+ */
+import * as z from "zod";
+import { HostNetwork, Network } from "./network_schemas.ts";
+import type { Route } from "./route.ts";
+
+export const HOST_ROUTES = {
+  getSettingsSchema: {
+    method: "GET",
+    path: "/settings.schema.json",
+    summary: "The JSON Schema of denovisor.yaml, by which the appliance is set up from a file",
+    access: "anyone",
+    status: 200,
+    answer: z.record(z.string(), z.unknown()),
+  },
+  getNetwork: {
+    method: "GET",
+    path: "/host/network",
+    summary: "The host's own network, and the change of it that is tried",
+    access: "session",
+    status: 200,
+    answer: HostNetwork,
+    problems: ["not_an_appliance"],
+  },
+  changeNetwork: {
+    method: "PUT",
+    path: "/host/network",
+    summary: "Try another network: it is undone, and the old one back, unless it is confirmed",
+    access: "session",
+    body: Network,
+    status: 202,
+    answer: HostNetwork,
+    problems: ["not_an_appliance", "network_refused"],
+  },
+  confirmNetwork: {
+    method: "POST",
+    path: "/host/network/confirm",
+    summary: "Keep the network that is tried",
+    access: "session",
+    status: 200,
+    answer: HostNetwork,
+    problems: ["not_an_appliance", "network_refused"],
+  },
+  undoNetwork: {
+    method: "POST",
+    path: "/host/network/undo",
+    summary: "Give the network that is tried up at once",
+    access: "session",
+    status: 200,
+    answer: HostNetwork,
+    problems: ["not_an_appliance", "network_refused"],
+  },
+} as const satisfies Record<string, Route>;

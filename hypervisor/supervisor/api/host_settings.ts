@@ -1,0 +1,71 @@
+/**
+ * What the appliance can be told by a file, `denovisor.yaml`, before anybody has signed in.
+ *
+ * @module
+ */
+import * as z from "zod";
+import { Network } from "./network_schemas.ts";
+
+/** Changes with what older releases could not read. */
+export const SETTINGS_VERSION = 1;
+
+const HOST_NAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+const ServerName = z.string().regex(
+  /^[A-Za-z0-9:]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$/,
+  "must be a host name or an IP address",
+);
+
+/**
+ * Every field may be left out, which leaves alone what it sets, or be null, which sets it back to its
+ * default.
+ */
+export const HostSettings = z.strictObject({
+  /** What the host calls itself: "denovisor" by default. */
+  hostname: z.string().regex(
+    HOST_NAME,
+    "must be 1 to 63 of a-z, 0-9 and '-', and begin and end with a letter or digit",
+  ),
+  network: Network,
+  /** The hash of the console's password, as `denovisor hash-password` prints it. */
+  password: z.string().regex(
+    /^argon2id\$m=[1-9][0-9]{1,5},t=[1-9][0-9]?,p=1\$[\w-]{22}\$[\w-]{43}$/,
+    "must be a hash as `denovisor hash-password` prints it",
+  ),
+  /** Such as Europe/Berlin; UTC by default. */
+  timezone: z.string().max(64).refine(isTimeZone, "must be a time zone such as Europe/Berlin"),
+  /** Servers that tell the time; none by default. */
+  ntp: z.array(ServerName).max(8),
+  /** Where the log is to be sent. Not used by this release. */
+  syslog: ServerName,
+  /** Keys that may sign in by SSH. Not used by this release, which has no SSH. */
+  sshKeys: z.array(z.string().regex(/^(ssh-|ecdsa-|sk-)[^\n]{1,8000}$/, "must be a public key"))
+    .max(64),
+  /** Disks that the data is to be on, each by serial number or path. Not used by this release. */
+  dataDisks: z.array(z.string().min(1).max(256)).max(32),
+});
+
+/** Fields that are read and checked, and that nothing is done with yet. */
+export const UNUSED_SETTINGS = ["syslog", "sshKeys", "dataDisks"] as const;
+
+export type HostSettings = Partial<z.output<typeof HostSettings>>;
+export type SettingName = keyof typeof HostSettings.shape;
+
+/** The schema for editors and for who wants to check a file beforehand. */
+export function settingsJsonSchema(): Record<string, unknown> {
+  const { shape } = HostSettings;
+  const fields = Object.entries(shape).map(([name, it]) => [name, it.nullable().optional()]);
+  return {
+    title: "denovisor.yaml",
+    ...z.toJSONSchema(z.strictObject(Object.fromEntries(fields)), { io: "input" }),
+  };
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    // An offset such as +01:00 is one for Intl, but not for the programs of the host.
+    return /^[A-Z]/.test(name) && new Intl.DateTimeFormat("en", { timeZone: name }) !== null;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,82 @@
+import { useEffect, useState } from "preact/hooks";
+import type { HostNetwork } from "../../hypervisor/supervisor/api/schemas.ts";
+import { ActionButton } from "./action_button.tsx";
+import { call, messageOf } from "./api.ts";
+import { toast } from "./toasts.ts";
+
+interface NetworkTrialProps {
+  trial: NonNullable<HostNetwork["trial"]>;
+  /** Told how the network is once it is confirmed, undone, or the time is over. */
+  onTold: (network: HostNetwork) => void;
+}
+
+/** After the end the host is asked, with some time for it to go back, and then again. */
+const AFTER_MS = 2000;
+
+/** Counts down to the moment at which a change is undone, and takes the word that keeps it. */
+export function NetworkTrial({ trial, onTold }: NetworkTrialProps) {
+  const left = useSecondsLeft(trial, onTold);
+  const [busy, setBusy] = useState<"confirm" | "undo" | null>(null);
+  const end = async (what: "confirm" | "undo") => {
+    setBusy(what);
+    try {
+      onTold(await call(what === "confirm" ? "confirmNetwork" : "undoNetwork", {}));
+      toast("done", what === "confirm" ? "The network is kept" : "The change was undone");
+    } catch (error) {
+      toast("problem", messageOf(error));
+      setBusy(null);
+    }
+  };
+  return (
+    <section class="banner trial" aria-label="A change that is tried">
+      <p>
+        <b>The changed network is being tried.</b>{" "}
+        It is undone unless you keep it. If this page does not reach the host any more, open the
+        console at its new address and keep it there.
+      </p>
+      <p class="trial-left" role="timer" aria-live="off">
+        {left > 0 ? `${left} s left` : "Going back to the network as it was"}
+      </p>
+      <div class="row">
+        <ActionButton
+          icon="check"
+          kind="primary"
+          reason={left > 0 ? null : "The time is over"}
+          isBusy={busy === "confirm"}
+          onClick={() => void end("confirm")}
+        >
+          Keep this network
+        </ActionButton>
+        <ActionButton
+          icon="revert"
+          reason={left > 0 ? null : "The time is over"}
+          isBusy={busy === "undo"}
+          onClick={() => void end("undo")}
+        >
+          Undo
+        </ActionButton>
+      </div>
+    </section>
+  );
+}
+
+function useSecondsLeft(
+  trial: NetworkTrialProps["trial"],
+  onTold: NetworkTrialProps["onTold"],
+): number {
+  const [left, setLeft] = useState(trial.secondsLeft);
+  useEffect(() => {
+    const end = performance.now() + trial.secondsLeft * 1000;
+    const tick = setInterval(() => {
+      setLeft(Math.max(0, Math.ceil((end - performance.now()) / 1000)));
+      if (performance.now() < end + AFTER_MS) return;
+      call("getNetwork", {}).then((told) => {
+        if (told.trial === null) onTold(told);
+      }, () => {
+        // The host is not reached yet: the next tick asks again.
+      });
+    }, 1000);
+    return () => clearInterval(tick);
+  }, [trial]);
+  return left;
+}
