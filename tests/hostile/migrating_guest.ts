@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { assert, assertEquals } from "@std/assert";
 import type { SendRequest } from "../../hypervisor/vmm/control.ts";
 import { FrameHeader } from "../../hypervisor/vmm/migrate/frames.ts";
 import { StreamRecord, StreamStart } from "../../hypervisor/vmm/move/stream_format.ts";
@@ -40,6 +41,23 @@ export class Waiting implements AsyncDisposable {
 
   async until(phase: string): Promise<void> {
     while (await this.phase() !== phase) await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+
+  /**
+   * The guest that came runs here, to its end: it is typed to, has what else `meanwhile` does, says its own
+   * words and powers off.
+   */
+  async runs(meanwhile: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+    assertEquals((await this.answer).status?.state, "running");
+    {
+      using serial = await ControlConnection.open(this.control, { op: "serial" });
+      assert((await serial.line()).ok);
+      await serial.send("!");
+      await meanwhile();
+      await serial.all();
+    }
+    const { code, errors } = await this.ended();
+    assertEquals(code, 0, errors);
   }
 
   kill(): void {

@@ -19,34 +19,22 @@
 import { Kvm } from "../../kvm/kvm.ts";
 import { checkCpu } from "../../machine/cpu/compatibility.ts";
 import { physicalBits } from "../../machine/cpu/cpuid.ts";
-import { drain } from "../../sys/eventfd.ts";
-import { close } from "../../sys/files.ts";
 import { readPseudoFile } from "../../sys/pseudo_files.ts";
-import { accept, WOULD_BLOCK } from "../../sys/unix_sockets.ts";
 import { ConfigError } from "../config/fields.ts";
 import { checkHostMemory } from "../config/guest.ts";
 import type { GuestConfig, ReceivingPhase } from "../control.ts";
 import { GuestCpus } from "../cpu_setup.ts";
 import { closeDevice, openDevices, openPlugged } from "../device_specs.ts";
-import { listenForHost } from "../device_sockets.ts";
 import type { EventLoop } from "../event_loop.ts";
 import type { Guest, RestoreOptions } from "../guest.ts";
 import { type PreparedMachine, prepareMachine } from "../machine_restore.ts";
 import { checkAffinity, openGuestRam } from "../memory_setup.ts";
-import { Mover } from "../mover.ts";
 import { checkVersion } from "../snapshot/format.ts";
 import { configFor, differs } from "../snapshot/restore.ts";
 import { decodeGuest, type SavedGuest } from "../snapshot/saved_guest.ts";
 import type { VcpuThreads } from "../vcpu_threads.ts";
-import {
-  decodeHello,
-  decodeReason,
-  encodeReason,
-  type Frame,
-  type Hello,
-  MigrationError,
-} from "./frames.ts";
-import { Link } from "./link.ts";
+import { decodeHello, decodeReason, type Frame, type Hello, MigrationError } from "./frames.ts";
+import { Incoming } from "./incoming.ts";
 
 export interface ReceiverOptions {
   /** The unix socket to listen on, for one sender. */
@@ -70,24 +58,22 @@ interface Prepared {
 
 export class Receiver {
   readonly #options: ReceiverOptions;
-  readonly #loop: EventLoop;
-  #listener: number;
-  #link: Link | undefined;
-  #mover: Mover | undefined;
-  #phase: ReceivingPhase = "listening";
+  readonly #incoming: Incoming;
   #prepared: Prepared | undefined;
   #saved: SavedGuest | undefined;
-  #error: Error | undefined;
 
   constructor(options: ReceiverOptions) {
+    const { socket, loop, isStopping } = options;
     this.#options = options;
-    this.#loop = options.loop;
-    this.#listener = listenForHost(options.socket);
-    this.#loop.watch(this.#listener, () => this.#accept());
+    this.#incoming = new Incoming({
+      ...{ socket, loop, isStopping, action: "receive the guest" },
+      frame: (frame) => this.#frame(frame),
+      broken: (error) => this.#broken(error),
+    });
   }
 
   get phase(): ReceivingPhase {
-    return this.#phase;
+    return this.#incoming.phase;
   }
 
   /** Names the hand-over, once somebody has said so. */
@@ -97,7 +83,7 @@ export class Receiver {
 
   /** Goes round until all has come that a machine is made of; throws an error that says why it has not. */
   receive(): { config: GuestConfig; restore: RestoreOptions } {
-    this.#until(() => this.#saved !== undefined);
+    this.#incoming.until(() => this.#saved !== undefined);
     const { config, machine } = this.#prepared!;
     const snapshot = { saved: this.#saved!, machine };
     return { config, restore: { snapshot, identity: this.#options.identity, isHeld: true } };
@@ -105,101 +91,57 @@ export class Receiver {
 
   /** The machine cannot be made; the sender is told. */
   refuse(error: Error): void {
-    this.#link?.say("failed", encodeReason(error.message));
-    this.#link?.close();
+    this.#incoming.refuse(error);
   }
 
   /** Says that the machine stands, and goes round until the guest is this VMM's. Throws where it will not be. */
   takeOver(guest: Guest): void {
-    this.#until(() => guest.isParked || guest.end !== undefined);
-    if (guest.end !== undefined) throw new Error(guest.end.message);
-    this.#phase = "ready";
-    this.#link!.say("ready");
-    this.#until(() => this.#phase === "taken");
+    const incoming = this.#incoming;
+    incoming.untilParked(guest);
+    incoming.phase = "ready";
+    incoming.link.say("ready");
+    incoming.until(() => this.phase === "taken");
     guest.takeOver(this.#options.identity);
-    this.#link!.say("runs");
-    this.#link!.close();
+    incoming.link.say("runs");
+    incoming.link.close();
   }
 
   /** Somebody knows that the sender has given the guest away: it is this VMM's. */
   decide(handOver: string): void {
-    if (this.#phase !== "undecided") {
+    if (this.phase !== "undecided") {
       throw new Error(
-        `Cannot take the guest over: it is not undecided whose it is, but ${this.#phase}`,
+        `Cannot take the guest over: it is not undecided whose it is, but ${this.phase}`,
       );
     }
     if (handOver !== this.handOver) {
       throw new Error(`Cannot take the guest over: this is hand-over ${this.handOver}`);
     }
-    this.#phase = "taken";
-  }
-
-  #until(isDone: () => boolean): void {
-    const { isStopping } = this.#options;
-    this.#loop.run(() => isDone() || this.#error !== undefined || isStopping());
-    // Its thread fills memory, and reads from the connection.
-    if (!isDone()) this.#mover?.cancel();
-    this.#loop.run(() => this.#mover === undefined);
-    if (isDone()) return;
-    const error = this.#error ?? new Error("Cannot receive the guest: it was told to end");
-    this.refuse(error);
-    this.#stopListening();
-    throw error;
-  }
-
-  #stopListening(): void {
-    if (this.#listener < 0) return;
-    this.#loop.unwatch(this.#listener);
-    close(this.#listener);
-    this.#listener = -1;
-    Deno.removeSync(this.#options.socket);
-  }
-
-  #accept(): void {
-    const fd = accept(this.#listener);
-    if (fd === WOULD_BLOCK) return;
-    this.#stopListening();
-    this.#phase = "greeting";
-    this.#link = new Link(fd, {
-      loop: this.#loop,
-      host: {
-        frame: (frame) => this.#attempt(() => this.#frame(frame)),
-        broken: (error) => this.#broken(error),
-      },
-    });
-  }
-
-  #attempt(action: () => void): void {
-    try {
-      action();
-    } catch (error) {
-      this.#error ??= error as Error;
-    }
+    this.#incoming.phase = "taken";
   }
 
   #broken(error: Error): void {
-    if (this.#phase === "ready") {
-      this.#phase = "undecided";
+    if (this.phase === "ready") {
+      this.#incoming.phase = "undecided";
       this.#options.log(
         `Whether the guest is this VMM's is not decided: ${error.message} (${this.handOver})`,
       );
-    } else if (this.#phase !== "taken") {
-      this.#error ??= new Error(`Cannot receive the guest: ${error.message}`);
+    } else if (this.phase !== "taken") {
+      this.#incoming.fail(new Error(`Cannot receive the guest: ${error.message}`));
     }
   }
 
   #frame({ kind, body }: Frame): void {
     if (kind === "failed") throw new Error(`Cannot receive the guest: ${decodeReason(body)}`);
-    switch (`${this.#phase} ${kind}`) {
+    switch (`${this.phase} ${kind}`) {
       case "greeting hello":
         return this.#greeted(decodeHello(body));
       case "receiving state":
         return this.#build(body);
       case "ready go":
-        this.#phase = "taken";
+        this.#incoming.phase = "taken";
         return;
       default:
-        throw new MigrationError(`Cannot understand the other VMM: "${kind}" while ${this.#phase}`);
+        throw new MigrationError(`Cannot understand the other VMM: "${kind}" while ${this.phase}`);
     }
   }
 
@@ -223,7 +165,7 @@ export class Receiver {
     const memory = openGuestRam(config, { physicalBits: physicalBits(shown), log });
     const machine = prepareMachine(kvm, config, { shown, cpus, memory, devices, threads });
     this.#prepared = { hello, config, machine };
-    this.#awaitThreads(machine.pc, config.cpus);
+    this.#incoming.awaitThreads(machine.pc, config.cpus, () => this.#welcome());
   }
 
   /** What is plugged in is opened when the state says what that is: here, only whether it can be. */
@@ -237,35 +179,14 @@ export class Receiver {
     }
   }
 
-  /** The guest is not to wait for what takes longest: its vCPUs' threads. */
-  #awaitThreads({ life, wakeIoFd }: PreparedMachine["pc"], cpus: number): void {
-    this.#loop.watch(wakeIoFd, () =>
-      this.#attempt(() => {
-        drain(wakeIoFd);
-        if (life.hasEnded) throw new Error(`Cannot receive the guest: ${life.message}`);
-        if (life.parked < cpus || this.#phase !== "greeting") return;
-        this.#loop.unwatch(wakeIoFd);
-        this.#welcome();
-      }));
-  }
-
   #welcome(): void {
-    this.#phase = "receiving";
-    this.#link!.say("welcome");
-    this.#link!.lend();
-    this.#mover = new Mover(this.#loop, {
-      memory: this.#prepared!.machine.memory,
-      task: { kind: "receive", fd: this.#link!.fd },
-      ended: (error) => {
-        this.#mover = undefined;
-        if (error === undefined) return this.#link!.giveBack();
-        this.#error ??= error;
-      },
-    });
+    this.#incoming.phase = "receiving";
+    this.#incoming.link.say("welcome");
+    this.#incoming.receiveRam(this.#prepared!.machine.memory);
   }
 
   #build(state: Uint8Array<ArrayBuffer>): void {
-    this.#phase = "building";
+    this.#incoming.phase = "building";
     const saved = decodeGuest(state);
     const difference = differs(this.#prepared!.hello.config, saved.config);
     if (difference !== undefined) {

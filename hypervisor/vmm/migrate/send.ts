@@ -29,6 +29,7 @@ import { mappedLength } from "../../machine/ram.ts";
 import type { CpuidEntry } from "../../kvm/kvm.ts";
 import { decodeReason, encodeHello, encodeReason, type Frame, PROTOCOL_VERSION } from "./frames.ts";
 import { Link } from "./link.ts";
+import { Deadline, newHandOver, NOTHING_COPIED } from "./outgoing.ts";
 
 /** How long the receiver may take to say whether it can, in milliseconds. */
 const WELCOME_MS = 120_000;
@@ -36,7 +37,6 @@ const WELCOME_MS = 120_000;
 const READY_MS = 30_000;
 /** How long its last word is waited for, in milliseconds. */
 const RUNS_MS = 30_000;
-const HAND_OVER_BYTES = 16;
 
 export interface SendOptions {
   /** The unix socket to connect to. */
@@ -83,12 +83,13 @@ export interface SendHost {
 
 export class Send {
   /** Names this hand-over on both sides. */
-  readonly handOver = crypto.getRandomValues(new Uint8Array(HAND_OVER_BYTES)).toHex();
+  readonly handOver = newHandOver();
   readonly #guest: SendableGuest;
   readonly #loop: EventLoop;
   readonly #host: SendHost;
   readonly #options: SendOptions & { record: string };
   readonly #link: Link;
+  readonly #deadline: Deadline;
   #phase: SendProgress["phase"] | "ending" | "over" = "greeting";
   #copy: LiveCopy | undefined;
   #state = new Uint8Array();
@@ -98,7 +99,6 @@ export class Send {
   #isReady = false;
   #isSynced = false;
   #error: Error | undefined;
-  #cancelTimer: () => void = () => {};
   #cancelTimeout: () => void = () => {};
 
   /** Throws where nobody listens. `record` is the file in which it is written down. */
@@ -109,6 +109,7 @@ export class Send {
     this.#guest = guest;
     this.#loop = options.loop;
     this.#host = options.host;
+    this.#deadline = new Deadline(options.loop);
     this.#options = options;
     this.#mayGo = !(options.hold ?? false);
     this.#link = new Link(connectUnix(options.socket), {
@@ -165,8 +166,7 @@ export class Send {
 
   /** Something is to have happened before so long. */
   #within(ms: number, why: string): void {
-    this.#cancelTimer();
-    this.#cancelTimer = this.#loop.after(ms, () => {
+    this.#deadline.set(ms, () => {
       if (this.#phase === "giving") this.#gone(false);
       else this.#fail(why);
     });
@@ -192,7 +192,7 @@ export class Send {
   }
 
   #move(): void {
-    this.#cancelTimer();
+    this.#deadline.clear();
     this.#phase = "moving";
     const { allowedPauseMs, bytesPerSecond, force = false, slowDown } = this.#options;
     this.#sync(() => {});
@@ -257,7 +257,7 @@ export class Send {
   /** The one step that is not taken back. */
   #give(): void {
     if (this.#phase !== "holding") return;
-    this.#cancelTimer();
+    this.#deadline.clear();
     if (!this.#isReady || !this.#isSynced || !this.#mayGo) return;
     const record = this.#record!;
     this.#record = undefined;
@@ -281,7 +281,7 @@ export class Send {
 
   /** The guest is not this VMM's any more. */
   #gone(isHeard: boolean): void {
-    this.#cancelTimer();
+    this.#deadline.clear();
     this.#cancelTimeout();
     this.#phase = "over";
     this.#copy!.close({ served: true });
@@ -295,8 +295,7 @@ export class Send {
   }
 
   #result(isHeard: boolean) {
-    const nothing: CopyFigures = { pauseMs: 0, rounds: 0, bytes: 0 };
-    return { ...this.#copy?.figures ?? nothing, handOver: this.handOver, isHeard };
+    return { ...this.#copy?.figures ?? NOTHING_COPIED, handOver: this.handOver, isHeard };
   }
 
   /** The guest goes on here, if it has not been given away. */
@@ -305,7 +304,7 @@ export class Send {
     if (phase === "giving" || phase === "ending" || phase === "over") return;
     this.#phase = "ending";
     this.#error = new Error(`Cannot send the guest: ${reason}`);
-    this.#cancelTimer();
+    this.#deadline.clear();
     this.#cancelTimeout();
     this.#copy?.giveUp();
     if (this.#copy?.isMoving) return this.#link.end();
