@@ -71,6 +71,8 @@ export class Guest {
   #isEnding = false;
   /** What it is that it was given to another VMM. */
   #hasLeft: ExitReason | undefined;
+  /** A part of its memory is nowhere any more: nothing may wait for that. */
+  #lacksMemory = false;
   /** As whom it goes on, once it is let go. */
   #waitsAs: RestoreOptions["identity"] | undefined;
 
@@ -145,6 +147,11 @@ export class Guest {
         this.#hasLeft = reason;
         this.#end(reason, message);
       },
+      strand: (message) => {
+        this.#hasLeft = "migrated";
+        this.#pausedFor = message;
+        host.paused(message);
+      },
       standing: () => ({ startedAt: this.startedAt, pausedFor: this.#pausedFor }),
       over: () => this.#isEnding && this.#over(),
       log: (line) => host.log(line),
@@ -193,6 +200,17 @@ export class Guest {
     announce(devices, (ms, action) => this.#loop.after(ms, action));
   }
 
+  /** Pages of its memory are still to come, or none are any more; it is not copied, and gives none back, before. */
+  set isArriving(isArriving: boolean) {
+    this.#pc.memory.arriving = isArriving;
+  }
+
+  /** What is to come of its memory never will: it cannot go on. */
+  loseMemory(why: string): void {
+    this.#lacksMemory = true;
+    this.#end("host", `The guest was ended, for its memory did not all come: ${why}`);
+  }
+
   /** How it ended, once nothing of it runs any more. */
   get end(): GuestEnd | undefined {
     return this.#end_;
@@ -235,7 +253,7 @@ export class Guest {
       this.#isEnding = true;
       this.#copies.cancel("the guest has ended");
       // What stands still there is somebody else's by now, its taps and disks too.
-      if (this.#hasLeft === undefined) this.#service.close();
+      if (this.#hasLeft === undefined && !this.#lacksMemory) this.#service.close();
       this.#drainSerial();
     }
     // A thread that copies memory still uses it: this is called again when it is through.
@@ -313,6 +331,9 @@ export class Guest {
     const { holding } = this.#copies;
     if (holding !== undefined) throw new Error(`Cannot resume the guest: it ${holding}`);
     if (this.#pc.life.hasEnded) return;
+    if (this.#hasLeft !== undefined) {
+      throw new Error("Cannot resume the guest: it was given to another VMM");
+    }
     if (this.#waitsAs !== undefined) return this.#letGo(this.#waitsAs);
     this.#pausedFor = null;
     this.#service.thaw();
@@ -360,6 +381,12 @@ export class Guest {
 
   #checkIsLetGo(action: string): void {
     if (this.isWaiting) throw new Error(`Cannot ${action} the guest: it waits to go on`);
+    if (this.#hasLeft !== undefined) {
+      throw new Error(`Cannot ${action} the guest: it was given to another VMM`);
+    }
+    if (this.#pc.memory.arriving) {
+      throw new Error(`Cannot ${action} the guest: its memory has not all come yet`);
+    }
   }
 
   /** Throws where devices stand still, because the guest is saved or was: they are left alone then. */

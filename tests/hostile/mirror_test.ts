@@ -214,8 +214,10 @@ test("what was plugged in moves too, and its disk is copied as any other", async
   assertEquals(last.error, undefined);
   assert(mirror.bytes < 1024 * MiB);
   assertEquals((await guest.ended()).code, MIGRATED);
-  await vmm.runs(async () => {
-    assertEquals((await ask(vmm.control, { op: "unplug", device: "block1" })).ok, true);
+  await vmm.runs({
+    meanwhile: async () => {
+      assertEquals((await ask(vmm.control, { op: "unplug", device: "block1" })).ok, true);
+    },
   });
   right({ ...await guest.ended(), code: 0, verdicts: [] });
 });

@@ -14,7 +14,7 @@ import type { EventLoop } from "../event_loop.ts";
 import type { Guest } from "../guest.ts";
 import { Mover } from "../mover.ts";
 import type { Pc } from "../pc.ts";
-import { encodeReason, type Frame } from "./frames.ts";
+import { encodeReason, type Frame, type FrameKind } from "./frames.ts";
 import { Link } from "./link.ts";
 
 export interface IncomingOptions {
@@ -33,12 +33,23 @@ export interface IncomingOptions {
   broken(error: Error, isGone: boolean): void;
 }
 
+/** Who says what is to be said to the other VMM. */
+interface Speaker {
+  /** Whether it still can. */
+  readonly isOpen: boolean;
+  say(kind: FrameKind, body?: Uint8Array<ArrayBuffer>): void;
+}
+
+/** How long the last words may take to leave, in milliseconds. */
+const GOODBYE_MS = 2000;
+
 export class Incoming {
   phase: ReceivingPhase = "listening";
   readonly #options: IncomingOptions;
   readonly #loop: EventLoop;
   #listener: number;
   #link: Link | undefined;
+  #instead: Speaker | undefined;
   #mover: Mover | undefined;
   #error: Error | undefined;
 
@@ -74,8 +85,28 @@ export class Incoming {
 
   /** The machine cannot be made; the other VMM is told. */
   refuse(error: Error): void {
-    this.#link?.say("failed", encodeReason(error.message));
-    this.#link?.close();
+    const words = encodeReason(error.message);
+    const instead = this.#instead;
+    if (instead === undefined) {
+      this.#link?.say("failed", words);
+      this.#link?.close();
+      return;
+    }
+    instead.say("failed", words);
+    let isLate = false;
+    const cancel = this.#loop.after(GOODBYE_MS, () => isLate = true);
+    this.#loop.run(() => !instead.isOpen || isLate);
+    cancel();
+  }
+
+  /** Whoever has the connection from now on is told what is to be said there. */
+  leaveTo(other: Speaker): void {
+    this.#instead = other;
+    this.link.lend();
+  }
+
+  say(kind: FrameKind): void {
+    (this.#instead ?? this.link).say(kind);
   }
 
   /** Goes round until it is done; throws why it never will be, and then the other VMM is told. */
@@ -111,12 +142,12 @@ export class Incoming {
   }
 
   /** Has the connection's next bytes fill memory, by a thread of its own, up to the end of RAM's stream. */
-  receiveRam(memory: MemorySpec): void {
+  receiveRam(memory: MemorySpec, { following }: { following?: SharedArrayBuffer } = {}): void {
     const link = this.link;
     link.lend();
     this.#mover = new Mover(this.#loop, {
       memory,
-      task: { kind: "receive", fd: link.fd },
+      task: { kind: "receive", fd: link.fd, following },
       ended: (error) => {
         this.#mover = undefined;
         if (error === undefined) return link.giveBack();

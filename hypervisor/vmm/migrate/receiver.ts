@@ -11,12 +11,16 @@
  * | `undecided` | whether the sender has given the guest away, others have to say | until `take_over` or end |
  * | `taken`     | the guest runs                                                  | it runs on               |
  *
+ * Where memory follows the guest (`arrival.ts`), a link that breaks before the last page has come is the end of
+ * this VMM in each of these: nobody else has that page, so there is nothing to be undecided about.
+ *
  * Who says `take_over` has seen the sender's file in which it is written down, and knows that the sender
  * will never run the guest again.
  *
  * @module
  */
 import { Kvm } from "../../kvm/kvm.ts";
+import type { MemorySpec } from "../../machine/ram.ts";
 import { checkCpu } from "../../machine/cpu/compatibility.ts";
 import { physicalBits } from "../../machine/cpu/cpuid.ts";
 import { readPseudoFile } from "../../sys/pseudo_files.ts";
@@ -33,8 +37,19 @@ import { checkVersion } from "../snapshot/format.ts";
 import { configFor, differs } from "../snapshot/restore.ts";
 import { decodeGuest, type SavedGuest } from "../snapshot/saved_guest.ts";
 import type { VcpuThreads } from "../vcpu_threads.ts";
-import { decodeHello, decodeReason, type Frame, type Hello, MigrationError } from "./frames.ts";
+import {
+  decodeHello,
+  decodeReason,
+  encodeWelcome,
+  type Frame,
+  type Hello,
+  MigrationError,
+} from "./frames.ts";
+import { Arrival, whyNotFollow } from "./arrival.ts";
 import { Incoming } from "./incoming.ts";
+
+/** How long it may take to say that nothing more is needed, in milliseconds. */
+const GOODBYE_MS = 3000;
 
 export interface ReceiverOptions {
   /** The unix socket to listen on, for one sender. */
@@ -46,6 +61,8 @@ export interface ReceiverOptions {
   /** Whether this VMM is to end. */
   isStopping(): boolean;
   threads: VcpuThreads;
+  /** The file in which it is written why this VMM ended. */
+  lastWord: string;
   log(line: string): void;
 }
 
@@ -60,6 +77,11 @@ export class Receiver {
   readonly #options: ReceiverOptions;
   readonly #incoming: Incoming;
   #prepared: Prepared | undefined;
+  /** Where memory may follow. */
+  #arrival: Arrival | undefined;
+  /** It does. */
+  #isFollowed = false;
+  #guest: Guest | undefined;
   #saved: SavedGuest | undefined;
 
   constructor(options: ReceiverOptions) {
@@ -99,11 +121,22 @@ export class Receiver {
     const incoming = this.#incoming;
     incoming.untilParked(guest);
     incoming.phase = "ready";
-    incoming.link.say("ready");
+    incoming.say("ready");
     incoming.until(() => this.phase === "taken");
+    this.#guest = guest;
+    guest.isArriving = this.#isFollowed;
     guest.takeOver(this.#options.identity);
-    incoming.link.say("runs");
-    incoming.link.close();
+    incoming.say("runs");
+    if (!this.#isFollowed) incoming.link.close();
+  }
+
+  /** What is still to come of its memory, nobody needs any more. */
+  ended(): void {
+    if (!this.#isFollowed) return;
+    this.#arrival!.say("arrived");
+    let isLate = false;
+    this.#options.loop.after(GOODBYE_MS, () => isLate = true);
+    this.#options.loop.run(() => !this.#isFollowed || isLate);
   }
 
   /** Somebody knows that the sender has given the guest away: it is this VMM's. */
@@ -120,6 +153,7 @@ export class Receiver {
   }
 
   #broken(error: Error): void {
+    if (this.#isFollowed) return this.#lost(error.message);
     if (this.phase === "ready") {
       this.#incoming.phase = "undecided";
       this.#options.log(
@@ -131,7 +165,10 @@ export class Receiver {
   }
 
   #frame({ kind, body }: Frame): void {
-    if (kind === "failed") throw new Error(`Cannot receive the guest: ${decodeReason(body)}`);
+    if (kind === "failed") {
+      if (this.#isFollowed) return this.#lost(decodeReason(body));
+      throw new Error(`Cannot receive the guest: ${decodeReason(body)}`);
+    }
     switch (`${this.phase} ${kind}`) {
       case "greeting hello":
         return this.#greeted(decodeHello(body));
@@ -140,6 +177,8 @@ export class Receiver {
       case "ready go":
         this.#incoming.phase = "taken";
         return;
+      case "taken arrived":
+        return this.#arrived();
       default:
         throw new MigrationError(`Cannot understand the other VMM: "${kind}" while ${this.phase}`);
     }
@@ -180,9 +219,57 @@ export class Receiver {
   }
 
   #welcome(): void {
-    this.#incoming.phase = "receiving";
-    this.#incoming.link.say("welcome");
-    this.#incoming.receiveRam(this.#prepared!.machine.memory);
+    const incoming = this.#incoming;
+    const { hello, machine: { memory } } = this.#prepared!;
+    incoming.phase = "receiving";
+    incoming.link.say("welcome", hello.postCopy ? this.#prepareArrival(memory) : undefined);
+    incoming.receiveRam(memory, { following: this.#arrival?.pages.buffer });
+  }
+
+  /** Whether memory may follow, as the sender is told. */
+  #prepareArrival(memory: MemorySpec): Uint8Array<ArrayBuffer> {
+    const { config } = this.#prepared!;
+    const why = whyNotFollow(config);
+    if (why !== undefined) return encodeWelcome({ postCopy: false, why });
+    const { loop, lastWord } = this.#options;
+    const incoming = this.#incoming;
+    const { hugePages = "transparent" } = config.memory ?? {};
+    this.#arrival = new Arrival({
+      ...{ loop, memory, lastWord, fd: incoming.link.fd, hugePages: hugePages === "transparent" },
+      host: {
+        frame: (frame) => incoming.attempt(() => this.#frame(frame)),
+        broken: (error) => this.#broken(error),
+      },
+    });
+    return encodeWelcome({ postCopy: true });
+  }
+
+  /** RAM has come but for what follows: before anything looks at it, that is waited for where it is touched. */
+  #awaitPages(): void {
+    const arrival = this.#arrival;
+    if (arrival === undefined) return;
+    if (arrival.leftBytes === 0) {
+      this.#arrival = undefined;
+      return arrival.close();
+    }
+    this.#isFollowed = true;
+    this.#incoming.leaveTo(arrival);
+    arrival.begin();
+  }
+
+  #arrived(): void {
+    this.#isFollowed = false;
+    this.#guest!.isArriving = false;
+    this.#arrival!.close();
+    this.#incoming.link.close();
+  }
+
+  #lost(why: string): void {
+    this.#isFollowed = false;
+    this.#arrival!.close();
+    const guest = this.#guest;
+    if (guest !== undefined) return guest.loseMemory(why);
+    this.#incoming.fail(new Error(`Cannot receive the guest: its memory did not all come: ${why}`));
   }
 
   #build(state: Uint8Array<ArrayBuffer>): void {
@@ -195,6 +282,7 @@ export class Receiver {
       );
     }
     configFor(saved, { given: this.#options.config, what: "receive the guest" });
+    this.#awaitPages();
     this.#saved = saved;
   }
 }

@@ -8,16 +8,24 @@
  * | `asking`   | the receiver has the state, and builds a machine of it         | the guest goes on  |
  * | `holding`  | only if the caller wanted that: it copies disks, say           | the guest goes on  |
  * | `giving`   | it is written down that the guest is given away, then said     | it never runs here |
+ * | `post-copying` | the receiver runs it; what of its memory is only here follows | it is lost: see below |
  * | `over`     | the receiver runs it; or it was given up, and it runs here     |                    |
  *
  * Between the two is the one instant at which the file with the word is on the disk. A receiver that then
  * is not told (the link broke, this process was killed) waits for somebody to tell it who has seen that
- * file: see `receive.ts`.
+ * file: see `receiver.ts`.
+ *
+ * With `postCopy`, memory that changes as fast as it is sent follows its guest. From `go` to the receiver's last
+ * word, `arrived`, the guest's memory is in two places, and whoever goes away takes a part of it: the receiver
+ * ends the guest then, and here it stands still for good, until this VMM is told to end. It does not go on here,
+ * for what it has done elsewhere meanwhile cannot be undone, on its disks least of all.
  *
  * @module
  */
 import type { EventLoop } from "../event_loop.ts";
 import { type PreparedFile, prepareFile } from "../durable_file.ts";
+import { Pacing } from "../move/pacing.ts";
+import { ramAreas } from "../move/ram_image.ts";
 import { syncInBackground } from "../snapshot/background_sync.ts";
 import { encodeSections, FORMAT_VERSION } from "../snapshot/format.ts";
 import { LiveCopy } from "../snapshot/live_copy.ts";
@@ -27,7 +35,18 @@ import { connectUnix } from "../../sys/unix_sockets.ts";
 import type { Sections } from "../../machine/arena.ts";
 import { mappedLength } from "../../machine/ram.ts";
 import type { CpuidEntry } from "../../kvm/kvm.ts";
-import { decodeReason, encodeHello, encodeReason, type Frame, PROTOCOL_VERSION } from "./frames.ts";
+import { DirtyPages } from "../../machine/dirty_pages.ts";
+import { bufferAt } from "../../sys/mapping.ts";
+import { FollowingPages, type PagesToSay } from "./following_pages.ts";
+import {
+  decodeReason,
+  decodeWelcome,
+  encodeHello,
+  encodeReason,
+  type Frame,
+  PROTOCOL_VERSION,
+} from "./frames.ts";
+import { decodeWant } from "./page_frames.ts";
 import { Link } from "./link.ts";
 import { Deadline, newHandOver, NOTHING_COPIED } from "./outgoing.ts";
 
@@ -37,6 +56,8 @@ const WELCOME_MS = 120_000;
 const READY_MS = 30_000;
 /** How long its last word is waited for, in milliseconds. */
 const RUNS_MS = 30_000;
+/** Frames of pages that are sent before anything else is looked at. */
+const PUSHES_AT_ONCE = 8;
 
 export interface SendOptions {
   /** The unix socket to connect to. */
@@ -50,8 +71,10 @@ export interface SendOptions {
   timeoutMs?: number;
   /** A guest that changes its memory as fast as it is sent is stopped for longer than is allowed. */
   force?: boolean;
-  /** Its vCPUs are slowed down for as long as that is so, a step at a time, and only then `force` counts. */
+  /** Its vCPUs are slowed down for as long as that is so, a step at a time, and only then the others count. */
   slowDown?: boolean;
+  /** The memory of such a guest may follow it, if the receiver can have it so; counts before `force`. */
+  postCopy?: boolean;
 }
 
 /** The guest as this needs it. */
@@ -65,20 +88,29 @@ export interface SendableGuest extends SavableGuest {
   registers(): Sections;
   /** It is given away: it ends here. */
   leave(message: string): void;
+  /** It is given away, and lost: it stands still here until somebody ends it. */
+  strand(message: string): void;
 }
 
 export interface SendProgress extends CopyProgress {
-  phase: "greeting" | "moving" | "asking" | "holding" | "giving";
+  phase: "greeting" | "moving" | "asking" | "holding" | "giving" | "post-copying";
+}
+
+export interface SendResult extends CopyFigures {
+  handOver: string;
+  /** Whether the receiver has said that it runs it. */
+  isHeard: boolean;
+  /** Bytes of memory that followed the guest; absent where it was not let go before its memory. */
+  followedBytes?: number;
+  /** It is lost: so many bytes at least of its memory are nowhere but here. */
+  missingBytes?: number;
 }
 
 export interface SendHost {
   progress(progress: SendProgress): void;
   held(): void;
-  /** It is over: with an error, the guest goes on here. `isHeard` is false where the receiver did not say so. */
-  done(
-    error: Error | undefined,
-    result: CopyFigures & { handOver: string; isHeard: boolean },
-  ): void;
+  /** It is over: with an error, the guest goes on here. */
+  done(error: Error | undefined, result: SendResult): void;
 }
 
 export class Send {
@@ -96,6 +128,13 @@ export class Send {
   /** What is to say that the guest is given away. */
   #record: PreparedFile | undefined;
   #mayGo: boolean;
+  /** Why the receiver cannot have memory follow, where it was asked. */
+  #whyNot: string | undefined;
+  /** What follows, from when it is known. */
+  #following: FollowingPages | undefined;
+  readonly #followingSet: DirtyPages | undefined;
+  readonly #pacing = new Pacing();
+  #isPushing = false;
   #isReady = false;
   #isSynced = false;
   #error: Error | undefined;
@@ -112,11 +151,13 @@ export class Send {
     this.#deadline = new Deadline(options.loop);
     this.#options = options;
     this.#mayGo = !(options.hold ?? false);
+    if (options.postCopy) this.#followingSet = DirtyPages.of(mappedLength(guest.memory));
     this.#link = new Link(connectUnix(options.socket), {
       loop: options.loop,
       host: {
         frame: (frame) => this.#attempt(() => this.#answered(frame)),
         broken: (error) => this.#broken(error),
+        flushed: () => this.#push(),
       },
     });
     const { timeoutMs } = options;
@@ -127,8 +168,10 @@ export class Send {
     }
     const { config, plugged, cpuids } = guest;
     const { handOver } = this;
+    const known = { handOver, config, plugged, cpuids };
     const versions = { protocol: PROTOCOL_VERSION, format: FORMAT_VERSION };
-    this.#link.say("hello", encodeHello({ ...versions, handOver, config, plugged, cpuids }));
+    const asks = options.postCopy ? { postCopy: true } : {};
+    this.#link.say("hello", encodeHello({ ...versions, ...known, ...asks }));
     this.#within(WELCOME_MS, "the other VMM does not answer");
   }
 
@@ -155,19 +198,28 @@ export class Send {
     this.#fail(reason);
   }
 
+  /** Ends it, whoever is lost by that: this VMM is told to end. */
+  abandon(reason: string): void {
+    if (this.#following !== undefined && this.#isGiven) this.#lost(reason);
+    else this.cancel(reason);
+  }
+
   #attempt(action: () => void): void {
     if (this.#phase === "ending" || this.#phase === "over") return;
     try {
       action();
     } catch (error) {
-      this.#fail((error as Error).message);
+      const { message } = error as Error;
+      // What it says cannot be understood: it is as good as gone.
+      if (this.#isGiven && this.#following !== undefined) this.#lost(message);
+      else this.#fail(message);
     }
   }
 
   /** Something is to have happened before so long. */
   #within(ms: number, why: string): void {
     this.#deadline.set(ms, () => {
-      if (this.#phase === "giving") this.#gone(false);
+      if (this.#phase === "giving") this.#unheard("the other VMM does not say that it runs it");
       else this.#fail(why);
     });
   }
@@ -175,16 +227,27 @@ export class Send {
   #answered({ kind, body }: Frame): void {
     if (kind === "failed") {
       this.#link.end();
+      if (this.#isGiven) return this.#unheard(decodeReason(body));
       return this.#fail(decodeReason(body));
     }
+    if (kind === "want" && this.#following !== undefined) return this.#wanted(body);
     switch (`${this.#phase} ${kind}`) {
-      case "greeting welcome":
+      case "greeting welcome": {
+        const { postCopy, why } = decodeWelcome(body);
+        if (this.#options.postCopy && !postCopy) this.#whyNot = why;
         return this.#move();
+      }
       case "asking ready":
         this.#isReady = true;
         this.#phase = "holding";
         return this.#give();
       case "giving runs":
+        if (this.#following === undefined) return this.#gone(true);
+        this.#deadline.clear();
+        this.#copy!.goesOnElsewhere();
+        this.#phase = "post-copying";
+        return this.#tell();
+      case "post-copying arrived":
         return this.#gone(true);
       default:
         throw new Error(`the other VMM says "${kind}" where nobody asked`);
@@ -194,14 +257,22 @@ export class Send {
   #move(): void {
     this.#deadline.clear();
     this.#phase = "moving";
-    const { allowedPauseMs, bytesPerSecond, force = false, slowDown } = this.#options;
+    const { allowedPauseMs, bytesPerSecond, force = false, slowDown, postCopy } = this.#options;
+    const mayFollow = postCopy && this.#whyNot === undefined;
     this.#sync(() => {});
     this.#copy = new LiveCopy(this.#guest, {
       loop: this.#loop,
       task: { kind: "stream", fd: this.#link.fd },
       ...{ allowedPauseMs, bytesPerSecond, isPatient: !force, slowDown },
+      following: mayFollow ? this.#followingSet : undefined,
       host: {
         tick: () => this.#tell(),
+        stuck: () => {
+          if (this.#whyNot === undefined) return;
+          this.#fail(
+            `it changes its memory as fast as it is sent, which cannot follow: ${this.#whyNot}`,
+          );
+        },
         taken: () => this.#attempt(() => this.#taken()),
         // The state follows when the mover has left the connection.
         copied: () => {},
@@ -243,6 +314,7 @@ export class Send {
     if (error !== undefined) return this.#fail(error.message);
     this.#attempt(() => {
       this.#phase = "asking";
+      this.#follow();
       this.#link.say("state", this.#state);
       // While the receiver is at it.
       const { handOver } = this;
@@ -271,12 +343,68 @@ export class Send {
     this.#phase = "giving";
     this.#guest.unlockDisks();
     this.#link.say("go");
-    if (this.#link.isOpen) this.#within(RUNS_MS, "");
+    if (!this.#link.isOpen) return;
+    this.#within(RUNS_MS, "");
+    this.#push();
+  }
+
+  /** Whether it is written down that the guest is given away. */
+  get #isGiven(): boolean {
+    return this.#phase === "giving" || this.#phase === "post-copying";
   }
 
   #broken(error: Error): void {
-    if (this.#phase === "giving") this.#gone(false);
+    if (this.#isGiven) this.#unheard(error.message);
     else this.#fail(error.message);
+  }
+
+  /** The receiver has not said all that it had to say. */
+  #unheard(reason: string): void {
+    if (this.#following === undefined) this.#gone(false);
+    else this.#lost(reason);
+  }
+
+  /** The pages that were not sent, if there are any, are asked for from now on, and follow once it is given away. */
+  #follow(): void {
+    const pages = this.#followingSet;
+    if (pages === undefined || pages.count === 0) return;
+    const { memory } = this.#guest;
+    const ram = new Uint8Array(bufferAt(memory.address, memory.length));
+    this.#following = new FollowingPages(pages, ram);
+  }
+
+  #wanted(body: Uint8Array<ArrayBuffer>): void {
+    for (const offset of decodeWant(body, ramAreas(this.#guest.memory))) {
+      const pages = this.#following!.wanted(offset);
+      if (pages !== undefined) this.#sayPages(pages);
+    }
+  }
+
+  #sayPages({ kind, body }: PagesToSay): void {
+    this.#link.say(kind, body);
+  }
+
+  /** Sends what nobody has asked for yet, as far as the connection takes it and the limit allows. */
+  #push(): void {
+    const following = this.#following;
+    if (following === undefined || this.#isPushing) return;
+    for (let turns = PUSHES_AT_ONCE; this.#isGiven && this.#link.isFlushed; turns--) {
+      const { bytesPerSecond = 0 } = this.#options;
+      const ms = this.#pacing.wait(following.sentBytes, bytesPerSecond);
+      // What comes from the other side meanwhile is to be looked at.
+      if (ms > 0 || turns === 0) return this.#pushIn(ms);
+      const pages = following.next();
+      if (pages === undefined) return;
+      this.#sayPages(pages);
+    }
+  }
+
+  #pushIn(ms: number): void {
+    this.#isPushing = true;
+    this.#loop.after(ms, () => {
+      this.#isPushing = false;
+      this.#push();
+    });
   }
 
   /** The guest is not this VMM's any more. */
@@ -294,14 +422,33 @@ export class Send {
     this.#host.done(undefined, this.#result(isHeard));
   }
 
-  #result(isHeard: boolean) {
-    return { ...this.#copy?.figures ?? NOTHING_COPIED, handOver: this.handOver, isHeard };
+  /** It ran elsewhere, or may have, and lacks memory there: it is to run nowhere. */
+  #lost(reason: string): void {
+    const isHeard = this.#phase === "post-copying";
+    this.#deadline.clear();
+    this.#cancelTimeout();
+    this.#phase = "over";
+    this.#copy!.close({ served: true });
+    this.#link.close();
+    this.#guest.strand(`It was given to another VMM, where its memory did not all come: ${reason}`);
+    const missingBytes = this.#following!.leftBytes;
+    this.#host.done(undefined, { ...this.#result(isHeard), missingBytes });
+  }
+
+  #result(isHeard: boolean): SendResult {
+    const { handOver } = this;
+    const figures = this.#copy?.figures ?? NOTHING_COPIED;
+    const following = this.#following;
+    if (following === undefined) return { ...figures, handOver, isHeard };
+    const { sentBytes: followedBytes } = following;
+    const bytes = figures.bytes + followedBytes;
+    return { ...figures, bytes, handOver, isHeard, followedBytes };
   }
 
   /** The guest goes on here, if it has not been given away. */
   #fail(reason: string): void {
     const phase = this.#phase;
-    if (phase === "giving" || phase === "ending" || phase === "over") return;
+    if (this.#isGiven || phase === "ending" || phase === "over") return;
     this.#phase = "ending";
     this.#error = new Error(`Cannot send the guest: ${reason}`);
     this.#deadline.clear();
@@ -325,7 +472,15 @@ export class Send {
   #tell(): void {
     const phase = this.#phase;
     if (phase === "ending" || phase === "over") return;
-    this.#host.progress({ phase, ...this.#copy!.progress });
+    const { progress } = this.#copy!;
+    const following = this.#following;
+    if (following === undefined) return this.#host.progress({ phase, ...progress });
+    const { leftBytes: remainingBytes, sentBytes } = following;
+    const doneBytes = progress.doneBytes + sentBytes;
+    const totalBytes = doneBytes + remainingBytes;
+    const bytesPerSecond = following.rate();
+    const followed = { doneBytes, totalBytes, remainingBytes, bytesPerSecond };
+    this.#host.progress({ phase, ...progress, ...followed });
   }
 }
 

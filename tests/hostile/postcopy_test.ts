@@ -1,0 +1,126 @@
+/**
+ * A guest that changes its memory faster than it can be sent is let go before its memory, which follows it; and
+ * whoever goes away before all of it has come, the guest runs nowhere and says so.
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { SendRequest } from "../../hypervisor/vmm/control.ts";
+import { checkUserFaults } from "../../hypervisor/sys/userfaultfd.ts";
+import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
+import { Folder, HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import { changesMemory } from "./changing_guest.ts";
+import { right, VMM } from "./counting_guest.ts";
+import { HostileGuest } from "./hostile_guest.ts";
+import { Between, Waiting } from "./migrating_guest.ts";
+import { IS_THOROUGH } from "./thorough.ts";
+
+const MIGRATED = 5;
+const MiB = 2 ** 20;
+/** Of its memory, again and again. */
+const CHANGED_BYTES = 4 * MiB;
+/** Beside them, memory that is sent once. */
+const STILL_BYTES = 16 * MiB;
+/** A tenth of what it changes. */
+const BYTES_PER_SECOND = 10 * MiB;
+
+function whyNot(): string | undefined {
+  try {
+    checkUserFaults();
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+const problem = whyNot();
+if (HAS_KVM && problem !== undefined) {
+  console.warn(`Tests of memory that follows its guest are left out: ${problem}`);
+}
+
+const ignore = !HAS_KVM || problem !== undefined;
+const test = (name: string, fn: () => Promise<void>) => Deno.test({ name, ignore, fn });
+/** One of many like it. */
+const testEach = (name: string, fn: () => Promise<void>) =>
+  Deno.test({ name, ignore: ignore || !IS_THOROUGH, fn });
+
+class Sender implements Disposable {
+  readonly folder = new Folder();
+  readonly control = `${this.folder.path}/control`;
+  readonly program = changesMemory(CHANGED_BYTES, { stillBytes: STILL_BYTES });
+  readonly guest: HostileGuest;
+
+  constructor({ memory = "128M" }: { memory?: string } = {}) {
+    this.guest = new HostileGuest(this.program, {
+      ...{ vmm: VMM, folder: this.folder.path },
+      args: ["--memory", memory, "--control", this.control],
+    });
+  }
+
+  static async running(options?: { memory?: string }): Promise<Sender> {
+    const sender = new Sender(options);
+    await sender.guest.isThrough("it runs");
+    return sender;
+  }
+
+  /** What was said, with the progress. */
+  async send(request: Omit<SendRequest, "op">) {
+    const how = { bytesPerSecond: BYTES_PER_SECOND, allowedPauseMs: 0, postCopy: true };
+    const order = { op: "send", ...how, ...request };
+    using connection = await ControlConnection.open(this.control, order);
+    const said = [];
+    for (let line = await connection.line(); line; line = await connection.line()) said.push(line);
+    return said;
+  }
+
+  /** The guest is lost: it stands still here, and does not go on whoever asks. */
+  async isStranded(): Promise<void> {
+    const { status } = await ask(this.control, { op: "status" });
+    assertMatch(
+      status.pausedFor,
+      /^It was given to another VMM, where its memory did not all come/,
+    );
+    const given = /it was given to another VMM/;
+    assertMatch((await ask(this.control, { op: "resume" })).error, given);
+    for (const op of ["save", "send", "fork"]) {
+      const request = { op, directory: "/x", socket: "/x" };
+      assertMatch((await ask(this.control, request)).error, given);
+    }
+    await ask(this.control, { op: "kill" });
+    assertEquals((await this.guest.ended()).code, MIGRATED);
+  }
+
+  [Symbol.dispose](): void {
+    this.folder[Symbol.dispose]();
+  }
+}
+
+/** It was ended there, and that is written down. */
+async function isLostThere(vmm: Waiting): Promise<void> {
+  const { code, errors } = await vmm.ended();
+  assertEquals(code, 1, errors);
+  const { reason, message } = JSON.parse(Deno.readTextFileSync(`${vmm.folder}/exit.json`));
+  assertEquals(reason, "host");
+  assertMatch(message, /its memory did not all come/);
+}
+
+test("a guest that changes memory faster than it is sent moves, and its memory follows it", async () => {
+  using sender = await Sender.running();
+  await using vmm = await Waiting.started();
+  const said = await sender.send({ socket: vmm.socket });
+  const { sent, isHeard, pauseMs, bytes, followedBytes, missingBytes } = said.at(-1);
+  assertEquals(
+    [typeof sent, isHeard, missingBytes],
+    ["string", true, undefined],
+    Deno.inspect(said),
+  );
+  assert(followedBytes >= MiB && followedBytes <= CHANGED_BYTES + MiB, `${followedBytes}`);
+  assert(bytes >= STILL_BYTES + followedBytes, `${bytes}`);
+  // Less than what follows takes at that rate.
+  console.log(said.at(-1));
+  assert(pauseMs < 4000, `${pauseMs}`);
+  const left = said.flatMap(({ sending }) =>
+    sending?.phase === "post-copying" ? [sending.remainingBytes] : []
+  );
+  assert(left.length > 0 && left.every((it, i) => i === 0 || it <= left[i - 1]), `${left}`);
+  const { code, errors } = await sender.guest.ended();
+  assertEquals(code, MIGRATED, errors);
+  await vmm.runs({ cases: sender.program.cases.slice(1) });
+});
