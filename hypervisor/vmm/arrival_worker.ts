@@ -138,8 +138,11 @@ class Arrival {
         this.#check(this.#faults.zero(this.#address + offset, length), offset, length);
         return this.#lookWhetherAll();
       }
+      case "go":
+      case "failed":
+        return this.#main.say(kind, body);
       default:
-        this.#main.say(kind, body);
+        throw new MigrationError(`Cannot understand the other VMM: "${kind}" where nobody asked`);
     }
   }
 

@@ -42,6 +42,8 @@ const SETTLED_MS = 10_000;
 const START_TIMEOUT_MS = 120_000;
 /** How long vCPUs may take to stop before the process ends under them, in milliseconds. */
 const STOP_TIMEOUT_MS = 10_000;
+/** The same where they may wait for memory that is nowhere any more. */
+const LACKING_TIMEOUT_MS = 1000;
 /** How often a busy serial port is looked at, in milliseconds: what a person does not notice. */
 const SERIAL_PERIOD_MS = 10;
 /** A guest can break the protocol as often as it likes; it cannot fill a disk with that. */
@@ -208,7 +210,9 @@ export class Guest {
   /** What is to come of its memory never will: it cannot go on. */
   loseMemory(why: string): void {
     this.#lacksMemory = true;
-    this.#end("host", `The guest was ended, for its memory did not all come: ${why}`);
+    // A vCPU that waits for a page may never stop.
+    const soon = { withinMs: LACKING_TIMEOUT_MS };
+    this.#end("host", `The guest was ended, for its memory did not all come: ${why}`, soon);
   }
 
   /** How it ended, once nothing of it runs any more. */
@@ -290,13 +294,13 @@ export class Guest {
     return bytes.length;
   }
 
-  #end(reason: ExitReason, message: string): void {
+  #end(reason: ExitReason, message: string, { withinMs = STOP_TIMEOUT_MS } = {}): void {
     const { life } = this.#pc;
     life.end(reason, message);
     life.kickAll();
     signal(this.#pc.wakeIoFd);
     // Should a thread hang in the kernel, the process ends without it.
-    this.#loop.after(STOP_TIMEOUT_MS, () => this.#over());
+    this.#loop.after(withinMs, () => this.#over());
   }
 
   /** Types at the serial port; how many of the bytes there was room for. */

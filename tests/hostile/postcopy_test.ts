@@ -114,7 +114,6 @@ test("a guest that changes memory faster than it is sent moves, and its memory f
   assert(followedBytes >= MiB && followedBytes <= CHANGED_BYTES + MiB, `${followedBytes}`);
   assert(bytes >= STILL_BYTES + followedBytes, `${bytes}`);
   // Less than what follows takes at that rate.
-  console.log(said.at(-1));
   assert(pauseMs < 4000, `${pauseMs}`);
   const left = said.flatMap(({ sending }) =>
     sending?.phase === "post-copying" ? [sending.remainingBytes] : []
@@ -124,3 +123,105 @@ test("a guest that changes memory faster than it is sent moves, and its memory f
   assertEquals(code, MIGRATED, errors);
   await vmm.runs({ cases: sender.program.cases.slice(1) });
 });
+
+/** Does something before the `nth` pages that follow, and says whether these are to go on. */
+function atPages(nth: number, action: () => boolean | Promise<boolean>) {
+  let count = 0;
+  return (what: string) => what !== "pages" || ++count !== nth || action();
+}
+
+test("cut off in the middle of what follows, a guest runs nowhere, and both sides say so", async () => {
+  using sender = await Sender.running();
+  await using vmm = await Waiting.started();
+  using between = new Between({
+    ...{ folder: sender.folder.path, to: vmm.socket },
+    pass: atPages(10, () => false),
+  });
+  const { sent, missingBytes } = (await sender.send({ socket: between.socket })).at(-1);
+  assertEquals(typeof sent, "string");
+  assert(missingBytes > 0 && missingBytes < CHANGED_BYTES, `${missingBytes}`);
+  // It did not only wait for what comes by itself.
+  assert(between.seen.includes("want"), `${between.seen}`);
+  await isLostThere(vmm);
+  await sender.isStranded();
+});
+
+test("the sender is killed in the middle: the receiver ends the guest", async () => {
+  using sender = await Sender.running();
+  await using vmm = await Waiting.started();
+  using between = new Between({
+    ...{ folder: sender.folder.path, to: vmm.socket },
+    pass: atPages(10, async () => {
+      await sender.guest.kill();
+      return true;
+    }),
+  });
+  await sender.send({ socket: between.socket }).catch(() => {});
+  await isLostThere(vmm);
+});
+
+test("the receiver is killed in the middle: the guest stands still at the sender", async () => {
+  using sender = await Sender.running();
+  await using vmm = await Waiting.started();
+  using between = new Between({
+    ...{ folder: sender.folder.path, to: vmm.socket },
+    pass: atPages(10, async () => {
+      vmm.kill();
+      await vmm.ended();
+      return false;
+    }),
+  });
+  const { missingBytes } = (await sender.send({ socket: between.socket })).at(-1);
+  assert(missingBytes > 0, `${missingBytes}`);
+  await sender.isStranded();
+});
+
+testEach("a guest that ends there needs nothing more, and is not lost", async () => {
+  using sender = await Sender.running();
+  await using vmm = await Waiting.started();
+  using between = new Between({
+    ...{ folder: sender.folder.path, to: vmm.socket },
+    pass: atPages(10, async () => {
+      await vmm.answer;
+      await ask(vmm.control, { op: "kill" });
+      return true;
+    }),
+  });
+  const { isHeard, missingBytes } = (await sender.send({ socket: between.socket })).at(-1);
+  assertEquals([isHeard, missingBytes], [true, undefined]);
+  assertEquals((await vmm.ended()).code, 0);
+  assertEquals((await sender.guest.ended()).code, MIGRATED);
+});
+
+for (const what of ["state", "ready"]) {
+  testEach(
+    `cut off before "${what}", a guest whose memory was to follow goes on where it was`,
+    async () => {
+      using sender = await Sender.running();
+      await using vmm = await Waiting.started();
+      using between = new Between({
+        ...{ folder: sender.folder.path, to: vmm.socket },
+        pass: (it) => it !== what,
+      });
+      assertMatch(
+        (await sender.send({ socket: between.socket })).at(-1).error,
+        /^Cannot send the guest/,
+      );
+      assertEquals((await vmm.ended()).code, 1);
+      await sender.guest.type();
+      right(await sender.guest.ended());
+    },
+  );
+}
+
+testEach(
+  "where memory cannot follow, that is said when it does not get on, and the guest goes on",
+  async () => {
+    using sender = await Sender.running({ memory: "128M,mergeable" });
+    await using vmm = await Waiting.started();
+    const { error } = (await sender.send({ socket: vmm.socket })).at(-1);
+    assertMatch(error, /which cannot follow: its memory may be merged/);
+    await sender.guest.type();
+    right(await sender.guest.ended());
+  },
+);
