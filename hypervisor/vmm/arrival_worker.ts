@@ -3,8 +3,8 @@
  * is asked for, what comes is put in where it is missing, and never is a guest's memory touched otherwise. What
  * the two VMMs say to each other besides goes through here.
  *
- * When the other VMM is gone before the last page has come, the main thread is told. It may stand still, for a
- * page that will never come: then this thread ends the process, and writes down why.
+ * When the other VMM is gone before the last page has come, the main thread is told, and is to end. It may stand
+ * still, or come to, for a page that will never come: then this thread ends the process, and writes down why.
  *
  * @module
  */
@@ -37,8 +37,8 @@ export interface ArrivalSpec {
   lastWord: string;
 }
 
-/** How long the main thread may take to hear that no more comes, in milliseconds. */
-const HEARD_MS = 3000;
+/** How long the process may take to end by itself when no more comes, in milliseconds. */
+const END_MS = 5000;
 /** How long the last words may take to leave, in milliseconds. */
 const GOODBYE_MS = 2000;
 
@@ -228,7 +228,7 @@ class Arrival {
     if (!this.#main.isOpen) return;
     this.#main.say("failed", encodeReason(why));
     let isLate = false;
-    this.#loop.after(HEARD_MS, () => isLate = true);
+    this.#loop.after(END_MS, () => isLate = true);
     this.#loop.run(() => !this.#main.isOpen || isLate);
     if (!isLate) return;
     const message = `The guest was ended, for its memory did not all come: ${why}`;

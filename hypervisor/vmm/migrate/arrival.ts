@@ -59,6 +59,8 @@ export class Arrival {
   readonly #faults: UserFaults;
   readonly #link: Link;
   #hasBegun = false;
+  /** Not all of it will come: the process is to end, and the thread sees to that where this one cannot. */
+  isLost = false;
 
   /** Starts the thread, which does nothing before {@linkcode begin}. */
   constructor({ loop, memory, fd, lastWord, hugePages, host }: ArrivalOptions) {
@@ -82,9 +84,9 @@ export class Arrival {
     );
   }
 
-  /** Whether the thread still listens. */
+  /** Whether what is said is still passed on. */
   get isOpen(): boolean {
-    return this.#link.isOpen;
+    return this.#link.isOpen && !this.isLost;
   }
 
   /** How much is to come. */

@@ -92,6 +92,7 @@ export class Incoming {
       this.#link?.close();
       return;
     }
+    if (!instead.isOpen) return;
     instead.say("failed", words);
     let isLate = false;
     const cancel = this.#loop.after(GOODBYE_MS, () => isLate = true);

@@ -266,7 +266,7 @@ export class Receiver {
 
   #lost(why: string): void {
     this.#isFollowed = false;
-    this.#arrival!.close();
+    this.#arrival!.isLost = true;
     const guest = this.#guest;
     if (guest !== undefined) return guest.loseMemory(why);
     this.#incoming.fail(new Error(`Cannot receive the guest: its memory did not all come: ${why}`));
