@@ -240,7 +240,12 @@ testEach(
       (await ask(control, { op: "send", socket: "/none" })).error,
       /connect to the socket/,
     );
-    for (const bad of [{}, { socket: "relative" }, { socket: "/x", bytesPerSecond: 0 }]) {
+    for (
+      const bad of [{}, { socket: "relative" }, { socket: "/x", bytesPerSecond: 0 }, {
+        socket: "/x",
+        postCopy: 1,
+      }]
+    ) {
       assertMatch((await ask(control, { op: "send", ...bad })).error, /^Cannot understand/);
     }
     {

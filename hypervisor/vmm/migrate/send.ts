@@ -24,20 +24,13 @@
  */
 import type { EventLoop } from "../event_loop.ts";
 import { type PreparedFile, prepareFile } from "../durable_file.ts";
-import { Pacing } from "../move/pacing.ts";
-import { ramAreas } from "../move/ram_image.ts";
 import { syncInBackground } from "../snapshot/background_sync.ts";
 import { encodeSections, FORMAT_VERSION } from "../snapshot/format.ts";
 import { LiveCopy } from "../snapshot/live_copy.ts";
 import { encodeGuest } from "../snapshot/saved_guest.ts";
-import type { CopyFigures, CopyProgress, SavableGuest } from "../snapshot/saving.ts";
 import { connectUnix } from "../../sys/unix_sockets.ts";
-import type { Sections } from "../../machine/arena.ts";
 import { mappedLength } from "../../machine/ram.ts";
-import type { CpuidEntry } from "../../kvm/kvm.ts";
 import { DirtyPages } from "../../machine/dirty_pages.ts";
-import { bufferAt } from "../../sys/mapping.ts";
-import { FollowingPages, type PagesToSay } from "./following_pages.ts";
 import {
   decodeReason,
   decodeWelcome,
@@ -46,9 +39,12 @@ import {
   type Frame,
   PROTOCOL_VERSION,
 } from "./frames.ts";
-import { decodeWant } from "./page_frames.ts";
 import { Link } from "./link.ts";
 import { Deadline, newHandOver, NOTHING_COPIED } from "./outgoing.ts";
+import { PageServer } from "./page_server.ts";
+import type { SendableGuest, SendHost, SendOptions, SendProgress, SendResult } from "./sending.ts";
+
+export type { SendableGuest, SendHost, SendOptions } from "./sending.ts";
 
 /** How long the receiver may take to say whether it can, in milliseconds. */
 const WELCOME_MS = 120_000;
@@ -56,62 +52,6 @@ const WELCOME_MS = 120_000;
 const READY_MS = 30_000;
 /** How long its last word is waited for, in milliseconds. */
 const RUNS_MS = 30_000;
-/** Frames of pages that are sent before anything else is looked at. */
-const PUSHES_AT_ONCE = 8;
-
-export interface SendOptions {
-  /** The unix socket to connect to. */
-  socket: string;
-  /** The guest stands still until {@linkcode Send.go}, before it is given away. */
-  hold?: boolean;
-  allowedPauseMs?: number;
-  /** While the guest runs; as many as there can be without. */
-  bytesPerSecond?: number;
-  /** By then the guest has stopped, or it is given up; for ever without. */
-  timeoutMs?: number;
-  /** A guest that changes its memory as fast as it is sent is stopped for longer than is allowed. */
-  force?: boolean;
-  /** Its vCPUs are slowed down for as long as that is so, a step at a time, and only then the others count. */
-  slowDown?: boolean;
-  /** The memory of such a guest may follow it, if the receiver can have it so; counts before `force`. */
-  postCopy?: boolean;
-}
-
-/** The guest as this needs it. */
-export interface SendableGuest extends SavableGuest {
-  readonly cpuids: CpuidEntry[][];
-  /** The files behind its disks. */
-  diskFds(): readonly number[];
-  /** Lets others have them. */
-  unlockDisks(): void;
-  /** What its devices' registers hold while they are at work. */
-  registers(): Sections;
-  /** It is given away: it ends here. */
-  leave(message: string): void;
-  /** It is given away, and lost: it stands still here until somebody ends it. */
-  strand(message: string): void;
-}
-
-export interface SendProgress extends CopyProgress {
-  phase: "greeting" | "moving" | "asking" | "holding" | "giving" | "post-copying";
-}
-
-export interface SendResult extends CopyFigures {
-  handOver: string;
-  /** Whether the receiver has said that it runs it. */
-  isHeard: boolean;
-  /** Bytes of memory that followed the guest; absent where it was not let go before its memory. */
-  followedBytes?: number;
-  /** It is lost: so many bytes at least of its memory are nowhere but here. */
-  missingBytes?: number;
-}
-
-export interface SendHost {
-  progress(progress: SendProgress): void;
-  held(): void;
-  /** It is over: with an error, the guest goes on here. */
-  done(error: Error | undefined, result: SendResult): void;
-}
 
 export class Send {
   /** Names this hand-over on both sides. */
@@ -131,10 +71,8 @@ export class Send {
   /** Why the receiver cannot have memory follow, where it was asked. */
   #whyNot: string | undefined;
   /** What follows, from when it is known. */
-  #following: FollowingPages | undefined;
+  #following: PageServer | undefined;
   readonly #followingSet: DirtyPages | undefined;
-  readonly #pacing = new Pacing();
-  #isPushing = false;
   #isReady = false;
   #isSynced = false;
   #error: Error | undefined;
@@ -157,7 +95,7 @@ export class Send {
       host: {
         frame: (frame) => this.#attempt(() => this.#answered(frame)),
         broken: (error) => this.#broken(error),
-        flushed: () => this.#push(),
+        flushed: () => this.#following?.flushed(),
       },
     });
     const { timeoutMs } = options;
@@ -230,7 +168,7 @@ export class Send {
       if (this.#isGiven) return this.#unheard(decodeReason(body));
       return this.#fail(decodeReason(body));
     }
-    if (kind === "want" && this.#following !== undefined) return this.#wanted(body);
+    if (kind === "want" && this.#following !== undefined) return this.#following.wanted(body);
     switch (`${this.#phase} ${kind}`) {
       case "greeting welcome": {
         const { postCopy, why } = decodeWelcome(body);
@@ -345,7 +283,7 @@ export class Send {
     this.#link.say("go");
     if (!this.#link.isOpen) return;
     this.#within(RUNS_MS, "");
-    this.#push();
+    this.#following?.push();
   }
 
   /** Whether it is written down that the guest is given away. */
@@ -368,42 +306,10 @@ export class Send {
   #follow(): void {
     const pages = this.#followingSet;
     if (pages === undefined || pages.count === 0) return;
-    const { memory } = this.#guest;
-    const ram = new Uint8Array(bufferAt(memory.address, memory.length));
-    this.#following = new FollowingPages(pages, ram);
-  }
-
-  #wanted(body: Uint8Array<ArrayBuffer>): void {
-    for (const offset of decodeWant(body, ramAreas(this.#guest.memory))) {
-      const pages = this.#following!.wanted(offset);
-      if (pages !== undefined) this.#sayPages(pages);
-    }
-  }
-
-  #sayPages({ kind, body }: PagesToSay): void {
-    this.#link.say(kind, body);
-  }
-
-  /** Sends what nobody has asked for yet, as far as the connection takes it and the limit allows. */
-  #push(): void {
-    const following = this.#following;
-    if (following === undefined || this.#isPushing) return;
-    for (let turns = PUSHES_AT_ONCE; this.#isGiven && this.#link.isFlushed; turns--) {
-      const { bytesPerSecond = 0 } = this.#options;
-      const ms = this.#pacing.wait(following.sentBytes, bytesPerSecond);
-      // What comes from the other side meanwhile is to be looked at.
-      if (ms > 0 || turns === 0) return this.#pushIn(ms);
-      const pages = following.next();
-      if (pages === undefined) return;
-      this.#sayPages(pages);
-    }
-  }
-
-  #pushIn(ms: number): void {
-    this.#isPushing = true;
-    this.#loop.after(ms, () => {
-      this.#isPushing = false;
-      this.#push();
+    this.#following = new PageServer(pages, {
+      memory: this.#guest.memory,
+      ...{ link: this.#link, loop: this.#loop },
+      bytesPerSecond: this.#options.bytesPerSecond,
     });
   }
 

@@ -102,8 +102,7 @@ Deno.test("what is said to follow is not there any more, and nobody says so who 
   const following = DirtyPages.of(4 * MiB);
   receive(file, following);
   assertEquals([following.count, following.has(7), following.has(1023)], [41, true, true]);
-  const refused = "there is no record of kind 5";
-  assertThrows(() => receive(file), RangeError, refused);
+  assertThrows(() => receive(file), RangeError, "there is no record of kind 5");
   image.close();
 });
 
