@@ -16,11 +16,11 @@ import { IS_THOROUGH } from "./thorough.ts";
 const MIGRATED = 5;
 const MiB = 2 ** 20;
 /** Of its memory, again and again. */
-const CHANGED_BYTES = 4 * MiB;
+const CHANGED_BYTES = MiB;
 /** Beside them, memory that is sent once. */
-const STILL_BYTES = 16 * MiB;
-/** A tenth of what it changes. */
-const BYTES_PER_SECOND = 10 * MiB;
+const STILL_BYTES = MiB;
+/** A hundredth of what it changes: too little also where others keep the processors busy. */
+const BYTES_PER_SECOND = MiB;
 
 function whyNot(): string | undefined {
   try {
@@ -111,10 +111,13 @@ test("a guest that changes memory faster than it is sent moves, and its memory f
     ["string", true, undefined],
     Deno.inspect(said),
   );
-  assert(followedBytes >= MiB && followedBytes <= CHANGED_BYTES + MiB, `${followedBytes}`);
+  assert(
+    followedBytes >= CHANGED_BYTES / 2 && followedBytes <= 2 * CHANGED_BYTES,
+    `${followedBytes}`,
+  );
   assert(bytes >= STILL_BYTES + followedBytes, `${bytes}`);
-  // Less than what follows takes at that rate.
-  assert(pauseMs < 4000, `${pauseMs}`);
+  // It did not wait for what follows, which takes longer at that rate.
+  assert(pauseMs < 1000 * followedBytes / BYTES_PER_SECOND, `${pauseMs}`);
   const left = said.flatMap(({ sending }) =>
     sending?.phase === "post-copying" ? [sending.remainingBytes] : []
   );
@@ -135,7 +138,7 @@ test("cut off in the middle of what follows, a guest runs nowhere, and both side
   await using vmm = await Waiting.started();
   using between = new Between({
     ...{ folder: sender.folder.path, to: vmm.socket },
-    pass: atPages(10, () => false),
+    pass: atPages(5, () => false),
   });
   const { sent, missingBytes } = (await sender.send({ socket: between.socket })).at(-1);
   assertEquals(typeof sent, "string");
@@ -151,7 +154,7 @@ test("the sender is killed in the middle: the receiver ends the guest", async ()
   await using vmm = await Waiting.started();
   using between = new Between({
     ...{ folder: sender.folder.path, to: vmm.socket },
-    pass: atPages(10, async () => {
+    pass: atPages(5, async () => {
       await sender.guest.kill();
       return true;
     }),
@@ -165,7 +168,7 @@ test("the receiver is killed in the middle: the guest stands still at the sender
   await using vmm = await Waiting.started();
   using between = new Between({
     ...{ folder: sender.folder.path, to: vmm.socket },
-    pass: atPages(10, async () => {
+    pass: atPages(5, async () => {
       vmm.kill();
       await vmm.ended();
       return false;
@@ -181,7 +184,7 @@ testEach("a guest that ends there needs nothing more, and is not lost", async ()
   await using vmm = await Waiting.started();
   using between = new Between({
     ...{ folder: sender.folder.path, to: vmm.socket },
-    pass: atPages(10, async () => {
+    pass: atPages(5, async () => {
       await vmm.answer;
       await ask(vmm.control, { op: "kill" });
       return true;
