@@ -123,6 +123,8 @@ export class Receiver {
     incoming.phase = "ready";
     incoming.say("ready");
     incoming.until(() => this.phase === "taken");
+    // Both may have been said at once, and then it has not run.
+    if (this.#arrival?.isLost) throw incoming.error!;
     this.#guest = guest;
     guest.isArriving = this.#isFollowed;
     guest.takeOver(this.#options.identity);
