@@ -191,7 +191,8 @@ export type SendMessage =
     followedBytes?: number;
     /**
      * The guest is lost, and runs nowhere: its memory did not all come there, and so many bytes of it at least
-     * are only here. This VMM has it paused, and ends when it is told to.
+     * are only here. With 0 all was sent, and it may run: the other VMM did not say that all came. This VMM has it
+     * paused for good, and ends when it is told to.
      */
     missingBytes?: number;
   }

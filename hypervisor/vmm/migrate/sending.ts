@@ -50,7 +50,7 @@ export interface SendResult extends CopyFigures {
   isHeard: boolean;
   /** Bytes of memory that followed the guest; absent where it was not let go before its memory. */
   followedBytes?: number;
-  /** It is lost: so many bytes at least of its memory are nowhere but here. */
+  /** It is lost: so many bytes at least of its memory are nowhere but here. With 0 it may be, and may not. */
   missingBytes?: number;
 }
 
