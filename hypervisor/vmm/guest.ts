@@ -30,6 +30,7 @@ import type { Pc } from "./pc.ts";
 import type { Save } from "./snapshot/save.ts";
 import type { SaveHost, SaveOptions } from "./snapshot/saving.ts";
 import type { Upgrade, UpgradeHost } from "./upgrade/give.ts";
+import { SerialOutput } from "./serial_output.ts";
 import { SlowDown } from "./slow_down.ts";
 import { VcpuThreads } from "./vcpu_threads.ts";
 import { VirtioService } from "./virtio_service.ts";
@@ -44,8 +45,6 @@ const START_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 10_000;
 /** The same where they may wait for memory that is nowhere any more. */
 const LACKING_TIMEOUT_MS = 1000;
-/** How often a busy serial port is looked at, in milliseconds: what a person does not notice. */
-const SERIAL_PERIOD_MS = 10;
 /** A guest can break the protocol as often as it likes; it cannot fill a disk with that. */
 const MAX_VIOLATIONS_LOGGED = 16;
 
@@ -64,11 +63,11 @@ export class Guest {
   readonly #loop: EventLoop;
   readonly #host: GuestHost;
   readonly #service: VirtioService;
+  readonly #serial: SerialOutput;
   readonly #threads: VcpuThreads;
   #end_: GuestEnd | undefined;
   #pausedFor: string | null = null;
   #violations = 0;
-  #isLookingSoon = false;
   readonly #copies: GuestCopies;
   #isEnding = false;
   /** What it is that it was given to another VMM. */
@@ -107,6 +106,7 @@ export class Guest {
     const restored = restore && restoreMachine(config, { kvm, threads, log, ...restore });
     this.#machine = restored ?? bootMachine(kvm, config, { threads, log, devices });
     const pc = this.#pc = this.#machine.pc;
+    this.#serial = new SerialOutput(pc.serial, { loop, host });
     this.#service = new VirtioService(pc, {
       loop,
       host: {
@@ -136,7 +136,7 @@ export class Guest {
       hold: (reason) => this.pause(reason),
       settle: () => {
         this.look();
-        this.#drainSerial();
+        this.#serial.drain();
       },
       release: (reason) => {
         this.#service.thaw();
@@ -244,7 +244,7 @@ export class Guest {
   look(): void {
     this.#service.lookAtRequests();
     this.hotplug.serve();
-    this.#serial();
+    this.#serial.look();
     const { life } = this.#pc;
     this.#threads.look(life);
     this.#copies.look();
@@ -258,7 +258,7 @@ export class Guest {
       this.#copies.cancel("the guest has ended");
       // What stands still there is somebody else's by now, its taps and disks too.
       if (this.#hasLeft === undefined && !this.#lacksMemory) this.#service.close();
-      this.#drainSerial();
+      this.#serial.drain();
     }
     // A thread that copies memory still uses it: this is called again when it is through.
     if (this.#copies.isBusy) return;
@@ -272,26 +272,6 @@ export class Guest {
     if (this.#violations++ < MAX_VIOLATIONS_LOGGED) {
       this.#host.log(`The guest's driver broke ${device}: ${reason}`);
     }
-  }
-
-  // A guest writes a byte at a time and each costs an exit: it must not also wake this thread for
-  // each. So once woken, this looks by itself for as long as there is something.
-  #serial(): void {
-    this.#host.serialRoom();
-    if (this.#drainSerial() === 0 && this.#pc.serial.sleep()) return;
-    if (this.#isLookingSoon) return;
-    this.#isLookingSoon = true;
-    this.#loop.after(SERIAL_PERIOD_MS, () => {
-      this.#isLookingSoon = false;
-      this.#serial();
-    });
-  }
-
-  #drainSerial(): number {
-    if (!this.#host.takesSerial()) return 0;
-    const bytes = this.#pc.serial.transmit();
-    if (bytes.length > 0) this.#host.serial(bytes);
-    return bytes.length;
   }
 
   #end(reason: ExitReason, message: string, { withinMs = STOP_TIMEOUT_MS } = {}): void {
