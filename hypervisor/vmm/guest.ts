@@ -21,7 +21,12 @@ import { GuestCopies, type UpgradeOptions } from "./guest_copies.ts";
 import { type GuestEnd, type GuestHost, type RestoreOptions, SAVED, WAITS } from "./guest_host.ts";
 import { Hotplug } from "./hotplug.ts";
 import type { Fork, ForkHost } from "./fork/fork.ts";
-import { END_MESSAGES } from "./lifecycle.ts";
+import {
+  END_MESSAGES,
+  LACKING_TIMEOUT_MS,
+  START_TIMEOUT_MS,
+  STOP_TIMEOUT_MS,
+} from "./lifecycle.ts";
 import { restoreMachine } from "./machine_restore.ts";
 import { bootMachine, type Machine } from "./machine_setup.ts";
 import { checkAffinity } from "./memory_setup.ts";
@@ -39,14 +44,6 @@ export type { GuestEnd, GuestHost, RestoreOptions } from "./guest_host.ts";
 
 /** When a guest is busy with itself after its start, in milliseconds. */
 const SETTLED_MS = 10_000;
-/** How long vCPUs may take to start, in milliseconds; generous, for emulated hosts. */
-const START_TIMEOUT_MS = 120_000;
-/** How long vCPUs may take to stop before the process ends under them, in milliseconds. */
-const STOP_TIMEOUT_MS = 10_000;
-/** The same where they may wait for memory that is nowhere any more. */
-const LACKING_TIMEOUT_MS = 1000;
-/** A guest can break the protocol as often as it likes; it cannot fill a disk with that. */
-const MAX_VIOLATIONS_LOGGED = 16;
 
 export class Guest {
   readonly config: GuestConfig;
@@ -67,7 +64,6 @@ export class Guest {
   readonly #threads: VcpuThreads;
   #end_: GuestEnd | undefined;
   #pausedFor: string | null = null;
-  #violations = 0;
   readonly #copies: GuestCopies;
   #isEnding = false;
   /** What it is that it was given to another VMM. */
@@ -110,7 +106,7 @@ export class Guest {
     this.#service = new VirtioService(pc, {
       loop,
       host: {
-        violated: (device, reason) => this.#violated(device, reason),
+        violated: (device, reason) => log(`The guest's driver broke ${device}: ${reason}`),
         pause: (reason) => this.pause(reason),
         resume: (reason) => this.resume(reason),
       },
@@ -268,12 +264,6 @@ export class Guest {
     this.#end_ = { reason, message: life.message || END_MESSAGES[reason] };
   }
 
-  #violated(device: string, reason: string): void {
-    if (this.#violations++ < MAX_VIOLATIONS_LOGGED) {
-      this.#host.log(`The guest's driver broke ${device}: ${reason}`);
-    }
-  }
-
   #end(reason: ExitReason, message: string, { withinMs = STOP_TIMEOUT_MS } = {}): void {
     const { life } = this.#pc;
     life.end(reason, message);
@@ -364,13 +354,14 @@ export class Guest {
   }
 
   #checkIsLetGo(action: string): void {
-    if (this.isWaiting) throw new Error(`Cannot ${action} the guest: it waits to go on`);
-    if (this.#hasLeft !== undefined) {
-      throw new Error(`Cannot ${action} the guest: it was given to another VMM`);
-    }
-    if (this.#pc.memory.arriving) {
-      throw new Error(`Cannot ${action} the guest: its memory has not all come yet`);
-    }
+    const why = this.isWaiting
+      ? "it waits to go on"
+      : this.#hasLeft !== undefined
+      ? "it was given to another VMM"
+      : this.#pc.memory.arriving
+      ? "its memory has not all come yet"
+      : undefined;
+    if (why !== undefined) throw new Error(`Cannot ${action} the guest: ${why}`);
   }
 
   /** Throws where devices stand still, because the guest is saved or was: they are left alone then. */
