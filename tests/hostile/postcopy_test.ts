@@ -7,11 +7,14 @@ import type { SendRequest } from "../../hypervisor/vmm/control.ts";
 import { checkUserFaults } from "../../hypervisor/sys/userfaultfd.ts";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
 import { Folder, HAS_KVM } from "../../hypervisor/vmm/testing/vmm_process.ts";
+import { BlockDriver, SECTOR_BYTES } from "./block_driver.ts";
 import { changesMemory } from "./changing_guest.ts";
 import { right, VMM } from "./counting_guest.ts";
+import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest } from "./hostile_guest.ts";
-import { Between, Waiting } from "./migrating_guest.ts";
+import { Between, send, Waiting } from "./migrating_guest.ts";
 import { IS_THOROUGH } from "./thorough.ts";
+import { writes, WRITTEN_SECTORS } from "./writing_guest.ts";
 
 const MIGRATED = 5;
 const MiB = 2 ** 20;
@@ -127,6 +130,25 @@ test("a guest that changes memory faster than it is sent moves, and its memory f
   await vmm.runs({ cases: sender.program.cases.slice(1) });
 });
 
+test("a device whose queue and buffers are not there yet waits for them, and works on", async () => {
+  using folder = new Folder();
+  const program = new GuestProgram();
+  writes(new BlockDriver(program, { nth: 0 }));
+  const disk = folder.file("disk", new Uint8Array(WRITTEN_SECTORS * SECTOR_BYTES));
+  const control = `${folder.path}/control`;
+  const args = ["--memory", "128M", "--disk", disk, "--control", control];
+  const guest = new HostileGuest(program, { vmm: VMM, folder: folder.path, args });
+  await guest.isThrough("its disk is there");
+  await using vmm = await Waiting.started();
+  // What it changes is what its disk reads.
+  const said = await send(control, { socket: vmm.socket, allowedPauseMs: 0, postCopy: true });
+  const { sent, followedBytes } = said.at(-1);
+  assertEquals(typeof sent, "string", Deno.inspect(said));
+  assert(followedBytes > 0, Deno.inspect(said));
+  assertEquals((await guest.ended()).code, MIGRATED);
+  await vmm.runs({ cases: program.cases.slice(1) });
+});
+
 /** Does something before the `nth` pages that follow, and says whether these are to go on. */
 function atPages(nth: number, action: () => boolean | Promise<boolean>) {
   let count = 0;
@@ -177,6 +199,23 @@ test("the receiver is killed in the middle: the guest stands still at the sender
   const { missingBytes } = (await sender.send({ socket: between.socket })).at(-1);
   assert(missingBytes > 0, `${missingBytes}`);
   await sender.isStranded();
+});
+
+testEach("a sender that is told to end does, and the guest with it", async () => {
+  using sender = await Sender.running();
+  await using vmm = await Waiting.started();
+  using between = new Between({
+    ...{ folder: sender.folder.path, to: vmm.socket },
+    pass: atPages(5, async () => {
+      await vmm.answer;
+      await ask(sender.control, { op: "kill" });
+      return true;
+    }),
+  });
+  const { missingBytes } = (await sender.send({ socket: between.socket })).at(-1);
+  assert(missingBytes > 0, `${missingBytes}`);
+  assertEquals((await sender.guest.ended()).code, MIGRATED);
+  await isLostThere(vmm);
 });
 
 testEach("a guest that ends there needs nothing more, and is not lost", async () => {

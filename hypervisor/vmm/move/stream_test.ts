@@ -71,11 +71,12 @@ for (const mergeable of [false, true]) {
   });
 }
 
-Deno.test("what is said to follow is not there any more, and nobody says so who was not asked", () => {
-  using memory = new MovedMemory({ length: 4 * MiB });
+Deno.test("what is said to follow is not there any more, and is RAM, and was asked for", () => {
+  const length = 4 * MiB + PAGE;
+  using memory = new MovedMemory({ length });
   memory.write(0, 1024, 3);
   const image = new RamImage(memory.spec);
-  const set = DirtyPages.of(4 * MiB);
+  const set = DirtyPages.of(length);
   set.add(7 * PAGE, 40 * PAGE);
   set.add(1023 * PAGE, PAGE);
   const send = (pages: DirtyPages) => {
@@ -89,7 +90,7 @@ Deno.test("what is said to follow is not there any more, and nobody says so who 
     return file;
   };
   const receive = (file: TestFile, following?: DirtyPages) => {
-    using other = new MovedMemory({ length: 4 * MiB });
+    using other = new MovedMemory({ length });
     const fd = open(`/proc/self/fd/${file.fd}`, O_RDONLY);
     try {
       receiveRam({ fd, memory: other.spec, ...options, following });
@@ -99,10 +100,18 @@ Deno.test("what is said to follow is not there any more, and nobody says so who 
     }
   };
   using file = send(set);
-  const following = DirtyPages.of(4 * MiB);
+  const following = DirtyPages.of(length);
   receive(file, following);
   assertEquals([following.count, following.has(7), following.has(1023)], [41, true, true]);
   assertThrows(() => receive(file), RangeError, "there is no record of kind 5");
+  // The bitmap's last word has room for more pages than there are.
+  set.add(1026 * PAGE, PAGE);
+  using forged = send(set);
+  assertThrows(
+    () => receive(forged, DirtyPages.of(length)),
+    RangeError,
+    "page 1026 is not in RAM",
+  );
   image.close();
 });
 
