@@ -73,7 +73,7 @@ class Arrival {
     this.#main = new Link(mainFd, {
       loop: this.#loop,
       host: {
-        frame: (frame) => this.#told(frame),
+        frame: (frame) => this.#attempt(() => this.#told(frame)),
         broken: () => this.#isOver = true,
       },
     });

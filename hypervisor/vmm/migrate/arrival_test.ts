@@ -71,8 +71,8 @@ test("a page that is touched is asked for and waited for; the others come by the
   other.say("zeros", encodeZeros({ offset: 10 * PAGE, length: 2 * PAGE }));
   other.say("zeros", encodeZeros({ offset: 13 * PAGE, length: 12 * PAGE }));
   other.say("pages", encodePages(27 * PAGE, new Uint8Array(3 * PAGE).fill(5)));
-  rig.until(() => told.length === 2);
-  assertEquals(told, ["go", "arrived"]);
+  rig.until(() => told.length >= 2 && heard.length === 5);
+  assertEquals(told.slice(0, 2), ["go", "arrived"]);
   assertEquals(heard.slice(3).map(({ kind }) => kind), ["runs", "arrived"]);
   // Nobody is asked any more.
   assertEquals([rig.bytes[10 * PAGE], rig.bytes[29 * PAGE], rig.bytes[300 * PAGE]], [0, 5, 0]);
