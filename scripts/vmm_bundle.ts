@@ -25,6 +25,7 @@ export async function vmmBundle(options: BundleOptions = {}): Promise<string> {
       { out: "vmm", in: `${folder}/main.ts` },
       { out: "vcpu_worker", in: `${folder}/vcpu_worker.ts` },
       { out: "mover_worker", in: `${folder}/mover_worker.ts` },
+      { out: "arrival_worker", in: `${folder}/arrival_worker.ts` },
     ],
     outdir,
     bundle: true,

@@ -60,6 +60,17 @@ export class DirtyPages {
     return (this.#words[page >>> 5] >>> (page & 31) & 1) === 1;
   }
 
+  /** Takes a page out; false if it was not in. */
+  delete(page: number): boolean {
+    const bit = 1 << (page & 31);
+    return (Atomics.and(this.#words, page >>> 5, ~bit) & bit) !== 0;
+  }
+
+  /** The first page from `page` on; {@linkcode capacity} if there is none. */
+  next(page: number): number {
+    return find(this.#words, page, 0);
+  }
+
   /** Takes the pages of `[offset, offset + length)` out; both are multiples of {@linkcode DIRTY_WORD_BYTES}. */
   remove(offset: number, length: number): void {
     const first = wordAt(offset);
@@ -108,6 +119,13 @@ export class DirtyPages {
     }
   }
 
+  /** Copies the words from `offset` of the mapping on, a multiple of {@linkcode DIRTY_WORD_BYTES}. */
+  toLog(log: LogWords, offset: number): void {
+    const first = wordAt(offset);
+    const count = Math.min(log.length, this.#words.length - first);
+    for (let i = 0; i < count; i++) log[i] = Atomics.load(this.#words, first + i);
+  }
+
   /** How many pages there are. */
   get count(): number {
     let count = 0;
@@ -139,27 +157,26 @@ export class PageRuns {
 
   /** False once there are no more. */
   next(): boolean {
-    const first = this.#find(this.#page, 0);
+    const first = find(this.#words, this.#page, 0);
     const pages = this.#words.length * WORD_PAGES;
     if (first === pages) return false;
-    this.#page = this.#find(first, -1);
+    this.#page = find(this.#words, first, -1);
     this.offset = first * DIRTY_PAGE_BYTES;
     this.length = (this.#page - first) * DIRTY_PAGE_BYTES;
     return true;
   }
+}
 
-  /** The first page from `page` on that is in the set, or with -1 for `flip` the first that is not. */
-  #find(page: number, flip: 0 | -1): number {
-    const words = this.#words;
-    let word = page >>> 5;
-    if (word >= words.length) return words.length * WORD_PAGES;
-    let bits = (words[word] ^ flip) & (-1 << (page & 31));
-    while (bits === 0) {
-      if (++word === words.length) return word * WORD_PAGES;
-      bits = words[word] ^ flip;
-    }
-    return word * WORD_PAGES + 31 - Math.clz32(bits & -bits);
+/** The first page from `page` on that is in the set, or with -1 for `flip` the first that is not. */
+function find(words: Uint32Array, page: number, flip: 0 | -1): number {
+  let word = page >>> 5;
+  if (word >= words.length) return words.length * WORD_PAGES;
+  let bits = (words[word] ^ flip) & (-1 << (page & 31));
+  while (bits === 0) {
+    if (++word === words.length) return word * WORD_PAGES;
+    bits = words[word] ^ flip;
   }
+  return word * WORD_PAGES + 31 - Math.clz32(bits & -bits);
 }
 
 function wordAt(offset: number): number {

@@ -118,3 +118,22 @@ Deno.test("pages that threads add while others are taken are all taken, once", a
   workers.forEach((worker) => worker.terminate());
   assertEquals([all.count, count], [PAGES, PAGES]);
 });
+
+Deno.test("pages are found and taken one at a time, and a log of them makes the same set", () => {
+  fc.assert(fc.property(ranges, fc.nat(PAGES - 1), (list, from) => {
+    const set = DirtyPages.of(BYTES);
+    for (const { offset, length } of list) set.add(offset, length);
+    const pages = pagesOf(set);
+    const log = new Uint32Array(PAGES / 32 - 1);
+    set.toLog(log, DIRTY_WORD_BYTES);
+    const other = DirtyPages.of(BYTES);
+    other.addLog(log, DIRTY_WORD_BYTES);
+    assertEquals(pagesOf(other), pages.filter((page) => page >= 32));
+    assertEquals(set.next(from), pages.find((page) => page >= from) ?? set.capacity);
+    for (const page of pages) {
+      assert(set.delete(page));
+      assertEquals(set.delete(page), false);
+    }
+    assertEquals(set.count, 0);
+  }));
+});

@@ -72,6 +72,8 @@ export class GuestMemory {
   readonly view: DataView<ArrayBuffer>;
   /** The kernel holds on to RAM's pages for I/O: to give one back would part the guest's from the kernel's. */
   pinned = false;
+  /** Pages are still to come from elsewhere: one that is given back now would come again. */
+  arriving = false;
   /** Where {@linkcode changed} remembers what this process writes; absent while nobody wants to know. */
   changes: DirtyPages | undefined;
   /** The address of the log for kernel back-ends, a bit for each guest page; absent likewise. */
@@ -123,7 +125,7 @@ export class GuestMemory {
    * 0 until they are written again. False if the host would not have them.
    */
   discard(offset: number, length: number): boolean {
-    if (this.pinned && offset < this.length) return false;
+    if (this.pinned && offset < this.length || this.arriving) return false;
     const done = this.#copied
       ? this.#replace(offset, length)
       : discard(this.#viewAddress + offset, length, { private: this.#private }) === 0;

@@ -54,6 +54,14 @@ export function adviseHugePages(address: number, length: number): void {
   );
 }
 
+/** Pages of 4 KiB alone, from now on. */
+export function refuseHugePages(address: number, length: number): void {
+  check(
+    libc.symbols.madvise(BigInt(address), BigInt(length), MADV.NOHUGEPAGE),
+    "advise against huge pages",
+  );
+}
+
 /** Lets the kernel keep one copy of pages with the same content (KSM): private anonymous mappings alone. */
 export function adviseMergeable(address: number, length: number): void {
   check(

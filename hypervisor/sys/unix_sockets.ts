@@ -13,6 +13,7 @@ const libc = libraryOf({
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   listen: { parameters: ["i32", "i32"], result: "i32" },
   accept4: { parameters: ["i32", "pointer", "pointer", "i32"], result: "i32" },
+  socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   shutdown: { parameters: ["i32", "i32"], result: "i32" },
   recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
   send: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
@@ -76,6 +77,14 @@ export function connectUnix(path: string): number {
     close(fd);
     throw error;
   }
+}
+
+/** Two sockets that are connected with each other. */
+export function socketPair(): [number, number] {
+  const fds = new Int32Array(2);
+  const bytes = new Uint8Array(fds.buffer);
+  check(libc.symbols.socketpair(AF_UNIX, STREAM, 0, bytes), "create a pair of sockets");
+  return [fds[0], fds[1]];
 }
 
 /** The next connection's descriptor, or {@linkcode WOULD_BLOCK}. */

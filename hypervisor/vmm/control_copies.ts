@@ -72,6 +72,14 @@ export interface SendRequest {
    * `slowDown`, where that was not enough. Default: false.
    */
   force?: boolean;
+  /**
+   * A guest that changes its memory as fast as it is sent is let go there before its memory, which follows it:
+   * with `slowDown`, where that was not enough. Then, until the last line, it is lost if either of the two VMMs
+   * or what is between them goes away: the other ends it, and here it is paused for good, until `kill`. Where the
+   * other VMM cannot have it so, it is sent as without, and given up when it does not get on, which says why.
+   * Default: false.
+   */
+  postCopy?: boolean;
 }
 
 /**
@@ -158,7 +166,8 @@ export type SaveMessage =
 export type SendMessage =
   | {
     sending: {
-      phase: "greeting" | "moving" | "asking" | "holding" | "giving";
+      /** "post-copying": the guest runs there, and `remainingBytes` of its memory are to follow. */
+      phase: "greeting" | "moving" | "asking" | "holding" | "giving" | "post-copying";
       doneBytes: number;
       totalBytes: number;
       rounds: number;
@@ -178,6 +187,14 @@ export type SendMessage =
     rounds: number;
     bytes: number;
     stoodStill?: string;
+    /** How much of that followed the guest. */
+    followedBytes?: number;
+    /**
+     * The guest is lost, and runs nowhere: its memory did not all come there, and so many bytes of it at least
+     * are only here. With 0 all was sent, and it may run: the other VMM did not say that all came. This VMM has it
+     * paused for good, and ends when it is told to.
+     */
+    missingBytes?: number;
   }
   | { error: string };
 

@@ -21,7 +21,12 @@ import { GuestCopies, type UpgradeOptions } from "./guest_copies.ts";
 import { type GuestEnd, type GuestHost, type RestoreOptions, SAVED, WAITS } from "./guest_host.ts";
 import { Hotplug } from "./hotplug.ts";
 import type { Fork, ForkHost } from "./fork/fork.ts";
-import { END_MESSAGES } from "./lifecycle.ts";
+import {
+  END_MESSAGES,
+  LACKING_TIMEOUT_MS,
+  START_TIMEOUT_MS,
+  STOP_TIMEOUT_MS,
+} from "./lifecycle.ts";
 import { restoreMachine } from "./machine_restore.ts";
 import { bootMachine, type Machine } from "./machine_setup.ts";
 import { checkAffinity } from "./memory_setup.ts";
@@ -30,6 +35,7 @@ import type { Pc } from "./pc.ts";
 import type { Save } from "./snapshot/save.ts";
 import type { SaveHost, SaveOptions } from "./snapshot/saving.ts";
 import type { Upgrade, UpgradeHost } from "./upgrade/give.ts";
+import { SerialOutput } from "./serial_output.ts";
 import { SlowDown } from "./slow_down.ts";
 import { VcpuThreads } from "./vcpu_threads.ts";
 import { VirtioService } from "./virtio_service.ts";
@@ -38,14 +44,6 @@ export type { GuestEnd, GuestHost, RestoreOptions } from "./guest_host.ts";
 
 /** When a guest is busy with itself after its start, in milliseconds. */
 const SETTLED_MS = 10_000;
-/** How long vCPUs may take to start, in milliseconds; generous, for emulated hosts. */
-const START_TIMEOUT_MS = 120_000;
-/** How long vCPUs may take to stop before the process ends under them, in milliseconds. */
-const STOP_TIMEOUT_MS = 10_000;
-/** How often a busy serial port is looked at, in milliseconds: what a person does not notice. */
-const SERIAL_PERIOD_MS = 10;
-/** A guest can break the protocol as often as it likes; it cannot fill a disk with that. */
-const MAX_VIOLATIONS_LOGGED = 16;
 
 export class Guest {
   readonly config: GuestConfig;
@@ -62,15 +60,16 @@ export class Guest {
   readonly #loop: EventLoop;
   readonly #host: GuestHost;
   readonly #service: VirtioService;
+  readonly #serial: SerialOutput;
   readonly #threads: VcpuThreads;
   #end_: GuestEnd | undefined;
   #pausedFor: string | null = null;
-  #violations = 0;
-  #isLookingSoon = false;
   readonly #copies: GuestCopies;
   #isEnding = false;
   /** What it is that it was given to another VMM. */
   #hasLeft: ExitReason | undefined;
+  /** A part of its memory is nowhere any more: nothing may wait for that. */
+  #lacksMemory = false;
   /** As whom it goes on, once it is let go. */
   #waitsAs: RestoreOptions["identity"] | undefined;
 
@@ -103,10 +102,11 @@ export class Guest {
     const restored = restore && restoreMachine(config, { kvm, threads, log, ...restore });
     this.#machine = restored ?? bootMachine(kvm, config, { threads, log, devices });
     const pc = this.#pc = this.#machine.pc;
+    this.#serial = new SerialOutput(pc.serial, { loop, host });
     this.#service = new VirtioService(pc, {
       loop,
       host: {
-        violated: (device, reason) => this.#violated(device, reason),
+        violated: (device, reason) => log(`The guest's driver broke ${device}: ${reason}`),
         pause: (reason) => this.pause(reason),
         resume: (reason) => this.resume(reason),
       },
@@ -132,7 +132,7 @@ export class Guest {
       hold: (reason) => this.pause(reason),
       settle: () => {
         this.look();
-        this.#drainSerial();
+        this.#serial.drain();
       },
       release: (reason) => {
         this.#service.thaw();
@@ -144,6 +144,11 @@ export class Guest {
       leave: (message, reason) => {
         this.#hasLeft = reason;
         this.#end(reason, message);
+      },
+      strand: (message) => {
+        this.#hasLeft = "migrated";
+        this.#pausedFor = message;
+        host.paused(message);
       },
       standing: () => ({ startedAt: this.startedAt, pausedFor: this.#pausedFor }),
       over: () => this.#isEnding && this.#over(),
@@ -193,6 +198,19 @@ export class Guest {
     announce(devices, (ms, action) => this.#loop.after(ms, action));
   }
 
+  /** Pages of its memory are still to come, or none are any more; it is not copied, and gives none back, before. */
+  set isArriving(isArriving: boolean) {
+    this.#pc.memory.arriving = isArriving;
+  }
+
+  /** What is to come of its memory never will: it cannot go on. */
+  loseMemory(why: string): void {
+    this.#lacksMemory = true;
+    // A vCPU that waits for a page may never stop.
+    const soon = { withinMs: LACKING_TIMEOUT_MS };
+    this.#end("host", `The guest was ended, for its memory did not all come: ${why}`, soon);
+  }
+
   /** How it ended, once nothing of it runs any more. */
   get end(): GuestEnd | undefined {
     return this.#end_;
@@ -222,7 +240,7 @@ export class Guest {
   look(): void {
     this.#service.lookAtRequests();
     this.hotplug.serve();
-    this.#serial();
+    this.#serial.look();
     const { life } = this.#pc;
     this.#threads.look(life);
     this.#copies.look();
@@ -235,8 +253,8 @@ export class Guest {
       this.#isEnding = true;
       this.#copies.cancel("the guest has ended");
       // What stands still there is somebody else's by now, its taps and disks too.
-      if (this.#hasLeft === undefined) this.#service.close();
-      this.#drainSerial();
+      if (this.#hasLeft === undefined && !this.#lacksMemory) this.#service.close();
+      this.#serial.drain();
     }
     // A thread that copies memory still uses it: this is called again when it is through.
     if (this.#copies.isBusy) return;
@@ -246,39 +264,13 @@ export class Guest {
     this.#end_ = { reason, message: life.message || END_MESSAGES[reason] };
   }
 
-  #violated(device: string, reason: string): void {
-    if (this.#violations++ < MAX_VIOLATIONS_LOGGED) {
-      this.#host.log(`The guest's driver broke ${device}: ${reason}`);
-    }
-  }
-
-  // A guest writes a byte at a time and each costs an exit: it must not also wake this thread for
-  // each. So once woken, this looks by itself for as long as there is something.
-  #serial(): void {
-    this.#host.serialRoom();
-    if (this.#drainSerial() === 0 && this.#pc.serial.sleep()) return;
-    if (this.#isLookingSoon) return;
-    this.#isLookingSoon = true;
-    this.#loop.after(SERIAL_PERIOD_MS, () => {
-      this.#isLookingSoon = false;
-      this.#serial();
-    });
-  }
-
-  #drainSerial(): number {
-    if (!this.#host.takesSerial()) return 0;
-    const bytes = this.#pc.serial.transmit();
-    if (bytes.length > 0) this.#host.serial(bytes);
-    return bytes.length;
-  }
-
-  #end(reason: ExitReason, message: string): void {
+  #end(reason: ExitReason, message: string, { withinMs = STOP_TIMEOUT_MS } = {}): void {
     const { life } = this.#pc;
     life.end(reason, message);
     life.kickAll();
     signal(this.#pc.wakeIoFd);
     // Should a thread hang in the kernel, the process ends without it.
-    this.#loop.after(STOP_TIMEOUT_MS, () => this.#over());
+    this.#loop.after(withinMs, () => this.#over());
   }
 
   /** Types at the serial port; how many of the bytes there was room for. */
@@ -313,6 +305,9 @@ export class Guest {
     const { holding } = this.#copies;
     if (holding !== undefined) throw new Error(`Cannot resume the guest: it ${holding}`);
     if (this.#pc.life.hasEnded) return;
+    if (this.#hasLeft !== undefined) {
+      throw new Error("Cannot resume the guest: it was given to another VMM");
+    }
     if (this.#waitsAs !== undefined) return this.#letGo(this.#waitsAs);
     this.#pausedFor = null;
     this.#service.thaw();
@@ -359,7 +354,14 @@ export class Guest {
   }
 
   #checkIsLetGo(action: string): void {
-    if (this.isWaiting) throw new Error(`Cannot ${action} the guest: it waits to go on`);
+    const why = this.isWaiting
+      ? "it waits to go on"
+      : this.#hasLeft !== undefined
+      ? "it was given to another VMM"
+      : this.#pc.memory.arriving
+      ? "its memory has not all come yet"
+      : undefined;
+    if (why !== undefined) throw new Error(`Cannot ${action} the guest: ${why}`);
   }
 
   /** Throws where devices stand still, because the guest is saved or was: they are left alone then. */

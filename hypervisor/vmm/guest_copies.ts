@@ -37,6 +37,8 @@ export interface CopiesOptions {
   stay(reason: string): void;
   /** It is given away, and ends here. */
   leave(message: string, reason: "migrated" | "upgraded"): void;
+  /** It is given away, and stands still here for good. */
+  strand(message: string): void;
   /** When it was started, milliseconds since the epoch, and why it does not run; null where it does. */
   standing(): { startedAt: number; pausedFor: string | null };
   /** Nothing is being copied any more. */
@@ -91,8 +93,10 @@ export class GuestCopies {
     this.#work?.look();
   }
 
+  /** The guest ends. */
   cancel(reason: string): void {
-    this.#work?.cancel(reason);
+    if (this.#work instanceof Send) this.#work.abandon(reason);
+    else this.#work?.cancel(reason);
   }
 
   save(options: SaveOptions, host: SaveHost): Save {
@@ -116,6 +120,7 @@ export class GuestCopies {
       registers: () => pc.arena.sections(),
       unlockDisks: () => diskFds().forEach(unlock),
       leave: (message: string) => this.#options.leave(message, "migrated"),
+      strand: (message: string) => this.#options.strand(message),
     });
     return this.#work = new Send(guest, {
       ...options,

@@ -24,6 +24,12 @@ export function slowedPeriodMs(percent: number): number {
   return RUN_MS + restMs(percent);
 }
 
+/** How long vCPUs may take to start, in milliseconds; generous, for emulated hosts. */
+export const START_TIMEOUT_MS = 120_000;
+/** How long vCPUs may take to stop before the process ends under them, in milliseconds. */
+export const STOP_TIMEOUT_MS = 10_000;
+/** The same where they may wait for memory that is nowhere any more. */
+export const LACKING_TIMEOUT_MS = 1000;
 /** Longer words about an end are cut, in bytes. */
 const MAX_MESSAGE = 1024;
 

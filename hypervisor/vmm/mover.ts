@@ -43,7 +43,7 @@ export interface MoverOptions {
   /** Bytes of data a second while the guest runs; as many as there can be without. */
   bytesPerSecond?: number;
   /**
-   * What is left fits the pause. The guest is to be stopped and its devices to hold nothing any more;
+   * What is left fits the pause, or may follow. The guest is to be stopped and its devices to hold nothing any more;
    * then {@linkcode Mover.finish} is called.
    */
   ready?(): void;
@@ -106,6 +106,11 @@ export class Mover {
 
   set allowedPauseMs(ms: number) {
     this.#state.allowedPauseMs = ms;
+  }
+
+  /** What is left may follow in another way, once it does not get less: of a task that says in which set. */
+  letFollow(): void {
+    this.#state.mayFollow = true;
   }
 
   /**

@@ -43,12 +43,16 @@ export interface StreamTask {
   /** As with a file. */
   tracking?: TrackingSpec;
   taken?: SharedArrayBuffer;
+  /** An empty set, for pages that were not sent in the end, and follow in another way if they may. */
+  following?: SharedArrayBuffer;
 }
 
 /** From a pipe or a socket, into memory that no guest uses yet. */
 export interface ReceiveTask {
   kind: "receive";
   fd: number;
+  /** As with {@linkcode StreamTask}, of which none is there then. */
+  following?: SharedArrayBuffer;
 }
 
 /** What to do; descriptors are the caller's, and stay open. */
@@ -100,7 +104,7 @@ class Mover {
     this.#checkCancelled();
     this.#enter("moving");
     const { task } = this.#spec;
-    if (task.kind === "receive") this.#receive(task.fd);
+    if (task.kind === "receive") this.#receive(task);
     else this.#copy(task);
   }
 
@@ -109,7 +113,7 @@ class Mover {
     signal(this.#spec.changedFd);
   }
 
-  #receive(fd: number): void {
+  #receive({ fd, following }: ReceiveTask): void {
     const { memory, wakeFd } = this.#spec;
     const state = this.#state;
     const { receivedBytes } = receiveRam({
@@ -117,6 +121,7 @@ class Mover {
       memory,
       wakeFd,
       checkCancelled: this.#checkCancelled,
+      following: following && new DirtyPages(following),
       round(number, { received, left }) {
         state.movedBytes = received;
         state.round(number, { bytes: left, changedBytesPerSecond: 0, bytesPerSecond: 0 });
@@ -130,6 +135,9 @@ class Mover {
     const image = new RamImage(memory, { beside: task.kind === "stream" && task.beside });
     const length = mappedBytes(image.areas);
     const { taken } = task;
+    const following = task.kind === "stream" ? task.following : undefined;
+    const set = (buffer?: SharedArrayBuffer) =>
+      buffer ? new DirtyPages(buffer) : DirtyPages.of(length);
     const changes = task.tracking && new ChangeLog(task.tracking);
     let sink: RamSink | undefined;
     try {
@@ -139,7 +147,7 @@ class Mover {
         sink,
         changes,
         control: this.#control(),
-        sets: [DirtyPages.of(length), taken ? new DirtyPages(taken) : DirtyPages.of(length)],
+        sets: [set(following), set(taken)],
         full: task.kind === "stream" || task.full,
       });
       copier.run();
@@ -184,6 +192,9 @@ class Mover {
       },
       get isFinishing() {
         return state.isFinishing;
+      },
+      get mayFollow() {
+        return state.mayFollow;
       },
       pace(sentBytes) {
         state.movedBytes = sentBytes;

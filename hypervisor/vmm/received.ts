@@ -17,6 +17,8 @@ export interface ReceivedHere {
   refuse(error: Error): void;
   /** Says that the machine stands, and goes round until the guest is this VMM's. Throws where it will not be. */
   takeOver(guest: Guest): void;
+  /** The guest has ended: nothing of it is to come any more. */
+  ended?(): void;
   /** What the guest's serial port had sent, where that has come. */
   readonly serial?: Uint8Array<ArrayBuffer>;
 }

@@ -75,6 +75,7 @@ function sourceOf(
       loop,
       isStopping: () => server.isStopping,
       threads,
+      lastWord: server.beside("exit.json"),
       log: (line) => server.log(line),
     });
     return { ...receiver.receive(), receiver };
@@ -115,6 +116,7 @@ function run(source: GuestSource, options: Surroundings): number {
     terminal?.attach(guest);
     server?.listen(guest);
     loop.run(() => guest.end !== undefined);
+    receiver?.ended?.();
     end = guest.end!;
   } catch (error) {
     // Without anybody who could be told, it is the caller's.

@@ -9,8 +9,11 @@ import type { EventLoop } from "./event_loop.ts";
 import type { Pc } from "./pc.ts";
 import { WatchGate } from "./watch_gate.ts";
 
+/** A guest can break the protocol as often as it likes; it cannot fill a log with that. */
+const MAX_VIOLATIONS = 16;
+
 export interface ServiceHost {
-  /** The driver broke the protocol of a device, which needs a reset now. */
+  /** The driver broke the protocol of a device, which needs a reset now; told of a few times. */
   violated(device: string, reason: string): void;
   /** A device cannot go on, for a reason on the host. */
   pause(reason: string): void;
@@ -25,6 +28,7 @@ export class VirtioService {
   readonly #host: ServiceHost;
   /** The devices that are in use, and the queues whose notifications are watched for each. */
   readonly #active = new Map<VirtioPci, readonly number[]>();
+  #violations = 0;
 
   constructor(pc: Pc, options: { loop: EventLoop; host: ServiceHost }) {
     this.#pc = pc;
@@ -170,7 +174,7 @@ export class VirtioService {
   #violated(transport: VirtioPci, reason: string): void {
     this.stop(transport);
     transport.needsReset();
-    this.#host.violated(transport.device.name, reason);
+    if (this.#violations++ < MAX_VIOLATIONS) this.#host.violated(transport.device.name, reason);
   }
 
   #hostOf(transport: VirtioPci): DeviceHost {

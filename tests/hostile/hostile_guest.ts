@@ -144,3 +144,19 @@ function holds({ wanted }: Expectation, seen: number): boolean {
 function show(value: Expectation["wanted"]): string {
   return typeof value === "number" ? `0x${(value >>> 0).toString(16)}` : "as it must be";
 }
+
+/** All that comes behind the first line, upon which `then` is done. */
+export async function afterLine(
+  connection: Deno.Conn,
+  then: () => Promise<unknown>,
+): Promise<Uint8Array> {
+  const one = new Uint8Array(1);
+  while (one[0] !== 0x0A) if (await connection.read(one) === null) throw new Error("It hung up");
+  await then();
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  const bytes = new Uint8Array(65536);
+  for (let n = await connection.read(bytes); n !== null; n = await connection.read(bytes)) {
+    chunks.push(bytes.slice(0, n));
+  }
+  return new Uint8Array(await new Blob(chunks).arrayBuffer());
+}

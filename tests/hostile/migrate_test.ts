@@ -62,18 +62,6 @@ class Sender implements Disposable {
   }
 }
 
-/** It runs there, to its end. */
-async function runsThere(vmm: Waiting): Promise<void> {
-  assertEquals((await vmm.answer).status?.state, "running");
-  using serial = await ControlConnection.open(vmm.control, { op: "serial" });
-  assert((await serial.line()).ok);
-  await serial.send("!");
-  // The program's own words follow, and then it powers off.
-  await serial.all();
-  const { code, errors } = await vmm.ended();
-  assertEquals(code, 0, errors);
-}
-
 test("a guest goes from one VMM to another, with its disk", async () => {
   using sender = await Sender.running();
   await using vmm = await Waiting.started();
@@ -88,7 +76,7 @@ test("a guest goes from one VMM to another, with its disk", async () => {
     reason: "migrated",
     message: "The guest goes on in another VMM",
   });
-  await runsThere(vmm);
+  await vmm.runs();
 });
 
 /** What was about to be said when the connection is cut. */
@@ -144,7 +132,7 @@ test('cut off before "go", a guest runs nowhere until its receiver is told, and 
   assertEquals(handOver, sent);
   assertEquals((await ask(vmm.control, { op: "status" })).status.receiving.handOver, sent);
   assertEquals((await ask(vmm.control, { op: "take_over", handOver })).ok, true);
-  await runsThere(vmm);
+  await vmm.runs();
 });
 
 test('cut off before "runs", the receiver runs it and the sender does not', async () => {
@@ -158,7 +146,7 @@ test('cut off before "runs", the receiver runs it and the sender does not', asyn
   const { isHeard } = (await send(sender.control, { socket: between.socket })).at(-1);
   assertEquals(isHeard, false);
   assertEquals((await sender.guest.ended()).code, MIGRATED);
-  await runsThere(vmm);
+  await vmm.runs();
 });
 
 for (const what of ["welcome", "ram", "state", "ready", "go"] as const) {
@@ -212,7 +200,7 @@ for (const what of ["welcome", "ram", "state", "ready", "go"] as const) {
         await vmm.until("undecided");
         const { handOver } = JSON.parse(Deno.readTextFileSync(sender.record));
         assertEquals((await ask(vmm.control, { op: "take_over", handOver })).ok, true);
-        return await runsThere(vmm);
+        return await vmm.runs();
       }
       if (what === "ready") {
         await vmm.until("undecided");
@@ -252,7 +240,12 @@ testEach(
       (await ask(control, { op: "send", socket: "/none" })).error,
       /connect to the socket/,
     );
-    for (const bad of [{}, { socket: "relative" }, { socket: "/x", bytesPerSecond: 0 }]) {
+    for (
+      const bad of [{}, { socket: "relative" }, { socket: "/x", bytesPerSecond: 0 }, {
+        socket: "/x",
+        postCopy: 1,
+      }]
+    ) {
       assertMatch((await ask(control, { op: "send", ...bad })).error, /^Cannot understand/);
     }
     {
@@ -284,7 +277,7 @@ testEach(
         if (line.held) await connection.send('{"op":"go"}\n');
       }
       assertEquals((await sender.guest.ended()).code, MIGRATED);
-      await runsThere(vmm);
+      await vmm.runs();
     }
   },
 );

@@ -3,14 +3,19 @@
  *
  * @module
  */
+import { assertEquals } from "@std/assert";
 import type { SendRequest } from "../../hypervisor/vmm/control.ts";
-import { FrameHeader } from "../../hypervisor/vmm/migrate/frames.ts";
-import { StreamRecord, StreamStart } from "../../hypervisor/vmm/move/stream_format.ts";
-import { RECORD } from "../../hypervisor/vmm/move/stream_format.ts";
+import { FrameHeader, KINDS } from "../../hypervisor/vmm/migrate/frames.ts";
+import {
+  bitmapBytes,
+  RECORD,
+  StreamRecord,
+  StreamStart,
+} from "../../hypervisor/vmm/move/stream_format.ts";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
 import { endOf, startVmm, type VmmEnd } from "../../hypervisor/vmm/testing/vmm_process.ts";
-
-const KINDS = ["hello", "welcome", "state", "ready", "go", "runs", "failed"];
+import type { Case } from "./guest_program.ts";
+import { afterLine, judge } from "./hostile_guest.ts";
 
 /** A VMM that waits for a guest. */
 export class Waiting implements AsyncDisposable {
@@ -40,6 +45,28 @@ export class Waiting implements AsyncDisposable {
 
   async until(phase: string): Promise<void> {
     while (await this.phase() !== phase) await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+
+  /**
+   * The guest that came runs here, to its end: it is typed to, has what else `meanwhile` does, says its own
+   * words, which are right if they are those of `cases`, and powers off.
+   */
+  async runs(
+    options: { meanwhile?: () => Promise<void>; cases?: readonly Case[] } = {},
+  ): Promise<void> {
+    assertEquals((await this.answer).status?.state, "running");
+    const serial = await Deno.connect({ transport: "unix", path: this.control });
+    await serial.write(new TextEncoder().encode('{"op":"serial"}\n'));
+    const output = await afterLine(serial, async () => {
+      await serial.write(new TextEncoder().encode("!"));
+      await options.meanwhile?.();
+    });
+    serial.close();
+    const { code, errors } = await this.ended();
+    for (const { name, wrong } of judge(options.cases ?? [], output)) {
+      assertEquals(wrong, [], `${name}: ${errors}`);
+    }
+    assertEquals(code, 0, errors);
   }
 
   kill(): void {
@@ -169,6 +196,7 @@ async function ram(stream: Carrier, ask: (what: string) => Promise<boolean>): Pr
     await stream.put(header);
     if (kind === RECORD.END) return true;
     if (kind === RECORD.DATA) await stream.copy(length);
+    if (kind === RECORD.FOLLOW) await stream.copy(bitmapBytes(length));
   }
 }
 

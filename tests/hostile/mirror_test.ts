@@ -95,15 +95,6 @@ async function sendHeld(
   }
 }
 
-async function ends(vmm: Waiting): Promise<void> {
-  using serial = await ControlConnection.open(vmm.control, { op: "serial" });
-  assert((await serial.line()).ok);
-  await serial.send("!");
-  await serial.all();
-  const { code, errors } = await vmm.ended();
-  assertEquals(code, 0, errors);
-}
-
 test("a disk is copied while its guest writes to it, and the copy is the disk once it stands still", async () => {
   using folder = new Folder();
   const program = new GuestProgram();
@@ -153,7 +144,7 @@ test("a disk is copied while its guest writes to it, and the copy is the disk on
   const before = Deno.readFileSync(from);
   assertEquals((await vmm.answer).status?.state, "running");
   await new Promise((resolve) => setTimeout(resolve, 100));
-  await ends(vmm);
+  await vmm.runs();
   // It goes on with the copy, and leaves what it has given away alone.
   assertEquals(Deno.readFileSync(from), before);
   assertEquals(mirror.isEqual, false);
@@ -223,15 +214,10 @@ test("what was plugged in moves too, and its disk is copied as any other", async
   assertEquals(last.error, undefined);
   assert(mirror.bytes < 1024 * MiB);
   assertEquals((await guest.ended()).code, MIGRATED);
-  assertEquals((await vmm.answer).status?.state, "running");
-  {
-    using serial = await ControlConnection.open(vmm.control, { op: "serial" });
-    assert((await serial.line()).ok);
-    await serial.send("!");
-    assertEquals((await ask(vmm.control, { op: "unplug", device: "block1" })).ok, true);
-    await serial.all();
-  }
-  const { code, errors } = await vmm.ended();
-  assertEquals(code, 0, errors);
+  await vmm.runs({
+    meanwhile: async () => {
+      assertEquals((await ask(vmm.control, { op: "unplug", device: "block1" })).ok, true);
+    },
+  });
   right({ ...await guest.ended(), code: 0, verdicts: [] });
 });

@@ -2,13 +2,12 @@
  * A guest with two vCPUs and a network card goes from one VMM to another, on another tap, and its network
  * is told where it is.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { VIRTIO_ID } from "../../hypervisor/devices/virtio/device.ts";
 import { TX } from "../../hypervisor/devices/virtio/net_protocol.ts";
 import { PacketSocket } from "../../hypervisor/sys/packet_socket.ts";
 import { createTap, removeTap } from "../../hypervisor/sys/tap.ts";
 import { VNET_HEADER_BYTES } from "../../hypervisor/sys/tap_offloads.ts";
-import { ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
 import { Folder, HAS_KVM, VMM } from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { GuestDriver } from "./guest_driver.ts";
 import { GuestProgram } from "./guest_program.ts";
@@ -94,12 +93,7 @@ Deno.test({
       for (const frame of announced) assertEquals([...frame.subarray(6, 12)], MAC);
       assertEquals(seen(here, RARP), []);
 
-      using serial = await ControlConnection.open(vmm.control, { op: "serial" });
-      assert((await serial.line()).ok);
-      await serial.send("!");
-      await serial.all();
-      const { code, errors } = await vmm.ended();
-      assertEquals(code, 0, errors);
+      await vmm.runs();
       assertEquals(seen(there, OURS).length, 1);
     } finally {
       for (const tap of taps) removeTap(tap);

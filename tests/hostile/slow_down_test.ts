@@ -5,22 +5,18 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { SendRequest } from "../../hypervisor/vmm/control.ts";
 import { ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
 import { Folder, HAS_KVM, VMM } from "../../hypervisor/vmm/testing/vmm_process.ts";
-import { PORT } from "../../hypervisor/machine/address_map.ts";
+import { changesMemory } from "./changing_guest.ts";
 import { right } from "./counting_guest.ts";
-import { GuestProgram } from "./guest_program.ts";
 import { HostileGuest } from "./hostile_guest.ts";
 import { Waiting } from "./migrating_guest.ts";
 import { IS_THOROUGH } from "./thorough.ts";
 
 const MIGRATED = 5;
 const MiB = 2 ** 20;
-const PAGE = 4096;
 /** Of its memory, again and again: a power of two. */
 const WRITTEN_BYTES = 4 * MiB;
-/** Of its time stamp counter, between two pages: some 40 microseconds, and 100 MB a second. */
-const TICKS = 100_000;
 /**
- * A tenth of that: too little also where others keep the processors busy, and enough for a guest that runs
+ * A tenth of what it changes: too little also where others keep the processors busy, and enough for a guest that runs
  * for a twentieth of the time, which changes nothing while it rests.
  */
 const BYTES_PER_SECOND = 10 * MiB;
@@ -29,41 +25,6 @@ const test = (name: string, fn: () => Promise<void>) => Deno.test({ name, ignore
 /** One of many like it. */
 const testEach = (name: string, fn: () => Promise<void>) =>
   Deno.test({ name, ignore: !HAS_KVM || !IS_THOROUGH, fn });
-
-const u32 = (value: number) => [0, 8, 16, 24].map((shift) => value >>> shift & 0xFF);
-
-/** Writes to one page after the other, at a pace, until a byte is typed. */
-function changesMemory(bytes: number): GuestProgram {
-  const program = new GuestProgram();
-  const pages = program.allocate(bytes);
-  program.fill(pages, bytes, 0x1357_9BDF);
-  program.case("it runs", () => {
-    program.read(pages, 4);
-    program.expect("what was filled", 0x1357_9BDF);
-  });
-  const { code } = program;
-  code.raw(0x45, 0x31, 0xF6); // xor r14d, r14d
-  // rdtsc; shl rdx, 32; or rax, rdx
-  const now = [0x0F, 0x31, 0x48, 0xC1, 0xE2, 32, 0x48, 0x09, 0xD0];
-  const LSR_DATA_READY = 1;
-  code.until(LSR_DATA_READY, () => {
-    // add r14d, PAGE; and r14d, bytes - 1; inc dword [r14 + pages]
-    code.raw(0x41, 0x81, 0xC6, ...u32(PAGE), 0x41, 0x81, 0xE6, ...u32(bytes - 1));
-    code.raw(0x41, 0xFF, 0x86, ...u32(pages));
-    code.raw(...now, 0x49, 0x89, 0xC0); // mov r8, rax
-    // pause; (now); sub rax, r8; cmp eax, TICKS; jb back to pause
-    const wait = [0xF3, 0x90, ...now, 0x4C, 0x29, 0xC0, 0x3D, ...u32(TICKS)];
-    code.raw(...wait, 0x72, -(wait.length + 2) & 0xFF);
-    program.in(PORT.COM1 + 5, 1);
-    code.and(LSR_DATA_READY);
-  });
-  program.in(PORT.COM1, 1);
-  program.case("it went on", () => {
-    program.read(pages + PAGE, 4);
-    program.expect("a counter", (value) => value > 0x1357_9BDF);
-  });
-  return program;
-}
 
 /** Sends it with little bandwidth, once there is nothing left to send; all that was said. */
 async function sendSlowly(control: string, request: Omit<SendRequest, "op">) {
@@ -102,12 +63,7 @@ test("a guest that changes memory faster than it is sent moves if it may be slow
   const percents = said.flatMap(({ sending }) => sending?.slowedPercent ?? []);
   assert(Math.max(...percents) >= 20, `${percents}`);
   assertEquals((await guest.ended()).code, MIGRATED);
-  assertEquals((await vmm.answer).status?.state, "running");
-  using serial = await ControlConnection.open(vmm.control, { op: "serial" });
-  assert((await serial.line()).ok);
-  await serial.send("!");
-  await serial.all();
-  assertEquals((await vmm.ended()).code, 0);
+  await vmm.runs();
 });
 
 /** How much of the time a guest's vCPU ran, over a second. */

@@ -15,7 +15,7 @@ import {
 import { BlockDriver, diskImage } from "./block_driver.ts";
 import { counts, right } from "./counting_guest.ts";
 import { GuestProgram } from "./guest_program.ts";
-import { HostileGuest, judge } from "./hostile_guest.ts";
+import { afterLine, HostileGuest, judge } from "./hostile_guest.ts";
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, 5));
 
@@ -166,20 +166,4 @@ export class TakingVmm implements AsyncDisposable {
     await this.answer.catch(() => {});
     Deno.removeSync(this.folder, { recursive: true });
   }
-}
-
-/** All that comes behind the first line, upon which `then` is done. */
-async function afterLine(
-  connection: Deno.Conn,
-  then: () => Promise<unknown>,
-): Promise<Uint8Array> {
-  const one = new Uint8Array(1);
-  while (one[0] !== 0x0A) if (await connection.read(one) === null) throw new Error("It hung up");
-  await then();
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  const bytes = new Uint8Array(65536);
-  for (let n = await connection.read(bytes); n !== null; n = await connection.read(bytes)) {
-    chunks.push(bytes.slice(0, n));
-  }
-  return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }

@@ -5,13 +5,19 @@
  * | from     | frame     | body                                                                       |
  * | -------- | --------- | -------------------------------------------------------------------------- |
  * | sender   | `hello`   | what the receiver has to know to say whether it can: {@linkcode Hello}      |
- * | receiver | `welcome` | none: it can                                                                |
+ * | receiver | `welcome` | it can; where the sender asks whether memory may follow, {@linkcode Welcome} |
  * | sender   |           | RAM, in rounds (`move/stream_format.ts`)                                   |
  * | sender   | `state`   | the guest as it stands still, as in a snapshot (`snapshot/saved_guest.ts`)  |
  * | receiver | `ready`   | none: it could let the guest run                                            |
  * | sender   | `go`      | none: the guest is the receiver's                                           |
  * | receiver | `runs`    | none                                                                        |
  * | either   | `failed`  | why it gives up                                                             |
+ * | receiver | `want`    | which pages it cannot wait for                                              |
+ * | sender   | `pages`   | pages, and where they belong                                                |
+ * | sender   | `zeros`   | where pages of zeros belong                                                 |
+ * | receiver | `arrived` | none: it needs no page any more                                             |
+ *
+ * The last four only where memory follows its guest, from `state` on: see `page_frames.ts`.
  *
  * From one VMM to another of the same host (`vmm/upgrade/`), descriptors come with `files`, then `registers`,
  * of devices that run, to see whether they can be read. Before the state comes what has no place in it: `serial`, what the serial port has sent, and `standing`, how the
@@ -56,13 +62,22 @@ export const KINDS = [
   "registers",
   "serial",
   "standing",
+  "want",
+  "pages",
+  "zeros",
+  "arrived",
 ] as const;
 export type FrameKind = typeof KINDS[number];
+
+/** Of what is said of pages: see `page_frames.ts`. */
+export const MAX_WANT_BYTES = 4096;
+export const MAX_PAGES_BYTES: number = 8 + (128 << 10);
+export const ZEROS_BYTES = 16;
 
 /** The longest body of each kind, in bytes. */
 const MAX_BYTES: Readonly<Record<FrameKind, number>> = {
   hello: 1 << 20,
-  welcome: 0,
+  welcome: 4096,
   state: MAX_STATE_BYTES,
   ready: 0,
   go: 0,
@@ -72,6 +87,10 @@ const MAX_BYTES: Readonly<Record<FrameKind, number>> = {
   registers: MAX_STATE_BYTES,
   serial: SERIAL_REPLAY_BYTES,
   standing: 4096,
+  want: MAX_WANT_BYTES,
+  pages: MAX_PAGES_BYTES,
+  zeros: ZEROS_BYTES,
+  arrived: 0,
 };
 
 /** What is wrong with what the other side says. */
@@ -127,10 +146,21 @@ export interface Hello {
   plugged: PluggedDevice[];
   /** What each vCPU was shown. */
   cpuids: CpuidEntry[][];
+  /** Its memory is to follow it, if the receiver can have it so. */
+  postCopy?: boolean;
+}
+
+/** What a receiver answers to who asks whether memory may follow. */
+export interface Welcome {
+  postCopy: boolean;
+  /** Why not. */
+  why?: string;
 }
 
 const HAND_OVER = /^[0-9a-f]{32}$/;
 const MAX_CPUID_ENTRIES = 256;
+/** Of characters, which may be several bytes each. */
+const MAX_WHY = 500;
 const CPUID_FIELDS = ["function", "index", "flags", "eax", "ebx", "ecx", "edx"] as const;
 
 export function encodeHello(hello: Hello): Uint8Array<ArrayBuffer> {
@@ -145,14 +175,16 @@ export function decodeHello(body: Uint8Array, newest = PROTOCOL_VERSION): Hello 
   } catch (cause) {
     throw new MigrationError("Cannot understand the other VMM: its greeting is no JSON", { cause });
   }
-  const { protocol, format, handOver, config, plugged = [], cpuids } = value ?? {};
+  const { protocol, format, handOver, config, plugged = [], cpuids, postCopy } = value ?? {};
   if (!understood(protocol, newest)) {
     const known = [...new Set([oldestOf(newest), newest])].join(" and ");
     throw new MigrationError(
       `Cannot receive a guest: the other VMM speaks version ${protocol}, this one ${known}`,
     );
   }
-  if (typeof format !== "number" || typeof handOver !== "string" || !HAND_OVER.test(handOver)) {
+  const areRight = typeof format === "number" && typeof handOver === "string" &&
+    HAND_OVER.test(handOver) && ["boolean", "undefined"].includes(typeof postCopy);
+  if (!areRight) {
     throw new MigrationError(
       "Cannot understand the other VMM: its greeting lacks what it must have",
     );
@@ -161,7 +193,39 @@ export function decodeHello(body: Uint8Array, newest = PROTOCOL_VERSION): Hello 
   if (!Array.isArray(cpuids) || cpuids.length !== parsed.cpus || !cpuids.every(isCpuid)) {
     throw new MigrationError("Cannot understand the other VMM: it does not say what its CPUs are");
   }
-  return { protocol, format, handOver, config: parsed, plugged: readPlugged(plugged), cpuids };
+  const hello = {
+    protocol,
+    format,
+    handOver,
+    config: parsed,
+    plugged: readPlugged(plugged),
+    cpuids,
+  };
+  return postCopy === true ? { ...hello, postCopy } : hello;
+}
+
+/** Without a word: of a receiver that was not asked, or has never heard of memory that follows. */
+export function encodeWelcome(welcome?: Welcome): Uint8Array<ArrayBuffer> {
+  if (welcome === undefined) return new Uint8Array();
+  const { postCopy, why } = welcome;
+  const text = JSON.stringify({ postCopy, why: why?.slice(0, MAX_WHY) });
+  return new TextEncoder().encode(text);
+}
+
+/** Throws a {@linkcode MigrationError} that says what is wrong. */
+export function decodeWelcome(body: Uint8Array): Welcome {
+  if (body.length === 0) return { postCopy: false, why: "the other VMM is of an earlier release" };
+  let value: Record<string, unknown>;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch (cause) {
+    throw new MigrationError("Cannot understand the other VMM: its answer is no JSON", { cause });
+  }
+  const { postCopy, why = "it does not say why" } = value ?? {};
+  if (typeof postCopy !== "boolean" || typeof why !== "string") {
+    throw new MigrationError("Cannot understand the other VMM: its answer says nothing");
+  }
+  return postCopy ? { postCopy } : { postCopy, why: why.slice(0, MAX_WHY) };
 }
 
 function isCpuid(value: unknown): value is CpuidEntry[] {

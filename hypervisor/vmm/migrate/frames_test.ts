@@ -7,9 +7,11 @@ import {
   decodeHeader,
   decodeHello,
   decodeReason,
+  decodeWelcome,
   encodeFrame,
   encodeHello,
   encodeReason,
+  encodeWelcome,
   FrameHeader,
   type Hello,
   MigrationError,
@@ -46,6 +48,16 @@ function isRefused(action: () => unknown): boolean {
 
 Deno.test("a greeting that is read is the one that was written", () => {
   assertEquals(decodeHello(encodeHello(HELLO)), HELLO);
+  assertEquals(decodeHello(encodeHello({ ...HELLO, postCopy: true })).postCopy, true);
+});
+
+Deno.test("whether memory may follow is answered, and no answer is one too", () => {
+  for (const welcome of [{ postCopy: true }, { postCopy: false, why: "because" }]) {
+    assertEquals(decodeWelcome(encodeWelcome(welcome)), welcome);
+  }
+  assertEquals(decodeWelcome(encodeWelcome()).postCopy, false);
+  const anything = fc.oneof(fc.uint8Array(), fc.jsonValue().map(text));
+  fc.assert(fc.property(anything, (it) => void isRefused(() => decodeWelcome(it))));
 });
 
 Deno.test("a greeting in which something is wrong is refused by name", () => {
@@ -55,6 +67,7 @@ Deno.test("a greeting in which something is wrong is refused by name", () => {
   refused({ handOver: "../x" }, "its greeting lacks what it must have");
   refused({ cpuids: [[entry]] }, "it does not say what its CPUs are");
   refused({ cpuids: [[entry], [{ ...entry, eax: 0.5 }]] }, "it does not say what its CPUs are");
+  refused({ postCopy: "yes" }, "its greeting lacks what it must have");
   refused({ plugged: [{ name: "block1" }] }, "it has no name, or no slot");
   refused({ config: { ...CONFIG, cpus: 99 } }, "the number of CPUs 99");
   assert(isRefused(() => decodeHello(new Uint8Array([0xff]))));
@@ -78,10 +91,12 @@ Deno.test("a header announces what may come, or is refused before anything is ke
   assertEquals(decodeReason(frame.subarray(FrameHeader.size)), "words");
   assertEquals(encodeReason("ä".repeat(5000)).length, 4096);
   const header = fc.uint8Array({ minLength: FrameHeader.size, maxLength: FrameHeader.size });
-  const near = fc.record({ kind: fc.nat(9), length: fc.oneof(fc.nat(), fc.nat(100)) }).map((it) => {
-    const bytes = encodeFrame("go");
-    return Object.assign(FrameHeader.at(bytes.buffer, 0), it).$bytes;
-  });
+  const near = fc.record({ kind: fc.nat(16), length: fc.oneof(fc.nat(), fc.nat(100)) }).map(
+    (it) => {
+      const bytes = encodeFrame("go");
+      return Object.assign(FrameHeader.at(bytes.buffer, 0), it).$bytes;
+    },
+  );
   fc.assert(fc.property(fc.oneof(header, near), (bytes) => {
     isRefused(() => {
       const { length } = decodeHeader(Uint8Array.from(bytes));

@@ -28,6 +28,8 @@ export interface LinkHost {
    * closed the connection, and all that it had said was whole.
    */
   broken(error: Error, isGone: boolean): void;
+  /** What the connection did not take at once has gone. */
+  flushed?(): void;
 }
 
 /** The other side has closed the connection. */
@@ -111,7 +113,9 @@ export class Link {
 
   #ready(): void {
     this.#guarded(() => {
+      const wasFlushed = this.isFlushed;
       this.#flush();
+      if (!wasFlushed && this.isFlushed) this.#host.flushed?.();
       this.#read();
     });
   }

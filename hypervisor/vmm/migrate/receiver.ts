@@ -11,29 +11,28 @@
  * | `undecided` | whether the sender has given the guest away, others have to say | until `take_over` or end |
  * | `taken`     | the guest runs                                                  | it runs on               |
  *
+ * Where memory follows the guest (`arrival.ts`), a link that breaks before the last page has come is the end of
+ * this VMM in each of these: nobody else has that page, so there is nothing to be undecided about.
+ *
  * Who says `take_over` has seen the sender's file in which it is written down, and knows that the sender
  * will never run the guest again.
  *
  * @module
  */
 import { Kvm } from "../../kvm/kvm.ts";
+import type { MemorySpec } from "../../machine/ram.ts";
 import { checkCpu } from "../../machine/cpu/compatibility.ts";
 import { physicalBits } from "../../machine/cpu/cpuid.ts";
-import { drain } from "../../sys/eventfd.ts";
-import { close } from "../../sys/files.ts";
 import { readPseudoFile } from "../../sys/pseudo_files.ts";
-import { accept, WOULD_BLOCK } from "../../sys/unix_sockets.ts";
 import { ConfigError } from "../config/fields.ts";
 import { checkHostMemory } from "../config/guest.ts";
 import type { GuestConfig, ReceivingPhase } from "../control.ts";
 import { GuestCpus } from "../cpu_setup.ts";
 import { closeDevice, openDevices, openPlugged } from "../device_specs.ts";
-import { listenForHost } from "../device_sockets.ts";
 import type { EventLoop } from "../event_loop.ts";
 import type { Guest, RestoreOptions } from "../guest.ts";
 import { type PreparedMachine, prepareMachine } from "../machine_restore.ts";
 import { checkAffinity, openGuestRam } from "../memory_setup.ts";
-import { Mover } from "../mover.ts";
 import { checkVersion } from "../snapshot/format.ts";
 import { configFor, differs } from "../snapshot/restore.ts";
 import { decodeGuest, type SavedGuest } from "../snapshot/saved_guest.ts";
@@ -41,12 +40,16 @@ import type { VcpuThreads } from "../vcpu_threads.ts";
 import {
   decodeHello,
   decodeReason,
-  encodeReason,
+  encodeWelcome,
   type Frame,
   type Hello,
   MigrationError,
 } from "./frames.ts";
-import { Link } from "./link.ts";
+import { Arrival, whyNotFollow } from "./arrival.ts";
+import { Incoming } from "./incoming.ts";
+
+/** How long it may take to say that nothing more is needed, in milliseconds. */
+const GOODBYE_MS = 3000;
 
 export interface ReceiverOptions {
   /** The unix socket to listen on, for one sender. */
@@ -58,6 +61,8 @@ export interface ReceiverOptions {
   /** Whether this VMM is to end. */
   isStopping(): boolean;
   threads: VcpuThreads;
+  /** The file in which it is written why this VMM ended. */
+  lastWord: string;
   log(line: string): void;
 }
 
@@ -70,24 +75,27 @@ interface Prepared {
 
 export class Receiver {
   readonly #options: ReceiverOptions;
-  readonly #loop: EventLoop;
-  #listener: number;
-  #link: Link | undefined;
-  #mover: Mover | undefined;
-  #phase: ReceivingPhase = "listening";
+  readonly #incoming: Incoming;
   #prepared: Prepared | undefined;
+  /** Where memory may follow. */
+  #arrival: Arrival | undefined;
+  /** It does. */
+  #isFollowed = false;
+  #guest: Guest | undefined;
   #saved: SavedGuest | undefined;
-  #error: Error | undefined;
 
   constructor(options: ReceiverOptions) {
+    const { socket, loop, isStopping } = options;
     this.#options = options;
-    this.#loop = options.loop;
-    this.#listener = listenForHost(options.socket);
-    this.#loop.watch(this.#listener, () => this.#accept());
+    this.#incoming = new Incoming({
+      ...{ socket, loop, isStopping, action: "receive the guest" },
+      frame: (frame) => this.#frame(frame),
+      broken: (error) => this.#broken(error),
+    });
   }
 
   get phase(): ReceivingPhase {
-    return this.#phase;
+    return this.#incoming.phase;
   }
 
   /** Names the hand-over, once somebody has said so. */
@@ -97,7 +105,7 @@ export class Receiver {
 
   /** Goes round until all has come that a machine is made of; throws an error that says why it has not. */
   receive(): { config: GuestConfig; restore: RestoreOptions } {
-    this.#until(() => this.#saved !== undefined);
+    this.#incoming.until(() => this.#saved !== undefined);
     const { config, machine } = this.#prepared!;
     const snapshot = { saved: this.#saved!, machine };
     return { config, restore: { snapshot, identity: this.#options.identity, isHeld: true } };
@@ -105,101 +113,76 @@ export class Receiver {
 
   /** The machine cannot be made; the sender is told. */
   refuse(error: Error): void {
-    this.#link?.say("failed", encodeReason(error.message));
-    this.#link?.close();
+    this.#incoming.refuse(error);
   }
 
   /** Says that the machine stands, and goes round until the guest is this VMM's. Throws where it will not be. */
   takeOver(guest: Guest): void {
-    this.#until(() => guest.isParked || guest.end !== undefined);
-    if (guest.end !== undefined) throw new Error(guest.end.message);
-    this.#phase = "ready";
-    this.#link!.say("ready");
-    this.#until(() => this.#phase === "taken");
+    const incoming = this.#incoming;
+    incoming.untilParked(guest);
+    incoming.phase = "ready";
+    incoming.say("ready");
+    incoming.until(() => this.phase === "taken");
+    // Both may have been said at once, and then it has not run.
+    if (this.#arrival?.isLost) throw incoming.error!;
+    this.#guest = guest;
+    guest.isArriving = this.#isFollowed;
     guest.takeOver(this.#options.identity);
-    this.#link!.say("runs");
-    this.#link!.close();
+    incoming.say("runs");
+    if (!this.#isFollowed) incoming.link.close();
+  }
+
+  /** What is still to come of its memory, nobody needs any more. */
+  ended(): void {
+    if (!this.#isFollowed) return;
+    this.#arrival!.say("arrived");
+    let isLate = false;
+    this.#options.loop.after(GOODBYE_MS, () => isLate = true);
+    this.#options.loop.run(() => !this.#isFollowed || isLate);
   }
 
   /** Somebody knows that the sender has given the guest away: it is this VMM's. */
   decide(handOver: string): void {
-    if (this.#phase !== "undecided") {
+    if (this.phase !== "undecided") {
       throw new Error(
-        `Cannot take the guest over: it is not undecided whose it is, but ${this.#phase}`,
+        `Cannot take the guest over: it is not undecided whose it is, but ${this.phase}`,
       );
     }
     if (handOver !== this.handOver) {
       throw new Error(`Cannot take the guest over: this is hand-over ${this.handOver}`);
     }
-    this.#phase = "taken";
-  }
-
-  #until(isDone: () => boolean): void {
-    const { isStopping } = this.#options;
-    this.#loop.run(() => isDone() || this.#error !== undefined || isStopping());
-    // Its thread fills memory, and reads from the connection.
-    if (!isDone()) this.#mover?.cancel();
-    this.#loop.run(() => this.#mover === undefined);
-    if (isDone()) return;
-    const error = this.#error ?? new Error("Cannot receive the guest: it was told to end");
-    this.refuse(error);
-    this.#stopListening();
-    throw error;
-  }
-
-  #stopListening(): void {
-    if (this.#listener < 0) return;
-    this.#loop.unwatch(this.#listener);
-    close(this.#listener);
-    this.#listener = -1;
-    Deno.removeSync(this.#options.socket);
-  }
-
-  #accept(): void {
-    const fd = accept(this.#listener);
-    if (fd === WOULD_BLOCK) return;
-    this.#stopListening();
-    this.#phase = "greeting";
-    this.#link = new Link(fd, {
-      loop: this.#loop,
-      host: {
-        frame: (frame) => this.#attempt(() => this.#frame(frame)),
-        broken: (error) => this.#broken(error),
-      },
-    });
-  }
-
-  #attempt(action: () => void): void {
-    try {
-      action();
-    } catch (error) {
-      this.#error ??= error as Error;
-    }
+    this.#incoming.phase = "taken";
   }
 
   #broken(error: Error): void {
-    if (this.#phase === "ready") {
-      this.#phase = "undecided";
+    if (this.#isFollowed) return this.#lost(error.message);
+    if (this.phase === "ready") {
+      this.#incoming.phase = "undecided";
       this.#options.log(
         `Whether the guest is this VMM's is not decided: ${error.message} (${this.handOver})`,
       );
-    } else if (this.#phase !== "taken") {
-      this.#error ??= new Error(`Cannot receive the guest: ${error.message}`);
+    } else if (this.phase !== "taken") {
+      this.#incoming.fail(new Error(`Cannot receive the guest: ${error.message}`));
     }
   }
 
   #frame({ kind, body }: Frame): void {
-    if (kind === "failed") throw new Error(`Cannot receive the guest: ${decodeReason(body)}`);
-    switch (`${this.#phase} ${kind}`) {
+    if (kind === "failed") {
+      if (this.#isFollowed) return this.#lost(decodeReason(body));
+      throw new Error(`Cannot receive the guest: ${decodeReason(body)}`);
+    }
+    switch (`${this.phase} ${kind}`) {
       case "greeting hello":
         return this.#greeted(decodeHello(body));
       case "receiving state":
         return this.#build(body);
       case "ready go":
-        this.#phase = "taken";
+        this.#incoming.phase = "taken";
         return;
+      case "taken arrived":
+        return this.#arrived();
       default:
-        throw new MigrationError(`Cannot understand the other VMM: "${kind}" while ${this.#phase}`);
+        throw new MigrationError(`Cannot understand the other VMM: "${kind}" while ${this.phase}`);
     }
   }
 
@@ -223,7 +206,7 @@ export class Receiver {
     const memory = openGuestRam(config, { physicalBits: physicalBits(shown), log });
     const machine = prepareMachine(kvm, config, { shown, cpus, memory, devices, threads });
     this.#prepared = { hello, config, machine };
-    this.#awaitThreads(machine.pc, config.cpus);
+    this.#incoming.awaitThreads(machine.pc, config.cpus, () => this.#welcome());
   }
 
   /** What is plugged in is opened when the state says what that is: here, only whether it can be. */
@@ -237,35 +220,62 @@ export class Receiver {
     }
   }
 
-  /** The guest is not to wait for what takes longest: its vCPUs' threads. */
-  #awaitThreads({ life, wakeIoFd }: PreparedMachine["pc"], cpus: number): void {
-    this.#loop.watch(wakeIoFd, () =>
-      this.#attempt(() => {
-        drain(wakeIoFd);
-        if (life.hasEnded) throw new Error(`Cannot receive the guest: ${life.message}`);
-        if (life.parked < cpus || this.#phase !== "greeting") return;
-        this.#loop.unwatch(wakeIoFd);
-        this.#welcome();
-      }));
+  #welcome(): void {
+    const incoming = this.#incoming;
+    const { hello, machine: { memory } } = this.#prepared!;
+    incoming.phase = "receiving";
+    incoming.link.say("welcome", hello.postCopy ? this.#prepareArrival(memory) : undefined);
+    incoming.receiveRam(memory, { following: this.#arrival?.pages.buffer });
   }
 
-  #welcome(): void {
-    this.#phase = "receiving";
-    this.#link!.say("welcome");
-    this.#link!.lend();
-    this.#mover = new Mover(this.#loop, {
-      memory: this.#prepared!.machine.memory,
-      task: { kind: "receive", fd: this.#link!.fd },
-      ended: (error) => {
-        this.#mover = undefined;
-        if (error === undefined) return this.#link!.giveBack();
-        this.#error ??= error;
+  /** Whether memory may follow, as the sender is told. */
+  #prepareArrival(memory: MemorySpec): Uint8Array<ArrayBuffer> {
+    const { config } = this.#prepared!;
+    const why = whyNotFollow(config);
+    if (why !== undefined) return encodeWelcome({ postCopy: false, why });
+    const { loop, lastWord } = this.#options;
+    const incoming = this.#incoming;
+    const { hugePages = "transparent" } = config.memory ?? {};
+    this.#arrival = new Arrival({
+      ...{ loop, memory, lastWord, fd: incoming.link.fd, hugePages: hugePages === "transparent" },
+      host: {
+        frame: (frame) => incoming.attempt(() => this.#frame(frame)),
+        broken: (error) => this.#broken(error),
       },
     });
+    return encodeWelcome({ postCopy: true });
+  }
+
+  /** RAM has come but for what follows: before anything looks at it, that is waited for where it is touched. */
+  #awaitPages(): void {
+    const arrival = this.#arrival;
+    if (arrival === undefined) return;
+    if (arrival.leftBytes === 0) {
+      this.#arrival = undefined;
+      return arrival.close();
+    }
+    this.#isFollowed = true;
+    this.#incoming.leaveTo(arrival);
+    arrival.begin();
+  }
+
+  #arrived(): void {
+    this.#isFollowed = false;
+    this.#guest!.isArriving = false;
+    this.#arrival!.close();
+    this.#incoming.link.close();
+  }
+
+  #lost(why: string): void {
+    this.#isFollowed = false;
+    this.#arrival!.isLost = true;
+    const guest = this.#guest;
+    if (guest !== undefined) return guest.loseMemory(why);
+    this.#incoming.fail(new Error(`Cannot receive the guest: its memory did not all come: ${why}`));
   }
 
   #build(state: Uint8Array<ArrayBuffer>): void {
-    this.#phase = "building";
+    this.#incoming.phase = "building";
     const saved = decodeGuest(state);
     const difference = differs(this.#prepared!.hello.config, saved.config);
     if (difference !== undefined) {
@@ -274,6 +284,7 @@ export class Receiver {
       );
     }
     configFor(saved, { given: this.#options.config, what: "receive the guest" });
+    this.#awaitPages();
     this.#saved = saved;
   }
 }

@@ -8,11 +8,17 @@
  * | `asking`   | the receiver has the state, and builds a machine of it         | the guest goes on  |
  * | `holding`  | only if the caller wanted that: it copies disks, say           | the guest goes on  |
  * | `giving`   | it is written down that the guest is given away, then said     | it never runs here |
+ * | `post-copying` | the receiver runs it; what of its memory is only here follows | it is lost: see below |
  * | `over`     | the receiver runs it; or it was given up, and it runs here     |                    |
  *
  * Between the two is the one instant at which the file with the word is on the disk. A receiver that then
  * is not told (the link broke, this process was killed) waits for somebody to tell it who has seen that
- * file: see `receive.ts`.
+ * file: see `receiver.ts`.
+ *
+ * With `postCopy`, memory that changes as fast as it is sent follows its guest. From `go` to the receiver's last
+ * word, `arrived`, the guest's memory is in two places, and whoever goes away takes a part of it: the receiver
+ * ends the guest then, and here it stands still for good, until this VMM is told to end. It does not go on here,
+ * for what it has done elsewhere meanwhile cannot be undone, on its disks least of all.
  *
  * @module
  */
@@ -22,13 +28,23 @@ import { syncInBackground } from "../snapshot/background_sync.ts";
 import { encodeSections, FORMAT_VERSION } from "../snapshot/format.ts";
 import { LiveCopy } from "../snapshot/live_copy.ts";
 import { encodeGuest } from "../snapshot/saved_guest.ts";
-import type { CopyFigures, CopyProgress, SavableGuest } from "../snapshot/saving.ts";
 import { connectUnix } from "../../sys/unix_sockets.ts";
-import type { Sections } from "../../machine/arena.ts";
 import { mappedLength } from "../../machine/ram.ts";
-import type { CpuidEntry } from "../../kvm/kvm.ts";
-import { decodeReason, encodeHello, encodeReason, type Frame, PROTOCOL_VERSION } from "./frames.ts";
+import { DirtyPages } from "../../machine/dirty_pages.ts";
+import {
+  decodeReason,
+  decodeWelcome,
+  encodeHello,
+  encodeReason,
+  type Frame,
+  PROTOCOL_VERSION,
+} from "./frames.ts";
 import { Link } from "./link.ts";
+import { Deadline, newHandOver, NOTHING_COPIED } from "./outgoing.ts";
+import { PageServer } from "./page_server.ts";
+import type { SendableGuest, SendHost, SendOptions, SendProgress, SendResult } from "./sending.ts";
+
+export type { SendableGuest, SendHost, SendOptions } from "./sending.ts";
 
 /** How long the receiver may take to say whether it can, in milliseconds. */
 const WELCOME_MS = 120_000;
@@ -36,69 +52,30 @@ const WELCOME_MS = 120_000;
 const READY_MS = 30_000;
 /** How long its last word is waited for, in milliseconds. */
 const RUNS_MS = 30_000;
-const HAND_OVER_BYTES = 16;
-
-export interface SendOptions {
-  /** The unix socket to connect to. */
-  socket: string;
-  /** The guest stands still until {@linkcode Send.go}, before it is given away. */
-  hold?: boolean;
-  allowedPauseMs?: number;
-  /** While the guest runs; as many as there can be without. */
-  bytesPerSecond?: number;
-  /** By then the guest has stopped, or it is given up; for ever without. */
-  timeoutMs?: number;
-  /** A guest that changes its memory as fast as it is sent is stopped for longer than is allowed. */
-  force?: boolean;
-  /** Its vCPUs are slowed down for as long as that is so, a step at a time, and only then `force` counts. */
-  slowDown?: boolean;
-}
-
-/** The guest as this needs it. */
-export interface SendableGuest extends SavableGuest {
-  readonly cpuids: CpuidEntry[][];
-  /** The files behind its disks. */
-  diskFds(): readonly number[];
-  /** Lets others have them. */
-  unlockDisks(): void;
-  /** What its devices' registers hold while they are at work. */
-  registers(): Sections;
-  /** It is given away: it ends here. */
-  leave(message: string): void;
-}
-
-export interface SendProgress extends CopyProgress {
-  phase: "greeting" | "moving" | "asking" | "holding" | "giving";
-}
-
-export interface SendHost {
-  progress(progress: SendProgress): void;
-  held(): void;
-  /** It is over: with an error, the guest goes on here. `isHeard` is false where the receiver did not say so. */
-  done(
-    error: Error | undefined,
-    result: CopyFigures & { handOver: string; isHeard: boolean },
-  ): void;
-}
 
 export class Send {
   /** Names this hand-over on both sides. */
-  readonly handOver = crypto.getRandomValues(new Uint8Array(HAND_OVER_BYTES)).toHex();
+  readonly handOver = newHandOver();
   readonly #guest: SendableGuest;
   readonly #loop: EventLoop;
   readonly #host: SendHost;
   readonly #options: SendOptions & { record: string };
   readonly #link: Link;
+  readonly #deadline: Deadline;
   #phase: SendProgress["phase"] | "ending" | "over" = "greeting";
   #copy: LiveCopy | undefined;
   #state = new Uint8Array();
   /** What is to say that the guest is given away. */
   #record: PreparedFile | undefined;
   #mayGo: boolean;
+  /** Why the receiver cannot have memory follow, where it was asked. */
+  #whyNot: string | undefined;
+  /** What follows, from when it is known. */
+  #following: PageServer | undefined;
+  readonly #followingSet: DirtyPages | undefined;
   #isReady = false;
   #isSynced = false;
   #error: Error | undefined;
-  #cancelTimer: () => void = () => {};
   #cancelTimeout: () => void = () => {};
 
   /** Throws where nobody listens. `record` is the file in which it is written down. */
@@ -109,13 +86,16 @@ export class Send {
     this.#guest = guest;
     this.#loop = options.loop;
     this.#host = options.host;
+    this.#deadline = new Deadline(options.loop);
     this.#options = options;
     this.#mayGo = !(options.hold ?? false);
+    if (options.postCopy) this.#followingSet = DirtyPages.of(mappedLength(guest.memory));
     this.#link = new Link(connectUnix(options.socket), {
       loop: options.loop,
       host: {
         frame: (frame) => this.#attempt(() => this.#answered(frame)),
         broken: (error) => this.#broken(error),
+        flushed: () => this.#following?.flushed(),
       },
     });
     const { timeoutMs } = options;
@@ -126,8 +106,10 @@ export class Send {
     }
     const { config, plugged, cpuids } = guest;
     const { handOver } = this;
+    const known = { handOver, config, plugged, cpuids };
     const versions = { protocol: PROTOCOL_VERSION, format: FORMAT_VERSION };
-    this.#link.say("hello", encodeHello({ ...versions, handOver, config, plugged, cpuids }));
+    const asks = options.postCopy ? { postCopy: true } : {};
+    this.#link.say("hello", encodeHello({ ...versions, ...known, ...asks }));
     this.#within(WELCOME_MS, "the other VMM does not answer");
   }
 
@@ -154,20 +136,28 @@ export class Send {
     this.#fail(reason);
   }
 
+  /** Ends it, whoever is lost by that: this VMM is told to end. */
+  abandon(reason: string): void {
+    if (this.#following !== undefined && this.#isGiven) this.#lost(reason);
+    else this.cancel(reason);
+  }
+
   #attempt(action: () => void): void {
     if (this.#phase === "ending" || this.#phase === "over") return;
     try {
       action();
     } catch (error) {
-      this.#fail((error as Error).message);
+      const { message } = error as Error;
+      // What it says cannot be understood: it is as good as gone.
+      if (this.#isGiven && this.#following !== undefined) this.#lost(message);
+      else this.#fail(message);
     }
   }
 
   /** Something is to have happened before so long. */
   #within(ms: number, why: string): void {
-    this.#cancelTimer();
-    this.#cancelTimer = this.#loop.after(ms, () => {
-      if (this.#phase === "giving") this.#gone(false);
+    this.#deadline.set(ms, () => {
+      if (this.#phase === "giving") this.#unheard("the other VMM does not say that it runs it");
       else this.#fail(why);
     });
   }
@@ -175,16 +165,27 @@ export class Send {
   #answered({ kind, body }: Frame): void {
     if (kind === "failed") {
       this.#link.end();
+      if (this.#isGiven) return this.#unheard(decodeReason(body));
       return this.#fail(decodeReason(body));
     }
+    if (kind === "want" && this.#following !== undefined) return this.#following.wanted(body);
     switch (`${this.#phase} ${kind}`) {
-      case "greeting welcome":
+      case "greeting welcome": {
+        const { postCopy, why } = decodeWelcome(body);
+        if (this.#options.postCopy && !postCopy) this.#whyNot = why;
         return this.#move();
+      }
       case "asking ready":
         this.#isReady = true;
         this.#phase = "holding";
         return this.#give();
       case "giving runs":
+        if (this.#following === undefined) return this.#gone(true);
+        this.#deadline.clear();
+        this.#copy!.goesOnElsewhere();
+        this.#phase = "post-copying";
+        return this.#tell();
+      case "post-copying arrived":
         return this.#gone(true);
       default:
         throw new Error(`the other VMM says "${kind}" where nobody asked`);
@@ -192,16 +193,24 @@ export class Send {
   }
 
   #move(): void {
-    this.#cancelTimer();
+    this.#deadline.clear();
     this.#phase = "moving";
-    const { allowedPauseMs, bytesPerSecond, force = false, slowDown } = this.#options;
+    const { allowedPauseMs, bytesPerSecond, force = false, slowDown, postCopy } = this.#options;
+    const mayFollow = postCopy && this.#whyNot === undefined;
     this.#sync(() => {});
     this.#copy = new LiveCopy(this.#guest, {
       loop: this.#loop,
       task: { kind: "stream", fd: this.#link.fd },
       ...{ allowedPauseMs, bytesPerSecond, isPatient: !force, slowDown },
+      following: mayFollow ? this.#followingSet : undefined,
       host: {
         tick: () => this.#tell(),
+        stuck: () => {
+          if (this.#whyNot === undefined) return;
+          this.#fail(
+            `it changes its memory as fast as it is sent, which cannot follow: ${this.#whyNot}`,
+          );
+        },
         taken: () => this.#attempt(() => this.#taken()),
         // The state follows when the mover has left the connection.
         copied: () => {},
@@ -243,6 +252,7 @@ export class Send {
     if (error !== undefined) return this.#fail(error.message);
     this.#attempt(() => {
       this.#phase = "asking";
+      this.#follow();
       this.#link.say("state", this.#state);
       // While the receiver is at it.
       const { handOver } = this;
@@ -257,7 +267,7 @@ export class Send {
   /** The one step that is not taken back. */
   #give(): void {
     if (this.#phase !== "holding") return;
-    this.#cancelTimer();
+    this.#deadline.clear();
     if (!this.#isReady || !this.#isSynced || !this.#mayGo) return;
     const record = this.#record!;
     this.#record = undefined;
@@ -271,17 +281,41 @@ export class Send {
     this.#phase = "giving";
     this.#guest.unlockDisks();
     this.#link.say("go");
-    if (this.#link.isOpen) this.#within(RUNS_MS, "");
+    if (!this.#link.isOpen) return;
+    this.#within(RUNS_MS, "");
+    this.#following?.push();
+  }
+
+  /** Whether it is written down that the guest is given away. */
+  get #isGiven(): boolean {
+    return this.#phase === "giving" || this.#phase === "post-copying";
   }
 
   #broken(error: Error): void {
-    if (this.#phase === "giving") this.#gone(false);
+    if (this.#isGiven) this.#unheard(error.message);
     else this.#fail(error.message);
+  }
+
+  /** The receiver has not said all that it had to say. */
+  #unheard(reason: string): void {
+    if (this.#following === undefined) this.#gone(false);
+    else this.#lost(reason);
+  }
+
+  /** The pages that were not sent, if there are any, are asked for from now on, and follow once it is given away. */
+  #follow(): void {
+    const pages = this.#followingSet;
+    if (pages === undefined || pages.count === 0) return;
+    this.#following = new PageServer(pages, {
+      memory: this.#guest.memory,
+      ...{ link: this.#link, loop: this.#loop },
+      bytesPerSecond: this.#options.bytesPerSecond,
+    });
   }
 
   /** The guest is not this VMM's any more. */
   #gone(isHeard: boolean): void {
-    this.#cancelTimer();
+    this.#deadline.clear();
     this.#cancelTimeout();
     this.#phase = "over";
     this.#copy!.close({ served: true });
@@ -294,18 +328,36 @@ export class Send {
     this.#host.done(undefined, this.#result(isHeard));
   }
 
-  #result(isHeard: boolean) {
-    const nothing: CopyFigures = { pauseMs: 0, rounds: 0, bytes: 0 };
-    return { ...this.#copy?.figures ?? nothing, handOver: this.handOver, isHeard };
+  /** It ran elsewhere, or may have, and lacks memory there: it is to run nowhere. */
+  #lost(reason: string): void {
+    const isHeard = this.#phase === "post-copying";
+    this.#deadline.clear();
+    this.#cancelTimeout();
+    this.#phase = "over";
+    this.#copy!.close({ served: true });
+    this.#link.close();
+    this.#guest.strand(`It was given to another VMM, where its memory did not all come: ${reason}`);
+    const missingBytes = this.#following!.leftBytes;
+    this.#host.done(undefined, { ...this.#result(isHeard), missingBytes });
+  }
+
+  #result(isHeard: boolean): SendResult {
+    const { handOver } = this;
+    const figures = this.#copy?.figures ?? NOTHING_COPIED;
+    const following = this.#following;
+    if (following === undefined) return { ...figures, handOver, isHeard };
+    const { sentBytes: followedBytes } = following;
+    const bytes = figures.bytes + followedBytes;
+    return { ...figures, bytes, handOver, isHeard, followedBytes };
   }
 
   /** The guest goes on here, if it has not been given away. */
   #fail(reason: string): void {
     const phase = this.#phase;
-    if (phase === "giving" || phase === "ending" || phase === "over") return;
+    if (this.#isGiven || phase === "ending" || phase === "over") return;
     this.#phase = "ending";
     this.#error = new Error(`Cannot send the guest: ${reason}`);
-    this.#cancelTimer();
+    this.#deadline.clear();
     this.#cancelTimeout();
     this.#copy?.giveUp();
     if (this.#copy?.isMoving) return this.#link.end();
@@ -326,7 +378,15 @@ export class Send {
   #tell(): void {
     const phase = this.#phase;
     if (phase === "ending" || phase === "over") return;
-    this.#host.progress({ phase, ...this.#copy!.progress });
+    const { progress } = this.#copy!;
+    const following = this.#following;
+    if (following === undefined) return this.#host.progress({ phase, ...progress });
+    const { leftBytes: remainingBytes, sentBytes } = following;
+    const doneBytes = progress.doneBytes + sentBytes;
+    const totalBytes = doneBytes + remainingBytes;
+    const bytesPerSecond = following.rate();
+    const followed = { doneBytes, totalBytes, remainingBytes, bytesPerSecond };
+    this.#host.progress({ phase, ...progress, ...followed });
   }
 }
 

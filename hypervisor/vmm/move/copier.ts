@@ -10,6 +10,8 @@ import type { RamSink } from "./sink.ts";
 
 /** A round that leaves more than this part of what the one before left has not got on. */
 const SHRINKS = 0.9;
+/** After so many rounds, a guest of which the rest may follow is not waited for any longer. */
+const ROUNDS_BEFORE_FOLLOWING = 8;
 /** What is sent in less time says nothing about how fast it goes, in milliseconds. */
 const SHORTEST_MS = 10;
 /** Zeros cost little to pass on, but take time to find: a look at the time after so many bytes. */
@@ -34,7 +36,9 @@ export interface CopyControl {
   pace(sentBytes: number): void;
   /** A round begins. */
   round(progress: RoundProgress): void;
-  /** The rest fits the pause, or nothing is left: returns once {@linkcode isFinishing} is true. */
+  /** Whether what the last round has left may go to the sink as what follows in another way. */
+  readonly mayFollow?: boolean;
+  /** The rest fits the pause, or may follow, or nothing is left: returns once {@linkcode isFinishing} is true. */
   ready(): void;
   /** The guest changes its memory as fast as it is sent; how many rounds in a row. */
   stalled(rounds: number): void;
@@ -122,7 +126,7 @@ export class RamCopier {
     const { control, image } = this.#o;
     control.ready();
     image.present(this.#pending);
-    this.#send(0);
+    this.#sendLast(0);
   }
 
   #copyRunning(changes: Changes): void {
@@ -139,8 +143,8 @@ export class RamCopier {
     let stalled = 0;
     let changedBytesPerSecond = 0;
     for (let isLast = false;;) {
+      if (isLast) return this.#sendLast(changedBytesPerSecond);
       const bytes = this.#send(changedBytesPerSecond);
-      if (isLast) break;
       // Asked before the changes are taken: those of a guest that is stopped are all.
       isLast = control.isFinishing;
       const now = this.#now();
@@ -153,9 +157,32 @@ export class RamCopier {
         control.ready();
         changes.collect(this.#pending);
         isLast = true;
-      } else if (left > SHRINKS * bytes) control.stalled(++stalled);
-      else stalled = 0;
+      } else {
+        if (left > SHRINKS * bytes) control.stalled(++stalled);
+        else stalled = 0;
+        if (!control.mayFollow) continue;
+        if (stalled === 0 && this.#round < ROUNDS_BEFORE_FOLLOWING) continue;
+        control.ready();
+        changes.collect(this.#pending);
+        isLast = true;
+      }
     }
+  }
+
+  /** Of a guest that stands still: all that is pending, or word that it follows. */
+  #sendLast(changedBytesPerSecond: number): void {
+    const { control, sink } = this.#o;
+    const pending = this.#pending;
+    if (!control.mayFollow || sink.follow === undefined || this.#fitsNow()) {
+      this.#send(changedBytesPerSecond);
+      return;
+    }
+    this.#taken.merge(pending);
+    sink.follow(pending);
+  }
+
+  #fitsNow(): boolean {
+    return this.#fits(this.#pending.count * DIRTY_PAGE_BYTES);
   }
 
   #fits(bytes: number): boolean {

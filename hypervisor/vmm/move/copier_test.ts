@@ -268,3 +268,53 @@ Deno.test("rounds end when the rest fits the pause at the rate that was measured
   assertEquals(Math.round(rounds[1].changedBytesPerSecond / PAGE), Math.round(200 / 384.5 * 1000));
   image.close();
 });
+
+Deno.test("what a guest changes as fast as it is copied follows, and what follows is what the copy lacks", () => {
+  withMemory(({ memory, writer, file, rounds, copy }) => {
+    memory.write(0, 100, 1);
+    const following: DirtyPages[] = [];
+    let isReady = false;
+    const control = {
+      mayFollow: true,
+      round(progress: RoundProgress) {
+        rounds.push(progress);
+        // All of it again, and less of it once more.
+        if (progress.number < 2) writer.write(0, 100, 2 + progress.number);
+      },
+      ready() {
+        isReady = true;
+        writer.write(50, 100, 9);
+      },
+    };
+    copy(control, { sink: { follow: (pages: DirtyPages) => following.push(pages) } });
+    assert(isReady);
+    assertEquals(rounds.map(({ bytes }) => bytes / PAGE), [100]);
+    const [pages] = following;
+    assertEquals(pages.count, 150);
+    const copied = file.read(MiB);
+    for (let page = 0; page < PAGES; page++) {
+      const [from, to] = [page * PAGE, (page + 1) * PAGE];
+      if (!pages.has(page)) assertEquals(copied.slice(from, to), memory.bytes.slice(from, to));
+    }
+  });
+});
+
+Deno.test("what gets less is copied, and follows only if it does so for too long", () => {
+  withMemory(({ memory, writer, file, copy }) => {
+    memory.write(0, 200, 1);
+    let count = 0;
+    // Half of it again each time.
+    const round = ({ number }: RoundProgress) => {
+      const left = 200 >> number + 1;
+      if (left > 0) writer.write(0, left, number);
+    };
+    const sink = { follow: () => count++ };
+    copy({ mayFollow: true, round }, { sink });
+    assertEquals([count, file.read(MiB)], [0, memory.bytes]);
+    const slowly = ({ number }: RoundProgress) => {
+      writer.write(0, 200 - 25 * Math.min(number, 7), number);
+    };
+    copy({ mayFollow: true, round: slowly }, { sink });
+    assertEquals(count, 1);
+  });
+});

@@ -48,6 +48,7 @@ const STALLED = 3;
 const STALLS = 4;
 const MESSAGE_LENGTH = 5;
 const IS_OVER = 6;
+const MAY_FOLLOW = 7;
 const WORDS = 16;
 
 // Doubles, which x86-64 stores and loads at once where they are aligned.
@@ -142,6 +143,15 @@ export class MoverState {
       changedBytesPerSecond: numbers[CHANGED],
       bytesPerSecond: numbers[RATE],
     };
+  }
+
+  /** Whether the rest of memory may follow in another way, where it does not get less. */
+  get mayFollow(): boolean {
+    return Atomics.load(this.#words, MAY_FOLLOW) === 1;
+  }
+
+  set mayFollow(may: boolean) {
+    Atomics.store(this.#words, MAY_FOLLOW, may ? 1 : 0);
   }
 
   /** Why it failed. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { DirtyPages } from "../../machine/dirty_pages.ts";
 import type { PieceVisitor } from "./ram_image.ts";
 
 /** Takes pieces of memory. A later piece replaces what an earlier one said of the same pages. */
@@ -15,6 +16,8 @@ export interface RamSink extends PieceVisitor {
   round(number: number, bytes: number): void;
   /** Returns once all that it was told is where it is to go. */
   flush(): void;
+  /** Where a sink can pass that on: these pages are not as they were told, and follow in another way. */
+  follow?(pages: DirtyPages): void;
   /** All has been told, and the guest's memory is no longer looked at. */
   end(): void;
   /** After the end, when the guest may run again: what makes the copy last. */

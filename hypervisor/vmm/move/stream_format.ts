@@ -3,12 +3,13 @@
  *
  *     start | record [bytes] | record [bytes] | ... | end
  *
- * What comes later in the stream replaces what came before. The receiver checks every word of it: the
+ * What comes later in the stream replaces what came before. At its end it may say which pages are not as
+ * they came: those follow in another way (`vmm/migrate/page_frames.ts`). The receiver checks every word of it: the
  * other side may be anybody. Numbers are little-endian.
  *
  * @module
  */
-import { DIRTY_PAGE_BYTES } from "../../machine/dirty_pages.ts";
+import { DIRTY_PAGE_BYTES, DIRTY_WORD_BYTES } from "../../machine/dirty_pages.ts";
 import { struct, type View } from "../../sys/struct.ts";
 import { isInAreas, type RamArea } from "./ram_image.ts";
 
@@ -46,10 +47,20 @@ export const RECORD = {
   ROUND: 3,
   /** Nothing follows; `length` bytes of data were sent in all. */
   END: 4,
+  /** A bitmap follows, in whole words: of the `length` bytes at `offset`, which pages follow elsewhere. */
+  FOLLOW: 5,
 } as const;
 
 /** The most bytes behind one record. */
 export const MAX_RECORD_BYTES: number = 2 ** 20;
+
+/** The most memory that one bitmap is about. */
+export const MAX_FOLLOW_BYTES: number = 2 ** 30;
+
+/** How long the bitmap is behind a record that says what follows. */
+export function bitmapBytes(length: number): number {
+  return Math.ceil(length / DIRTY_WORD_BYTES) * Uint32Array.BYTES_PER_ELEMENT;
+}
 
 export type RamRecord = View<typeof StreamRecord.fields>;
 
@@ -86,8 +97,15 @@ export function checkStart(
   }
 }
 
-/** Throws a RangeError that names what is wrong with a record; what remains lies whole in RAM. */
-export function checkRecord(record: RamRecord, areas: readonly RamArea[]): void {
+/**
+ * Throws a RangeError that names what is wrong with a record; what remains lies whole in RAM. Nothing follows
+ * elsewhere unless somebody `mayFollow`.
+ */
+export function checkRecord(
+  record: RamRecord,
+  areas: readonly RamArea[],
+  { mayFollow = false }: { mayFollow?: boolean } = {},
+): void {
   const { kind, flags, offset, length } = record;
   const refuse = (why: string): never => {
     throw new RangeError(`Cannot receive memory: ${why}`);
@@ -110,10 +128,19 @@ export function checkRecord(record: RamRecord, areas: readonly RamArea[]): void 
       return;
     case RECORD.ROUND:
       return;
+    case RECORD.FOLLOW:
+      if (!mayFollow) break;
+      if (offset % DIRTY_WORD_BYTES !== 0 || length % DIRTY_PAGE_BYTES !== 0) {
+        refuse(`${length} bytes at ${offset} are not whole pages`);
+      }
+      if (!isInAreas(areas, offset, length)) refuse(`${length} bytes at ${offset} are not in RAM`);
+      if (length > MAX_FOLLOW_BYTES) {
+        refuse(`a bitmap is about ${length} bytes, ${MAX_FOLLOW_BYTES} at most`);
+      }
+      return;
     case RECORD.END:
       if (offset !== 0) refuse(`its end is at ${offset}`);
       return;
-    default:
-      refuse(`there is no record of kind ${kind}`);
   }
+  refuse(`there is no record of kind ${kind}`);
 }

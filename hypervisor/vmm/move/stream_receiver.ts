@@ -6,15 +6,24 @@
  *
  * @module
  */
+import { DIRTY_PAGE_BYTES, type DirtyPages } from "../../machine/dirty_pages.ts";
 import type { MemorySpec } from "../../machine/ram.ts";
 import { InterruptibleWait, isToWait, POLLIN, setNonBlocking } from "../../sys/copying_io.ts";
 import { SysError } from "../../sys/errno.ts";
 import { Iovecs } from "../../sys/iovecs.ts";
-import { bufferAt, map, replaceWithZeros } from "../../sys/mapping.ts";
+import { bufferAt, map, type Mapping, replaceWithZeros } from "../../sys/mapping.ts";
 import { discard } from "../../sys/memory_advice.ts";
 import { VectoredStream } from "../../sys/vectored_io.ts";
-import { mappedBytes, ramAreas } from "./ram_image.ts";
-import { checkRecord, checkStart, RECORD, StreamRecord, StreamStart } from "./stream_format.ts";
+import { isInAreas, mappedBytes, ramAreas } from "./ram_image.ts";
+import {
+  bitmapBytes,
+  checkRecord,
+  checkStart,
+  MAX_FOLLOW_BYTES,
+  RECORD,
+  StreamRecord,
+  StreamStart,
+} from "./stream_format.ts";
 
 /** Each is a mapping of its own to the kernel, which has no room for many. */
 const MIN_CLEARED = 2 * 2 ** 20;
@@ -29,6 +38,8 @@ export interface ReceiverOptions {
   checkCancelled: () => void;
   /** A pass begins; so many bytes came until now, and so many are known to be left. */
   round?: (number: number, bytes: { received: number; left: number }) => void;
+  /** An empty set, for pages that follow in another way: none may without. None of them is there then. */
+  following?: DirtyPages;
 }
 
 /**
@@ -37,7 +48,8 @@ export interface ReceiverOptions {
  * they are plugged: whoever knows gives those back that are not.
  */
 export function receiveRam(options: ReceiverOptions): { receivedBytes: number } {
-  const { memory } = options;
+  const { memory, following } = options;
+  const mayFollow = following !== undefined;
   const areas = ramAreas(memory);
   const address = memory.viewAddress ?? memory.address;
   const bytes = new Uint8Array(bufferAt(address, mappedBytes(areas)));
@@ -47,7 +59,7 @@ export function receiveRam(options: ReceiverOptions): { receivedBytes: number } 
   input.header(StreamRecord.size);
   const record = StreamRecord.at(input.buffer);
   for (;;) {
-    checkRecord(record, areas);
+    checkRecord(record, areas, { mayFollow });
     const { kind, offset, length } = record;
     switch (kind) {
       case RECORD.DATA:
@@ -64,10 +76,14 @@ export function receiveRam(options: ReceiverOptions): { receivedBytes: number } 
       case RECORD.ROUND:
         options.round?.(offset, { received, left: length });
         break;
+      case RECORD.FOLLOW:
+        following!.addLog(input.words(bitmapBytes(length)), offset);
+        break;
       case RECORD.END:
         if (length !== received) {
           throw new RangeError(`Cannot receive memory: ${received} bytes came, not ${length}`);
         }
+        if (following !== undefined) clearAll(memory, following);
         return { receivedBytes: received };
     }
     input.header(StreamRecord.size);
@@ -81,12 +97,29 @@ function clear(memory: MemorySpec, { address, length }: { address: number; lengt
   return discard(address, length, { private: memory.private ?? false }) >= 0;
 }
 
+/** What is old is not to be taken for what follows. */
+function clearAll(memory: MemorySpec, pages: DirtyPages): void {
+  const runs = pages.runs();
+  while (runs.next()) {
+    const { offset, length } = runs;
+    if (!isInAreas(ramAreas(memory), offset, length)) {
+      throw new RangeError(
+        `Cannot receive memory: page ${offset / DIRTY_PAGE_BYTES} is not in RAM`,
+      );
+    }
+    if (!clear(memory, { address: memory.address + offset, length })) {
+      throw new RangeError(`Cannot receive memory: ${length} bytes at ${offset} do not go away`);
+    }
+  }
+}
+
 /** Reads exactly what is asked for. */
 class Input implements Disposable {
   readonly buffer: ArrayBuffer;
   readonly #options: ReceiverOptions;
   readonly #headers = map(4096, { private: true });
   readonly #iovecs = new Iovecs(2);
+  #bitmap: Mapping | undefined;
   readonly #stream: VectoredStream;
   readonly #wait: InterruptibleWait;
 
@@ -103,6 +136,14 @@ class Input implements Disposable {
     this.#iovecs.set(0, this.#headers.address, length);
     this.#fill(1);
     return this.buffer;
+  }
+
+  /** The next `length` bytes, of a bitmap. */
+  words(length: number): Uint32Array<ArrayBuffer> {
+    const bitmap = this.#bitmap ??= map(bitmapBytes(MAX_FOLLOW_BYTES), { private: true });
+    this.#iovecs.set(0, bitmap.address, length);
+    this.#fill(1);
+    return new Uint32Array(bitmap.buffer, 0, length / Uint32Array.BYTES_PER_ELEMENT);
   }
 
   /** What belongs into memory, and a header behind it. */
@@ -130,5 +171,6 @@ class Input implements Disposable {
   [Symbol.dispose](): void {
     this.#iovecs.free();
     this.#headers.unmap();
+    this.#bitmap?.unmap();
   }
 }

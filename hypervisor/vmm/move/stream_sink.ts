@@ -11,7 +11,10 @@ import { map, type Mapping } from "../../sys/mapping.ts";
 import { VectoredStream } from "../../sys/vectored_io.ts";
 import type { RamArea } from "./ram_image.ts";
 import type { RamSink } from "./sink.ts";
+import type { DirtyPages } from "../../machine/dirty_pages.ts";
 import {
+  bitmapBytes,
+  MAX_FOLLOW_BYTES,
   MAX_RECORD_BYTES,
   type RamRecord,
   RECORD,
@@ -79,6 +82,25 @@ export class StreamSink implements RamSink {
 
   zero(offset: number, length: number): void {
     this.#record(RECORD.ZERO, offset, length);
+  }
+
+  follow(pages: DirtyPages): void {
+    const bitmap = map(bitmapBytes(MAX_FOLLOW_BYTES), { private: true });
+    try {
+      for (const { offset, length } of this.#options.areas) {
+        for (let at = 0; at < length; at += MAX_FOLLOW_BYTES) {
+          const about = Math.min(MAX_FOLLOW_BYTES, length - at);
+          const bytes = bitmapBytes(about);
+          pages.toLog(new Uint32Array(bitmap.buffer, 0, bytes / 4), offset + at);
+          this.#record(RECORD.FOLLOW, offset + at, about);
+          this.#iovecs.set(this.#iovecCount++, bitmap.address, bytes);
+          // The next one has its bits in the same place.
+          this.flush();
+        }
+      }
+    } finally {
+      bitmap.unmap();
+    }
   }
 
   end(): void {

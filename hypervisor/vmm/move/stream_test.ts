@@ -1,11 +1,19 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { DirtyPages } from "../../machine/dirty_pages.ts";
 import { EPIPE, SysError } from "../../sys/errno.ts";
 import { eventfd, signal } from "../../sys/eventfd.ts";
 import { close, O_RDONLY, open } from "../../sys/files.ts";
 import { StreamPair } from "../../sys/testing/stream_pair.ts";
 import { RamImage } from "./ram_image.ts";
-import { checkRecord, checkStart, RECORD, StreamRecord, streamStart } from "./stream_format.ts";
+import {
+  checkRecord,
+  checkStart,
+  MAX_FOLLOW_BYTES,
+  RECORD,
+  StreamRecord,
+  streamStart,
+} from "./stream_format.ts";
 import { receiveRam } from "./stream_receiver.ts";
 import { StreamSink } from "./stream_sink.ts";
 import { MovedMemory, PAGE, TestFile } from "./testing/memory.ts";
@@ -62,6 +70,50 @@ for (const mergeable of [false, true]) {
     image.close();
   });
 }
+
+Deno.test("what is said to follow is not there any more, and is RAM, and was asked for", () => {
+  const length = 4 * MiB + PAGE;
+  using memory = new MovedMemory({ length });
+  memory.write(0, 1024, 3);
+  const image = new RamImage(memory.spec);
+  const set = DirtyPages.of(length);
+  set.add(7 * PAGE, 40 * PAGE);
+  set.add(1023 * PAGE, PAGE);
+  const send = (pages: DirtyPages) => {
+    const file = new TestFile();
+    const { address, areas } = image;
+    const sink = new StreamSink({ fd: file.fd, address, areas, ...options });
+    image.pieces(areas[0], sink, sink.mostBytes);
+    sink.follow(pages);
+    sink.end();
+    sink.close();
+    return file;
+  };
+  const receive = (file: TestFile, following?: DirtyPages) => {
+    using other = new MovedMemory({ length });
+    const fd = open(`/proc/self/fd/${file.fd}`, O_RDONLY);
+    try {
+      receiveRam({ fd, memory: other.spec, ...options, following });
+      assertEquals(other.taken, (1024 - 41) * PAGE);
+    } finally {
+      close(fd);
+    }
+  };
+  using file = send(set);
+  const following = DirtyPages.of(length);
+  receive(file, following);
+  assertEquals([following.count, following.has(7), following.has(1023)], [41, true, true]);
+  assertThrows(() => receive(file), RangeError, "there is no record of kind 5");
+  // The bitmap's last word has room for more pages than there are.
+  set.add(1026 * PAGE, PAGE);
+  using forged = send(set);
+  assertThrows(
+    () => receive(forged, DirtyPages.of(length)),
+    RangeError,
+    "page 1026 is not in RAM",
+  );
+  image.close();
+});
 
 Deno.test("who goes away in the middle is an error on the other side, and nothing worse", () => {
   using memory = new MovedMemory({ length: 4 * MiB });
@@ -163,4 +215,14 @@ Deno.test("a record is refused by what is wrong with it", () => {
     const error = assertThrows(() => checkRecord(StreamRecord.create(fields), areas), RangeError);
     assert(error.message.startsWith(`Cannot receive memory: ${message}`), error.message);
   }
+  const follow = (fields: { offset?: number; length: number }, of = areas) =>
+    checkRecord(StreamRecord.create({ kind: RECORD.FOLLOW, ...fields }), of, { mayFollow: true });
+  follow({ length: 2 * MiB });
+  assertThrows(() => follow({ length: 4 * MiB }), RangeError, "are not in RAM");
+  assertThrows(() => follow({ offset: PAGE, length: PAGE }), RangeError, "are not whole pages");
+  assertThrows(
+    () => follow({ length: 2 * MAX_FOLLOW_BYTES }, [{ offset: 0, length: 2 ** 40 }]),
+    RangeError,
+    "a bitmap is about",
+  );
 });

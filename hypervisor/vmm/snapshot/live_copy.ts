@@ -42,7 +42,7 @@ const PROGRESS_MS = 200;
 /** A guest at one instant, but for its RAM. */
 export type Captured = Omit<SavedGuest, "memory">;
 
-type Added = "tracking" | "taken";
+type Added = "tracking" | "taken" | "following";
 
 export interface LiveCopyOptions {
   loop: EventLoop;
@@ -54,6 +54,11 @@ export interface LiveCopyOptions {
   isPatient?: boolean;
   /** Such a guest's vCPUs are slowed down, a step at a time, and only when they are as slow as can be it is stopped. */
   slowDown?: boolean;
+  /**
+   * Of a stream: an empty set for what of RAM is not sent after all, where it does not get less. Then the guest
+   * is stopped, patience or not, and these pages have to follow it in another way.
+   */
+  following?: DirtyPages;
   /** What goes wrong from here on is told to {@linkcode LiveCopyHost.failed}. */
   host: LiveCopyHost;
 }
@@ -65,6 +70,8 @@ export interface LiveCopyHost {
   taken(): void;
   /** All of RAM is copied; the guest stands still until it is let go. */
   copied(): void;
+  /** The guest changes its memory as fast as it is copied, and there is nothing but patience. */
+  stuck?(): void;
   /** It cannot go on, and is to be given up. */
   failed(error: Error): void;
   /** The mover's thread is no more; with what went wrong, or because it was given up. */
@@ -80,6 +87,7 @@ export class LiveCopy {
   readonly #taken: DirtyPages;
   readonly #mover: Mover;
   readonly #isPatient: boolean;
+  readonly #following: DirtyPages | undefined;
   readonly #slowsDown: boolean;
   #slowed = 0;
   /** Rounds that did not get on, in a row and since it was last slowed down. */
@@ -90,6 +98,7 @@ export class LiveCopy {
   #isMoving = true;
   #isMoved = false;
   #isStaying = false;
+  #isElsewhere = false;
   #captured: Captured | undefined;
   #pausedAt = 0;
   #pauseMs = 0;
@@ -97,17 +106,24 @@ export class LiveCopy {
 
   constructor(guest: SavableGuest, options: LiveCopyOptions) {
     const { loop, host, allowedPauseMs = ALLOWED_PAUSE_MS, bytesPerSecond } = options;
-    const { isPatient = false, slowDown = false } = options;
+    const { isPatient = false, slowDown = false, following } = options;
     this.#guest = guest;
     this.#loop = loop;
     this.#host = host;
-    this.#isPatient = isPatient;
+    // What may follow is never waited for.
+    this.#isPatient = isPatient || following !== undefined;
+    this.#following = following;
     this.#slowsDown = slowDown;
     this.#taken = DirtyPages.of(mappedLength(guest.memory));
     const { tracking } = this.#begun = guest.history.begin();
     this.#mover = new Mover(loop, {
       memory: guest.memory,
-      task: { ...options.task, tracking, taken: this.#taken.buffer } as FileTask | StreamTask,
+      task: {
+        ...options.task,
+        tracking,
+        taken: this.#taken.buffer,
+        following: following?.buffer,
+      } as FileTask | StreamTask,
       ...{ allowedPauseMs, bytesPerSecond },
       ready: () => this.#pause(),
       stalled: (rounds) => this.#stalled(rounds),
@@ -122,7 +138,8 @@ export class LiveCopy {
         host.ended(error);
       },
     });
-    this.#tick(isPatient ? Infinity : MAX_ROUNDS);
+    if (!slowDown && following !== undefined) this.#mover.letFollow();
+    this.#tick(this.#isPatient ? Infinity : MAX_ROUNDS);
   }
 
   /** Whether the guest stands still for it. */
@@ -160,11 +177,16 @@ export class LiveCopy {
     const { rounds, movedBytes } = this.#mover.progress;
     const { why } = this.#begun;
     return {
-      pauseMs: Math.round((this.isHolding ? this.#sincePause : this.#pauseMs) * 10) / 10,
+      pauseMs: Math.round((this.#isPause ? this.#sincePause : this.#pauseMs) * 10) / 10,
       rounds,
       bytes: movedBytes,
       ...why === undefined ? {} : { stoodStill: why },
     };
+  }
+
+  /** Whether the guest stands still, here and everywhere. */
+  get #isPause(): boolean {
+    return this.isHolding && !this.#isElsewhere;
   }
 
   get #sincePause(): number {
@@ -185,6 +207,12 @@ export class LiveCopy {
     else this.#guest.release();
   }
 
+  /** It runs somewhere else: its pause is over. Here it stands still for good. */
+  goesOnElsewhere(): void {
+    this.#pauseMs = this.#sincePause;
+    this.#isElsewhere = true;
+  }
+
   /** The guest goes on at once. Where the mover has not ended, that is still to be waited for. */
   giveUp(): void {
     const isHeld = this.isHolding || this.#isStaying;
@@ -199,7 +227,7 @@ export class LiveCopy {
   close(options: { served: boolean; track?: boolean }): void {
     const { served, track = false } = options;
     // It stands still for good.
-    if (this.isHolding) this.#pauseMs = this.#sincePause;
+    if (this.#isPause) this.#pauseMs = this.#sincePause;
     this.#phase = "over";
     this.#slow(0);
     this.#cancelTimer();
@@ -240,7 +268,10 @@ export class LiveCopy {
     if (this.#phase !== "moving") return;
     this.#stalls = rounds === 1 ? 1 : this.#stalls + 1;
     if (!this.#slowsDown || this.#slowed === MAX_SLOWED) {
-      if (this.#stalls >= MAX_STALLED_ROUNDS && !this.#isPatient) this.#pause();
+      if (this.#following !== undefined) this.#mover.letFollow();
+      else if (this.#stalls < MAX_STALLED_ROUNDS) return;
+      else if (this.#isPatient) this.#host.stuck?.();
+      else this.#pause();
     } else if (this.#stalls >= STALLS_PER_STEP) {
       this.#stalls = 0;
       this.#slow(Math.min(this.#slowed + SLOW_STEP, MAX_SLOWED));

@@ -26,6 +26,7 @@ import type { DeviceSpec } from "../device_specs.ts";
 import type { EventLoop } from "../event_loop.ts";
 import { decodeReason, encodeFrame, encodeReason, type Frame } from "../migrate/frames.ts";
 import { Link } from "../migrate/link.ts";
+import { Deadline, newHandOver, NOTHING_COPIED } from "../migrate/outgoing.ts";
 import { FORMAT_VERSION } from "../snapshot/format.ts";
 import { LiveCopy } from "../snapshot/live_copy.ts";
 import { encodeGuest, encodeRegisters } from "../snapshot/saved_guest.ts";
@@ -38,7 +39,6 @@ import { Instant } from "./instant.ts";
 const WELCOME_MS = 60_000;
 /** How long it may take to make the machine, while the guest stands still, in milliseconds. */
 const READY_MS = 10_000;
-const HAND_OVER_BYTES = 16;
 
 /** The guest as this needs it. */
 export interface UpgradableGuest extends SavableGuest {
@@ -73,7 +73,7 @@ export interface UpgradeHost {
 
 export class Upgrade {
   /** Names this hand-over on both sides. */
-  readonly handOver = crypto.getRandomValues(new Uint8Array(HAND_OVER_BYTES)).toHex();
+  readonly handOver = newHandOver();
   readonly #guest: UpgradableGuest;
   readonly #loop: EventLoop;
   readonly #host: UpgradeHost;
@@ -81,10 +81,10 @@ export class Upgrade {
   /** What the other was told of, as text to compare. */
   readonly #held: string;
   readonly #link: Link;
+  readonly #deadline: Deadline;
   #phase: UpgradeProgress["phase"] | "ending" | "over" = "greeting";
   #copy: LiveCopy | Instant | undefined;
   #error: Error | undefined;
-  #cancelTimer: () => void = () => {};
 
   /** Throws where nobody listens, or where the guest cannot be handed over. */
   constructor(
@@ -95,6 +95,7 @@ export class Upgrade {
     this.#guest = guest;
     this.#loop = options.loop;
     this.#host = options.host;
+    this.#deadline = new Deadline(options.loop);
     this.#ram = memory.copied ? "copied" : memory.fd === undefined ? "private" : "shared";
     const held = heldBy(guest.devices);
     const names = namesOf(held);
@@ -151,8 +152,7 @@ export class Upgrade {
 
   /** Something is to have happened before so long. */
   #within(ms: number, why: string): void {
-    this.#cancelTimer();
-    this.#cancelTimer = this.#loop.after(ms, () => this.#fail(why));
+    this.#deadline.set(ms, () => this.#fail(why));
   }
 
   #answered({ kind, body }: Frame): void {
@@ -166,7 +166,7 @@ export class Upgrade {
       case "asking ready":
         this.#guest.letGo();
         // It cannot be taken back any more, and there is nothing to wait for but one word.
-        this.#cancelTimer();
+        this.#deadline.clear();
         this.#phase = "giving";
         this.#link.say("go");
         return this.#tell();
@@ -178,7 +178,7 @@ export class Upgrade {
   }
 
   #move(): void {
-    this.#cancelTimer();
+    this.#deadline.clear();
     this.#phase = "moving";
     this.#tell();
     const loop = this.#loop;
@@ -232,7 +232,7 @@ export class Upgrade {
 
   /** The guest is not this VMM's any more. */
   #gone(): void {
-    this.#cancelTimer();
+    this.#deadline.clear();
     this.#phase = "over";
     this.#copy!.close({ served: true });
     this.#link.close();
@@ -241,8 +241,7 @@ export class Upgrade {
   }
 
   get #result() {
-    const nothing: CopyFigures = { pauseMs: 0, rounds: 0, bytes: 0 };
-    return { ...this.#copy?.figures ?? nothing, handOver: this.handOver };
+    return { ...this.#copy?.figures ?? NOTHING_COPIED, handOver: this.handOver };
   }
 
   /** The guest goes on here, if it has not been given away. */
@@ -255,7 +254,7 @@ export class Upgrade {
   #giveUp(reason: string): void {
     this.#phase = "ending";
     this.#error = new Error(`Cannot upgrade the guest: ${reason}`);
-    this.#cancelTimer();
+    this.#deadline.clear();
     if (this.#copy?.isMoving) {
       // In the middle of the mover's stream, the other side would not understand a word.
       this.#copy.giveUp();

@@ -19,21 +19,17 @@ import { Kvm } from "../../kvm/kvm.ts";
 import { checkCpu } from "../../machine/cpu/compatibility.ts";
 import { physicalBits } from "../../machine/cpu/cpuid.ts";
 import { mappedLength, type MemorySpec } from "../../machine/ram.ts";
-import { drain } from "../../sys/eventfd.ts";
-import { close, length } from "../../sys/files.ts";
-import { accept, WOULD_BLOCK } from "../../sys/unix_sockets.ts";
+import { length } from "../../sys/files.ts";
 import { ConfigError } from "../config/fields.ts";
 import type { GuestConfig, ReceivingPhase } from "../control.ts";
 import { GuestCpus } from "../cpu_setup.ts";
-import { listenForHost } from "../device_sockets.ts";
 import { openDevices } from "../device_specs.ts";
 import type { EventLoop } from "../event_loop.ts";
 import type { Guest, RestoreOptions } from "../guest.ts";
 import { type PreparedMachine, prepareMachine } from "../machine_restore.ts";
 import { checkAffinity, openGuestRam, ramOptions } from "../memory_setup.ts";
-import { decodeReason, encodeReason, type Frame, MigrationError } from "../migrate/frames.ts";
-import { Link } from "../migrate/link.ts";
-import { Mover } from "../mover.ts";
+import { decodeReason, type Frame, MigrationError } from "../migrate/frames.ts";
+import { Incoming } from "../migrate/incoming.ts";
 import { checkVersion } from "../snapshot/format.ts";
 import { differs } from "../snapshot/restore.ts";
 import { decodeGuest, decodeRegisters, type SavedGuest } from "../snapshot/saved_guest.ts";
@@ -66,34 +62,35 @@ interface Prepared {
 
 export class Taker {
   readonly #options: TakerOptions;
-  readonly #loop: EventLoop;
-  #listener: number;
-  #link: Link | undefined;
-  #mover: Mover | undefined;
-  #phase: ReceivingPhase = "listening";
+  readonly #incoming: Incoming;
   #greeting: Greeting | undefined;
   /** In the order in which they come: RAM's file, if there is one, and what devices hold. */
   readonly #descriptors: number[] = [];
   #prepared: Prepared | undefined;
   /** It is known that this version can read what the other's devices have. */
   #canRead = false;
+  /** The vCPUs' threads have their machine. */
+  #areThere = false;
   #standing: Standing | undefined;
   #saved: SavedGuest | undefined;
   /** The other VMM will never run the guest again. */
   #isOurs = false;
-  #error: Error | undefined;
   /** What the guest's serial port has sent last. */
   serial: Uint8Array<ArrayBuffer> = new Uint8Array();
 
   constructor(options: TakerOptions) {
+    const { socket, loop, isStopping } = options;
     this.#options = options;
-    this.#loop = options.loop;
-    this.#listener = listenForHost(options.socket);
-    this.#loop.watch(this.#listener, () => this.#accept());
+    this.#incoming = new Incoming({
+      ...{ socket, loop, isStopping, action: "take the guest over" },
+      descriptors: this.#descriptors,
+      frame: (frame) => this.#frame(frame),
+      broken: (error, isGone) => this.#broken(error, isGone),
+    });
   }
 
   get phase(): ReceivingPhase {
-    return this.#phase;
+    return this.#incoming.phase;
   }
 
   /** Names the hand-over, once somebody has said so. */
@@ -108,7 +105,7 @@ export class Taker {
 
   /** Goes round until all has come that a machine is made of; throws an error that says why it has not. */
   receive(): { config: GuestConfig; restore: RestoreOptions } {
-    this.#until(() => this.#saved !== undefined);
+    this.#incoming.until(() => this.#saved !== undefined);
     const { config } = this.#greeting!;
     const snapshot = { saved: this.#saved!, ...this.#prepared! };
     return {
@@ -119,74 +116,30 @@ export class Taker {
 
   /** The machine cannot be made; the other VMM is told. */
   refuse(error: Error): void {
-    this.#link?.say("failed", encodeReason(error.message));
-    this.#link?.close();
+    this.#incoming.refuse(error);
   }
 
   /** Says that the machine stands, and goes round until the guest is this VMM's. Throws where it will not be. */
   takeOver(guest: Guest): void {
-    this.#until(() => guest.isParked || guest.end !== undefined);
-    if (guest.end !== undefined) throw new Error(guest.end.message);
-    this.#phase = "ready";
-    const link = this.#link!;
+    const incoming = this.#incoming;
+    incoming.untilParked(guest);
+    incoming.phase = "ready";
+    const { link } = incoming;
     link.say("ready");
-    this.#until(() => this.#isOurs);
+    incoming.until(() => this.#isOurs);
     // It runs nowhere else, and has to run somewhere: nothing is looked at any more but that this is said.
     link.say("runs");
-    this.#loop.run(() => link.isFlushed || !link.isOpen);
-    this.#phase = "taken";
+    this.#options.loop.run(() => link.isFlushed || !link.isOpen);
+    incoming.phase = "taken";
     guest.takeOver("same");
     link.close();
   }
 
-  #until(isDone: () => boolean): void {
-    const { isStopping } = this.#options;
-    this.#loop.run(() => isDone() || this.#error !== undefined || isStopping());
-    // Its thread fills memory, and reads from the connection.
-    if (!isDone()) this.#mover?.cancel();
-    this.#loop.run(() => this.#mover === undefined);
-    if (isDone()) return;
-    const error = this.#error ?? new Error("Cannot take the guest over: it was told to end");
-    this.refuse(error);
-    this.#stopListening();
-    throw error;
-  }
-
-  #stopListening(): void {
-    if (this.#listener < 0) return;
-    this.#loop.unwatch(this.#listener);
-    close(this.#listener);
-    this.#listener = -1;
-    Deno.removeSync(this.#options.socket);
-  }
-
-  #accept(): void {
-    const fd = accept(this.#listener);
-    if (fd === WOULD_BLOCK) return;
-    this.#stopListening();
-    this.#phase = "greeting";
-    this.#link = new Link(fd, {
-      loop: this.#loop,
-      descriptors: this.#descriptors,
-      host: {
-        frame: (frame) => this.#attempt(() => this.#frame(frame)),
-        broken: (error, isGone) => this.#broken(error, isGone),
-      },
-    });
-  }
-
-  #attempt(action: () => void): void {
-    try {
-      action();
-    } catch (error) {
-      this.#error ??= error as Error;
-    }
-  }
-
   #broken(error: Error, isGone: boolean): void {
     if (this.#isOurs) return;
-    if (!isGone || this.#saved === undefined || this.#error !== undefined) {
-      this.#error ??= new Error(`Cannot take the guest over: ${error.message}`);
+    const { error: earlier } = this.#incoming;
+    if (!isGone || this.#saved === undefined || earlier !== undefined) {
+      this.#incoming.fail(new Error(`Cannot take the guest over: ${error.message}`));
       return;
     }
     this.#isOurs = true;
@@ -195,7 +148,7 @@ export class Taker {
 
   #frame({ kind, body }: Frame): void {
     if (kind === "failed") throw new Error(`Cannot take the guest over: ${decodeReason(body)}`);
-    switch (`${this.#phase} ${kind}`) {
+    switch (`${this.phase} ${kind}`) {
       case "greeting hello":
         return this.#greeted(decodeGreeting(body));
       case "greeting files":
@@ -214,7 +167,7 @@ export class Taker {
         this.#isOurs = true;
         return;
       default:
-        throw new MigrationError(`Cannot understand the other VMM: "${kind}" while ${this.#phase}`);
+        throw new MigrationError(`Cannot understand the other VMM: "${kind}" while ${this.phase}`);
     }
   }
 
@@ -247,10 +200,8 @@ export class Taker {
     const machine = prepareMachine(kvm, config, { shown, cpus, memory, devices, threads });
     this.#prepared = { machine, held };
     // Before the guest is stopped for it, the vCPUs' threads have their machine too.
-    const { life, wakeIoFd } = machine.pc;
-    this.#loop.watch(wakeIoFd, () => {
-      drain(wakeIoFd);
-      if (life.hasEnded) this.#error ??= new Error(life.message);
+    this.#incoming.awaitThreads(machine.pc, config.cpus, () => {
+      this.#areThere = true;
       this.#welcome();
     });
   }
@@ -267,12 +218,11 @@ export class Taker {
 
   /** Once nothing is left to be done for which the guest need not be stopped. */
   #welcome(): void {
-    const { life, wakeIoFd } = this.#prepared!.machine.pc;
-    if (!this.#canRead || life.parked < this.#greeting!.config.cpus) return;
-    this.#loop.unwatch(wakeIoFd);
-    this.#phase = "receiving";
-    this.#link!.say("welcome");
-    if (this.#greeting!.ram !== "shared") this.#receiveRam();
+    if (!this.#canRead || !this.#areThere) return;
+    this.#incoming.phase = "receiving";
+    this.#incoming.link.say("welcome");
+    const { machine } = this.#prepared!;
+    if (this.#greeting!.ram !== "shared") this.#incoming.receiveRam(machine.memory);
   }
 
   #openRam(fd: number | undefined): MemorySpec {
@@ -288,21 +238,8 @@ export class Taker {
     return spec;
   }
 
-  #receiveRam(): void {
-    this.#link!.lend();
-    this.#mover = new Mover(this.#loop, {
-      memory: this.#prepared!.machine.memory,
-      task: { kind: "receive", fd: this.#link!.fd },
-      ended: (error) => {
-        this.#mover = undefined;
-        if (error === undefined) return this.#link!.giveBack();
-        this.#error ??= error;
-      },
-    });
-  }
-
   #build(state: Uint8Array<ArrayBuffer>): void {
-    this.#phase = "building";
+    this.#incoming.phase = "building";
     const saved = decodeGuest(state);
     const difference = differs(this.#greeting!.config, saved.config, { mayDiffer: { "": [] } });
     if (difference !== undefined) {
