@@ -114,15 +114,19 @@ export class Guests {
     this.#agents = new AgentWatch({ holders, ...options.agents });
     this.disks = new DiskChanges(ground);
     this.nets = new NetChanges(ground);
+    const snapshotFiles = new SnapshotFiles(options.disks.directory);
     this.ground = {
       ...ground,
       claims: this.#claims,
+      snapshots: options.snapshots,
+      snapshotFiles,
       budget: this.#budget,
       inTurn: (id, act) => this.#turn(id, act),
       arrive: (record, process) => {
         const life = this.#add(record);
         if (process !== null) life.adopt(process);
         life.tell();
+        this.snapshots.tell(record.id);
         return life;
       },
       leave: (id) => this.#remove(this.#life(id)),
@@ -130,7 +134,7 @@ export class Guests {
     const { snapshots, tasks, events, log } = options;
     const lifeGround: LifeGround = {
       ...{ ...ground, snapshots, tasks, events, log, budget: this.#budget, agents: this.#agents },
-      files: new SnapshotFiles(options.disks.directory),
+      files: snapshotFiles,
       turn: (id, act) => this.#turn(id, act),
       add: (record) => this.#make(record),
       remove: (life) => this.#remove(life),

@@ -8,11 +8,16 @@ import type { Claims } from "./claims.ts";
 import type { DeviceGround } from "./device_ground.ts";
 import type { GuestLife } from "./guest_life.ts";
 import type { MemoryBudget } from "./memory_budget.ts";
+import type { SnapshotStore } from "../store/snapshots.ts";
+import type { SnapshotFiles } from "./snapshot_files.ts";
 import type { VmmProcess } from "./vmm_process.ts";
 
 export interface MoveGround extends DeviceGround {
   claims: Claims;
   budget: MemoryBudget;
+  snapshots: SnapshotStore;
+  /** Where snapshots lie. */
+  snapshotFiles: SnapshotFiles;
   /** A guest of which all is kept already is this host's, with the VMM that runs it; null where none does. */
   arrive(record: GuestRecord, process: VmmProcess | null): GuestLife;
   /** A guest that has gone is no more, nor are its disks. */

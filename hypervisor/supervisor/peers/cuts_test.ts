@@ -1,64 +1,21 @@
 /** What is left of a move that is cut off, at each of its steps: the README's table. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { killProcess } from "../../sys/processes.ts";
-import type { Guest, Task } from "../api/schemas.ts";
-import type { TestHost } from "../testing/test_host.ts";
+import {
+  at,
+  cutOff,
+  cutPower,
+  ends,
+  isDecided,
+  isHandingOver,
+  isMoving,
+  NOWHERE,
+  OFF,
+  restart,
+  RUNS,
+  until,
+} from "../testing/move_cuts.ts";
 import { TwoHosts, whereabouts } from "../testing/two_hosts.ts";
-
-const NOWHERE = { state: "none", hasDisks: false, hasRun: false };
-const RUNS = { state: "running", hasDisks: true, hasRun: true };
-const OFF = { state: "stopped", hasDisks: true, hasRun: false };
-
-/** Waits until something is so. */
-async function until(is: () => boolean, what: string): Promise<void> {
-  for (const deadline = Date.now() + 60_000; !is();) {
-    if (Date.now() > deadline) throw new Error(`Cannot wait any longer: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-/** Calls `act` when the task of a host first is as `when` has it, within that very event. */
-function at(host: TestHost, when: (task: Task) => boolean, act: () => void): void {
-  let isDone = false;
-  host.supervisor.events.subscribe((change) => {
-    if (isDone || change.name !== "task" || !when(change.data)) return;
-    isDone = true;
-    act();
-  });
-}
-
-/** The power of a host fails: its supervisor and its VMMs are gone, and all that is not on its disk. */
-async function cutPower(host: TestHost): Promise<void> {
-  const processes = host.names("run/guests").map((id) => host.processOf(id));
-  host.supervisor.close();
-  for (const process of processes) killProcess(process);
-  await host.down();
-  host.network.taps.clear();
-  Deno.removeSync(host.path("run"), { recursive: true });
-  Deno.mkdirSync(host.path("run"));
-}
-
-/** Sooner or later, each host has of the guest what it should. */
-async function ends(
-  { a, b }: TwoHosts,
-  { id }: Guest,
-  expected: { a: typeof RUNS; b: typeof RUNS },
-): Promise<void> {
-  const now = () => ({ a: whereabouts(a, id), b: whereabouts(b, id) });
-  const isSo = () => JSON.stringify(now()) === JSON.stringify(expected);
-  await until(isSo, "whereabouts").catch(() => {});
-  assertEquals(now(), expected);
-  for (const host of [a, b]) {
-    const left = () =>
-      host.supervisor.guests.ground.store.list({ arriving: true }).map((it) => it.id).join();
-    assertEquals(left(), host.supervisor.guests.list().map((it) => it.id).join());
-    await until(() => host.network.taps.size === host.names("run/guests").length, "taps");
-  }
-}
-
-const isMoving = ({ phase }: Task) => phase === "Copying memory";
-const isHandingOver = ({ phase, canCancel }: Task) => phase === "Handing over" && canCancel;
-const isDecided = ({ phase, canCancel }: Task) => phase === "Handing over" && !canCancel;
 
 Deno.test("cancelled while disks go: the guest runs on", async () => {
   await using hosts = await TwoHosts.start();
@@ -98,8 +55,7 @@ Deno.test("the other host goes while memory goes: the guest runs on", async () =
   const guest = await hosts.guest("slow-memory");
   at(hosts.a, isMoving, () => setTimeout(() => hosts.b.supervisor.close(), 200));
   assertEquals((await hosts.end(await hosts.move(guest.id))).state, "failed");
-  await hosts.b.down();
-  await hosts.b.up();
+  await restart(hosts.b);
   await ends(hosts, guest, { a: RUNS, b: NOWHERE });
 });
 
@@ -117,16 +73,12 @@ for (const word of ["no-cpu", "dies-before-ready"]) {
 Deno.test("this supervisor goes while memory goes: the guest runs on", async () => {
   await using hosts = await TwoHosts.start();
   const guest = await hosts.guest("slow-memory");
-  const gone = Promise.withResolvers<void>();
-  at(hosts.a, isMoving, () =>
-    setTimeout(() => {
-      hosts.a.supervisor.close();
-      gone.resolve();
-    }, 200));
-  await hosts.move(guest.id);
-  await gone.promise;
-  await hosts.a.down();
-  await hosts.a.up();
+  await cutOff(hosts, guest, {
+    when: isMoving,
+    afterMs: 200,
+    cut: () => hosts.a.supervisor.close(),
+  });
+  await restart(hosts.a);
   await ends(hosts, guest, { a: RUNS, b: NOWHERE });
 });
 
@@ -147,15 +99,8 @@ for (
   Deno.test(`this supervisor goes, ${what}: the guest runs on`, async () => {
     await using hosts = await TwoHosts.start();
     const guest = await hosts.guest();
-    const gone = Promise.withResolvers<void>();
-    at(hosts.a, when, () => {
-      hosts.a.supervisor.close();
-      gone.resolve();
-    });
-    await hosts.move(guest.id);
-    await gone.promise;
-    await hosts.a.down();
-    await hosts.a.up();
+    await cutOff(hosts, guest, { when: when, cut: () => hosts.a.supervisor.close() });
+    await restart(hosts.a);
     await ends(hosts, guest, { a: RUNS, b: NOWHERE });
   });
 }
@@ -163,14 +108,13 @@ for (
 Deno.test("the power here fails when the other host keeps it: the guest is off, here", async () => {
   await using hosts = await TwoHosts.start();
   const guest = await hosts.guest();
-  const gone = Promise.withResolvers<void>();
-  at(hosts.a, isDecided, () => {
-    killProcess(hosts.a.processOf(guest.id));
-    hosts.a.supervisor.close();
-    gone.resolve();
+  await cutOff(hosts, guest, {
+    when: isDecided,
+    cut: () => {
+      killProcess(hosts.a.processOf(guest.id));
+      hosts.a.supervisor.close();
+    },
   });
-  await hosts.move(guest.id);
-  await gone.promise;
   await cutPower(hosts.a);
   await hosts.a.up();
   await ends(hosts, guest, { a: OFF, b: NOWHERE });
@@ -180,13 +124,8 @@ Deno.test("the other host goes when it keeps it: the guest runs on", async () =>
   await using hosts = await TwoHosts.start();
   const guest = await hosts.guest();
   // Within the event, before anything else is done: the VMM was not told that it may.
-  at(hosts.a, isDecided, () => hosts.b.supervisor.close());
-  const gone = Promise.withResolvers<void>();
-  at(hosts.a, isDecided, () => gone.resolve());
-  await hosts.move(guest.id);
-  await gone.promise;
-  await hosts.b.down();
-  await hosts.b.up();
+  await cutOff(hosts, guest, { when: isDecided, cut: () => hosts.b.supervisor.close() });
+  await restart(hosts.b);
   const somewhere = () =>
     [hosts.a, hosts.b].map((host) => whereabouts(host, guest.id).state).join();
   await until(() => ["running,none", "none,running"].includes(somewhere()), somewhere());
@@ -233,14 +172,11 @@ Deno.test("the other VMM is killed by the word: the guest is off, there", async 
 Deno.test("this supervisor goes when the VMM was told: the guest runs there", async () => {
   await using hosts = await TwoHosts.start();
   const guest = await hosts.guest("slow-go");
-  const gone = Promise.withResolvers<void>();
-  at(hosts.a, isDecided, () =>
-    setTimeout(() => {
-      hosts.a.supervisor.close();
-      gone.resolve();
-    }, 150));
-  await hosts.move(guest.id);
-  await gone.promise;
+  await cutOff(hosts, guest, {
+    when: isDecided,
+    afterMs: 150,
+    cut: () => hosts.a.supervisor.close(),
+  });
   await hosts.a.down();
   // The pretended VMM goes on where its caller has gone; a true one gives it up unless it was too late.
   await new Promise((resolve) => setTimeout(resolve, 500));
@@ -251,22 +187,18 @@ Deno.test("this supervisor goes when the VMM was told: the guest runs there", as
 Deno.test("the other host goes when the VMM was told: locked here, until it is back", async () => {
   await using hosts = await TwoHosts.start();
   const guest = await hosts.guest("slow-go");
-  const gone = Promise.withResolvers<void>();
-  at(hosts.a, isDecided, () =>
-    setTimeout(() => {
-      hosts.b.supervisor.close();
-      gone.resolve();
-    }, 150));
-  const task = await hosts.move(guest.id);
-  await gone.promise;
+  const task = await cutOff(hosts, guest, {
+    when: isDecided,
+    afterMs: 150,
+    cut: () => hosts.b.supervisor.close(),
+  });
   await hosts.b.down();
   await until(() => whereabouts(hosts.a, guest.id).state === "stopped", "the VMM's end");
   const refused = await hosts.a.start(guest.id).catch((error) => error.problem);
   // The move still waits for the other host's word.
   assertEquals(refused.code, "busy");
   // A supervisor that starts again, and its guests with it, changes nothing of that.
-  await hosts.a.down();
-  await hosts.a.up();
+  await restart(hosts.a);
   const again = await hosts.a.start(guest.id).catch((error) => error.problem);
   assertStringIncludes(again.message, "it was given to the host");
   await hosts.b.up();
@@ -277,15 +209,14 @@ Deno.test("the other host goes when the VMM was told: locked here, until it is b
 Deno.test("the power there fails when the VMM was told: the guest is off, there", async () => {
   await using hosts = await TwoHosts.start();
   const guest = await hosts.guest("slow-go");
-  const gone = Promise.withResolvers<void>();
-  at(hosts.a, isDecided, () =>
-    setTimeout(() => {
+  await cutOff(hosts, guest, {
+    when: isDecided,
+    afterMs: 150,
+    cut: () => {
       killProcess(hosts.b.processOf(guest.id));
       hosts.b.supervisor.close();
-      gone.resolve();
-    }, 150));
-  await hosts.move(guest.id);
-  await gone.promise;
+    },
+  });
   await cutPower(hosts.b);
   await until(() => whereabouts(hosts.a, guest.id).state === "stopped", "the VMM's end");
   await hosts.b.up();
@@ -313,15 +244,14 @@ Deno.test("the power here fails when it runs there: it runs there, and only ther
 Deno.test("the power here fails before the VMM gave it away: the guest is off, here", async () => {
   await using hosts = await TwoHosts.start();
   const guest = await hosts.guest("slow-go");
-  const gone = Promise.withResolvers<void>();
-  at(hosts.a, isDecided, () =>
-    setTimeout(() => {
+  await cutOff(hosts, guest, {
+    when: isDecided,
+    afterMs: 150,
+    cut: () => {
       killProcess(hosts.a.processOf(guest.id));
       hosts.a.supervisor.close();
-      gone.resolve();
-    }, 150));
-  await hosts.move(guest.id);
-  await gone.promise;
+    },
+  });
   await cutPower(hosts.a);
   await hosts.a.up();
   await ends(hosts, guest, { a: OFF, b: NOWHERE });
