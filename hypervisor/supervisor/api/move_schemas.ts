@@ -54,6 +54,8 @@ export const MoveGuest = z.strictObject({
   force: z.boolean().default(false),
   /** Its memory follows page by page after it has moved. It is lost if either host fails meanwhile. */
   postCopy: z.boolean().default(false),
+  /** Its snapshots do not go along: they are deleted here once it has moved. */
+  withoutSnapshots: z.boolean().default(false),
 });
 
 export type Peer = z.output<typeof Peer>;

@@ -18,6 +18,7 @@ import { parsed } from "./channel.ts";
 import type { Processor } from "./cpu_features.ts";
 import { type Frame, PeerError } from "./frames.ts";
 import { answer, type MoveOffer, MoveRequest, type SettledState } from "./messages.ts";
+import type { Share } from "./sharing.ts";
 import { pipe } from "./pipe.ts";
 
 /** A host that moves a guest says something at least so often, in milliseconds. */
@@ -31,6 +32,7 @@ export interface ArrivalsOptions {
   ground: MoveGround;
   log: Log;
   processor: Processor;
+  share: Share;
   /** Aborts when nobody is to look after arrivals any more. */
   released: AbortSignal;
 }
@@ -84,13 +86,13 @@ export class Arrivals {
     peer: PeerRecord,
     { move, offer }: { move: string; offer: MoveOffer },
   ): Promise<void> {
-    const { ground, processor, log } = this.#options;
+    const { ground, processor, share, log } = this.#options;
     const { name } = offer.parcel.record;
     let arrival: Arrival | undefined;
     try {
       await answer(channel, async () => {
         if (this.#coming.has(move)) throw new PeerError("Cannot begin a move twice");
-        arrival = await Arrival.prepare({ move, peer, offer, ground, processor });
+        arrival = await Arrival.prepare({ move, peer, offer, ground, processor, share });
         this.#coming.set(move, arrival);
         return { wanted: arrival.wanted };
       });
@@ -101,10 +103,10 @@ export class Arrivals {
           await this.#take(channel, frame, arrival!);
           continue;
         }
-        const { op } = parsed(MoveRequest, frame.message);
-        await answer(channel, () => this.#do(op, arrival!));
+        const request = parsed(MoveRequest, frame.message);
+        await answer(channel, () => this.#do(request, arrival!));
         // Its disks are complete: nothing more is taken.
-        if (op === "seal") return await channel.end();
+        if (request.op === "seal") return await channel.end();
       }
     } finally {
       this.#coming.delete(move);
@@ -122,7 +124,7 @@ export class Arrivals {
     arrival: Arrival,
   ): Promise<void> {
     try {
-      arrival.take(frame);
+      await arrival.take(frame);
     } catch (error) {
       await answer(channel, () => Promise.reject(error));
     }
@@ -136,17 +138,26 @@ export class Arrivals {
     await arrival.discard();
   }
 
-  async #do(op: MoveRequest["op"], arrival: Arrival): Promise<void> {
-    switch (op) {
+  async #do(request: MoveRequest, arrival: Arrival): Promise<unknown> {
+    switch (request.op) {
       case "ping":
         return;
+      case "snapshot": {
+        const shared = arrival.snapshots.begin(request.snapshot);
+        return { shared: shared.map((i) => arrival.firstOfSnapshot + i) };
+      }
+      case "snapshot_end":
+        return await arrival.snapshots.end(request);
+      case "disks":
+        return { shared: arrival.startDisks() };
       case "await":
         return await arrival.await();
       case "seal": {
         const { process, record, move, peer } = arrival;
         if (process === null) throw new PeerError("Cannot seal a guest that no VMM waits for");
+        const { complete } = arrival.snapshots;
         await arrival.sync();
-        this.#options.store.seal({ move, guest: record.id, peer: peer.id }, record);
+        this.#options.store.seal({ move, guest: record.id, peer: peer.id }, record, complete);
         const release = () => arrival.release();
         this.#keep({ move, peer: peer.id, record, process, release });
       }

@@ -1,11 +1,12 @@
 /** What is left of a move that is cut off, at each of its steps: the README's table. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { killProcess } from "../../sys/processes.ts";
+import type { Guest, Task } from "../api/schemas.ts";
 import {
   at,
   cutOff,
   cutPower,
-  ends,
+  ends as endsWith,
   isDecided,
   isHandingOver,
   isMoving,
@@ -17,9 +18,59 @@ import {
 } from "../testing/move_cuts.ts";
 import { TwoHosts, whereabouts } from "../testing/two_hosts.ts";
 
+const isWithSnapshots = ({ phase }: Task) => phase === "Copying snapshots";
+
+/** A guest with a snapshot, which is to be where the guest is. */
+function guestOf(hosts: TwoHosts, cmdline = ""): Promise<Guest> {
+  return hosts.guest(cmdline, { snapshots: ["before"] });
+}
+
+function ends(
+  hosts: TwoHosts,
+  guest: Guest,
+  expected: { a: typeof RUNS; b: typeof RUNS },
+): Promise<void> {
+  return endsWith(hosts, guest, { ...expected, snapshots: ["before"] });
+}
+
+Deno.test("cancelled while snapshots go: the guest runs on, with them, and can move after all", async () => {
+  await using hosts = await TwoHosts.start();
+  const guest = await guestOf(hosts);
+  const task = await hosts.move(guest.id, { bytesPerSecond: 1000 });
+  await until(() => hosts.a.supervisor.tasks.get(task.id).phase === "Copying snapshots", "phase");
+  hosts.a.supervisor.tasks.cancel(task.id);
+  assertEquals((await hosts.end(task)).state, "cancelled");
+  await ends(hosts, guest, { a: RUNS, b: NOWHERE });
+  assertEquals((await hosts.end(await hosts.move(guest.id))).state, "done");
+  await ends(hosts, guest, { a: NOWHERE, b: RUNS });
+});
+
+Deno.test("the other host goes while snapshots go: the guest runs on, with them", async () => {
+  await using hosts = await TwoHosts.start();
+  const guest = await guestOf(hosts);
+  const cut = () => hosts.b.supervisor.close();
+  const task = await cutOff(hosts, guest, { when: isWithSnapshots, cut });
+  assertEquals((await hosts.end(task)).state, "failed");
+  await restart(hosts.b);
+  await ends(hosts, guest, { a: RUNS, b: NOWHERE });
+});
+
+for (const who of ["a", "b"] as const) {
+  const where = who === "a" ? "here" : "there";
+  Deno.test(`the power ${where} fails while snapshots go: nothing of them is there`, async () => {
+    await using hosts = await TwoHosts.start();
+    const guest = await guestOf(hosts);
+    const cut = () => hosts[who].supervisor.close();
+    await cutOff(hosts, guest, { when: isWithSnapshots, cut });
+    await cutPower(hosts[who]);
+    await hosts[who].up();
+    await ends(hosts, guest, { a: who === "a" ? OFF : RUNS, b: NOWHERE });
+  });
+}
+
 Deno.test("cancelled while disks go: the guest runs on", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest();
+  const guest = await guestOf(hosts);
   const task = await hosts.move(guest.id, { bytesPerSecond: 1000 });
   await until(() => hosts.b.names("run/guests").length > 0, "the other VMM");
   hosts.a.supervisor.tasks.cancel(task.id);
@@ -29,7 +80,7 @@ Deno.test("cancelled while disks go: the guest runs on", async () => {
 
 Deno.test("cancelled while memory goes: the guest runs on, and can move after all", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest("slow-memory");
+  const guest = await guestOf(hosts, "slow-memory");
   at(hosts.a, isMoving, () => {
     const [task] = hosts.a.supervisor.tasks.list();
     setTimeout(() => hosts.a.supervisor.tasks.cancel(task.id), 300);
@@ -42,7 +93,7 @@ Deno.test("cancelled while memory goes: the guest runs on, and can move after al
 
 Deno.test("it takes too long: the guest runs on", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest();
+  const guest = await guestOf(hosts);
   const task = await hosts.end(
     await hosts.move(guest.id, { bytesPerSecond: 1000, withinSeconds: 1 }),
   );
@@ -52,7 +103,7 @@ Deno.test("it takes too long: the guest runs on", async () => {
 
 Deno.test("the other host goes while memory goes: the guest runs on", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest("slow-memory");
+  const guest = await guestOf(hosts, "slow-memory");
   at(hosts.a, isMoving, () => setTimeout(() => hosts.b.supervisor.close(), 200));
   assertEquals((await hosts.end(await hosts.move(guest.id))).state, "failed");
   await restart(hosts.b);
@@ -62,7 +113,7 @@ Deno.test("the other host goes while memory goes: the guest runs on", async () =
 for (const word of ["no-cpu", "dies-before-ready"]) {
   Deno.test(`the other VMM does not take it (${word}): the guest runs on`, async () => {
     await using hosts = await TwoHosts.start();
-    const guest = await hosts.guest(word);
+    const guest = await guestOf(hosts, word);
     const task = await hosts.end(await hosts.move(guest.id));
     assertEquals(task.state, "failed");
     if (word === "no-cpu") assertStringIncludes(task.error!, "the CPU has no avx512f");
@@ -72,7 +123,7 @@ for (const word of ["no-cpu", "dies-before-ready"]) {
 
 Deno.test("this supervisor goes while memory goes: the guest runs on", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest("slow-memory");
+  const guest = await guestOf(hosts, "slow-memory");
   await cutOff(hosts, guest, {
     when: isMoving,
     afterMs: 200,
@@ -84,7 +135,7 @@ Deno.test("this supervisor goes while memory goes: the guest runs on", async () 
 
 Deno.test("this VMM is killed while memory goes: the guest is off, here", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest("slow-memory");
+  const guest = await guestOf(hosts, "slow-memory");
   at(hosts.a, isMoving, () => setTimeout(() => killProcess(hosts.a.processOf(guest.id)), 200));
   assertEquals((await hosts.end(await hosts.move(guest.id))).state, "failed");
   await ends(hosts, guest, { a: { ...OFF, state: "failed" }, b: NOWHERE });
@@ -98,7 +149,7 @@ for (
 ) {
   Deno.test(`this supervisor goes, ${what}: the guest runs on`, async () => {
     await using hosts = await TwoHosts.start();
-    const guest = await hosts.guest();
+    const guest = await guestOf(hosts);
     await cutOff(hosts, guest, { when: when, cut: () => hosts.a.supervisor.close() });
     await restart(hosts.a);
     await ends(hosts, guest, { a: RUNS, b: NOWHERE });
@@ -107,7 +158,7 @@ for (
 
 Deno.test("the power here fails when the other host keeps it: the guest is off, here", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest();
+  const guest = await guestOf(hosts);
   await cutOff(hosts, guest, {
     when: isDecided,
     cut: () => {
@@ -122,7 +173,7 @@ Deno.test("the power here fails when the other host keeps it: the guest is off, 
 
 Deno.test("the other host goes when it keeps it: the guest runs on", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest();
+  const guest = await guestOf(hosts);
   // Within the event, before anything else is done: the VMM was not told that it may.
   await cutOff(hosts, guest, { when: isDecided, cut: () => hosts.b.supervisor.close() });
   await restart(hosts.b);
@@ -133,7 +184,7 @@ Deno.test("the other host goes when it keeps it: the guest runs on", async () =>
 
 Deno.test("the VMM changes its mind: the guest runs on", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest("changes-its-mind");
+  const guest = await guestOf(hosts, "changes-its-mind");
   const task = await hosts.end(await hosts.move(guest.id));
   assertStringIncludes(task.error!, "its disks have no room");
   await ends(hosts, guest, { a: RUNS, b: NOWHERE });
@@ -155,7 +206,7 @@ for (
 ) {
   Deno.test(`${what}: the guest runs there`, async () => {
     await using hosts = await TwoHosts.start();
-    const guest = await hosts.guest(word);
+    const guest = await guestOf(hosts, word);
     assertEquals((await hosts.end(await hosts.move(guest.id))).state, "done");
     await ends(hosts, guest, { a: NOWHERE, b: RUNS });
   });
@@ -163,7 +214,7 @@ for (
 
 Deno.test("the other VMM is killed by the word: the guest is off, there", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest("dies-at-word");
+  const guest = await guestOf(hosts, "dies-at-word");
   assertEquals((await hosts.end(await hosts.move(guest.id))).state, "done");
   await ends(hosts, guest, { a: NOWHERE, b: { ...OFF, state: "failed" } });
   assertStringIncludes(hosts.b.supervisor.guests.get(guest.id).error!, "while it changed hosts");
@@ -171,7 +222,7 @@ Deno.test("the other VMM is killed by the word: the guest is off, there", async 
 
 Deno.test("this supervisor goes when the VMM was told: the guest runs there", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest("slow-go");
+  const guest = await guestOf(hosts, "slow-go");
   await cutOff(hosts, guest, {
     when: isDecided,
     afterMs: 150,
@@ -186,7 +237,7 @@ Deno.test("this supervisor goes when the VMM was told: the guest runs there", as
 
 Deno.test("the other host goes when the VMM was told: locked here, until it is back", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest("slow-go");
+  const guest = await guestOf(hosts, "slow-go");
   const task = await cutOff(hosts, guest, {
     when: isDecided,
     afterMs: 150,
@@ -208,7 +259,7 @@ Deno.test("the other host goes when the VMM was told: locked here, until it is b
 
 Deno.test("the power there fails when the VMM was told: the guest is off, there", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest("slow-go");
+  const guest = await guestOf(hosts, "slow-go");
   await cutOff(hosts, guest, {
     when: isDecided,
     afterMs: 150,
@@ -225,7 +276,7 @@ Deno.test("the power there fails when the VMM was told: the guest is off, there"
 
 Deno.test("the power here fails when it runs there: it runs there, and only there", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest();
+  const guest = await guestOf(hosts);
   const gone = Promise.withResolvers<void>();
   const end = hosts.b.supervisor.events.subscribe((change) => {
     if (change.name !== "guest" || change.data.id !== guest.id) return;
@@ -243,7 +294,7 @@ Deno.test("the power here fails when it runs there: it runs there, and only ther
 
 Deno.test("the power here fails before the VMM gave it away: the guest is off, here", async () => {
   await using hosts = await TwoHosts.start();
-  const guest = await hosts.guest("slow-go");
+  const guest = await guestOf(hosts, "slow-go");
   await cutOff(hosts, guest, {
     when: isDecided,
     afterMs: 150,

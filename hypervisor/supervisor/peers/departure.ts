@@ -22,6 +22,8 @@ import { Mirror, type MirroredDisk } from "./mirror.ts";
 import { Pace } from "./pace.ts";
 import { pack } from "./parcel.ts";
 import { pipe } from "./pipe.ts";
+import { SnapshotDeparture } from "./snapshot_departure.ts";
+import { Touch } from "./touch.ts";
 import { Chart } from "./chart.ts";
 import { type SendLine, VmmSend } from "./vmm_send.ts";
 
@@ -48,6 +50,8 @@ export interface DepartureOptions {
     withinSeconds: number;
     slowDown: boolean;
     force: boolean;
+    postCopy: boolean;
+    withoutSnapshots: boolean;
   };
   ground: MoveGround;
   store: MoveStore;
@@ -112,7 +116,7 @@ class Disks implements Disposable {
     try {
       disks.forEach((disk, number) => {
         const file = new SourceFile(ground.disks.path(id, disk.file));
-        this.list.push({ number, device: run.find(disk.id)?.name ?? null, file });
+        this.list.push({ number, device: run.find(disk.id)?.name ?? null, file, base: null });
       });
     } catch (error) {
       this[Symbol.dispose]();
@@ -121,7 +125,10 @@ class Disks implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { file } of this.list) file[Symbol.dispose]();
+    for (const { file, base } of this.list) {
+      file[Symbol.dispose]();
+      base?.[Symbol.dispose]();
+    }
   }
 }
 
@@ -138,19 +145,27 @@ class Departing {
   readonly #way: Way;
   readonly #pace: Pace;
   readonly #chart: Chart;
+  readonly #touch: Touch;
   readonly #mirror: Mirror;
+  readonly #snapshots: SnapshotDeparture;
   /** Nothing that throws after that has any say in whose the guest is. */
   #isGiving = false;
 
   constructor(options: DepartureOptions, way: Way) {
     this.#options = options;
     this.#way = way;
-    const { work, settings, tracking } = options;
+    const { work, settings, tracking, ground, life } = options;
     const { disks, channel, signal, process } = way;
     this.#pace = new Pace(settings.bytesPerSecond);
     this.#chart = new Chart(work);
+    this.#touch = new Touch(channel);
+    this.#snapshots = SnapshotDeparture.of(life.record, {
+      ground,
+      without: settings.withoutSnapshots,
+    });
     this.#mirror = new Mirror({
-      ...{ disks, channel, signal, pace: this.#pace, tracking: tracking(process) },
+      ...{ disks, channel, signal, touch: this.#touch, pace: this.#pace },
+      tracking: tracking(process),
       moved: (bytes, more) => this.#chart.disks(bytes, more),
     });
   }
@@ -161,6 +176,7 @@ class Departing {
     await this.#prepare();
     try {
       work.phase("Copying disks");
+      await this.#findBases();
       await this.#mirror.begin();
       if (!await this.#mirror.catchUp() && !settings.force) {
         throw new Error("Its disks change as fast as they can be copied. Try again with force");
@@ -168,12 +184,13 @@ class Departing {
       work.phase("Copying memory");
       store.begin({ move, guest: life.record.id, peer: peer.id });
       using memory = await Memory.open(this.#options, this.#pace);
-      const { bytesPerSecond, allowedPauseMs, slowDown, force } = settings;
+      const { bytesPerSecond, allowedPauseMs, slowDown, force, postCopy } = settings;
       const giveUp = () => memory.close();
       signal.addEventListener("abort", giveUp);
       const send = await VmmSend.begin(this.#way.process.controlSocket, {
         ...{ socket: memory.socket, allowedPauseMs, slowDown, force },
         ...(bytesPerSecond !== null && { bytesPerSecond: Math.min(bytesPerSecond, 1e12) }),
+        ...(postCopy && { postCopy }),
         timeoutMs: Math.max(LEAST_MS, this.#way.deadline - Date.now()),
       });
       const cut = () => send[Symbol.dispose]();
@@ -200,17 +217,19 @@ class Departing {
     const { move, life, ground, processor } = this.#options;
     const { channel, process, disks } = this.#way;
     const { record } = life;
-    const images = await imagesOf(ground, record);
+    const snapshots = this.#snapshots;
+    const images = await imagesOf(ground, [record, ...snapshots.records.map((it) => it.record)]);
     const offer: MoveOffer = {
       control: CONTROL_VERSION,
       parcel: pack(record, process.run.file()),
       disks: disks.map(({ file: { bytes, dataBytes } }) => ({ bytes, dataBytes })),
       images: images.map(({ offer }) => offer),
+      snapshots: snapshots.offer(disks.map(({ file }) => file)),
       cpu: processor,
     };
     const asked = { answer: MoveAnswer, withinMs: PREPARE_MS };
     const { wanted } = await ask(channel, { op: "move", move, offer }, asked);
-    this.#chart.begin(disks.reduce((sum, { file }) => sum + file.dataBytes, 0));
+    this.#chart.begin(disks.reduce((sum, { file }) => sum + file.dataBytes, snapshots.dataBytes));
     for (const [i, { path }] of images.entries()) {
       const number = disks.length + i;
       if (!wanted.includes(number)) continue;
@@ -221,7 +240,27 @@ class Departing {
         await channel.sayData(number, position, bytes!);
       }
     }
+    await this.#sendSnapshots(disks.length + images.length);
     await ask(channel, { op: "await" }, { answer: Done, withinMs: AWAIT_MS });
+  }
+
+  async #sendSnapshots(first: number): Promise<void> {
+    if (this.#snapshots.records.length === 0) return;
+    const { channel, signal } = this.#way;
+    this.#options.work.phase("Copying snapshots");
+    const moved = (bytes: number) => this.#chart.disks(bytes, 0);
+    const way = { channel, signal, pace: this.#pace, touch: this.#touch, moved };
+    await this.#snapshots.send(way, { first });
+  }
+
+  /** Where the other host begins with what a snapshot has, only what differs goes. */
+  async #findBases(): Promise<void> {
+    const { channel, disks } = this.#way;
+    const bases = await this.#snapshots.bases({ channel });
+    for (const disk of disks) {
+      const path = bases.get(disk.number);
+      if (path !== undefined) disk.base = new SourceFile(path);
+    }
   }
 
   /** What the VMM says while it sends, and the disks meanwhile. */
@@ -366,12 +405,14 @@ class Memory implements Disposable {
   }
 }
 
-/** The images that the guest's next start needs. */
+/** The images that a start of the guest needs, as it is or was, each once. */
 async function imagesOf(
   { images }: MoveGround,
-  { kernel, initrd }: { kernel: string; initrd: string | null },
+  guests: readonly { kernel: string; initrd: string | null }[],
 ): Promise<{ path: string; offer: ImageOffer }[]> {
-  const names = [["kernel", kernel] as const, ["initrd", initrd] as const];
+  const names = (["kernel", "initrd"] as const).flatMap((kind) =>
+    [...new Set(guests.map((guest) => guest[kind]))].map((name) => [kind, name] as const)
+  );
   const found = names.flatMap(([kind, name]) => name === null ? [] : [{ kind, name }]);
   return await Promise.all(found.map(async ({ kind, name }) => {
     const path = images.require(kind, name);

@@ -8,6 +8,7 @@ import type * as z from "zod";
 import { whyNot } from "../api/actions.ts";
 import type { MoveGuest, Task } from "../api/schemas.ts";
 import { readPseudoFile } from "../../sys/pseudo_files.ts";
+import { shareBlocks } from "../../sys/reflink.ts";
 import { type Log, messageOf } from "../log.ts";
 import { problem } from "../problem.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
@@ -23,6 +24,7 @@ import { Departures, reasonGiven } from "./departures.ts";
 import { type DiskTracking, VmmDiskTracking } from "./disk_tracking.ts";
 import { answer, PeerRefusal } from "./messages.ts";
 import type { MoveCall } from "./peers.ts";
+import type { Share } from "./sharing.ts";
 
 /** How long a task waits for the other host's word; what is left goes on without it, in milliseconds. */
 const SETTLE_MS = 90_000;
@@ -35,10 +37,9 @@ export interface MovesOptions {
   /** Throws where there is no such host. */
   peer(id: string): PeerRecord;
   dial(peer: PeerRecord): Promise<PeerChannel>;
-  /** How many snapshots a guest has, which do not move with it. */
-  snapshotsOf?: (guest: string) => number;
-  /** For tests: other disks and processors. */
+  /** For tests: other disks, file systems and processors. */
   tracking?: (process: VmmProcess) => DiskTracking;
+  share?: Share;
   processor?: Processor;
 }
 
@@ -53,7 +54,8 @@ export class Moves {
     this.#options = options;
     const released = this.#released.signal;
     this.#processor = options.processor ?? parseProcessor(readPseudoFile("/proc/cpuinfo"));
-    this.#arrivals = new Arrivals({ ...options, processor: this.#processor, released });
+    const { share = shareBlocks } = options;
+    this.#arrivals = new Arrivals({ ...options, share, processor: this.#processor, released });
     this.#departures = new Departures({ ...options, released });
   }
 
@@ -73,17 +75,6 @@ export class Moves {
     const reason = whyNot("move", life.phase);
     if (reason !== null) throw problem("wrong_state", reason);
     ground.claims.refuseChange(life.record);
-    if (settings.postCopy) {
-      throw problem("wrong_state", `Cannot move "${name}": post-copy is not to be had yet`);
-    }
-    const snapshots = this.#options.snapshotsOf?.(id) ?? 0;
-    if (snapshots > 0) {
-      throw problem(
-        "wrong_state",
-        `Cannot move "${name}": it has ${snapshots} snapshots, which cannot move with it. ` +
-          "Delete them first",
-      );
-    }
     const start = { kind: "move" as const, guest: { id, name }, detail: peer.name };
     return tasks.begin(start, (work) => this.#move({ life, peer, settings, work }));
   }

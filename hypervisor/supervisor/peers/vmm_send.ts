@@ -11,7 +11,7 @@ const Count = z.number().min(0);
 const Text = z.string().transform((text) => text.slice(0, 4096));
 
 const Progress = z.object({
-  phase: z.enum(["greeting", "moving", "asking", "holding", "giving"]),
+  phase: Text,
   doneBytes: Count,
   totalBytes: Count,
   rounds: Count,

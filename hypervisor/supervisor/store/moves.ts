@@ -6,6 +6,7 @@
  */
 import { type Database, transaction } from "./database.ts";
 import { type GuestRecord, GuestStore } from "./guests.ts";
+import { type SnapshotRecord, SnapshotStore } from "./snapshots.ts";
 
 /**
  * - `begun`: the other host may keep the guest as one that is to come; it is this host's
@@ -44,10 +45,12 @@ const REMEMBERED_MS = 90 * 24 * 3600 * 1000;
 export class MoveStore {
   readonly #database: Database;
   readonly #guests: GuestStore;
+  readonly #snapshots: SnapshotStore;
 
   constructor(database: Database) {
     this.#database = database;
     this.#guests = new GuestStore(database);
+    this.#snapshots = new SnapshotStore(database);
     this.#database.prepare("DELETE FROM arrivals WHERE state = 'claimed' AND at < ?")
       .run(Date.now() - REMEMBERED_MS);
   }
@@ -85,11 +88,23 @@ export class MoveStore {
     return this.arrivals().find((it) => it.move === move) ?? null;
   }
 
-  /** Keeps a guest that is not this host's yet: nobody sees it, and its name and addresses are taken. */
-  seal(arrival: Omit<Arrival, "state">, record: GuestRecord): void {
+  /**
+   * Keeps a guest that is not this host's yet, with its snapshots, each after its parent: nobody sees it, and
+   * its name and addresses are taken.
+   */
+  seal(
+    arrival: Omit<Arrival, "state">,
+    record: GuestRecord,
+    { snapshots = [], current = null }: {
+      snapshots?: readonly SnapshotRecord[];
+      /** The one that the guest comes from. */
+      current?: string | null;
+    } = {},
+  ): void {
     const { move, guest, peer } = arrival;
     transaction(this.#database, () => {
       this.#guests.put(record);
+      this.#snapshots.addAll(guest, snapshots, { current });
       this.#database.prepare("INSERT INTO arrivals VALUES (?, ?, ?, 'sealed', ?)")
         .run(move, guest, peer, Date.now());
     });

@@ -36,12 +36,14 @@ export class TwoHosts implements AsyncDisposable {
     return hosts;
   }
 
-  /** A guest that runs at `a`, with a disk that has something on it. */
-  async guest(cmdline = ""): Promise<Guest> {
+  /** A guest that runs at `a`, with a disk that has something on it, and snapshots of these names. */
+  async guest(cmdline = "", { snapshots = [] }: { snapshots?: string[] } = {}): Promise<Guest> {
     const { a } = this;
     if (a.supervisor.images.get("disk", "d") === null) await a.image("disk", "d", 65536);
     const guest = await a.guest({ cmdline, disks: [{ image: "d" }] });
-    return await a.start(guest.id);
+    const started = await a.start(guest.id);
+    for (const name of snapshots) await a.snapshot(guest.id, { name, memory: false });
+    return started;
   }
 
   move(id: string, body: Record<string, unknown> = {}): Promise<Task> {
