@@ -175,7 +175,7 @@ export class Arrival {
   startDisks(): number[] {
     const { current } = this.#offer.snapshots;
     return this.record.disks.flatMap(({ id }, number) => {
-      const base = this.snapshots.copyOf(id, current);
+      const base = this.snapshots.copyOf({ disk: id }, current);
       return base !== null && this.#files[number]?.startFrom(base, this.#share) ? [number] : [];
     });
   }

@@ -14,7 +14,7 @@ import { contentDigestOf } from "./digests.ts";
 import { TargetFile } from "./disk_files.ts";
 import { PeerError } from "./frames.ts";
 import type { MoveRequest, SnapshotsOffer } from "./messages.ts";
-import type { FileParcel, SnapshotParcel } from "./snapshot_parcel.ts";
+import { type FileParcel, isSameFile, type SnapshotParcel } from "./snapshot_parcel.ts";
 
 export interface SnapshotArrivalOptions {
   guest: string;
@@ -37,6 +37,8 @@ interface Coming {
 export class SnapshotArrival {
   readonly #options: SnapshotArrivalOptions;
   readonly #kept: SnapshotRecord[] = [];
+  /** Files of those, by their ids. */
+  readonly #files = new Map<string, readonly FileParcel[]>();
   #coming: Coming | null = null;
 
   constructor(options: SnapshotArrivalOptions) {
@@ -72,7 +74,7 @@ export class SnapshotArrival {
       const path = pathOf(file, { parcel, place });
       const target = new TargetFile(path, file.bytes);
       this.#coming.files.push({ path, target });
-      const base = "disk" in file ? this.copyOf(file.disk, parcel.parent) : null;
+      const base = this.copyOf(file, parcel.parent);
       if (base !== null && target.startFrom(base, this.#options.share)) shared.push(i);
     }
     return shared;
@@ -98,7 +100,8 @@ export class SnapshotArrival {
     }
     if (parcel.run !== null) syncDirectory(place.memory);
     await place.appear();
-    const { files: _, record, run, ...kept } = parcel;
+    const { files: parcels, record, run, ...kept } = parcel;
+    this.#files.set(parcel.id, parcels);
     this.#kept.push({
       ...kept,
       guest: this.#options.guest,
@@ -108,12 +111,19 @@ export class SnapshotArrival {
     this.#coming = null;
   }
 
-  /** The copy of a disk in a snapshot that has come; null where there is none. */
-  copyOf(disk: string, snapshot: string | null): string | null {
-    const { ground, guest } = this.#options;
+  /** What a snapshot that has come has of the same disk, or of memory by the same name; null where nothing. */
+  copyOf(of: { disk: string } | { memory: string }, snapshot: string | null): string | null {
+    const { guest, ground: { snapshotFiles } } = this.#options;
     const found = this.#kept.find(({ id }) => id === snapshot);
-    const name = found?.record.disks.find(({ id }) => id === disk)?.name;
-    return name === undefined ? null : ground.snapshotFiles.disk(guest, found!.id, name);
+    if (found === undefined) return null;
+    const file = this.#files.get(found.id)!.find((it) => isSameFile(it, of));
+    if (file === undefined) return null;
+    const parcel = { record: found.record };
+    const place = {
+      memory: snapshotFiles.memory(guest, found.id),
+      disk: (name: string) => snapshotFiles.disk(guest, found.id, name),
+    };
+    return pathOf(file, { parcel, place });
   }
 
   #close() {
@@ -132,7 +142,10 @@ export class SnapshotArrival {
 
 function pathOf(
   file: FileParcel,
-  { parcel, place }: Pick<Coming, "parcel" | "place">,
+  { parcel, place }: {
+    parcel: Pick<SnapshotRecord, "record"> | SnapshotParcel;
+    place: Pick<NewSnapshotFiles, "memory" | "disk">;
+  },
 ): string {
   if ("memory" in file) return join(place.memory, file.memory);
   return place.disk(parcel.record.disks.find(({ id }) => id === file.disk)!.name);

@@ -12,7 +12,7 @@ import { ContentDigest } from "./digests.ts";
 import { type Piece, SourceFile } from "./disk_files.ts";
 import { ask, Done, SharedAnswer, type SnapshotsOffer } from "./messages.ts";
 import type { Pace } from "./pace.ts";
-import { packSnapshot, parentsFirst, type SnapshotFile } from "./snapshot_parcel.ts";
+import { isSameFile, packSnapshot, parentsFirst, type SnapshotFile } from "./snapshot_parcel.ts";
 import type { Touch } from "./touch.ts";
 
 const ASK_MS = 120_000;
@@ -74,18 +74,17 @@ export class SnapshotDeparture {
 
   /** What the other host is told; `disks` are the guest's own, in order. */
   offer(disks: readonly { dataBytes: number }[]): SnapshotsOffer {
-    const memory: number[] = [];
     const most = new Map(this.#guest.disks.map(({ id }, i) => [id, disks[i].dataBytes]));
     for (const file of this.#all.flatMap(({ parcel }) => parcel.files)) {
-      if ("memory" in file) memory.push(file.dataBytes);
-      else most.set(file.disk, Math.max(most.get(file.disk) ?? 0, file.dataBytes));
+      const of = "disk" in file ? file.disk : file.memory;
+      most.set(of, Math.max(most.get(of) ?? 0, file.dataBytes));
     }
     return {
       count: this.#all.length,
       current: this.#current,
       dataBytes: this.dataBytes,
-      // However much copies share, the largest of a disk is there whole.
-      sharedBytes: sum(memory) + sum([...most.values()]),
+      // However much copies share, the largest is there whole.
+      sharedBytes: sum([...most.values()]),
     };
   }
 
@@ -101,9 +100,7 @@ export class SnapshotDeparture {
     const sha256: string[] = [];
     for (const [i, { path, parcel: file }] of files.entries()) {
       const number = first + i;
-      const base = shared.includes(number) && "disk" in file
-        ? this.#copyOf(file.disk, record.parent)
-        : null;
+      const base = shared.includes(number) ? this.#copyOf(file, record.parent) : null;
       sha256.push(await this.#sendFile(path, way, { number, base }));
     }
     const checkMs = sum(parcel.files.map(({ dataBytes }) => dataBytes)) * 1000 /
@@ -159,17 +156,15 @@ export class SnapshotDeparture {
     const { shared } = await ask(channel, { op: "disks" }, asked);
     return new Map(shared.flatMap((number) => {
       const disk = this.#guest.disks[number];
-      const path = disk === undefined ? null : this.#copyOf(disk.id, this.#current);
-      return path === null ? [] : [[number, path] as const];
+      const path = disk && this.#copyOf({ disk: disk.id }, this.#current);
+      return path ? [[number, path] as const] : [];
     }));
   }
 
-  /** A snapshot's copy of a disk; null where it has none. */
-  #copyOf(disk: string, snapshot: string | null): string | null {
-    const found = this.#all.find(({ record }) => record.id === snapshot);
-    const name = found?.record.record.disks.find(({ id }) => id === disk)?.name;
-    if (found === undefined || name === undefined) return null;
-    return this.#ground.snapshotFiles.disk(this.#guest.id, found.record.id, name);
+  /** What a snapshot has of the same disk, or of memory by the same name; null where it has none. */
+  #copyOf(of: { disk: string } | { memory: string }, snapshot: string | null): string | null {
+    const found = this.#all.find(({ record }) => record.id === snapshot)?.files;
+    return found?.find(({ parcel }) => isSameFile(parcel, of))?.path ?? null;
   }
 }
 

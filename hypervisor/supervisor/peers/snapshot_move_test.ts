@@ -56,7 +56,7 @@ async function withHistory(hosts: TwoHosts): Promise<Guest> {
   const params = { id: guest.id, snapshot: first };
   await a.done(a.local.client.call("revertGuest", { params, body: { start: true } }));
   await a.type(guest.id, "write 0 0 third\n");
-  await a.snapshot(guest.id, { name: "third", memory: false, description: "of a branch" });
+  await a.snapshot(guest.id, { name: "third", description: "of a branch, with memory" });
   await a.type(guest.id, "write 0 2048 now\n");
   return await a.get(guest.id);
 }
@@ -77,8 +77,8 @@ for (const isShared of [false, true]) {
     assertEquals(await tree(b, guest), before.tree);
     assertEquals(filesOf(b, guest), before.files);
     assertEquals(diskOf(b, guest), disk);
-    // A small one that tries it, each snapshot but the first, and the guest itself.
-    assertEquals(count(), isShared ? 1 + 2 + 1 : 0);
+    // A small one that tries it, the second's disk, the third's and its memory, and the guest's own.
+    assertEquals(count(), isShared ? 1 + 1 + 3 + 1 : 0);
     assertEquals(whereabouts(a, guest.id), NOWHERE);
     assertEquals(snapshotsAt(b, guest.id), ["first, with memory", "second", "third"]);
 

@@ -57,6 +57,15 @@ export const SnapshotParcel = z.strictObject({
 });
 export type SnapshotParcel = z.output<typeof SnapshotParcel>;
 
+/** Whether two snapshots' files are of the same disk, or of memory by the same name. */
+export function isSameFile(
+  a: { disk: string } | { memory: string },
+  b: { disk: string } | { memory: string },
+): boolean {
+  if ("disk" in a) return "disk" in b && a.disk === b.disk;
+  return "memory" in b && a.memory === b.memory;
+}
+
 /** A snapshot's file at the host that has it. */
 export interface SnapshotFile {
   path: string;
