@@ -145,7 +145,7 @@ export class Supervisor {
   async meetOthers(): Promise<void> {
     const { data, log, peers: listen = null, moves, peerWatchMs } = this.#options;
     this.#moves = new Moves({
-      ...{ ...moves, log, tasks: this.tasks, ground: this.guests.ground },
+      ...{ ...moves, log, tasks: this.tasks, events: this.events, ground: this.guests.ground },
       store: new MoveStore(this.#database),
       peer: (id) => this.peers.get(id),
       dial: (peer) => this.peers.dial(peer),

@@ -39,6 +39,7 @@ import { NetChanges } from "./net_changes.ts";
 import { newGuest } from "./new_guest.ts";
 import { Reverts } from "./reverts.ts";
 import { openSerial } from "./serial.ts";
+import { setAside } from "./set_aside.ts";
 import { stopAll } from "./shutdown.ts";
 import { SnapshotFiles } from "./snapshot_files.ts";
 import { Snapshots } from "./snapshots.ts";
@@ -130,6 +131,13 @@ export class Guests {
         return life;
       },
       leave: (id) => this.#remove(this.#life(id)),
+      setAside: (id, reason) => {
+        this.#claims.hold(id, { reason, keepsOff: true, mayChange: true });
+        return setAside(this.#life(id), {
+          hasName: (name) => options.store.hasName(name),
+          keep: (life, record) => this.#keep(life, record),
+        });
+      },
     };
     const { snapshots, tasks, events, log } = options;
     const lifeGround: LifeGround = {
@@ -179,6 +187,7 @@ export class Guests {
         this.#budget.refuseTooMuch(record);
         this.#budget.refuseUnfit({ ...record, verb: "start" }, memoryMiB + memory.requestedMiB);
       },
+      refuseGoingOn: (record, verb) => this.#claims.refuseStart(record, verb),
       launch: (record, source) => this.#launcher.launch(record, source),
       sourceOf: (id, snapshot) => this.reverts.sourceOf(id, snapshot),
       keepResumesFrom: (id, snapshot) => snapshots.setResumesFrom(id, snapshot),

@@ -22,4 +22,6 @@ export interface MoveGround extends DeviceGround {
   arrive(record: GuestRecord, process: VmmProcess | null): GuestLife;
   /** A guest that has gone is no more, nor are its disks. */
   leave(id: string): void;
+  /** What is here of a guest that another host has does not run any more, and has another name. */
+  setAside(id: string, reason: string): Promise<void>;
 }

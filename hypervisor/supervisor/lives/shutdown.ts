@@ -48,7 +48,7 @@ export async function* stopAll(
 }
 
 async function stopOne(life: GuestLife, force: boolean): Promise<void> {
-  if (force) return await life.end();
+  if (force || !life.mayGoOn) return await life.end();
   // Whoever is paused takes no notice of a button.
   if (life.phase === "paused") await life.resume();
   if (life.state === "running") await life.stop({ force });

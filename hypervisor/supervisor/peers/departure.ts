@@ -182,7 +182,7 @@ class Departing {
         throw new Error("Its disks change as fast as they can be copied. Try again with force");
       }
       work.phase("Copying memory");
-      store.begin({ move, guest: life.record.id, peer: peer.id });
+      store.begin({ move, guest: life.record.id, name: life.record.name, peer: peer.id });
       using memory = await Memory.open(this.#options, this.#pace);
       const { bytesPerSecond, allowedPauseMs, slowDown, force, postCopy } = settings;
       const giveUp = () => memory.close();

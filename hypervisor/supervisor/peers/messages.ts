@@ -70,9 +70,12 @@ export const MoveOffer = z.strictObject({
 export type MoveOffer = z.output<typeof MoveOffer>;
 
 export const SettledState = z.enum([
-  ...["running", "stopped", "dropped", "undecided", "unknown"] as const,
+  ...["running", "stopped", "dropped", "undecided", "unknown", "lost", "aside"] as const,
 ]);
-/** What became of a guest at the host that it was sent to. */
+/**
+ * What became of a guest at the host that it was sent to. `lost`: it has the guest, as somebody said there
+ * that the other host was gone; `aside`: it has what it does not run any more, as somebody said so of it.
+ */
 export type SettledState = z.output<typeof SettledState>;
 
 export const Request = z.discriminatedUnion("op", [
@@ -87,6 +90,8 @@ export const Request = z.discriminatedUnion("op", [
     op: z.literal("settle"),
     move: Id,
     owner: z.enum(["sender", "receiver"]).nullable(),
+    /** Somebody said that the sender has it, and that whoever hears this was gone. */
+    isSaid: z.boolean(),
   }),
   /** The sender knows how it ended, and will not ask again. */
   z.strictObject({ op: z.literal("heard"), move: Id }),

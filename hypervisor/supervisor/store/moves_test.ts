@@ -13,7 +13,7 @@ const GUEST: GuestRecord = {
   nets: [{ ...NetSettings.parse({}), id: "N", mac: "52:00:00:00:00:01" }],
   ...{ hotplugPorts: 0, agent: true, autostart: true, createdAt: "now", error: null },
 };
-const ARRIVAL = { move: "M", guest: "G", peer: "P" };
+const ARRIVAL = { move: "M", guest: "G", name: "web", peer: "P" };
 
 Deno.test("a guest that is to come takes its name and addresses, and is not there", () => {
   const database = openDatabase(":memory:");

@@ -6,7 +6,6 @@
 import type { Guest, Task } from "../api/schemas.ts";
 import { TestHost, type TestOptions } from "./test_host.ts";
 
-const LISTEN = { hostname: "127.0.0.1", port: 0 };
 const PATIENCE_MS = 120_000;
 
 /** `a` has guests, and `b` is where they go. */
@@ -24,9 +23,10 @@ export class TwoHosts implements AsyncDisposable {
   static async start(
     options: { a?: TestOptions; b?: TestOptions } = {},
   ): Promise<TwoHosts> {
-    const a = new TestHost({ ...options.a, peers: LISTEN });
     // The same port after a restart, as the other host knows it by that.
-    const b = new TestHost({ ...options.b, peers: { ...LISTEN, port: freePort() } });
+    const listen = () => ({ hostname: "127.0.0.1", port: freePort() });
+    const a = new TestHost({ ...options.a, peers: listen() });
+    const b = new TestHost({ ...options.b, peers: listen() });
     const hosts = new TwoHosts(a, b);
     await a.up();
     await b.up();
