@@ -46,10 +46,15 @@ export class Claims {
     if (claim !== undefined) throw problem("busy", `Cannot move "${name}": ${claim.reason}`);
   }
 
-  /** Throws where a guest cannot be started here, or go on. */
-  refuseStart({ id, name }: { id: string; name: string }, verb = "start"): void {
+  /** Whether a guest is neither to be started here nor to go on. */
+  keepsOff(id: string): boolean {
+    return this.#claims.get(id)?.keepsOff ?? false;
+  }
+
+  /** Throws where a guest is not to run here; `doing` begins the message: `Cannot start`. */
+  refuseRunning({ id, name }: { id: string; name: string }, doing: string): void {
     const claim = this.#claims.get(id);
-    if (claim?.keepsOff) throw problem("wrong_state", `Cannot ${verb} "${name}": ${claim.reason}`);
+    if (claim?.keepsOff) throw problem("wrong_state", `${doing} "${name}": ${claim.reason}`);
   }
 
   get memoryMiB(): number {

@@ -203,7 +203,6 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   /** Ends the guest and starts it again. */
   reset(): void {
     refuse("reset", this.phase);
-    this.#around.refuseGoingOn?.(this.record, "reset");
     this.#intent = "reset";
     this.#setState("stopping");
     this.#endSoon();
@@ -218,7 +217,6 @@ export class GuestLife<V extends Vmm = VmmProcess> {
   /** Lets a paused guest go on. */
   async resume(): Promise<void> {
     refuse("resume", this.phase);
-    this.#around.refuseGoingOn?.(this.record, "resume");
     await this.#told("resume", (process) => process.resume());
   }
 
@@ -227,16 +225,6 @@ export class GuestLife<V extends Vmm = VmmProcess> {
       await tell(this.#process!);
     } catch (error) {
       throw problem("busy", `Cannot ${what} "${this.record.name}": ${messageOf(error)}`);
-    }
-  }
-
-  /** Whether it may go on where it is paused. */
-  get mayGoOn(): boolean {
-    try {
-      this.#around.refuseGoingOn?.(this.record, "resume");
-      return true;
-    } catch {
-      return false;
     }
   }
 

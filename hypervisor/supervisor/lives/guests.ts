@@ -34,12 +34,11 @@ import { Launcher, type LauncherOptions } from "./launcher.ts";
 import { type LifeGround, refuseResuming } from "./life_ground.ts";
 import { MemoryBudget } from "./memory_budget.ts";
 import { changeMemory } from "./memory_changes.ts";
-import type { MoveGround } from "./move_ground.ts";
+import { type MoveGround, moveGround } from "./move_ground.ts";
 import { NetChanges } from "./net_changes.ts";
 import { newGuest } from "./new_guest.ts";
 import { Reverts } from "./reverts.ts";
 import { openSerial } from "./serial.ts";
-import { setAside } from "./set_aside.ts";
 import { stopAll } from "./shutdown.ts";
 import { SnapshotFiles } from "./snapshot_files.ts";
 import { Snapshots } from "./snapshots.ts";
@@ -116,29 +115,14 @@ export class Guests {
     this.disks = new DiskChanges(ground);
     this.nets = new NetChanges(ground);
     const snapshotFiles = new SnapshotFiles(options.disks.directory);
-    this.ground = {
-      ...ground,
-      claims: this.#claims,
-      snapshots: options.snapshots,
-      snapshotFiles,
-      budget: this.#budget,
-      inTurn: (id, act) => this.#turn(id, act),
-      arrive: (record, process) => {
-        const life = this.#add(record);
-        if (process !== null) life.adopt(process);
-        life.tell();
-        this.snapshots.tell(record.id);
-        return life;
-      },
-      leave: (id) => this.#remove(this.#life(id)),
-      setAside: (id, reason) => {
-        this.#claims.hold(id, { reason, keepsOff: true, mayChange: true });
-        return setAside(this.#life(id), {
-          hasName: (name) => options.store.hasName(name),
-          keep: (life, record) => this.#keep(life, record),
-        });
-      },
-    };
+    this.ground = moveGround(ground, {
+      ...{ store: options.store, snapshots: options.snapshots, snapshotFiles },
+      ...{ claims: this.#claims, budget: this.#budget },
+      turn: (id, act) => this.#turn(id, act),
+      add: (record) => this.#add(record),
+      remove: (life) => this.#remove(life),
+      tellSnapshots: (guest) => this.snapshots.tell(guest),
+    });
     const { snapshots, tasks, events, log } = options;
     const lifeGround: LifeGround = {
       ...{ ...ground, snapshots, tasks, events, log, budget: this.#budget, agents: this.#agents },
@@ -181,13 +165,12 @@ export class Guests {
     const life = new GuestLife(record, {
       log,
       check: (record) => {
-        this.#claims.refuseStart(record);
+        this.#claims.refuseRunning(record, "Cannot start");
         this.#launcher.check(record);
         const { memoryMiB, memory } = record;
         this.#budget.refuseTooMuch(record);
         this.#budget.refuseUnfit({ ...record, verb: "start" }, memoryMiB + memory.requestedMiB);
       },
-      refuseGoingOn: (record, verb) => this.#claims.refuseStart(record, verb),
       launch: (record, source) => this.#launcher.launch(record, source),
       sourceOf: (id, snapshot) => this.reverts.sourceOf(id, snapshot),
       keepResumesFrom: (id, snapshot) => snapshots.setResumesFrom(id, snapshot),
@@ -320,6 +303,7 @@ export class Guests {
   #idle(id: string, doing: string): GuestLife {
     const life = this.#life(id);
     this.#options.tasks.refuseBusy(life.record, doing);
+    this.#claims.refuseRunning(life.record, doing);
     return life;
   }
 
@@ -407,6 +391,8 @@ export class Guests {
   shutdown(options: { limitSeconds: number }): AsyncGenerator<HostShutdownProgress> {
     this.#shuttingDown = true;
     this.#options.tasks.giveUp("The host is shutting down");
-    return stopAll(() => [...this.#lives.values()], { ...options, log: this.#options.log });
+    const { log } = this.#options;
+    const mayGoOn = (id: string) => !this.#claims.keepsOff(id);
+    return stopAll(() => [...this.#lives.values()], { ...options, log, mayGoOn });
   }
 }

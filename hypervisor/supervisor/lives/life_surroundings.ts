@@ -21,8 +21,6 @@ export interface LifeSurroundings<V extends Vmm> {
   log: Log;
   /** Throws the problem for which the guest cannot start now. */
   check(record: GuestRecord): void;
-  /** Throws the problem for which a guest that is up cannot go on; `verb` is what was asked for. */
-  refuseGoingOn?(record: GuestRecord, verb: string): void;
   /** Starts the guest's VMM; on an error nothing is left of it. Without a source it boots. */
   launch(record: GuestRecord, source?: Source): Promise<V>;
   /** What a guest goes on from that resumes from the snapshot. */

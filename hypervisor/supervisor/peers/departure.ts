@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { join } from "@std/path";
 import { CONTROL_VERSION } from "../../vmm/control.ts";
 import type { GuestLife } from "../lives/guest_life.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
@@ -14,14 +13,14 @@ import type { MoveStore } from "../store/moves.ts";
 import type { PeerRecord } from "../store/peers.ts";
 import type { PeerChannel } from "./channel.ts";
 import type { Processor } from "./cpu_features.ts";
-import { sha256OfFile } from "./digests.ts";
 import { SourceFile } from "./disk_files.ts";
 import type { DiskTracking } from "./disk_tracking.ts";
-import { ask, Done, type ImageOffer, MoveAnswer, type MoveOffer } from "./messages.ts";
+import { imagesOf } from "./image_offers.ts";
+import { MemoryWay } from "./memory_way.ts";
+import { ask, Done, MoveAnswer, type MoveOffer } from "./messages.ts";
 import { Mirror, type MirroredDisk } from "./mirror.ts";
 import { Pace } from "./pace.ts";
 import { pack } from "./parcel.ts";
-import { pipe } from "./pipe.ts";
 import { SnapshotDeparture } from "./snapshot_departure.ts";
 import { Touch } from "./touch.ts";
 import { Chart } from "./chart.ts";
@@ -31,8 +30,6 @@ const PREPARE_MS = 120_000;
 const AWAIT_MS = 150_000;
 const SEAL_MS = 120_000;
 const PING_MS = 30_000;
-/** How long a VMM takes to connect to where it is told to send its guest. */
-const CONNECT_MS = 10_000;
 /** How long a process that hung up may take to be gone. */
 const END_MS = 500;
 /** Between two looks at what was written, while memory goes. */
@@ -183,7 +180,7 @@ class Departing {
       }
       work.phase("Copying memory");
       store.begin({ move, guest: life.record.id, name: life.record.name, peer: peer.id });
-      using memory = await Memory.open(this.#options, this.#pace);
+      using memory = await MemoryWay.open(this.#options, this.#pace);
       const { bytesPerSecond, allowedPauseMs, slowDown, force, postCopy } = settings;
       const giveUp = () => memory.close();
       signal.addEventListener("abort", giveUp);
@@ -338,87 +335,6 @@ class Departing {
     // Where it is not heard, what the VMM says next, or that it says nothing, tells why.
     await send.go().catch(() => {});
   }
-}
-
-/** The way of the guest's memory: a socket for its VMM, and a connection to the other host's. */
-class Memory implements Disposable {
-  readonly socket: string;
-  readonly #listener: Deno.UnixListener;
-  readonly #channel: PeerChannel;
-
-  private constructor(socket: string, channel: PeerChannel) {
-    this.socket = socket;
-    this.#channel = channel;
-    this.#listener = Deno.listen({ transport: "unix", path: socket });
-  }
-
-  static async open(options: DepartureOptions, pace: Pace): Promise<Memory> {
-    const { move, life, ground } = options;
-    const channel = await options.dial();
-    try {
-      await ask(channel, { op: "memory", move }, { answer: Done, withinMs: PREPARE_MS });
-      const path = join(ground.launcher.directory(life.record.id), "send.sock");
-      try {
-        Deno.removeSync(path);
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      }
-      const memory = new Memory(path, channel);
-      void memory.#connect(pace);
-      return memory;
-    } catch (error) {
-      channel.close();
-      throw error;
-    }
-  }
-
-  async #connect(pace: Pace) {
-    const timer = setTimeout(() => this.#stopListening(), CONNECT_MS);
-    try {
-      const vmm = await this.#listener.accept();
-      clearTimeout(timer);
-      this.#stopListening();
-      await pipe(vmm, this.#channel, { pace: (bytes) => pace.take(bytes) });
-    } catch {
-      // Nobody came in time, or it was closed: the VMM says so itself.
-      this.#channel.close();
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  #stopListening() {
-    try {
-      this.#listener.close();
-    } catch {
-      // It was closed before.
-    }
-  }
-
-  close(): void {
-    this.#stopListening();
-    this.#channel.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-}
-
-/** The images that a start of the guest needs, as it is or was, each once. */
-async function imagesOf(
-  { images }: MoveGround,
-  guests: readonly { kernel: string; initrd: string | null }[],
-): Promise<{ path: string; offer: ImageOffer }[]> {
-  const names = (["kernel", "initrd"] as const).flatMap((kind) =>
-    [...new Set(guests.map((guest) => guest[kind]))].map((name) => [kind, name] as const)
-  );
-  const found = names.flatMap(([kind, name]) => name === null ? [] : [{ kind, name }]);
-  return await Promise.all(found.map(async ({ kind, name }) => {
-    const path = images.require(kind, name);
-    const bytes = images.get(kind, name)!.sizeBytes;
-    return { path, offer: { kind, name, bytes, sha256: await sha256OfFile(path) } };
-  }));
 }
 
 async function pause(ms: number, stop: AbortSignal): Promise<void> {

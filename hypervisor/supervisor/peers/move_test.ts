@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { TwoHosts, whereabouts } from "../testing/two_hosts.ts";
 
 Deno.test("a running guest moves with its disks, and nothing of it is left", async () => {
@@ -20,4 +20,15 @@ Deno.test("a running guest moves with its disks, and nothing of it is left", asy
   assertEquals(b.supervisor.images.get("kernel", "k") !== null, true);
   await b.stop(guest.id);
   b.assertNothingLeft();
+});
+
+Deno.test("a guest that changes its memory too fast moves where that may follow it", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const { id } = await hosts.guest("writes-fast");
+  const task = await hosts.end(await hosts.move(id));
+  assertStringIncludes(task.error!, "faster than that can be sent");
+  assertEquals(whereabouts(a, id), { state: "running", hasDisks: true, hasRun: true });
+  assertEquals((await hosts.end(await hosts.move(id, { postCopy: true }))).state, "done");
+  await b.reaches(id, "running");
 });

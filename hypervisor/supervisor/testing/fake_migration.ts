@@ -131,6 +131,9 @@ export async function fakeSend(options: FakeSendOptions): Promise<boolean> {
       });
     await say({ hello: handOver });
     await hear();
+    if (words.has("writes-fast") && !isPostCopy(request)) {
+      throw new Error("it changes its memory faster than that can be sent");
+    }
     const part = new Uint8Array(MEMORY_BYTES / PARTS);
     for (let i = 0; i < PARTS; i++) {
       if (isGone) throw new Error("its caller has gone");
@@ -172,6 +175,11 @@ export async function fakeSend(options: FakeSendOptions): Promise<boolean> {
     await tell({ error: `Cannot send the guest: ${(error as Error).message}` }).catch(() => {});
     return false;
   }
+}
+
+/** Whether memory may follow the guest; what pretends has it go before all the same. */
+function isPostCopy(request: SendRequest & { postCopy?: boolean }): boolean {
+  return request.postCopy === true;
 }
 
 /** What a guest writes to its disks, as it is told to, and what of it is asked for. */
