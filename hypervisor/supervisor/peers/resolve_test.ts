@@ -3,6 +3,8 @@ import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { killProcess } from "../../sys/processes.ts";
 import { ApiError } from "../api/client.ts";
 import type { Guest, UnsettledMove } from "../api/schemas.ts";
+import { openDatabase } from "../store/database.ts";
+import { MoveStore } from "../store/moves.ts";
 import { cutOff, isDecided, NOWHERE, OFF, restart, RUNS, until } from "../testing/move_cuts.ts";
 import type { TestHost } from "../testing/test_host.ts";
 import { TwoHosts, whereabouts } from "../testing/two_hosts.ts";
@@ -204,4 +206,34 @@ Deno.test("a host that was given up can be forgotten, and is told when it is pai
   await a.local.client.call("addPeer", { body: { address, code } });
   await isAside(b, guest, "paused");
   await until(() => a.supervisor.moves.list().length === 0, "the word");
+});
+
+Deno.test("both are told that the other is gone: the host that it came from keeps it", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const guest = await givenAway(hosts, { runs: false });
+  await resolve(a, "here");
+  await a.down();
+  await b.up();
+  await resolve(b, "here");
+  await b.reaches(guest.id, "running");
+  await a.up();
+  await isAside(b, guest, "paused");
+  await until(() => a.supervisor.moves.list().length === 0, "the word");
+  assertEquals((await a.start(guest.id)).state, "running");
+});
+
+Deno.test("what somebody said is done, also where the supervisor went before it was", async () => {
+  await using hosts = await TwoHosts.start();
+  const { b } = hosts;
+  const guest = await undecided(hosts);
+  await until(() => b.supervisor.moves.list().length === 1, "the row");
+  await b.down();
+  const database = openDatabase(b.path("data/denovisor.db"));
+  const store = new MoveStore(database);
+  store.sayArrival(store.arrivals()[0].move);
+  database.close();
+  await b.up();
+  await until(() => whereabouts(b, guest.id).state === "running", "it is taken over");
+  assertEquals((await moves(b)).map((it) => it.state), ["said"]);
 });
