@@ -67,7 +67,8 @@ export class Arrivals {
     for (const row of store.arrivals()) {
       const { move, guest, peer, state } = row;
       const record = ground.store.get(guest);
-      if (state === "aside" && record !== null) void this.#setAside(row);
+      // Why it cannot be is in the log.
+      if (state === "aside" && record !== null) this.#setAside(row).catch(() => {});
       if (state !== "sealed" || record === null) continue;
       const process = await ground.launcher.find(guest);
       const { memoryMiB, memory } = record;

@@ -61,8 +61,10 @@ export class Moves {
     this.#processor = options.processor ?? parseProcessor(readPseudoFile("/proc/cpuinfo"));
     const { share = shareBlocks } = options;
     const peerName = (id: string) => this.#peerName(id) ?? id;
-    const { processor } = { processor: this.#processor };
-    this.#arrivals = new Arrivals({ ...options, share, processor, peerName, released });
+    this.#arrivals = new Arrivals({
+      ...{ ...options, share, peerName, released },
+      processor: this.#processor,
+    });
     this.#departures = new Departures({ ...options, released });
     options.store.changed = () => this.#tell();
   }
