@@ -7,6 +7,7 @@ import type { SnapshotRecord } from "../store/snapshots.ts";
 import { contentDigestOf } from "./digests.ts";
 import { PeerError } from "./frames.ts";
 import { SnapshotArrival } from "./snapshot_arrival.ts";
+import { SnapshotDeparture } from "./snapshot_departure.ts";
 import { packSnapshot, parentsFirst, SnapshotParcel } from "./snapshot_parcel.ts";
 
 const ID = (n: number) => `01ARZ3NDEKTSV4RRFFQ69G5F${String(n).padStart(2, "0")}`;
@@ -130,4 +131,31 @@ Deno.test("each snapshot goes after the one that it comes from, whatever the clo
     }
     assertEquals(seen.size, count);
   }));
+});
+
+Deno.test("what snapshots take is told before the first byte, whole and where blocks are shared", () => {
+  const directory = Deno.makeTempDirSync();
+  try {
+    const snapshotFiles = new SnapshotFiles(directory);
+    const records = [snapshot(1, null), snapshot(2, 1)];
+    for (const [i, { id }] of records.entries()) {
+      Deno.mkdirSync(`${directory}/${GUEST}/snapshots/${id}`, { recursive: true });
+      const bytes = new Uint8Array((i + 1) * 65536).fill(1);
+      Deno.writeFileSync(snapshotFiles.disk(GUEST, id, "disk"), bytes);
+    }
+    const ground = {
+      snapshots: { list: () => records, standing: () => ({ current: ID(2) }) },
+      snapshotFiles,
+    } as unknown as MoveGround;
+    const { record } = records[0];
+    const going = SnapshotDeparture.of(record, { ground, without: false });
+    const offer = { count: 2, current: ID(2), dataBytes: 3 * 65536, sharedBytes: 2 * 65536 };
+    assertEquals(going.offer([{ dataBytes: 65536 }]), offer);
+    assertEquals(going.offer([{ dataBytes: 5 * 65536 }]).sharedBytes, 5 * 65536);
+    const without = SnapshotDeparture.of(record, { ground, without: true });
+    const none = { count: 0, current: null, dataBytes: 0, sharedBytes: 65536 };
+    assertEquals(without.offer([{ dataBytes: 65536 }]), none);
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
 });
