@@ -103,7 +103,9 @@ export class Arrivals {
     if (runs === "here") {
       // Written down first: who comes back is told so, whatever comes between.
       this.#options.store.sayArrival(move);
-      await this.#takeOver(sealed);
+      await this.#takeOver(sealed).catch((error) => {
+        throw problem("busy", messageOf(error));
+      });
     } else if (sealed.process !== null && await isRunning(sealed.process)) {
       throw problem("wrong_state", "Cannot settle the move: the guest runs here");
     } else await this.#drop(sealed, { isSaid: true });
