@@ -278,7 +278,11 @@ class Departing {
           await mirroring;
           if (broken !== undefined) throw broken;
           await this.#give(send, decided);
-        } else last = line;
+        } else {
+          // One that was lost on the way stays, and says no more.
+          last = line;
+          break;
+        }
       }
     } catch (error) {
       // Whatever it was, the VMM may have heard that it may give the guest away.
@@ -292,6 +296,8 @@ class Departing {
     if (last !== null && "sent" in last) {
       work.stoodStill(Math.round(last.pauseMs));
       store.setDeparture(move, "given");
+      // Its VMM stands still for good, and nobody has any use for it.
+      if (last.missingBytes !== undefined) await this.#options.life.end();
       return "given";
     }
     if (broken !== undefined) throw broken;

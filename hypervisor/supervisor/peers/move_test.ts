@@ -32,3 +32,20 @@ Deno.test("a guest that changes its memory too fast moves where that may follow 
   assertEquals((await hosts.end(await hosts.move(id, { postCopy: true }))).state, "done");
   await b.reaches(id, "running");
 });
+
+Deno.test("a guest whose memory did not all follow it is off there, and here is nothing of it", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const { id } = await hosts.guest("dies-at-word");
+  const began = Date.now();
+  const task = await hosts.end(await hosts.move(id, { postCopy: true }));
+  assertEquals([task.state, task.phase], [
+    "done",
+    "It has moved, but does not run: start it there",
+  ]);
+  // Its VMM here is not waited for.
+  assertEquals(Date.now() - began < 30_000, true);
+  assertEquals(whereabouts(a, id), { state: "none", hasDisks: false, hasRun: false });
+  assertStringIncludes((await b.get(id)).error!, "It was lost while it changed hosts");
+  assertEquals((await b.start(id)).state, "running");
+});

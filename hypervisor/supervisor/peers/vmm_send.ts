@@ -30,6 +30,8 @@ export const SendLine = z.union([
     rounds: Count,
     bytes: Count,
     stoodStill: Text.optional(),
+    /** Of memory that was to follow the guest: it is lost, and so much of it at least is nowhere else. */
+    missingBytes: Count.optional(),
   }),
   z.object({ error: Text }),
 ]);

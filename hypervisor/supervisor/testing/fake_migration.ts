@@ -161,8 +161,13 @@ export async function fakeSend(options: FakeSendOptions): Promise<boolean> {
       isHeard = await hear().then(() => true, () => false);
     }
     connection.close();
-    await tell({ sent: handOver, isHeard, pauseMs: 12.5, rounds: 1, bytes: MEMORY_BYTES })
-      .catch(() => {});
+    const isLost = isPostCopy(request) && !isHeard;
+    await tell({
+      ...{ sent: handOver, isHeard, pauseMs: 12.5, rounds: 1, bytes: MEMORY_BYTES },
+      ...(isLost && { missingBytes: 4096 }),
+    }).catch(() => {});
+    // It is of no use to anybody, and stays until it is told to end.
+    if (isLost) await new Promise(() => {});
     return true;
   } catch (error) {
     try {
