@@ -43,7 +43,7 @@ export interface SupervisorOptions {
   hostSocket?: string | null;
   /** Where to listen for other hosts; null to keep to itself. */
   peers?: Address | null;
-  moves?: Pick<MovesOptions, "processor" | "snapshotsOf" | "tracking">;
+  moves?: Pick<MovesOptions, "processor" | "share" | "tracking">;
   peerWatchMs?: number;
   /** For tests: cheaper hashes, other clocks and hosts. */
   access?: Partial<AccessOptions>;
@@ -73,7 +73,6 @@ export class Supervisor {
   readonly #database: Database;
   readonly #data: string;
   readonly #startedAt = new Date().toISOString();
-  readonly #snapshots: SnapshotStore;
   readonly #release: () => void;
   #peers: Peers | null = null;
   #moves: Moves | null = null;
@@ -93,7 +92,7 @@ export class Supervisor {
       this.events = new EventHub();
       this.tasks = new Tasks({ events: this.events, log });
       const store = new GuestStore(database);
-      const snapshots = this.#snapshots = new SnapshotStore(database);
+      const snapshots = new SnapshotStore(database);
       const usersOf = (kind: ImageKind, name: string) => {
         if (kind === "disk") return [];
         const guests = store.list({ arriving: true }).filter((guest) => guest[kind] === name);
@@ -152,8 +151,7 @@ export class Supervisor {
   async meetOthers(): Promise<void> {
     const { data, log, peers: listen = null, moves, peerWatchMs } = this.#options;
     this.#moves = new Moves({
-      snapshotsOf: (id) => this.#snapshots.list(id).length,
-      ...{ ...moves, log, tasks: this.tasks, ground: this.guests.ground },
+      ...{ ...moves, log, tasks: this.tasks, events: this.events, ground: this.guests.ground },
       store: new MoveStore(this.#database),
       peer: (id) => this.peers.get(id),
       dial: (peer) => this.peers.dial(peer),

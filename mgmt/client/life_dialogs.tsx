@@ -1,8 +1,9 @@
-import type { Guest, Host, Peer } from "../../hypervisor/supervisor/api/schemas.ts";
+import type { Guest, Host, Peer, SnapshotTree } from "../../hypervisor/supervisor/api/schemas.ts";
 import { Confirm, Dialog } from "./dialog.tsx";
 import { ForkForm } from "./fork_form.tsx";
 import { upgrade } from "./life_actions.ts";
 import { usePeers } from "./live_peers.ts";
+import { useSnapshots } from "./live_snapshots.ts";
 import { MoveForm } from "./move_form.tsx";
 
 interface LifeDialogsProps {
@@ -10,13 +11,15 @@ interface LifeDialogsProps {
   host: Host;
   /** What was known when the page was made. */
   peers: Peer[];
+  tree: SnapshotTree;
   asks: "fork" | "move" | "upgrade" | null;
   onDone: () => void;
 }
 
 /** What is asked before a guest is forked, moved or gets a new VMM. */
-export function LifeDialogs({ guest, host, peers: seed, asks, onDone }: LifeDialogsProps) {
-  const peers = usePeers(seed);
+export function LifeDialogs({ guest, host, asks, onDone, ...seed }: LifeDialogsProps) {
+  const peers = usePeers(seed.peers);
+  const { snapshots } = useSnapshots(seed.tree);
   return (
     <>
       <Dialog title={`Fork ${guest.name}`} isOpen={asks === "fork"} onClose={onDone}>
@@ -27,7 +30,13 @@ export function LifeDialogs({ guest, host, peers: seed, asks, onDone }: LifeDial
         isOpen={asks === "move"}
         onClose={onDone}
       >
-        <MoveForm guest={guest} host={host} peers={peers} onDone={onDone} />
+        <MoveForm
+          guest={guest}
+          host={host}
+          peers={peers}
+          snapshots={snapshots.length}
+          onDone={onDone}
+        />
       </Dialog>
       <Confirm
         title={`Upgrade the VMM of ${guest.name}?`}

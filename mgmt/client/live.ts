@@ -9,6 +9,7 @@ import { IS_BROWSER } from "fresh/runtime";
 import type { Figures, Guest, Host, Task } from "../../hypervisor/supervisor/api/schemas.ts";
 import { goToLogin } from "./api.ts";
 import { useHydrated } from "./hydrated.ts";
+import { takeMoves } from "./live_moves.ts";
 import { takePeers } from "./live_peers.ts";
 import { takeSnapshots } from "./live_snapshots.ts";
 import { takePoint, takeTask, takeTasks } from "./live_tasks.ts";
@@ -140,6 +141,7 @@ function open(): EventSource {
   on("task_point", takePoint);
   on("snapshots", takeSnapshots);
   on("peers", takePeers);
+  on("moves", takeMoves);
   events.onerror = () => {
     connection.value = "lost";
     // A refusal ends it for good; a broken connection is taken up again by the browser.

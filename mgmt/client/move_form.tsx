@@ -1,3 +1,4 @@
+import { useState } from "preact/hooks";
 import type { Guest, Host, MoveGuest, Peer } from "../../hypervisor/supervisor/api/schemas.ts";
 import { formatMiB } from "../components/format.ts";
 import { call, loadSchemas } from "./api.ts";
@@ -14,6 +15,8 @@ interface MoveFormProps {
   guest: Guest;
   host: Host;
   peers: Peer[];
+  /** How many it has. */
+  snapshots: number;
   onDone: () => void;
 }
 
@@ -25,14 +28,20 @@ const LIMITS = [
   "slowDown",
   "force",
   "postCopy",
+  "withoutSnapshots",
+  "confirm",
 ];
 
 /** Moves a running guest to another host. */
-export function MoveForm({ guest, host, peers, onDone }: MoveFormProps) {
+export function MoveForm({ guest, host, peers, snapshots, onDone }: MoveFormProps) {
+  const [leavesSnapshots, setLeavesSnapshots] = useState(false);
   const { errors, isBusy, submit } = useForm<MoveGuest>({
     check: async (data): Promise<Checked<MoveGuest>> => {
       const { MoveGuest } = await loadSchemas();
       if (!data.has("peer")) return { errors: { peer: "Choose the host that it is to move to" } };
+      if (data.has("confirm") && data.get("confirm") !== guest.name) {
+        return { errors: { confirm: `Must be ${guest.name}` } };
+      }
       return checkForm(MoveGuest, readMove(data));
     },
     send: async (body) => {
@@ -83,7 +92,8 @@ export function MoveForm({ guest, host, peers, onDone }: MoveFormProps) {
     <form class="stack" onSubmit={submit} noValidate f-client-nav={false}>
       {errors.form && <div class="banner" role="alert">{errors.form}</div>}
       <p class="dialog-text">
-        It moves with its disks, and goes on running meanwhile but for an instant at the end
+        It moves with its disks{snapshots === 0 ? "" : " and snapshots"}, and goes on running
+        meanwhile but for an instant at the end
       </p>
       <fieldset class="choices">
         <legend class="unseen">Where it is to move</legend>
@@ -145,6 +155,34 @@ export function MoveForm({ guest, host, peers, onDone }: MoveFormProps) {
         >
           Have its memory follow after it has moved
         </Check>
+        {snapshots > 0 && (
+          <Check
+            name="withoutSnapshots"
+            isOn={false}
+            error={errors.withoutSnapshots}
+            hint="They are deleted here once it has moved, and there is no way back to them"
+            onChange={setLeavesSnapshots}
+          >
+            {snapshots === 1 ? "Leave its snapshot out" : `Leave its ${snapshots} snapshots out`}
+          </Check>
+        )}
+        {leavesSnapshots && (
+          <Field
+            id="move-confirm"
+            label="Its name once more, to delete its snapshots"
+            error={errors.confirm}
+          >
+            {(attributes) => (
+              <input
+                {...attributes}
+                name="confirm"
+                autoComplete="off"
+                autoCapitalize="none"
+                spellcheck={false}
+              />
+            )}
+          </Field>
+        )}
       </More>
       <FormEnd verb="Move" isBusy={isBusy} onCancel={onDone} />
     </form>
@@ -199,5 +237,6 @@ function readMove(data: FormData): unknown {
     slowDown: data.has("slowDown"),
     force: data.has("force"),
     postCopy: data.has("postCopy"),
+    withoutSnapshots: data.has("withoutSnapshots"),
   };
 }

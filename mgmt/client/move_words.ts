@@ -1,4 +1,4 @@
-import type { Guest, Host, Peer } from "../../hypervisor/supervisor/api/schemas.ts";
+import type { Guest, Host, Peer, UnsettledMove } from "../../hypervisor/supervisor/api/schemas.ts";
 
 /** Why a guest may not be taken in by another host, as far as can be seen from here. */
 export function cautionsOf(
@@ -17,4 +17,24 @@ export function cautionsOf(
     isOther && guest.cpu.model === "host" &&
     "It has another CPU, and the guest uses all that this host’s one has",
   ].filter((it) => it !== false);
+}
+
+/** What the other host of a move is called. */
+export function peerWords({ peerName }: UnsettledMove): string {
+  return peerName ?? "a host that was removed";
+}
+
+/** How it stands with a move that is not settled. */
+export function stateWords(move: UnsettledMove): string {
+  const peer = peerWords(move);
+  switch (move.state) {
+    case "unknown":
+      return move.direction === "leaving"
+        ? `It was given to ${peer}, which has not said yet that it has it. It does not start here until then`
+        : `All of it is here, and ${peer} has yet to say whether it is this host’s`;
+    case "said":
+      return `It was settled by hand, and ${peer} has not heard it yet`;
+    case "aside":
+      return `${peer} has it, where this host was declared lost. What is here of it is set aside: delete it, or fork it to keep what it has`;
+  }
 }

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { demoHost, newGuest } from "../testing/fake_data.ts";
-import { newPeer } from "../testing/fake_life_data.ts";
-import { cautionsOf } from "./move_words.ts";
+import { newMove, newPeer } from "../testing/fake_life_data.ts";
+import { cautionsOf, stateWords } from "./move_words.ts";
 
 const host = demoHost();
 const guest = newGuest({ name: "web", kernel: "k", memoryMiB: 1024, disks: [{ sizeMiB: 4096 }] });
@@ -23,4 +23,21 @@ Deno.test("what may keep a host from taking a guest in is told beforehand", () =
   assertEquals(tell({ cpuModel: "Intel Xeon" }, { cpu: { ...guest.cpu, model: "x86-64-v2" } }), []);
   assertEquals(tell({ memoryFreeMiB: null, diskFreeMiB: null, cpuModel: null }), []);
   assertEquals(tell({ reachable: false, memoryFreeMiB: 1 }), []);
+});
+
+Deno.test("how it stands with a move is told by who has to say or hear what", () => {
+  const tell = (more: Parameters<typeof newMove>[1]) => stateWords(newMove(guest, more));
+  assertEquals(
+    tell({}),
+    "It was given to garage, which has not said yet that it has it. It does not start here until then",
+  );
+  assertEquals(
+    tell({ direction: "coming" }),
+    "All of it is here, and garage has yet to say whether it is this host’s",
+  );
+  assertEquals(
+    tell({ state: "said", peerName: null }),
+    "It was settled by hand, and a host that was removed has not heard it yet",
+  );
+  assertEquals(tell({ state: "aside" }).startsWith("garage has it, where this host was"), true);
 });

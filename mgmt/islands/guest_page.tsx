@@ -155,6 +155,7 @@ export default function GuestPage(props: GuestPageProps) {
         guest={guest}
         host={live.host}
         peers={props.peers}
+        tree={props.snapshots}
         asks={asks === "fork" || asks === "move" || asks === "upgrade" ? asks : null}
         onDone={() => setAsks(null)}
       />

@@ -1,19 +1,26 @@
 import { useState } from "preact/hooks";
-import type { Host, Peer } from "../../hypervisor/supervisor/api/schemas.ts";
+import type { Host, Peer, UnsettledMove } from "../../hypervisor/supervisor/api/schemas.ts";
 import { ActionButton } from "../client/action_button.tsx";
 import { call, messageOf } from "../client/api.ts";
 import { Confirm, Dialog } from "../client/dialog.tsx";
 import { useLive } from "../client/live.ts";
+import { useMoves } from "../client/live_moves.ts";
 import { dropPeer, usePeers } from "../client/live_peers.ts";
 import { PairForm } from "../client/pair_form.tsx";
 import { PairingCode } from "../client/pairing_code.tsx";
 import { toast } from "../client/toasts.ts";
+import { UnsettledMoves } from "../client/unsettled_moves.tsx";
 import { formatMiB, formatTime } from "../components/format.ts";
 import { ReachBadge } from "../components/reach_badge.tsx";
 
-export default function HostsPage(props: { host: Host; peers: Peer[] }) {
+export default function HostsPage(props: {
+  host: Host;
+  peers: Peer[];
+  moves: UnsettledMove[];
+}) {
   const { host } = useLive({ host: props.host });
   const peers = usePeers(props.peers);
+  const moves = useMoves(props.moves);
   const [asks, setAsks] = useState<"pair" | "code" | Peer | null>(null);
   const doomed = typeof asks === "object" ? asks : null;
   const close = () => setAsks(null);
@@ -36,6 +43,7 @@ export default function HostsPage(props: { host: Host; peers: Peer[] }) {
           </ActionButton>
         </div>
       </header>
+      <UnsettledMoves moves={moves} />
       {peers.length === 0 ? <NoPeers /> : <PeerTable peers={peers} onRemove={setAsks} />}
       <Dialog title="Pair with another host" isOpen={asks === "pair"} onClose={close}>
         <PairForm onDone={close} />

@@ -4,6 +4,7 @@ import type {
   Peer,
   Snapshot,
   SnapshotTree,
+  UnsettledMove,
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { ago } from "./fake_data.ts";
 
@@ -60,6 +61,20 @@ export function newPeer(more: Partial<Peer> = {}): Peer {
     memoryFreeMiB: 18_400,
     diskFreeMiB: 512 * 1024,
     pairedAt: ago(60_000),
+    ...more,
+  };
+}
+
+/** A guest was given to a host that does not answer. */
+export function newMove(guest: Guest, more: Partial<UnsettledMove> = {}): UnsettledMove {
+  return {
+    id: ulid(),
+    guest: guest.id,
+    guestName: guest.name,
+    peer: ulid(),
+    peerName: "garage",
+    direction: "leaving",
+    state: "unknown",
     ...more,
   };
 }

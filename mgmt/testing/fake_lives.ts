@@ -12,12 +12,14 @@ import {
   MoveGuest,
   type Peer,
   PeerAdd,
+  ResolveMove,
   type Snapshot,
   SnapshotCreate,
   SnapshotRevert,
   type SnapshotTree,
   SnapshotUpdate,
   type Task,
+  type UnsettledMove,
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { demoPeers, demoTree, newPeer, newSnapshot } from "./fake_life_data.ts";
 import { problem } from "./fake_problem.ts";
@@ -35,6 +37,7 @@ export const PEER_CODE = "QX7F-2MKD-9PTR";
 export class FakeLives {
   readonly work: FakeTasks;
   peers: Peer[] = demoPeers();
+  moves: UnsettledMove[] = [];
   readonly #options: FakeLivesOptions;
   readonly #trees = new Map<string, SnapshotTree>();
 
@@ -61,6 +64,12 @@ export class FakeLives {
     this.#options.emit("peers", peers);
   }
 
+  /** Changes what is not settled and tells it. */
+  putMoves(moves: UnsettledMove[]): void {
+    this.moves = moves;
+    this.#options.emit("moves", moves);
+  }
+
   putTree(tree: SnapshotTree): void {
     this.#trees.set(tree.guest, tree);
     this.#options.emit("snapshots", tree);
@@ -71,7 +80,7 @@ export class FakeLives {
     const { method } = request;
     const parts = path.split("/").slice(1);
     // An upload is not for here, and is not to be read here.
-    if (!["tasks", "peers", "pairing", "guests"].includes(parts[0])) return null;
+    if (!["tasks", "peers", "pairing", "moves", "guests"].includes(parts[0])) return null;
     const text = method === "GET" ? "" : await request.clone().text();
     const body = () => JSON.parse(text || "{}");
     switch (parts[0]) {
@@ -79,6 +88,10 @@ export class FakeLives {
         return this.#task(method, parts);
       case "peers":
         return method === "POST" ? this.#pair(PeerAdd.parse(body())) : this.#peer(method, parts[1]);
+      case "moves":
+        return method === "GET"
+          ? Response.json(this.moves)
+          : this.#resolve(parts[1], ResolveMove.parse(body()));
       case "pairing":
         return Response.json({
           code: "HW3N-8RTC-V6YA",
@@ -112,6 +125,21 @@ export class FakeLives {
   #peer(method: string, id: string | undefined): Response {
     if (method === "GET") return Response.json(this.peers);
     this.putPeers(this.peers.filter((it) => it.id !== id));
+    return new Response(null, { status: 204 });
+  }
+
+  #resolve(id: string, { runs, confirm }: ResolveMove): Response {
+    const move = this.moves.find((it) => it.id === id);
+    if (!move) throw problem(404, "not_found", `Cannot find a move with the id "${id}"`);
+    if (confirm !== move.guestName) {
+      throw problem(400, "invalid_body", `Cannot settle the move: it is not called "${confirm}"`);
+    }
+    const others = this.moves.filter((it) => it !== move);
+    this.putMoves([...others, { ...move, state: "said" }]);
+    if (runs === "there") {
+      this.#options.guests.delete(move.guest);
+      this.#options.emit("guest_deleted", { id: move.guest });
+    }
     return new Response(null, { status: 204 });
   }
 

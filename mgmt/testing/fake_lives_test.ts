@@ -3,6 +3,7 @@ import * as z from "zod";
 import { LIFE_ROUTES } from "../../hypervisor/supervisor/api/life_routes.ts";
 import { Events, type Guest, SnapshotTree, Task } from "../../hypervisor/supervisor/api/schemas.ts";
 import { demoGuests } from "./fake_data.ts";
+import { newMove } from "./fake_life_data.ts";
 import { FakeLives } from "./fake_lives.ts";
 
 type Told = [name: keyof typeof Events, data: unknown];
@@ -77,4 +78,17 @@ Deno.test("a made-up task waits, tells its points, and is given up", async () =>
   assertEquals((await end(task)).state, "cancelled");
   assertEquals((await ask("listTasks", "/tasks") as unknown[]).length, 1);
   release();
+});
+
+Deno.test("a made-up move is settled by hand", async () => {
+  const { guests, lives, ask, told, id } = setUp();
+  const move = newMove(guests.get(id)!);
+  lives.putMoves([move]);
+  assertEquals(await ask("listMoves", "/moves"), [move]);
+  const path = `/moves/${move.id}/resolve`;
+  await assertRejects(() => ask("resolveMove", path, { runs: "there", confirm: "other" }));
+  assertEquals(guests.has(id), true);
+  await ask("resolveMove", path, { runs: "there", confirm: "web-1" });
+  assertEquals([guests.has(id), lives.moves[0].state], [false, "said"]);
+  assertEquals(told.map(([name]) => name), ["moves", "moves", "guest_deleted"]);
 });

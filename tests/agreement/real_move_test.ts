@@ -139,3 +139,24 @@ Deno.test({
     }
   },
 });
+
+Deno.test({
+  name: "a real VMM's snapshot moves with its guest, which goes on from its memory there",
+  ignore: !HAS_KVM,
+  async fn() {
+    await using two = await hosts();
+    const { a, b } = two;
+    const guest = await a.guest({ nets: [], disks: [{ image: "d" }] });
+    await a.start(guest.id);
+    await echoes(a, guest.id, "before");
+    const snapshot = await a.snapshot(guest.id, { name: "with memory" });
+    const task = await two.end(await two.move(guest.id, { allowedPauseMs: 1000 }));
+    assertEquals([task.state, task.error], ["done", null]);
+    await b.reaches(guest.id, "running");
+    const params = { id: guest.id, snapshot };
+    await b.done(b.local.client.call("revertGuest", { params, body: { start: true } }));
+    await echoes(b, guest.id, "there");
+    const { current } = await b.local.client.call("listSnapshots", { params: { id: guest.id } });
+    assertEquals(current, snapshot);
+  },
+});

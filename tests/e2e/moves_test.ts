@@ -4,6 +4,7 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
+import { newMove } from "../../mgmt/testing/fake_life_data.ts";
 import { PEER_CODE } from "../../mgmt/testing/fake_lives.ts";
 import type { Visit } from "./browser.ts";
 import { browserTest, shared } from "./shared_site.ts";
@@ -36,7 +37,14 @@ browserTest("a guest moves to another host, seen on its page and after a reload"
   await dialog.getByText("It has another CPU").waitFor();
   await dialog.getByText("More", { exact: true }).click();
   await dialog.getByText("what it has not written to its disks is lost").waitFor();
+  await dialog.getByText("It moves with its disks and snapshots").waitFor();
+  // Its snapshots are left out only where that is said twice.
+  const without = dialog.getByRole("checkbox", { name: "Leave its 4 snapshots out" });
+  await without.check();
+  await dialog.getByRole("button", { name: "Move" }).click();
+  await dialog.locator("#move-confirm-error", { hasText: "Must be web-1" }).waitFor();
   await visit.assertAccessible();
+  await without.uncheck();
   await dialog.getByLabel("Allowed pause, ms").fill("0");
   await dialog.getByRole("button", { name: "Move" }).click();
   await dialog.locator("#move-allowedPauseMs-error", { hasText: "at least 1" }).waitFor();
@@ -50,12 +58,10 @@ browserTest("a guest moves to another host, seen on its page and after a reload"
   const sent = page.waitForRequest((it) => it.method() === "POST" && it.url().endsWith("/move"));
   await dialog.getByRole("button", { name: "Move" }).click();
   const body = (await sent).postDataJSON();
-  assertEquals([body.allowedPauseMs, body.bytesPerSecond, body.slowDown, body.postCopy], [
-    250,
-    2 ** 19,
-    true,
-    false,
-  ]);
+  assertEquals(
+    [body.allowedPauseMs, body.bytesPerSecond, body.slowDown, body.postCopy, body.withoutSnapshots],
+    [250, 2 ** 19, true, false, false],
+  );
 
   const panel = page.getByRole("region", { name: "Under way" });
   await panel.getByRole("heading", { name: "Moving to basement-2" }).waitFor();
@@ -209,6 +215,46 @@ browserTest("hosts are paired and removed, and told without asking again", async
   await dialog.getByText("This host knows no other one").waitFor();
   await dialog.getByRole("link", { name: "pair it with another host" }).click();
   await page.getByRole("heading", { level: 1, name: "Hosts" }).waitFor();
+});
+
+browserTest("whose a guest is is said where the other host never will", async () => {
+  await using site = await Site.open(shared.bench);
+  await using visit = await site.visitSignedIn();
+  const { page } = visit;
+  const { lives } = site.api;
+  const guest = site.api.guests.get(site.guestNamed("web-1"))!;
+  await page.goto("/hosts");
+  await visit.live();
+  const list = page.getByRole("region", { name: "Moves that are not settled" });
+  await list.waitFor({ state: "detached" });
+  lives.putMoves([newMove(guest)]);
+  await list.getByText("It was given to garage, which has not said yet").waitFor();
+  await list.getByRole("button", { name: "Say where web-1 is" }).click();
+  const dialog = page.getByRole("dialog");
+  const settle = dialog.getByRole("button", { name: "Settle it" });
+  await settle.click();
+  await dialog.getByText("Choose one").waitFor();
+  await dialog.getByRole("radio", { name: /garage is gone for good/ }).check();
+  await dialog.getByLabel("Its name once more").fill("web");
+  await settle.click();
+  await dialog.locator("#resolve-confirm-error", { hasText: "Must be web-1" }).waitFor();
+  await visit.assertAccessible();
+  await dialog.getByLabel("Its name once more").fill("web-1");
+  const sent = page.waitForRequest((it) => it.url().endsWith("/resolve"));
+  await settle.click();
+  assertEquals((await sent).postDataJSON(), { runs: "here", confirm: "web-1" });
+  await page.getByText("web-1 is here").waitFor();
+  await list.getByText("It was settled by hand").waitFor();
+  await page.reload();
+  await visit.live();
+  await list.getByText("It was settled by hand").waitFor();
+  await visit.assertAccessible();
+  lives.putMoves([newMove(guest, { state: "aside", guestName: "db" })]);
+  await list.getByText("What is here of it is set aside").waitFor();
+  await page.setViewportSize({ width: 360, height: 740 });
+  await visit.assertFits();
+  lives.putMoves([]);
+  await list.waitFor({ state: "detached" });
 });
 
 browserTest("hosts and moves fit a phone, light and dark", async () => {

@@ -5,7 +5,14 @@
  * @module
  */
 import * as z from "zod";
-import { MoveGuest, PairingOffer, Peer, PeerAdd } from "./move_schemas.ts";
+import {
+  MoveGuest,
+  PairingOffer,
+  Peer,
+  PeerAdd,
+  ResolveMove,
+  UnsettledMove,
+} from "./move_schemas.ts";
 import { Guest, Id } from "./schemas.ts";
 import type { Route } from "./route.ts";
 import {
@@ -136,13 +143,32 @@ export const LIFE_ROUTES = {
   moveGuest: {
     method: "POST",
     path: "/guests/:id/move",
-    summary: "Move a running guest, with its disks, to another host",
+    summary: "Move a running guest, with its disks and snapshots, to another host",
     access: "session",
     params: guest,
     body: MoveGuest,
     status: 202,
     answer: Task,
     problems: ["wrong_state", "busy", "peer_unreachable", "peer_refused"],
+  },
+  listMoves: {
+    method: "GET",
+    path: "/moves",
+    summary: "Moves of which it is not known yet, or not to both hosts, whose the guest is",
+    access: "session",
+    status: 200,
+    answer: z.array(UnsettledMove),
+  },
+  resolveMove: {
+    method: "POST",
+    path: "/moves/:id/resolve",
+    summary: "Say whose the guest is, where the other host never will",
+    access: "session",
+    params: guest,
+    body: ResolveMove,
+    status: 204,
+    answer: null,
+    problems: ["wrong_state", "busy"],
   },
   upgradeGuest: {
     method: "POST",

@@ -4,7 +4,7 @@
  * @module
  */
 import * as z from "zod";
-import { HostAddress, Id } from "./names.ts";
+import { GuestName, HostAddress, Id } from "./names.ts";
 
 /** Another host that guests can move to and come from. */
 export const Peer = z.strictObject({
@@ -54,9 +54,42 @@ export const MoveGuest = z.strictObject({
   force: z.boolean().default(false),
   /** Its memory follows page by page after it has moved. It is lost if either host fails meanwhile. */
   postCopy: z.boolean().default(false),
+  /** Its snapshots do not go along: they are deleted here once it has moved. */
+  withoutSnapshots: z.boolean().default(false),
+});
+
+/** A move of which one host has not heard yet whose the guest is. */
+export const UnsettledMove = z.strictObject({
+  id: Id,
+  guest: Id,
+  guestName: z.string(),
+  peer: Id,
+  /** What the other host calls itself; null where this one has forgotten it. */
+  peerName: z.string().nullable(),
+  /** Whether the guest was to leave this host, or to come to it. */
+  direction: z.enum(["leaving", "coming"]),
+  /**
+   * - `unknown`: the other host has yet to say whose the guest is, which runs nowhere until then, or there
+   * - `said`: somebody has said so in its place; it is told once it answers
+   * - `aside`: the other host has the guest, as somebody said there that this one was gone; what is here of
+   *   it does not run any more: delete it, or fork it to keep what it has
+   */
+  state: z.enum(["unknown", "said", "aside"]),
+});
+
+export const ResolveMove = z.strictObject({
+  /**
+   * `here`: the other host is gone for good, and the guest is this host's. `there`: it is the other host's,
+   * and what is here of it is deleted.
+   */
+  runs: z.enum(["here", "there"]),
+  /** The guest's name once more: whoever is wrong loses what the guest has done since, or all of it. */
+  confirm: GuestName,
 });
 
 export type Peer = z.output<typeof Peer>;
+export type UnsettledMove = z.output<typeof UnsettledMove>;
+export type ResolveMove = z.input<typeof ResolveMove>;
 export type PairingOffer = z.output<typeof PairingOffer>;
 export type PeerAdd = z.input<typeof PeerAdd>;
 export type MoveGuest = z.input<typeof MoveGuest>;

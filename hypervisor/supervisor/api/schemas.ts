@@ -19,7 +19,7 @@ import {
   MemoryUpdate,
 } from "./machine_schemas.ts";
 import { Cmdline, GuestName, Id, ImageName } from "./names.ts";
-import { Peer } from "./move_schemas.ts";
+import { Peer, UnsettledMove } from "./move_schemas.ts";
 import { SnapshotTree } from "./snapshot_schemas.ts";
 import { Task, TaskPoint } from "./task_schemas.ts";
 
@@ -244,6 +244,8 @@ export const Events = {
   /** A guest's snapshots are other ones now. */
   snapshots: SnapshotTree,
   peers: z.array(Peer),
+  /** Moves that are not settled are other ones now. */
+  moves: z.array(UnsettledMove),
 } as const;
 
 export type GuestCreate = z.input<typeof GuestCreate>;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Peer } from "../api/schemas.ts";
+import type { Guest, Peer, UnsettledMove } from "../api/schemas.ts";
 import { bytes, parseRest, UsageError, wholeNumber } from "./arguments.ts";
 import { type Command, type Context, find, show, words } from "./command.ts";
 import { follow } from "./task_progress.ts";
@@ -59,6 +59,65 @@ const PEERS: Record<string, (context: Context, rest: string[]) => Promise<void>>
   },
 };
 
+const MOVE_WORDS: Record<UnsettledMove["state"], string> = {
+  unknown: "the other host has not said yet that it has it",
+  said: "settled by hand; the other host has not heard it yet",
+  aside: "set aside: the other host has it, where this one was declared lost",
+};
+
+const MOVES: Record<string, (context: Context, rest: string[]) => Promise<void>> = {
+  async ls(context, rest) {
+    words(rest);
+    const moves = await context.api.client.call("listMoves", {});
+    await show(context, moves, [
+      ["GUEST", "DIRECTION", "HOST", "STATE", "ID"],
+      ...moves.map((it) => [
+        it.guestName,
+        it.direction,
+        it.peerName ?? it.peer,
+        MOVE_WORDS[it.state],
+        it.id,
+      ]),
+    ]);
+  },
+  async resolve(context, rest) {
+    const { words: [word, runs, ...more], options } = parseRest(rest, { strings: ["confirm"] });
+    if ((runs !== "here" && runs !== "there") || more.length > 0) {
+      throw new UsageError("it takes GUEST, and here or there");
+    }
+    const { client } = context.api;
+    const found = (await client.call("listMoves", {}))
+      .filter((it) => [it.id, it.guest, it.guestName].includes(word));
+    if (found.length === 0) throw new UsageError(`no move of "${word}" is unsettled`);
+    if (found.length > 1) throw new UsageError(`${found.length} moves of "${word}" are unsettled`);
+    const [{ id, guestName, peerName }] = found;
+    const why = runs === "here"
+      ? `if the guest runs on "${peerName}", what it does there is set aside once that is back`
+      : "what is here of the guest is deleted";
+    confirmed(options.confirm, guestName, why);
+    const body = { runs, confirm: guestName } as const;
+    await client.call("resolveMove", { params: { id }, body });
+  },
+};
+
+/** Throws unless the person has typed the guest's name once more; `why` tells what is at stake. */
+function confirmed(value: unknown, name: string, why: string): void {
+  if (value === name) return;
+  throw new UsageError(`${why}. If that is meant, add --confirm ${name}`);
+}
+
+/** What is left out of a move is deleted, so it is asked for twice. */
+async function confirmedWithout(
+  { api }: Context,
+  { id, name }: Guest,
+  options: { confirm?: unknown },
+): Promise<void> {
+  const { snapshots } = await api.client.call("listSnapshots", { params: { id } });
+  if (snapshots.length === 0) return;
+  const many = snapshots.length === 1 ? "its snapshot is" : `its ${snapshots.length} snapshots are`;
+  confirmed(options.confirm, name, `${many} deleted once it has moved`);
+}
+
 export const PEER_COMMANDS: readonly Command[] = [
   {
     name: "peers",
@@ -73,24 +132,43 @@ export const PEER_COMMANDS: readonly Command[] = [
   {
     name: "move",
     words:
-      "GUEST HOST [--limit BYTES] [--pause MILLISECONDS] [--within SECONDS] [--force] [--no-wait]",
-    summary: "Move a running guest with its disks to another host; --limit is for each second",
+      "GUEST HOST [--limit BYTES] [--pause MILLISECONDS] [--within SECONDS] [--force] [--post-copy] " +
+      "[--without-snapshots] [--no-wait]",
+    summary:
+      "Move a running guest with its disks and snapshots to another host; --limit is for each second. " +
+      "With --post-copy its memory follows after it, and is lost if a host or the network fails meanwhile",
     async run(context, rest) {
       const { words: [guest, host, ...more], options } = parseRest(rest, {
-        strings: ["limit", "pause", "within"],
-        booleans: ["force", "no-wait"],
+        strings: ["limit", "pause", "within", "confirm"],
+        booleans: ["force", "post-copy", "without-snapshots", "no-wait"],
       });
       if (host === undefined || more.length > 0) throw new UsageError("it takes GUEST and HOST");
-      const [{ id }, peer] = [await find(context, guest), await findPeer(context, host)];
+      const [found, peer] = [await find(context, guest), await findPeer(context, host)];
+      const withoutSnapshots = options["without-snapshots"] === true;
+      if (withoutSnapshots) await confirmedWithout(context, found, options);
+      const params = { id: found.id };
       const body = {
         peer: peer.id,
         bytesPerSecond: bytes(options.limit, "limit"),
         allowedPauseMs: wholeNumber(options.pause, "pause"),
         withinSeconds: wholeNumber(options.within, "within"),
         force: options.force === true,
+        postCopy: options["post-copy"] === true,
+        withoutSnapshots,
       };
-      const task = await context.api.client.call("moveGuest", { params: { id }, body });
+      const task = await context.api.client.call("moveGuest", { params, body });
       await follow(context, task, { wait: options["no-wait"] !== true });
+    },
+  },
+  {
+    name: "moves",
+    words: "ls | resolve GUEST here|there --confirm GUEST",
+    summary: "Moves whose other host has not answered: list them, or say whose the guest is " +
+      "where it never will: here, or there and forgotten here",
+    async run(context, [verb = "ls", ...rest]) {
+      const act = Object.hasOwn(MOVES, verb) ? MOVES[verb] : undefined;
+      if (act === undefined) throw new UsageError("it takes ls or resolve");
+      await act(context, rest);
     },
   },
 ];

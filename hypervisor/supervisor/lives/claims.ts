@@ -8,8 +8,10 @@ import { problem } from "../problem.ts";
 export interface Claim {
   /** Why, as the end of a sentence: `it moves to "b"`. */
   reason: string;
-  /** It is not started here either. Default: false. */
+  /** It is not started here either, nor does it go on. Default: false. */
   keepsOff?: boolean;
+  /** It may be changed all the same, as nobody else has to do with it. Default: false. */
+  mayChange?: boolean;
   /** What is promised to it of the host's memory, beside what guests have which are up. Default: 0. */
   memoryMiB?: number;
 }
@@ -26,16 +28,33 @@ export class Claims {
     };
   }
 
+  /** Lets go of a guest, whatever has hold of it. */
+  release(id: string): void {
+    this.#claims.delete(id);
+  }
+
   /** Throws where a guest cannot be changed now. */
   refuseChange({ id, name }: { id: string; name: string }): void {
     const claim = this.#claims.get(id);
-    if (claim !== undefined) throw problem("busy", `Cannot change "${name}": ${claim.reason}`);
+    if (claim === undefined || claim.mayChange) return;
+    throw problem("busy", `Cannot change "${name}": ${claim.reason}`);
   }
 
-  /** Throws where a guest cannot be started here. */
-  refuseStart({ id, name }: { id: string; name: string }): void {
+  /** Throws where anything has hold of a guest. */
+  refuseMove({ id, name }: { id: string; name: string }): void {
     const claim = this.#claims.get(id);
-    if (claim?.keepsOff) throw problem("wrong_state", `Cannot start "${name}": ${claim.reason}`);
+    if (claim !== undefined) throw problem("busy", `Cannot move "${name}": ${claim.reason}`);
+  }
+
+  /** Whether a guest is neither to be started here nor to go on. */
+  keepsOff(id: string): boolean {
+    return this.#claims.get(id)?.keepsOff ?? false;
+  }
+
+  /** Throws where a guest is not to run here; `doing` begins the message: `Cannot start`. */
+  refuseRunning({ id, name }: { id: string; name: string }, doing: string): void {
+    const claim = this.#claims.get(id);
+    if (claim?.keepsOff) throw problem("wrong_state", `${doing} "${name}": ${claim.reason}`);
   }
 
   get memoryMiB(): number {

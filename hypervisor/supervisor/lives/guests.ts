@@ -34,7 +34,7 @@ import { Launcher, type LauncherOptions } from "./launcher.ts";
 import { type LifeGround, refuseResuming } from "./life_ground.ts";
 import { MemoryBudget } from "./memory_budget.ts";
 import { changeMemory } from "./memory_changes.ts";
-import type { MoveGround } from "./move_ground.ts";
+import { type MoveGround, moveGround } from "./move_ground.ts";
 import { NetChanges } from "./net_changes.ts";
 import { newGuest } from "./new_guest.ts";
 import { Reverts } from "./reverts.ts";
@@ -114,23 +114,19 @@ export class Guests {
     this.#agents = new AgentWatch({ holders, ...options.agents });
     this.disks = new DiskChanges(ground);
     this.nets = new NetChanges(ground);
-    this.ground = {
-      ...ground,
-      claims: this.#claims,
-      budget: this.#budget,
-      inTurn: (id, act) => this.#turn(id, act),
-      arrive: (record, process) => {
-        const life = this.#add(record);
-        if (process !== null) life.adopt(process);
-        life.tell();
-        return life;
-      },
-      leave: (id) => this.#remove(this.#life(id)),
-    };
+    const snapshotFiles = new SnapshotFiles(options.disks.directory);
+    this.ground = moveGround(ground, {
+      ...{ store: options.store, snapshots: options.snapshots, snapshotFiles },
+      ...{ claims: this.#claims, budget: this.#budget },
+      turn: (id, act) => this.#turn(id, act),
+      add: (record) => this.#add(record),
+      remove: (life) => this.#remove(life),
+      tellSnapshots: (guest) => this.snapshots.tell(guest),
+    });
     const { snapshots, tasks, events, log } = options;
     const lifeGround: LifeGround = {
       ...{ ...ground, snapshots, tasks, events, log, budget: this.#budget, agents: this.#agents },
-      files: new SnapshotFiles(options.disks.directory),
+      files: snapshotFiles,
       turn: (id, act) => this.#turn(id, act),
       add: (record) => this.#make(record),
       remove: (life) => this.#remove(life),
@@ -169,7 +165,7 @@ export class Guests {
     const life = new GuestLife(record, {
       log,
       check: (record) => {
-        this.#claims.refuseStart(record);
+        this.#claims.refuseRunning(record, "Cannot start");
         this.#launcher.check(record);
         const { memoryMiB, memory } = record;
         this.#budget.refuseTooMuch(record);
@@ -307,6 +303,7 @@ export class Guests {
   #idle(id: string, doing: string): GuestLife {
     const life = this.#life(id);
     this.#options.tasks.refuseBusy(life.record, doing);
+    this.#claims.refuseRunning(life.record, doing);
     return life;
   }
 
@@ -394,6 +391,8 @@ export class Guests {
   shutdown(options: { limitSeconds: number }): AsyncGenerator<HostShutdownProgress> {
     this.#shuttingDown = true;
     this.#options.tasks.giveUp("The host is shutting down");
-    return stopAll(() => [...this.#lives.values()], { ...options, log: this.#options.log });
+    const { log } = this.#options;
+    const mayGoOn = (id: string) => !this.#claims.keepsOff(id);
+    return stopAll(() => [...this.#lives.values()], { ...options, log, mayGoOn });
   }
 }

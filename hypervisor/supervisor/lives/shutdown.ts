@@ -12,7 +12,12 @@ const POLL_MS = 200;
 /** Presses power buttons, ends after the limit those that still run; tells how it goes, `done` last. */
 export async function* stopAll(
   lives: () => GuestLife[],
-  options: { limitSeconds: number; log: Log },
+  options: {
+    limitSeconds: number;
+    log: Log;
+    /** Whether a guest that is paused may go on, to take notice of its power button. */
+    mayGoOn: (guest: string) => boolean;
+  },
 ): AsyncGenerator<HostShutdownProgress> {
   const forced = new Set<string>();
   const deadline = Date.now() + options.limitSeconds * 1000;
@@ -26,7 +31,7 @@ export async function* stopAll(
         if (life.state === "starting" && !late) continue;
         pressed.add(life);
         if (late) forced.add(life.record.name);
-        stopOne(life, late).catch((error) =>
+        stopOne(life, late || !options.mayGoOn(life.record.id)).catch((error) =>
           options.log("warn", "cannot stop a guest for the host's shutdown", {
             guest: life.record.name,
             error: messageOf(error),

@@ -21,9 +21,14 @@ import { TargetFile } from "./disk_files.ts";
 import { type Frame, PeerError } from "./frames.ts";
 import type { ImageOffer, MoveOffer } from "./messages.ts";
 import { goingOn } from "./parcel.ts";
+import { type Share, sharesBlocks } from "./sharing.ts";
+import { SnapshotArrival } from "./snapshot_arrival.ts";
+import type { SnapshotParcel } from "./snapshot_parcel.ts";
 
 const MIB = 1024 * 1024;
 const POLL_MS = 50;
+/** After so many more bytes it is looked whether there is still room for what is not a guest's. */
+const LOOK_BYTES = 64 * MIB;
 
 export interface ArrivalOptions {
   move: string;
@@ -31,6 +36,7 @@ export interface ArrivalOptions {
   offer: MoveOffer;
   ground: MoveGround;
   processor: Processor;
+  share: Share;
 }
 
 /** An image that is taken over, or that is here by another name. */
@@ -54,10 +60,13 @@ export class Arrival {
   /** Disks, then images; those that are here are not open. */
   readonly #files: (TargetFile | null)[];
   readonly #release: () => void;
+  readonly #share: Share;
+  readonly snapshots: SnapshotArrival;
+  #sinceLook = 0;
   process: VmmProcess | null = null;
 
   private constructor(
-    { move, peer, offer, ground }: ArrivalOptions,
+    { move, peer, offer, ground, share }: ArrivalOptions,
     images: ImageFile[],
     release: () => void,
   ) {
@@ -67,16 +76,33 @@ export class Arrival {
     this.#ground = ground;
     this.#images = images;
     this.#release = release;
-    const { record } = offer.parcel;
-    const nameOf = (kind: ImageOffer["kind"]) => images.find((it) => it.offer.kind === kind)?.name;
-    this.record = {
-      ...record,
-      kernel: nameOf("kernel") ?? record.kernel,
-      initrd: record.initrd === null ? null : nameOf("initrd") ?? record.initrd,
-      error: null,
-    };
-    this.socket = join(ground.launcher.directory(record.id), "receive.sock");
+    this.#share = share;
+    this.record = this.#here(offer.parcel.record);
+    this.snapshots = new SnapshotArrival({
+      ...{ guest: this.record.id, offer: offer.snapshots, ground, share },
+      here: (record) => this.#here(record),
+      runHere: (run) => this.#runHere(run),
+    });
+    this.socket = join(ground.launcher.directory(this.record.id), "receive.sock");
     this.#files = [];
+  }
+
+  /** What an image is called here. */
+  #imageHere<N extends string | null>(kind: ImageOffer["kind"], name: N): N | string {
+    return this.#images.find(({ offer }) => offer.kind === kind && offer.name === name)?.name ??
+      name;
+  }
+
+  #here(record: SnapshotParcel["record"]): GuestRecord {
+    refuseUnoffered(this.#offer, record);
+    const kernel = this.#imageHere("kernel", record.kernel);
+    return { ...record, kernel, initrd: this.#imageHere("initrd", record.initrd), error: null };
+  }
+
+  #runHere(run: MoveOffer["parcel"]["run"]): MoveOffer["parcel"]["run"] {
+    const kernel = this.#imageHere("kernel", run.started.kernel);
+    const initrd = this.#imageHere("initrd", run.started.initrd);
+    return { ...run, started: { ...run.started, kernel, initrd } };
   }
 
   /** Looks whether the guest can come, and makes room for it. Throws why it cannot. */
@@ -125,14 +151,33 @@ export class Arrival {
     }
   }
 
+  /** The number of the first file of the snapshot that comes just now. */
+  get firstOfSnapshot(): number {
+    return this.#offer.disks.length + this.#images.length;
+  }
+
   /** Puts what came where it belongs. */
-  take(frame: Exclude<Frame, { kind: "message" }>): void {
-    const file = this.#files[frame.file];
+  async take(frame: Exclude<Frame, { kind: "message" }>): Promise<void> {
+    const file = this.#files[frame.file] ?? this.snapshots.file(frame.file - this.firstOfSnapshot);
     if (!file) {
       throw new PeerError(`Cannot understand the other host: a piece of file ${frame.file}`);
     }
-    if (frame.kind === "data") file.write(frame.position, frame.bytes);
-    else file.zero(frame.position, frame.length);
+    if (frame.kind === "zeros") return file.zero(frame.position, frame.length);
+    file.write(frame.position, frame.bytes);
+    this.#sinceLook += frame.bytes.length;
+    if (this.#sinceLook < LOOK_BYTES) return;
+    this.#sinceLook = 0;
+    if (await freeBytes(this.#directory) >= RESERVED_BYTES) return;
+    throw new Error(`Cannot take "${this.record.name}": there is no room left here`);
+  }
+
+  /** Has its disks begin as they are in the snapshot that it comes from; the numbers of those that do. */
+  startDisks(): number[] {
+    const { current } = this.#offer.snapshots;
+    return this.record.disks.flatMap(({ id }, number) => {
+      const base = this.snapshots.copyOf({ disk: id }, current);
+      return base !== null && this.#files[number]?.startFrom(base, this.#share) ? [number] : [];
+    });
   }
 
   /** All images have come: keeps them, and has a VMM wait for the guest. */
@@ -152,17 +197,9 @@ export class Arrival {
       }
     }
     const { parcel } = this.#offer;
-    const { run } = parcel;
     this.process = await launcher.receive(this.record, {
-      run: {
-        ...run,
-        started: {
-          ...run.started,
-          // By another name, it is the same.
-          ...(run.started.kernel === parcel.record.kernel && { kernel: this.record.kernel }),
-          ...(run.started.initrd === parcel.record.initrd && { initrd: this.record.initrd }),
-        },
-      },
+      // By another name, an image is the same.
+      run: this.#runHere(parcel.run),
       socket: this.socket,
       config: (places) => goingOn(parcel, places).config,
     });
@@ -188,6 +225,7 @@ export class Arrival {
 
   /** Leaves nothing of it. */
   async discard(): Promise<void> {
+    this.snapshots.discard();
     this.#files.forEach((_, i) => this.#close(i));
     for (const { temporary } of this.#images) if (temporary !== null) removeIfThere(temporary);
     if (this.process !== null) await endVmm(this.process, this.#ground);
@@ -231,21 +269,32 @@ async function refuseUnfit(options: ArrivalOptions): Promise<void> {
   }
   const why = whyNotOn(processor, offer.cpu, run.started.cpu.model);
   if (why !== null) throw new Error(`Cannot take "${record.name}": ${why}`);
-  for (const kind of ["kernel", "initrd"] as const) {
-    const image = record[kind];
-    if (image === null || offer.images.some((it) => it.kind === kind && it.name === image)) {
-      continue;
-    }
-    throw new PeerError("Cannot understand the other host: it does not offer every image");
-  }
-  const needed = [...offer.disks.map(({ dataBytes }) => dataBytes)]
-    .reduce((sum, bytes) => sum + bytes, 0);
-  const free = await freeBytes(join(ground.disks.folder(record.id), ".."));
+  refuseUnoffered(offer, record);
+  const free = await freeBytes(ground.disks.directory);
+  const needed = neededBytes(options);
   if (free < needed + RESERVED_BYTES) {
+    const what = offer.snapshots.count > 0 ? "disks and snapshots" : "disks";
     throw new Error(
-      `Cannot take "${record.name}": its disks have ${Math.ceil(needed / MIB)} MiB, and ` +
+      `Cannot take "${record.name}": its ${what} have ${Math.ceil(needed / MIB)} MiB, and ` +
         `${Math.max(0, Math.floor((free - RESERVED_BYTES) / MIB))} MiB are free here`,
     );
+  }
+}
+
+/** What its files take here at the least. */
+function neededBytes({ ground, offer: { disks, snapshots }, share }: ArrivalOptions): number {
+  if (snapshots.count > 0 && sharesBlocks(ground.disks, share)) return snapshots.sharedBytes;
+  return disks.reduce((sum, { dataBytes }) => sum + dataBytes, snapshots.dataBytes);
+}
+
+function refuseUnoffered(
+  { images }: MoveOffer,
+  record: { kernel: string; initrd: string | null },
+): void {
+  for (const kind of ["kernel", "initrd"] as const) {
+    const image = record[kind];
+    if (image === null || images.some((it) => it.kind === kind && it.name === image)) continue;
+    throw new PeerError("Cannot understand the other host: it does not offer every image");
   }
 }
 

@@ -6,18 +6,21 @@
  */
 import { delay } from "@std/async";
 import { type Log, messageOf } from "../log.ts";
+import { problem } from "../problem.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
 import type { VmmProcess } from "../lives/vmm_process.ts";
 import { askVmm } from "../lives/control_client.ts";
-import type { MoveStore } from "../store/moves.ts";
+import type { Arrival as ArrivalRow, MoveStore } from "../store/moves.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import type { PeerRecord } from "../store/peers.ts";
 import { Arrival, endVmm, statusOfVmm } from "./arrival.ts";
 import type { PeerChannel } from "./channel.ts";
 import { parsed } from "./channel.ts";
+import { reasonAside } from "./departures.ts";
 import type { Processor } from "./cpu_features.ts";
 import { type Frame, PeerError } from "./frames.ts";
 import { answer, type MoveOffer, MoveRequest, type SettledState } from "./messages.ts";
+import type { Share } from "./sharing.ts";
 import { pipe } from "./pipe.ts";
 
 /** A host that moves a guest says something at least so often, in milliseconds. */
@@ -31,6 +34,9 @@ export interface ArrivalsOptions {
   ground: MoveGround;
   log: Log;
   processor: Processor;
+  share: Share;
+  /** What a host is called, or its id where it is not known any more. */
+  peerName(id: string): string;
   /** Aborts when nobody is to look after arrivals any more. */
   released: AbortSignal;
 }
@@ -58,8 +64,11 @@ export class Arrivals {
   /** Takes up what an earlier supervisor had sealed. */
   async adopt(): Promise<void> {
     const { store, ground } = this.#options;
-    for (const { move, guest, peer, state } of store.arrivals()) {
+    for (const row of store.arrivals()) {
+      const { move, guest, peer, state } = row;
       const record = ground.store.get(guest);
+      // Why it cannot be is in the log.
+      if (state === "aside" && record !== null) this.#setAside(row).catch(() => {});
       if (state !== "sealed" || record === null) continue;
       const process = await ground.launcher.find(guest);
       const { memoryMiB, memory } = record;
@@ -67,7 +76,9 @@ export class Arrivals {
         reason: "another host has yet to say whose it is",
         memoryMiB: process === null ? 0 : memoryMiB + memory.requestedMiB,
       });
-      this.#keep({ move, peer, record, process, release });
+      const sealed = { move, peer, record, process, release };
+      this.#keep(sealed);
+      if (row.isSaid) this.#goOnTaking(sealed);
     }
   }
 
@@ -78,19 +89,51 @@ export class Arrivals {
       store.arrivals().some((it) => it.peer === peer && it.state === "sealed");
   }
 
+  /**
+   * Somebody says whose a guest is that was coming, of which the other host has not: that one is told when it
+   * asks. Throws where that cannot be said now.
+   */
+  async resolve({ move, state }: ArrivalRow, runs: "here" | "there"): Promise<void> {
+    const { log } = this.#options;
+    const sealed = this.#sealed.get(move);
+    if (state !== "sealed" || sealed === undefined || this.#coming.has(move)) {
+      throw problem("wrong_state", "Cannot settle the move: it is known whose the guest is");
+    }
+    log("warn", "somebody said whose a guest is", { guest: sealed.record.name, runs });
+    if (runs === "here") {
+      // Written down first: who comes back is told so, whatever comes between.
+      this.#options.store.sayArrival(move);
+      await this.#takeOver(sealed).catch((error) => {
+        throw problem("busy", messageOf(error));
+      });
+    } else if (sealed.process !== null && await isRunning(sealed.process)) {
+      throw problem("wrong_state", "Cannot settle the move: the guest runs here");
+    } else await this.#drop(sealed, { isSaid: true });
+  }
+
+  /** Somebody said that it is this host's, and the supervisor went before it was. */
+  #goOnTaking(sealed: Sealed) {
+    this.#takeOver(sealed).catch((error) =>
+      this.#options.log("error", "cannot take a guest over", {
+        guest: sealed.record.name,
+        error: messageOf(error),
+      })
+    );
+  }
+
   /** Serves the connection of a move, from its offer on, until it is over. */
   async serve(
     channel: PeerChannel,
     peer: PeerRecord,
     { move, offer }: { move: string; offer: MoveOffer },
   ): Promise<void> {
-    const { ground, processor, log } = this.#options;
+    const { ground, processor, share, log } = this.#options;
     const { name } = offer.parcel.record;
     let arrival: Arrival | undefined;
     try {
       await answer(channel, async () => {
         if (this.#coming.has(move)) throw new PeerError("Cannot begin a move twice");
-        arrival = await Arrival.prepare({ move, peer, offer, ground, processor });
+        arrival = await Arrival.prepare({ move, peer, offer, ground, processor, share });
         this.#coming.set(move, arrival);
         return { wanted: arrival.wanted };
       });
@@ -101,10 +144,10 @@ export class Arrivals {
           await this.#take(channel, frame, arrival!);
           continue;
         }
-        const { op } = parsed(MoveRequest, frame.message);
-        await answer(channel, () => this.#do(op, arrival!));
+        const request = parsed(MoveRequest, frame.message);
+        await answer(channel, () => this.#do(request, arrival!));
         // Its disks are complete: nothing more is taken.
-        if (op === "seal") return await channel.end();
+        if (request.op === "seal") return await channel.end();
       }
     } finally {
       this.#coming.delete(move);
@@ -122,7 +165,7 @@ export class Arrivals {
     arrival: Arrival,
   ): Promise<void> {
     try {
-      arrival.take(frame);
+      await arrival.take(frame);
     } catch (error) {
       await answer(channel, () => Promise.reject(error));
     }
@@ -136,17 +179,26 @@ export class Arrivals {
     await arrival.discard();
   }
 
-  async #do(op: MoveRequest["op"], arrival: Arrival): Promise<void> {
-    switch (op) {
+  async #do(request: MoveRequest, arrival: Arrival): Promise<unknown> {
+    switch (request.op) {
       case "ping":
         return;
+      case "snapshot": {
+        const shared = arrival.snapshots.begin(request.snapshot);
+        return { shared: shared.map((i) => arrival.firstOfSnapshot + i) };
+      }
+      case "snapshot_end":
+        return await arrival.snapshots.end(request);
+      case "disks":
+        return { shared: arrival.startDisks() };
       case "await":
         return await arrival.await();
       case "seal": {
         const { process, record, move, peer } = arrival;
         if (process === null) throw new PeerError("Cannot seal a guest that no VMM waits for");
+        const { complete } = arrival.snapshots;
         await arrival.sync();
-        this.#options.store.seal({ move, guest: record.id, peer: peer.id }, record);
+        this.#options.store.seal({ move, guest: record.id, peer: peer.id }, record, complete);
         const release = () => arrival.release();
         this.#keep({ move, peer: peer.id, record, process, release });
       }
@@ -221,7 +273,11 @@ export class Arrivals {
   /** Whose a guest is, said by the host that it comes from; what became of it here. */
   async settle(
     peer: PeerRecord,
-    { move, owner }: { move: string; owner: "sender" | "receiver" | null },
+    { move, owner, isSaid }: {
+      move: string;
+      owner: "sender" | "receiver" | null;
+      isSaid: boolean;
+    },
   ): Promise<SettledState> {
     const { store, ground, log } = this.#options;
     // A connection that broke may not have been noticed yet.
@@ -231,12 +287,11 @@ export class Arrivals {
     }
     const row = store.arrival(move);
     if (row === null || row.peer !== peer.id) return owner === "sender" ? "dropped" : "unknown";
+    if (row.state === "dropped" || row.state === "aside") return row.state;
     const sealed = this.#sealed.get(move);
-    if (row.state === "claimed") {
-      return ground.store.get(row.guest) !== null && isUp(ground, row.guest)
-        ? "running"
-        : "stopped";
-    }
+    if (owner === "sender" && isSaid) return await this.#giveUp(row, sealed);
+    if (row.state === "lost" && owner === "sender") return "lost";
+    if (row.state !== "sealed") return isUp(ground, row.guest) ? "running" : "stopped";
     if (sealed === undefined) throw new Error("Cannot settle the move: it is about to be settled");
     if (owner === null) {
       if (sealed.process === null || sealed.process.hasEnded) return "stopped";
@@ -254,13 +309,50 @@ export class Arrivals {
       log("error", "a guest runs here that another host has kept", { guest: sealed.record.name });
       return "running";
     }
+    return await this.#drop(sealed);
+  }
+
+  /** Nothing of it stays here. */
+  async #drop(sealed: Sealed, { isSaid = false } = {}): Promise<"dropped"> {
+    const { store, ground, log } = this.#options;
+    const { move, process, record, release } = sealed;
     this.#sealed.delete(move);
-    if (sealed.process !== null) await endVmm(sealed.process, ground);
-    store.drop(row);
-    ground.disks.delete(row.guest);
-    sealed.release();
-    log("info", "a guest that was coming stays where it was", { guest: sealed.record.name });
+    if (process !== null) await endVmm(process, ground);
+    store.drop({ move, guest: record.id }, { isSaid });
+    ground.disks.delete(record.id);
+    release();
+    log("info", "a guest that was coming stays where it was", { guest: record.name });
     return "dropped";
+  }
+
+  /** Somebody said at the other host that this one was gone, and that the guest is that one's. */
+  async #giveUp(row: ArrivalRow, sealed: Sealed | undefined): Promise<SettledState> {
+    const { store, ground } = this.#options;
+    const { move, guest } = row;
+    if (row.state === "sealed" && sealed === undefined) {
+      throw new Error("Cannot settle the move: it is about to be settled");
+    }
+    if (sealed !== undefined) {
+      const { process } = sealed;
+      if (process === null || !await isRunning(process)) return await this.#drop(sealed);
+      await this.#claim(sealed);
+    }
+    if (ground.store.get(guest) === null) return "dropped";
+    store.setAside(move);
+    await this.#setAside(row);
+    return "aside";
+  }
+
+  /** What is here of a guest that the other host has does not run any more. */
+  async #setAside({ guest, name, peer }: ArrivalRow): Promise<void> {
+    const { ground, log, peerName } = this.#options;
+    log("warn", "a guest is set aside: this host was declared lost", { guest: name });
+    try {
+      await ground.setAside(guest, reasonAside(peerName(peer)));
+    } catch (error) {
+      log("error", "cannot set a guest aside", { guest: name, error: messageOf(error) });
+      throw error;
+    }
   }
 
   async #takeOver(sealed: Sealed): Promise<void> {

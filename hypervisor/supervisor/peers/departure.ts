@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { join } from "@std/path";
 import { CONTROL_VERSION } from "../../vmm/control.ts";
 import type { GuestLife } from "../lives/guest_life.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
@@ -14,14 +13,16 @@ import type { MoveStore } from "../store/moves.ts";
 import type { PeerRecord } from "../store/peers.ts";
 import type { PeerChannel } from "./channel.ts";
 import type { Processor } from "./cpu_features.ts";
-import { sha256OfFile } from "./digests.ts";
 import { SourceFile } from "./disk_files.ts";
 import type { DiskTracking } from "./disk_tracking.ts";
-import { ask, Done, type ImageOffer, MoveAnswer, type MoveOffer } from "./messages.ts";
+import { imagesOf } from "./image_offers.ts";
+import { MemoryWay } from "./memory_way.ts";
+import { ask, Done, MoveAnswer, type MoveOffer } from "./messages.ts";
 import { Mirror, type MirroredDisk } from "./mirror.ts";
 import { Pace } from "./pace.ts";
 import { pack } from "./parcel.ts";
-import { pipe } from "./pipe.ts";
+import { SnapshotDeparture } from "./snapshot_departure.ts";
+import { Touch } from "./touch.ts";
 import { Chart } from "./chart.ts";
 import { type SendLine, VmmSend } from "./vmm_send.ts";
 
@@ -29,8 +30,6 @@ const PREPARE_MS = 120_000;
 const AWAIT_MS = 150_000;
 const SEAL_MS = 120_000;
 const PING_MS = 30_000;
-/** How long a VMM takes to connect to where it is told to send its guest. */
-const CONNECT_MS = 10_000;
 /** How long a process that hung up may take to be gone. */
 const END_MS = 500;
 /** Between two looks at what was written, while memory goes. */
@@ -48,6 +47,8 @@ export interface DepartureOptions {
     withinSeconds: number;
     slowDown: boolean;
     force: boolean;
+    postCopy: boolean;
+    withoutSnapshots: boolean;
   };
   ground: MoveGround;
   store: MoveStore;
@@ -112,7 +113,7 @@ class Disks implements Disposable {
     try {
       disks.forEach((disk, number) => {
         const file = new SourceFile(ground.disks.path(id, disk.file));
-        this.list.push({ number, device: run.find(disk.id)?.name ?? null, file });
+        this.list.push({ number, device: run.find(disk.id)?.name ?? null, file, base: null });
       });
     } catch (error) {
       this[Symbol.dispose]();
@@ -121,7 +122,10 @@ class Disks implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { file } of this.list) file[Symbol.dispose]();
+    for (const { file, base } of this.list) {
+      file[Symbol.dispose]();
+      base?.[Symbol.dispose]();
+    }
   }
 }
 
@@ -138,19 +142,27 @@ class Departing {
   readonly #way: Way;
   readonly #pace: Pace;
   readonly #chart: Chart;
+  readonly #touch: Touch;
   readonly #mirror: Mirror;
+  readonly #snapshots: SnapshotDeparture;
   /** Nothing that throws after that has any say in whose the guest is. */
   #isGiving = false;
 
   constructor(options: DepartureOptions, way: Way) {
     this.#options = options;
     this.#way = way;
-    const { work, settings, tracking } = options;
+    const { work, settings, tracking, ground, life } = options;
     const { disks, channel, signal, process } = way;
     this.#pace = new Pace(settings.bytesPerSecond);
     this.#chart = new Chart(work);
+    this.#touch = new Touch(channel);
+    this.#snapshots = SnapshotDeparture.of(life.record, {
+      ground,
+      without: settings.withoutSnapshots,
+    });
     this.#mirror = new Mirror({
-      ...{ disks, channel, signal, pace: this.#pace, tracking: tracking(process) },
+      ...{ disks, channel, signal, touch: this.#touch, pace: this.#pace },
+      tracking: tracking(process),
       moved: (bytes, more) => this.#chart.disks(bytes, more),
     });
   }
@@ -161,19 +173,21 @@ class Departing {
     await this.#prepare();
     try {
       work.phase("Copying disks");
+      await this.#findBases();
       await this.#mirror.begin();
       if (!await this.#mirror.catchUp() && !settings.force) {
         throw new Error("Its disks change as fast as they can be copied. Try again with force");
       }
       work.phase("Copying memory");
-      store.begin({ move, guest: life.record.id, peer: peer.id });
-      using memory = await Memory.open(this.#options, this.#pace);
-      const { bytesPerSecond, allowedPauseMs, slowDown, force } = settings;
+      store.begin({ move, guest: life.record.id, name: life.record.name, peer: peer.id });
+      using memory = await MemoryWay.open(this.#options, this.#pace);
+      const { bytesPerSecond, allowedPauseMs, slowDown, force, postCopy } = settings;
       const giveUp = () => memory.close();
       signal.addEventListener("abort", giveUp);
       const send = await VmmSend.begin(this.#way.process.controlSocket, {
         ...{ socket: memory.socket, allowedPauseMs, slowDown, force },
         ...(bytesPerSecond !== null && { bytesPerSecond: Math.min(bytesPerSecond, 1e12) }),
+        ...(postCopy && { postCopy }),
         timeoutMs: Math.max(LEAST_MS, this.#way.deadline - Date.now()),
       });
       const cut = () => send[Symbol.dispose]();
@@ -200,17 +214,19 @@ class Departing {
     const { move, life, ground, processor } = this.#options;
     const { channel, process, disks } = this.#way;
     const { record } = life;
-    const images = await imagesOf(ground, record);
+    const snapshots = this.#snapshots;
+    const images = await imagesOf(ground, [record, ...snapshots.records.map((it) => it.record)]);
     const offer: MoveOffer = {
       control: CONTROL_VERSION,
       parcel: pack(record, process.run.file()),
       disks: disks.map(({ file: { bytes, dataBytes } }) => ({ bytes, dataBytes })),
       images: images.map(({ offer }) => offer),
+      snapshots: snapshots.offer(disks.map(({ file }) => file)),
       cpu: processor,
     };
     const asked = { answer: MoveAnswer, withinMs: PREPARE_MS };
     const { wanted } = await ask(channel, { op: "move", move, offer }, asked);
-    this.#chart.begin(disks.reduce((sum, { file }) => sum + file.dataBytes, 0));
+    this.#chart.begin(disks.reduce((sum, { file }) => sum + file.dataBytes, snapshots.dataBytes));
     for (const [i, { path }] of images.entries()) {
       const number = disks.length + i;
       if (!wanted.includes(number)) continue;
@@ -221,7 +237,27 @@ class Departing {
         await channel.sayData(number, position, bytes!);
       }
     }
+    await this.#sendSnapshots(disks.length + images.length);
     await ask(channel, { op: "await" }, { answer: Done, withinMs: AWAIT_MS });
+  }
+
+  async #sendSnapshots(first: number): Promise<void> {
+    if (this.#snapshots.records.length === 0) return;
+    const { channel, signal } = this.#way;
+    this.#options.work.phase("Copying snapshots");
+    const moved = (bytes: number) => this.#chart.disks(bytes, 0);
+    const way = { channel, signal, pace: this.#pace, touch: this.#touch, moved };
+    await this.#snapshots.send(way, { first });
+  }
+
+  /** Where the other host begins with what a snapshot has, only what differs goes. */
+  async #findBases(): Promise<void> {
+    const { channel, disks } = this.#way;
+    const bases = await this.#snapshots.bases({ channel });
+    for (const disk of disks) {
+      const path = bases.get(disk.number);
+      if (path !== undefined) disk.base = new SourceFile(path);
+    }
   }
 
   /** What the VMM says while it sends, and the disks meanwhile. */
@@ -242,7 +278,11 @@ class Departing {
           await mirroring;
           if (broken !== undefined) throw broken;
           await this.#give(send, decided);
-        } else last = line;
+        } else {
+          // One that was lost on the way stays, and says no more.
+          last = line;
+          break;
+        }
       }
     } catch (error) {
       // Whatever it was, the VMM may have heard that it may give the guest away.
@@ -256,6 +296,8 @@ class Departing {
     if (last !== null && "sent" in last) {
       work.stoodStill(Math.round(last.pauseMs));
       store.setDeparture(move, "given");
+      // Its VMM stands still for good, and nobody has any use for it.
+      if (last.missingBytes !== undefined) await this.#options.life.end();
       return "given";
     }
     if (broken !== undefined) throw broken;
@@ -299,85 +341,6 @@ class Departing {
     // Where it is not heard, what the VMM says next, or that it says nothing, tells why.
     await send.go().catch(() => {});
   }
-}
-
-/** The way of the guest's memory: a socket for its VMM, and a connection to the other host's. */
-class Memory implements Disposable {
-  readonly socket: string;
-  readonly #listener: Deno.UnixListener;
-  readonly #channel: PeerChannel;
-
-  private constructor(socket: string, channel: PeerChannel) {
-    this.socket = socket;
-    this.#channel = channel;
-    this.#listener = Deno.listen({ transport: "unix", path: socket });
-  }
-
-  static async open(options: DepartureOptions, pace: Pace): Promise<Memory> {
-    const { move, life, ground } = options;
-    const channel = await options.dial();
-    try {
-      await ask(channel, { op: "memory", move }, { answer: Done, withinMs: PREPARE_MS });
-      const path = join(ground.launcher.directory(life.record.id), "send.sock");
-      try {
-        Deno.removeSync(path);
-      } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      }
-      const memory = new Memory(path, channel);
-      void memory.#connect(pace);
-      return memory;
-    } catch (error) {
-      channel.close();
-      throw error;
-    }
-  }
-
-  async #connect(pace: Pace) {
-    const timer = setTimeout(() => this.#stopListening(), CONNECT_MS);
-    try {
-      const vmm = await this.#listener.accept();
-      clearTimeout(timer);
-      this.#stopListening();
-      await pipe(vmm, this.#channel, { pace: (bytes) => pace.take(bytes) });
-    } catch {
-      // Nobody came in time, or it was closed: the VMM says so itself.
-      this.#channel.close();
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  #stopListening() {
-    try {
-      this.#listener.close();
-    } catch {
-      // It was closed before.
-    }
-  }
-
-  close(): void {
-    this.#stopListening();
-    this.#channel.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-}
-
-/** The images that the guest's next start needs. */
-async function imagesOf(
-  { images }: MoveGround,
-  { kernel, initrd }: { kernel: string; initrd: string | null },
-): Promise<{ path: string; offer: ImageOffer }[]> {
-  const names = [["kernel", kernel] as const, ["initrd", initrd] as const];
-  const found = names.flatMap(([kind, name]) => name === null ? [] : [{ kind, name }]);
-  return await Promise.all(found.map(async ({ kind, name }) => {
-    const path = images.require(kind, name);
-    const bytes = images.get(kind, name)!.sizeBytes;
-    return { path, offer: { kind, name, bytes, sha256: await sha256OfFile(path) } };
-  }));
 }
 
 async function pause(ms: number, stop: AbortSignal): Promise<void> {

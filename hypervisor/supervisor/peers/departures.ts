@@ -5,6 +5,7 @@
  */
 import { delay } from "@std/async";
 import { type Log, messageOf } from "../log.ts";
+import { problem } from "../problem.ts";
 import type { GuestLife } from "../lives/guest_life.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
 import type { Departure, MoveStore } from "../store/moves.ts";
@@ -33,11 +34,24 @@ export interface DeparturesOptions {
 }
 
 /** How a guest's departure ended: what became of it at the other host; null where it stays here. */
-export type Settled = Exclude<SettledState, "dropped" | "unknown"> | null;
+export type Settled = "running" | "stopped" | null;
+
+/** What the other host is told, or asked where it is nobody's word. */
+interface Word {
+  owner: "sender" | "receiver" | null;
+  /** Somebody said so in its place. */
+  isSaid?: boolean;
+}
+
+interface Settling {
+  end: Promise<Settled>;
+  /** Ends it without a result: somebody has said how it ended. */
+  stop: AbortController;
+}
 
 export class Departures {
   readonly #options: DeparturesOptions;
-  readonly #settling = new Map<string, Promise<Settled>>();
+  readonly #settling = new Map<string, Settling>();
 
   constructor(options: DeparturesOptions) {
     this.#options = options;
@@ -46,14 +60,48 @@ export class Departures {
   /** Takes up what an earlier supervisor began. Guests that may be another host's are not started. */
   adopt(): void {
     for (const departure of this.#options.store.departures()) {
-      if (departure.state === "giving" || departure.state === "given") this.#hold(departure);
-      this.#settleInBackground(departure.move);
+      const { state, move } = departure;
+      if (state === "giving" || state === "given") this.#hold(departure);
+      if (state === "aside") this.#setAside(departure).catch((error) => this.#failed(move, error));
+      else this.#settleInBackground(move);
     }
   }
 
   /** Whether anything has yet to be heard of a host. */
   awaits(peer: string): boolean {
-    return this.#options.store.departures().some((it) => it.peer === peer);
+    return this.#options.store.departures()
+      .some((it) => it.peer === peer && !it.isSaid && it.state !== "aside");
+  }
+
+  /**
+   * Somebody says whose the guest of a departure is, of which the other host has not: that host is told once
+   * it answers. Throws where that cannot be said now.
+   */
+  async resolve({ move, guest, name, state }: Departure, runs: "here" | "there"): Promise<void> {
+    const { store, ground, log } = this.#options;
+    const refused = (why: string) => problem("wrong_state", `Cannot settle the move: ${why}`);
+    if (state !== "giving" && state !== "given") throw refused("it is known whose the guest is");
+    const life = lifeOf(ground, guest);
+    const process = life?.process ?? null;
+    if (process !== null && !process.hasHandedOver) {
+      throw refused("its VMM is still here, and is about to say what it did");
+    }
+    // Until that is over, nothing else is begun.
+    this.#settling.get(move)?.stop.abort(new Error("Somebody said how it ended"));
+    await this.#settling.get(move)?.end.catch(() => {});
+    log("warn", "somebody said whose a guest is", { guest: name, runs });
+    if (runs === "there") {
+      store.setDeparture(move, "given");
+      // Last, as from then on it may come back.
+      await this.#leave(guest);
+      store.sayDeparture(move, "given");
+    } else {
+      store.sayDeparture(move, "lost");
+      await life?.end();
+      await life?.over;
+    }
+    ground.claims.release(guest);
+    this.#settleInBackground(move);
   }
 
   #hold({ guest, peer }: Departure): () => void {
@@ -73,10 +121,20 @@ export class Departures {
   }
 
   #settleInBackground(move: string) {
-    this.settle(move).catch((error) => {
-      if (this.#options.released.aborted) return;
-      this.#options.log("error", "cannot settle a move", { move, error: messageOf(error) });
-    });
+    this.settle(move).catch((error) => this.#failed(move, error));
+  }
+
+  #failed(move: string, error: unknown) {
+    if (this.#options.released.aborted) return;
+    this.#options.log("error", "cannot settle a move", { move, error: messageOf(error) });
+  }
+
+  /** The other host has it, as somebody said there that this one was gone. */
+  async #setAside({ guest, name, peer }: Departure): Promise<void> {
+    const { ground, log } = this.#options;
+    if (lifeOf(ground, guest) === null) return;
+    log("warn", "a guest is set aside: this host was declared lost", { guest: name });
+    await ground.setAside(guest, reasonAside(this.#nameOf(peer)));
   }
 
   /**
@@ -85,57 +143,79 @@ export class Departures {
    * where its VMM was seen to end while the guest stood still to be given away.
    */
   settle(move: string, options: { hasDied?: boolean } = {}): Promise<Settled> {
-    let settling = this.#settling.get(move);
-    if (settling === undefined) {
-      settling = this.#settle(move, options).finally(() => this.#settling.delete(move));
-      this.#settling.set(move, settling);
-    }
-    return settling;
+    const under = this.#settling.get(move);
+    if (under !== undefined) return under.end;
+    const stop = new AbortController();
+    const signal = AbortSignal.any([this.#options.released, stop.signal]);
+    const end = this.#settle(move, { ...options, signal }).finally(() => {
+      this.#settling.delete(move);
+    });
+    this.#settling.set(move, { end, stop });
+    return end;
   }
 
-  async #settle(move: string, { hasDied = false }): Promise<Settled> {
-    const { store, released } = this.#options;
-    const departure = store.departures().find((it) => it.move === move);
-    if (departure === undefined) return null;
+  async #settle(
+    move: string,
+    { hasDied = false, signal }: { hasDied?: boolean; signal: AbortSignal },
+  ): Promise<Settled> {
+    const { store } = this.#options;
+    const departure = store.departure(move);
+    if (departure === null || departure.state === "aside") return null;
+    if (departure.state === "lost") return await this.#stay(departure, signal, { isSaid: true });
     if (departure.state === "begun") departure.state = "kept";
     const letGo = departure.state === "kept" ? () => {} : this.#hold(departure);
     if (departure.state === "giving") {
-      departure.state = await (hasDied ? this.#afterDeath(departure) : this.#whose(departure));
+      departure.state =
+        await (hasDied ? this.#afterDeath(departure, signal) : this.#whose(departure, signal));
     }
-    released.throwIfAborted();
+    signal.throwIfAborted();
     store.setDeparture(move, departure.state);
-    if (departure.state === "kept") letGo();
     if (departure.state === "kept") {
-      // Where it says that the guest runs there, nobody but a person can help.
-      await this.#ask(departure, "sender", (state) => state === "dropped");
-      store.endDeparture(move);
-      await this.#heard(departure);
-      return null;
+      letGo();
+      return await this.#stay(departure, signal);
     }
-    const state = await this.#ask(
-      departure,
-      "receiver",
-      (state) => state === "running" || state === "stopped",
-    );
-    await this.#leave(departure.guest);
+    const state = await this.#ask(departure, { owner: "receiver" }, {
+      signal,
+      canBe: (state) => state === "running" || state === "stopped",
+    });
+    // Where somebody said so, that is done, and it may have come back.
+    if (!departure.isSaid) await this.#leave(departure.guest);
     store.endDeparture(move);
     letGo();
     await this.#heard(departure);
     return state === "running" ? "running" : "stopped";
   }
 
+  /** The guest is this host's: the other one has to let go of what it has. */
+  async #stay(departure: Departure, signal: AbortSignal, { isSaid = false } = {}): Promise<null> {
+    const { store } = this.#options;
+    const { move } = departure;
+    // Where it says that the guest runs there, nobody but a person can help.
+    const state = await this.#ask(departure, { owner: "sender", isSaid }, {
+      signal,
+      canBe: (state) => state === "dropped" || state === (isSaid ? "aside" : "lost"),
+    });
+    if (state === "lost") {
+      store.setDeparture(move, "aside");
+      await this.#setAside(departure);
+    } else store.endDeparture(move);
+    await this.#heard(departure);
+    return null;
+  }
+
   /** Whether the VMM that was told to give its guest away has done so. */
-  async #whose({ guest, move, peer }: Departure): Promise<"kept" | "given"> {
-    const { ground, released } = this.#options;
+  async #whose(departure: Departure, signal: AbortSignal): Promise<"kept" | "given"> {
+    const { ground } = this.#options;
+    const { guest } = departure;
     const life = lifeOf(ground, guest);
     if (life === null) return "given";
     let asked = 0;
     for (const deadline = Date.now() + GONE_MS;;) {
-      released.throwIfAborted();
+      signal.throwIfAborted();
       const { process, lastEnd } = life;
       if (process === null) {
         if (lastEnd !== null) return lastEnd.reason === "migrated" ? "given" : "kept";
-        return await this.#afterPowerCut({ move, peer, guest });
+        return await this.#afterPowerCut(departure, signal);
       }
       const status = await statusOfVmm(process);
       // It has heard by the second answer that its connection is gone, as it hears one after the other.
@@ -151,10 +231,10 @@ export class Departures {
    * A VMM that wrote nothing down has said nothing to the other one, which may have the guest as it stood.
    * Where it does not, the disks that are here are as good, and here is where people look for it.
    */
-  async #afterDeath(departure: Departure): Promise<"kept" | "given"> {
+  async #afterDeath(departure: Departure, signal: AbortSignal): Promise<"kept" | "given"> {
     const life = lifeOf(this.#options.ground, departure.guest);
     if (life?.lastEnd?.reason === "migrated" || life?.process?.hasHandedOver) return "given";
-    const state = await this.#ask(departure, null, (state) => state !== "unknown");
+    const state = await this.#ask(departure, { owner: null }, { signal, canBe: isKnown });
     return state === "undecided" || state === "running" ? "given" : "kept";
   }
 
@@ -162,39 +242,48 @@ export class Departures {
    * What the VMM had written down went with the host's power. Where the other VMM has not heard that the
    * guest is its own, it never ran it, and this host's disks are the newer ones or the same.
    */
-  async #afterPowerCut(about: Omit<Departure, "state">): Promise<"kept" | "given"> {
-    const state = await this.#ask(about, null, (state) => state !== "unknown");
-    return state === "undecided" ? "kept" : "given";
+  async #afterPowerCut(departure: Departure, signal: AbortSignal): Promise<"kept" | "given"> {
+    const state = await this.#ask(departure, { owner: null }, { signal, canBe: isKnown });
+    // Dropped is what somebody said there must be here.
+    return state === "undecided" || state === "dropped" ? "kept" : "given";
   }
 
   /** Tells the other host whose the guest is, or asks it, until it answers what can be. */
   async #ask(
-    { move, guest, peer }: Omit<Departure, "state">,
-    owner: "sender" | "receiver" | null,
-    canBe: (state: SettledState) => boolean,
+    { move, guest }: Departure,
+    { owner, isSaid = false }: Word,
+    { signal, canBe }: { signal: AbortSignal; canBe: (state: SettledState) => boolean },
   ): Promise<SettledState> {
-    const { released, log } = this.#options;
+    const { store, log } = this.#options;
+    let told = "";
     for (let retry = FIRST_RETRY_MS;; retry = Math.min(LONGEST_RETRY_MS, retry * 2)) {
-      released.throwIfAborted();
+      signal.throwIfAborted();
       try {
-        const channel = await this.#options.dial(this.#options.peer(peer));
+        // It may be another one's, where the host was forgotten and paired again.
+        const channel = await this.#options.dial(
+          this.#options.peer(store.departure(move)?.peer ?? ""),
+        );
         const hangUp = () => channel.close();
-        released.addEventListener("abort", hangUp);
+        signal.addEventListener("abort", hangUp);
         try {
           const asked = { answer: SettleAnswer, withinMs: SETTLE_MS };
-          const { state } = await ask(channel, { op: "settle", move, owner }, asked);
+          const { state } = await ask(channel, { op: "settle", move, owner, isSaid }, asked);
           if (canBe(state)) return state;
           // It has lost what it had: the disks that are here may be all that is left.
           throw new Error(`it says that the guest is ${state}`);
         } finally {
-          released.removeEventListener("abort", hangUp);
+          signal.removeEventListener("abort", hangUp);
           channel.close();
         }
       } catch (error) {
-        released.throwIfAborted();
-        log("warn", "a move is not settled yet", { guest, owner, error: messageOf(error) });
+        signal.throwIfAborted();
+        const message = messageOf(error);
+        if (message !== told) {
+          log("warn", "a move is not settled yet", { guest, owner, error: message });
+        }
+        told = message;
       }
-      await delay(retry, { signal: released });
+      await delay(retry, { signal });
     }
   }
 
@@ -222,13 +311,23 @@ export class Departures {
   }
 
   async closed(): Promise<void> {
-    await Promise.allSettled(this.#settling.values());
+    await Promise.allSettled([...this.#settling.values()].map(({ end }) => end));
   }
 }
 
 /** Why a guest that may be another host's is not started here. */
 export function reasonGiven(name: string): string {
   return `it was given to the host "${name}", which has not said yet that it has it`;
+}
+
+/** Why a guest does not run any more that another host has. */
+export function reasonAside(name: string): string {
+  return `the host "${name}" has it, where this one was declared lost. Delete it, or fork it to keep ` +
+    "what it has";
+}
+
+function isKnown(state: SettledState): boolean {
+  return state !== "unknown";
 }
 
 function lifeOf(ground: MoveGround, guest: string): GuestLife | null {

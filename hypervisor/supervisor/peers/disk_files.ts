@@ -8,7 +8,8 @@ import { ALLOCATE, fallocate } from "../../sys/fallocate.ts";
 import { close, length, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, open } from "../../sys/files.ts";
 import { setLength } from "../../sys/fallocate.ts";
 import { readAt, writeAt } from "../../sys/positioned_io.ts";
-import { nextData } from "../../sys/sparse.ts";
+import { shareBlocks } from "../../sys/reflink.ts";
+import { dataFrom, nextData } from "../../sys/sparse.ts";
 import { MAX_DATA_BYTES, PeerError } from "./frames.ts";
 
 /** The unit in which stat tells what a file takes. */
@@ -22,6 +23,17 @@ export interface Piece {
   bytes: Uint8Array<ArrayBuffer> | null;
 }
 
+/** A part of a file where it, or what it is compared with, has data. */
+export interface Block extends Piece {
+  /** What of it is otherwise in the other file; all that is not zeros where there is no other. */
+  differences: Piece[];
+}
+
+/** Blocks are of this many bytes, and begin at its multiples. */
+export const BLOCK = MAX_DATA_BYTES;
+/** What differs in a block is told in parts of this many bytes. */
+const PART = 64 * 1024;
+
 /** A file that is read while a guest may write to it. */
 export class SourceFile implements Disposable {
   readonly bytes: number;
@@ -29,6 +41,7 @@ export class SourceFile implements Disposable {
   readonly dataBytes: number;
   readonly #fd: number;
   readonly #buffer = new Uint8Array(MAX_DATA_BYTES);
+  #isOpen = true;
 
   constructor(path: string) {
     this.#fd = open(path, O_RDONLY);
@@ -44,6 +57,39 @@ export class SourceFile implements Disposable {
       at = data.end;
       data = nextData(this.#fd, at, this.bytes);
     }
+  }
+
+  /** All blocks with data in this file or in `base`, in order, each read once. */
+  *blocks(base?: SourceFile): Generator<Block> {
+    for (let at = 0; at < this.bytes;) {
+      const other = base === undefined ? Infinity : base.#dataFrom(at);
+      const next = Math.min(this.#dataFrom(at), other);
+      if (next >= this.bytes) return;
+      const position = next - next % BLOCK;
+      const [piece] = this.#pieces(position, Math.min(this.bytes, position + BLOCK));
+      if (piece === undefined) return;
+      yield { ...piece, differences: base ? this.#differences(piece, base) : wholeOf(piece) };
+      at = position + piece.length;
+    }
+  }
+
+  #dataFrom(at: number): number {
+    if (at >= this.bytes) return Infinity;
+    const from = dataFrom(this.#fd, at, this.bytes);
+    return from >= this.bytes ? Infinity : from;
+  }
+
+  #differences({ position, length, bytes }: Piece, base: SourceFile): Piece[] {
+    const [other] = base.#pieces(position, Math.min(base.bytes, position + length));
+    const found: Piece[] = [];
+    for (let at = 0; at < length; at += PART) {
+      const end = Math.min(length, at + PART);
+      const mine = bytes?.subarray(at, end) ?? null;
+      if (isSame(mine, other?.bytes?.subarray(at, end) ?? null, end - at)) continue;
+      const isZeros = mine === null || isZero(mine);
+      found.push({ position: position + at, length: end - at, bytes: isZeros ? null : mine });
+    }
+    return found;
   }
 
   /** What a range has now, whatever that is. */
@@ -63,14 +109,37 @@ export class SourceFile implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     close(this.#fd);
   }
 }
 
+function wholeOf({ position, length, bytes }: Piece): Piece[] {
+  return bytes === null ? [] : [{ position, length, bytes }];
+}
+
+/** Whether two parts of files have the same in `length` bytes; null, and what is missing, is zeros. */
+function isSame(
+  a: Uint8Array<ArrayBuffer> | null,
+  b: Uint8Array<ArrayBuffer> | null,
+  length: number,
+): boolean {
+  if (a === null || b === null) return isZero(a ?? b ?? new Uint8Array());
+  const common = Math.min(b.length, length);
+  if (common === 0) return isZero(a);
+  const whole = common & ~3;
+  // Parts begin at multiples of their size in the buffers, so words are aligned.
+  const [these, those] = [a, b].map((it) => new Uint32Array(it.buffer, it.byteOffset, whole / 4));
+  for (let i = 0; i < these.length; i++) if (these[i] !== those[i]) return false;
+  for (let i = whole; i < common; i++) if (a[i] !== b[i]) return false;
+  return isZero(a.subarray(common));
+}
+
 /** Whether there are only zeros. */
 export function isZero(bytes: Uint8Array<ArrayBuffer>): boolean {
+  if (bytes.byteOffset % 4 !== 0) return bytes.every((byte) => byte === 0);
   const whole = bytes.length & ~3;
-  // Pieces begin where the buffer does, so words are aligned.
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset, whole / 4);
   for (let i = 0; i < words.length; i++) if (words[i] !== 0) return false;
   for (let i = whole; i < bytes.length; i++) if (bytes[i] !== 0) return false;
@@ -88,6 +157,23 @@ export class TargetFile implements Disposable {
     this.#fd = open(path, O_RDWR | O_CREAT | O_EXCL);
     this.#bytes = bytes;
     setLength(this.#fd, bytes);
+  }
+
+  /**
+   * Takes over all that a file of this host has, which must not be longer, in no time and without room of
+   * its own; false where that cannot be done, and the file is all holes. What comes then is what differs.
+   */
+  startFrom(path: string, share: typeof shareBlocks = shareBlocks): boolean {
+    const source = open(path, O_RDONLY);
+    try {
+      if (length(source) > this.#bytes) return false;
+      // A last block that is not whole can only be shared by who ends there too.
+      setLength(this.#fd, 0);
+      return share(this.#fd, source);
+    } finally {
+      close(source);
+      setLength(this.#fd, this.#bytes);
+    }
   }
 
   write(position: number, bytes: Uint8Array<ArrayBuffer>): void {

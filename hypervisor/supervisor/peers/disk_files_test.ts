@@ -1,6 +1,8 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { isZero, SourceFile, TargetFile } from "./disk_files.ts";
+import { copyData } from "../../sys/reflink.ts";
+import { ContentDigest, contentDigestOf } from "./digests.ts";
+import { BLOCK, isZero, SourceFile, TargetFile } from "./disk_files.ts";
 import { PeerError } from "./frames.ts";
 import { Pace } from "./pace.ts";
 import { parseProcessor, whyNotOn } from "./cpu_features.ts";
@@ -107,4 +109,85 @@ Deno.test("a chart has points of what goes and what changes", () => {
     { remainingBytes: 500, bytesPerSecond: 600, changedBytesPerSecond: 100 },
   ]);
   assertEquals(told.at(-1), [1200, 1600]);
+});
+
+/** A file of a few blocks, each zeros or one byte over and over, and a hole where there is nothing. */
+interface Content {
+  bytes: number;
+  written: { position: number; length: number; byte: number }[];
+}
+
+const content: fc.Arbitrary<Content> = fc.record({
+  bytes: fc.integer({ min: 1, max: 3 * BLOCK }),
+  written: fc.array(
+    fc.record({
+      position: fc.nat(3 * BLOCK),
+      length: fc.integer({ min: 1, max: 200_000 }),
+      byte: fc.nat(2),
+    }),
+    { maxLength: 4 },
+  ),
+});
+
+function writeContent(path: string, { bytes, written }: Content) {
+  using file = Deno.openSync(path, { write: true, create: true, truncate: true });
+  file.truncateSync(bytes);
+  for (const { position, length, byte } of written) {
+    if (position >= bytes) continue;
+    file.seekSync(position, Deno.SeekMode.Start);
+    file.writeSync(new Uint8Array(Math.min(length, bytes - position)).fill(byte));
+  }
+}
+
+Deno.test("what differs from another file makes that one the same, and the digest tells", async () => {
+  const directory = Deno.makeTempDirSync();
+  const at = (name: string) => `${directory}/${name}`;
+  try {
+    await fc.assert(
+      fc.asyncProperty(content, content, async (mine, other) => {
+        writeContent(at("mine"), mine);
+        writeContent(at("base"), { ...other, bytes: Math.min(other.bytes, mine.bytes) });
+        Deno.removeSync(at("copy"), { recursive: true });
+        using file = new SourceFile(at("mine"));
+        using base = new SourceFile(at("base"));
+        using copy = new TargetFile(at("copy"), file.bytes);
+        const share = (target: number, source: number) => {
+          for (const _ of copyData(source, target));
+          return true;
+        };
+        assertEquals(copy.startFrom(at("base"), share), true);
+        const digest = new ContentDigest(file.bytes);
+        for (const block of file.blocks(base)) {
+          digest.add(block);
+          for (const { position, length, bytes } of block.differences) {
+            if (bytes === null) copy.zero(position, length);
+            else copy.write(position, bytes);
+          }
+        }
+        assertEquals(Deno.readFileSync(at("copy")), Deno.readFileSync(at("mine")));
+        const sha256 = digest.end();
+        assertEquals(await contentDigestOf(at("copy")), sha256);
+        assertEquals(await contentDigestOf(at("mine")), sha256);
+        copy.write(0, new Uint8Array([7]));
+        assertNotEquals(await contentDigestOf(at("copy")), sha256);
+      }).beforeEach(() => Deno.writeFileSync(at("copy"), new Uint8Array())),
+      { numRuns: 60 },
+    );
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
+});
+
+Deno.test("a file does not begin as a longer one, nor where blocks cannot be shared", () => {
+  const directory = Deno.makeTempDirSync();
+  try {
+    Deno.writeFileSync(`${directory}/base`, new Uint8Array(5000).fill(1));
+    using short = new TargetFile(`${directory}/short`, 4096);
+    assertEquals(short.startFrom(`${directory}/base`, () => true), false);
+    using other = new TargetFile(`${directory}/other`, 8192);
+    assertEquals(other.startFrom(`${directory}/base`, () => false), false);
+    assertEquals(Deno.readFileSync(`${directory}/other`), new Uint8Array(8192));
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
 });

@@ -40,7 +40,8 @@ class Program implements AsyncDisposable {
       stderr: "null",
     }).spawn();
     this.api = unixApi(join(this.#directory, "run/supervisor.sock"));
-    await until(() => this.api.client.call("getHost", {}), "the supervisor");
+    // It meets other hosts only once it serves the API.
+    await until(() => this.api.client.call("listPeers", {}), "the supervisor");
   }
 
   async kill(): Promise<void> {

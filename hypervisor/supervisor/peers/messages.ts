@@ -7,6 +7,7 @@ import * as z from "zod";
 import { MOST_DISKS, MOST_NETS } from "../api/schemas.ts";
 import { Id, ImageName } from "../api/names.ts";
 import { Parcel } from "./parcel.ts";
+import { SnapshotParcel } from "./snapshot_parcel.ts";
 import type { PeerChannel } from "./channel.ts";
 import { parsed } from "./channel.ts";
 import { PeerError } from "./frames.ts";
@@ -35,6 +36,23 @@ export const ImageOffer = z.strictObject({
 });
 export type ImageOffer = z.output<typeof ImageOffer>;
 
+/** More than anybody keeps of one guest. */
+const MOST_SNAPSHOTS = 1000;
+/** Those of the guest, and of its snapshots. */
+const MOST_IMAGES = 100;
+
+/** Snapshots that come with a guest. */
+export const SnapshotsOffer = z.strictObject({
+  count: z.int().min(0).max(MOST_SNAPSHOTS),
+  /** The one that the guest comes from. */
+  current: Id.nullable(),
+  /** What they take where nothing shares its blocks. */
+  dataBytes: Bytes,
+  /** What they and the guest's disks take together at the least, where copies of a disk share blocks. */
+  sharedBytes: Bytes,
+});
+export type SnapshotsOffer = z.output<typeof SnapshotsOffer>;
+
 /** All that a host looks at before it says whether it takes a guest. */
 export const MoveOffer = z.strictObject({
   /** What VMMs understand there, by its number: see vmm/control.ts. */
@@ -42,7 +60,8 @@ export const MoveOffer = z.strictObject({
   parcel: Parcel,
   /** In the record's order. */
   disks: z.array(z.strictObject({ bytes: Bytes, dataBytes: Bytes })).max(MOST_DISKS),
-  images: z.array(ImageOffer).max(2),
+  images: z.array(ImageOffer).max(MOST_IMAGES),
+  snapshots: SnapshotsOffer,
   cpu: z.strictObject({
     vendor: z.string().max(100),
     features: z.array(z.string().max(40)).max(200),
@@ -51,9 +70,12 @@ export const MoveOffer = z.strictObject({
 export type MoveOffer = z.output<typeof MoveOffer>;
 
 export const SettledState = z.enum([
-  ...["running", "stopped", "dropped", "undecided", "unknown"] as const,
+  ...["running", "stopped", "dropped", "undecided", "unknown", "lost", "aside"] as const,
 ]);
-/** What became of a guest at the host that it was sent to. */
+/**
+ * What became of a guest at the host that it was sent to. `lost`: it has the guest, as somebody said there
+ * that the other host was gone; `aside`: it has what it does not run any more, as somebody said so of it.
+ */
 export type SettledState = z.output<typeof SettledState>;
 
 export const Request = z.discriminatedUnion("op", [
@@ -68,29 +90,44 @@ export const Request = z.discriminatedUnion("op", [
     op: z.literal("settle"),
     move: Id,
     owner: z.enum(["sender", "receiver"]).nullable(),
+    /** Somebody said that the sender has it, and that whoever hears this was gone. */
+    isSaid: z.boolean(),
   }),
   /** The sender knows how it ended, and will not ask again. */
   z.strictObject({ op: z.literal("heard"), move: Id }),
 ]);
 export type Request = z.output<typeof Request>;
 
-/** What is asked on the connection of a move, in turn. Files are numbered: disks, then images. */
+/**
+ * What is asked on the connection of a move, in turn. Files are numbered: disks, then images, then those of
+ * the snapshot that comes just now.
+ */
 export const MoveRequest = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("ping") }),
-  /** All images have come; a VMM is to wait for the guest. */
+  /**
+   * All images have come; the files of a snapshot follow. Copies of disks that the one before it has may
+   * begin as that: the answer says which do.
+   */
+  z.strictObject({ op: z.literal("snapshot"), snapshot: SnapshotParcel }),
+  /** All of it has come; what its files' contents are, in order. */
+  z.strictObject({ op: z.literal("snapshot_end"), sha256: z.array(Sha256).max(100) }),
+  /** The guest's disks may begin as they are in the snapshot that it comes from; the answer says which do. */
+  z.strictObject({ op: z.literal("disks") }),
+  /** All images and snapshots have come; a VMM is to wait for the guest. */
   z.strictObject({ op: z.literal("await") }),
   /** All of the disks has come, and the guest is to be kept, but not yet as this host's. */
   z.strictObject({ op: z.literal("seal") }),
 ]);
 export type MoveRequest = z.output<typeof MoveRequest>;
 
+/** Which files, by their numbers, begin as copies of others: only what differs is to come. */
+export const SharedAnswer = z.strictObject({ shared: z.array(z.int().min(0)).max(100) });
+
 export const Done = z.strictObject({});
 /** The numbers of those files that are images and are wanted. */
-export const MoveAnswer = z.strictObject({ wanted: z.array(z.int().min(0)).max(2) });
+export const MoveAnswer = z.strictObject({ wanted: z.array(z.int().min(0)).max(MOST_IMAGES) });
 export const SettleAnswer = z.strictObject({ state: SettledState });
 
-/** The most files that a move has. */
-export const MOST_FILES = MOST_DISKS + 2;
 export const MOST_CARDS = MOST_NETS;
 
 /** The other host understood what it was asked and does not do it. */

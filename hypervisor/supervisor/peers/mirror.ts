@@ -8,6 +8,7 @@ import type { PeerChannel } from "./channel.ts";
 import type { Piece, SourceFile } from "./disk_files.ts";
 import type { DiskTracking } from "./disk_tracking.ts";
 import type { Pace } from "./pace.ts";
+import type { Touch } from "./touch.ts";
 
 /** Rounds end where the last one brought no more than this, in bytes: it fits into a pause. */
 const SMALL_BYTES = 4 << 20;
@@ -21,12 +22,15 @@ export interface MirroredDisk {
   /** The VMM's name for it; null where the running guest does not have it. */
   device: string | null;
   file: SourceFile;
+  /** What the other host's file begins as; null where that is all holes. */
+  base: SourceFile | null;
 }
 
 export interface MirrorOptions {
   disks: readonly MirroredDisk[];
   tracking: DiskTracking;
   channel: PeerChannel;
+  touch: Touch;
   pace: Pace;
   signal: AbortSignal;
   /** So many bytes went, and so many more than was thought are to go. */
@@ -45,8 +49,21 @@ export class Mirror {
   async begin(): Promise<void> {
     const { disks, tracking } = this.#options;
     if (this.#tracked.length > 0) await tracking.start();
-    for (const { number, file } of disks) {
-      for (const piece of file.data()) await this.#send(number, piece);
+    for (const { number, file, base } of disks) {
+      if (base !== null) await this.#sendDifferences(number, file, base);
+      else for (const piece of file.data()) await this.#send(number, piece);
+    }
+  }
+
+  async #sendDifferences(number: number, file: SourceFile, base: SourceFile) {
+    for (const { length, bytes, differences } of file.blocks(base)) {
+      let same = length;
+      for (const piece of differences) {
+        await this.#send(number, piece);
+        same -= piece.length;
+      }
+      await this.#options.touch.keep();
+      await this.#passed(bytes === null ? 0 : same);
     }
   }
 
@@ -78,14 +95,20 @@ export class Mirror {
   }
 
   async #send(number: number, { position, length, bytes }: Piece) {
-    const { channel, pace, signal, moved } = this.#options;
+    const { channel, pace, signal, touch } = this.#options;
     signal.throwIfAborted();
     if (bytes === null) await channel.sayZeros(number, { position, length });
     else {
       await pace.take(length);
       await channel.sayData(number, position, bytes);
     }
-    moved(length, 0);
+    touch.said();
+    await this.#passed(length);
+  }
+
+  async #passed(length: number) {
+    this.#options.signal.throwIfAborted();
+    this.#options.moved(length, 0);
     this.#sinceTurn += length;
     if (this.#sinceTurn < TURN_BYTES) return;
     this.#sinceTurn = 0;

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { TwoHosts, whereabouts } from "../testing/two_hosts.ts";
 
 Deno.test("a running guest moves with its disks, and nothing of it is left", async () => {
@@ -20,4 +20,32 @@ Deno.test("a running guest moves with its disks, and nothing of it is left", asy
   assertEquals(b.supervisor.images.get("kernel", "k") !== null, true);
   await b.stop(guest.id);
   b.assertNothingLeft();
+});
+
+Deno.test("a guest that changes its memory too fast moves where that may follow it", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const { id } = await hosts.guest("writes-fast");
+  const task = await hosts.end(await hosts.move(id));
+  assertStringIncludes(task.error!, "faster than that can be sent");
+  assertEquals(whereabouts(a, id), { state: "running", hasDisks: true, hasRun: true });
+  assertEquals((await hosts.end(await hosts.move(id, { postCopy: true }))).state, "done");
+  await b.reaches(id, "running");
+});
+
+Deno.test("a guest whose memory did not all follow it is off there, and here is nothing of it", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const { id } = await hosts.guest("dies-at-word");
+  const began = Date.now();
+  const task = await hosts.end(await hosts.move(id, { postCopy: true }));
+  assertEquals([task.state, task.phase], [
+    "done",
+    "It has moved, but does not run: start it there",
+  ]);
+  // Its VMM here is not waited for.
+  assertEquals(Date.now() - began < 30_000, true);
+  assertEquals(whereabouts(a, id), { state: "none", hasDisks: false, hasRun: false });
+  assertStringIncludes((await b.get(id)).error!, "It was lost while it changed hosts");
+  assertEquals((await b.start(id)).state, "running");
 });

@@ -6,14 +6,16 @@
 import { ulid } from "@std/ulid";
 import type * as z from "zod";
 import { whyNot } from "../api/actions.ts";
-import type { MoveGuest, Task } from "../api/schemas.ts";
+import type { MoveGuest, ResolveMove, Task, UnsettledMove } from "../api/schemas.ts";
 import { readPseudoFile } from "../../sys/pseudo_files.ts";
+import { shareBlocks } from "../../sys/reflink.ts";
+import type { EventHub } from "../events.ts";
 import { type Log, messageOf } from "../log.ts";
 import { problem } from "../problem.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
 import type { Tasks, Work } from "../lives/tasks.ts";
 import type { VmmProcess } from "../lives/vmm_process.ts";
-import type { MoveStore } from "../store/moves.ts";
+import type { Arrival, ArrivalState, Departure, MoveStore } from "../store/moves.ts";
 import type { PeerRecord } from "../store/peers.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { PeerChannel } from "./channel.ts";
@@ -23,6 +25,7 @@ import { Departures, reasonGiven } from "./departures.ts";
 import { type DiskTracking, VmmDiskTracking } from "./disk_tracking.ts";
 import { answer, PeerRefusal } from "./messages.ts";
 import type { MoveCall } from "./peers.ts";
+import type { Share } from "./sharing.ts";
 
 /** How long a task waits for the other host's word; what is left goes on without it, in milliseconds. */
 const SETTLE_MS = 90_000;
@@ -31,14 +34,14 @@ export interface MovesOptions {
   store: MoveStore;
   ground: MoveGround;
   tasks: Tasks;
+  events: EventHub;
   log: Log;
   /** Throws where there is no such host. */
   peer(id: string): PeerRecord;
   dial(peer: PeerRecord): Promise<PeerChannel>;
-  /** How many snapshots a guest has, which do not move with it. */
-  snapshotsOf?: (guest: string) => number;
-  /** For tests: other disks and processors. */
+  /** For tests: other disks, file systems and processors. */
   tracking?: (process: VmmProcess) => DiskTracking;
+  share?: Share;
   processor?: Processor;
 }
 
@@ -48,13 +51,85 @@ export class Moves {
   readonly #departures: Departures;
   readonly #released = new AbortController();
   readonly #processor: Processor;
+  /** Moves whose task is not over: it tells of them itself. */
+  readonly #underWay = new Set<string>();
+  #told = "[]";
 
   constructor(options: MovesOptions) {
     this.#options = options;
     const released = this.#released.signal;
     this.#processor = options.processor ?? parseProcessor(readPseudoFile("/proc/cpuinfo"));
-    this.#arrivals = new Arrivals({ ...options, processor: this.#processor, released });
+    const { share = shareBlocks } = options;
+    const peerName = (id: string) => this.#peerName(id) ?? id;
+    this.#arrivals = new Arrivals({
+      ...{ ...options, share, peerName, released },
+      processor: this.#processor,
+    });
     this.#departures = new Departures({ ...options, released });
+    options.store.changed = () => this.#tell();
+  }
+
+  #peerName(id: string): string | null {
+    try {
+      return this.#options.peer(id).name;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Moves that are not settled, oldest first. */
+  list(): UnsettledMove[] {
+    const { store } = this.#options;
+    const leaving = store.departures().flatMap((it) => {
+      const state = stateOfDeparture(it);
+      return state === null || this.#underWay.has(it.move)
+        ? []
+        : [this.#view(it, { direction: "leaving", state })];
+    });
+    const coming = store.arrivals().flatMap((it) => {
+      const state = STATE_OF_ARRIVAL[it.state];
+      return state === null ? [] : [this.#view(it, { direction: "coming", state })];
+    });
+    return [...leaving, ...coming].sort((a, b) => a.id < b.id ? -1 : 1);
+  }
+
+  #view(
+    { move, guest, name, peer }: Departure | Arrival,
+    rest: Pick<UnsettledMove, "direction" | "state">,
+  ): UnsettledMove {
+    const peerName = this.#peerName(peer);
+    return { id: move, guest, guestName: name, peer, peerName, ...rest };
+  }
+
+  #tell() {
+    if (this.#released.signal.aborted) return;
+    const data = this.list();
+    const text = JSON.stringify(data);
+    if (text === this.#told) return;
+    this.#told = text;
+    this.#options.events.publish({ name: "moves", data });
+  }
+
+  /** Somebody says whose a guest is, as the other host never will. */
+  async resolve(move: string, { runs, confirm }: z.output<typeof ResolveMove>): Promise<void> {
+    const { store, tasks } = this.#options;
+    const departure = store.departure(move);
+    const arrival = store.arrival(move);
+    const found = departure ?? arrival;
+    if (found === null) throw problem("not_found", `Cannot find a move with the id "${move}"`);
+    tasks.refuseBusy({ id: found.guest, name: found.name }, "Cannot settle the move of");
+    if (confirm !== found.name) {
+      throw problem(
+        "invalid_body",
+        `Cannot settle the move: the guest is not called "${confirm}"`,
+        {
+          fields: [{ path: "confirm", message: `must be the guest's name, "${found.name}"` }],
+        },
+      );
+    }
+    if (departure !== null) await this.#departures.resolve(departure, runs);
+    else await this.#arrivals.resolve(arrival!, runs);
+    this.#tell();
   }
 
   /** Takes up what an earlier supervisor began; before any guest is started. */
@@ -72,18 +147,7 @@ export class Moves {
     tasks.refuseBusy({ id, name }, "Cannot move");
     const reason = whyNot("move", life.phase);
     if (reason !== null) throw problem("wrong_state", reason);
-    ground.claims.refuseChange(life.record);
-    if (settings.postCopy) {
-      throw problem("wrong_state", `Cannot move "${name}": post-copy is not to be had yet`);
-    }
-    const snapshots = this.#options.snapshotsOf?.(id) ?? 0;
-    if (snapshots > 0) {
-      throw problem(
-        "wrong_state",
-        `Cannot move "${name}": it has ${snapshots} snapshots, which cannot move with it. ` +
-          "Delete them first",
-      );
-    }
+    ground.claims.refuseMove(life.record);
     const start = { kind: "move" as const, guest: { id, name }, detail: peer.name };
     return tasks.begin(start, (work) => this.#move({ life, peer, settings, work }));
   }
@@ -91,8 +155,21 @@ export class Moves {
   async #move(
     { life, peer, settings, work }: Pick<DepartureOptions, "life" | "peer" | "settings" | "work">,
   ): Promise<void> {
-    const { ground, store, log } = this.#options;
     const move = ulid();
+    this.#underWay.add(move);
+    try {
+      await this.#send(move, { life, peer, settings, work });
+    } finally {
+      this.#underWay.delete(move);
+      this.#tell();
+    }
+  }
+
+  async #send(
+    move: string,
+    { life, peer, settings, work }: Pick<DepartureOptions, "life" | "peer" | "settings" | "work">,
+  ): Promise<void> {
+    const { ground, store, log } = this.#options;
     const { id, name } = life.record;
     let letGo = ground.claims.hold(id, { reason: `it moves to "${peer.name}"` });
     let end: DepartureEnd;
@@ -190,6 +267,17 @@ export class Moves {
     await this.#arrivals.settled();
     await this.#departures.closed();
   }
+}
+
+/** What is told of an arrival; null where there is nothing to tell. */
+const STATE_OF_ARRIVAL: Readonly<Record<ArrivalState, UnsettledMove["state"] | null>> = {
+  ...{ sealed: "unknown", claimed: null, lost: "said", dropped: "said", aside: "aside" },
+};
+
+function stateOfDeparture({ state, isSaid }: Departure): UnsettledMove["state"] | null {
+  if (state === "aside") return "aside";
+  if (isSaid) return "said";
+  return state === "giving" || state === "given" ? "unknown" : null;
 }
 
 /** Whose words they are. */

@@ -35,7 +35,7 @@ const DiskParcel = DiskSettings.extend({
 
 const NetParcel = NetSettings.extend({ id: Id, mac: MacAddress });
 
-const RecordParcel = z.strictObject({
+export const RecordParcel = z.strictObject({
   id: Id,
   name: GuestName,
   cpus: Cpus,
@@ -53,7 +53,7 @@ const RecordParcel = z.strictObject({
   createdAt: z.iso.datetime(),
 });
 
-const RunParcel = RunFile.extend({
+export const RunParcel = RunFile.extend({
   started: RunFile.shape.started.extend({
     cpus: Cpus,
     memoryMiB: MemoryMiB,
@@ -67,29 +67,41 @@ const RunParcel = RunFile.extend({
 /** The VMM's names of what a guest has at most. */
 const DEVICE_NAME = /^(block|net)([0-9]{1,2})$/;
 
+/** What is wrong with a guest and what it runs with, where it does. */
+export function parcelIssues(
+  { record, run }: {
+    record: z.output<typeof RecordParcel>;
+    run: z.output<typeof RunParcel> | null;
+  },
+): { path: string; message: string }[] {
+  const issues: { path: string; message: string }[] = [];
+  const wrong = (path: string, message: string) => issues.push({ path, message });
+  for (const { path, message } of machineIssues(record)) wrong(`record.${path}`, message);
+  const { disks, nets } = record;
+  for (const key of ["id", "name", "file"] as const) {
+    if (!isUnique(disks.map((disk) => disk[key]))) wrong("record.disks", `share a ${key}`);
+  }
+  for (const key of ["id", "mac"] as const) {
+    if (!isUnique(nets.map((net) => net[key]))) wrong("record.nets", `share a ${key}`);
+  }
+  if (run === null) return issues;
+  for (const { path, message } of machineIssues(run.started)) wrong(`run.started.${path}`, message);
+  const devices = Object.entries(run.devices);
+  if (!isUnique(devices.map(([, { id }]) => id))) wrong("run.devices", "share an id");
+  for (const [name, { kind, id }] of devices) {
+    const kindOfName = DEVICE_NAME.exec(name)?.[1] === "block" ? "disk" : "net";
+    const owned: readonly { id: string }[] = kind === "disk" ? disks : nets;
+    if (!DEVICE_NAME.test(name) || kind !== kindOfName || !owned.some((it) => it.id === id)) {
+      wrong(`run.devices.${name.slice(0, 20)}`, "is no device of the guest");
+    }
+  }
+  return issues;
+}
+
 export const Parcel = z.strictObject({ record: RecordParcel, run: RunParcel })
-  .superRefine(({ record, run }, context) => {
-    const wrong = (path: string, message: string) =>
+  .superRefine((parcel, context) => {
+    for (const { path, message } of parcelIssues(parcel)) {
       context.addIssue({ code: "custom", path: path.split("."), message });
-    for (const { path, message } of machineIssues(record)) wrong(`record.${path}`, message);
-    for (const { path, message } of machineIssues(run.started)) {
-      wrong(`run.started.${path}`, message);
-    }
-    const { disks, nets } = record;
-    for (const key of ["id", "name", "file"] as const) {
-      if (!isUnique(disks.map((disk) => disk[key]))) wrong("record.disks", `share a ${key}`);
-    }
-    for (const key of ["id", "mac"] as const) {
-      if (!isUnique(nets.map((net) => net[key]))) wrong("record.nets", `share a ${key}`);
-    }
-    const devices = Object.entries(run.devices);
-    if (!isUnique(devices.map(([, { id }]) => id))) wrong("run.devices", "share an id");
-    for (const [name, { kind, id }] of devices) {
-      const kindOfName = DEVICE_NAME.exec(name)?.[1] === "block" ? "disk" : "net";
-      const owned: readonly { id: string }[] = kind === "disk" ? disks : nets;
-      if (!DEVICE_NAME.test(name) || kind !== kindOfName || !owned.some((it) => it.id === id)) {
-        wrong(`run.devices.${name.slice(0, 20)}`, "is no device of the guest");
-      }
     }
   });
 export type Parcel = z.output<typeof Parcel>;

@@ -15,7 +15,7 @@ import { encodeHex } from "@std/encoding";
 import { sameSecret } from "../access/secrets.ts";
 
 /** Bumped when two versions could misunderstand each other. */
-export const PEER_PROTOCOL = 1;
+export const PEER_PROTOCOL = 2;
 
 const NONCE_BYTES = 32;
 const text = new TextEncoder();

@@ -11,7 +11,7 @@ const Count = z.number().min(0);
 const Text = z.string().transform((text) => text.slice(0, 4096));
 
 const Progress = z.object({
-  phase: z.enum(["greeting", "moving", "asking", "holding", "giving"]),
+  phase: Text,
   doneBytes: Count,
   totalBytes: Count,
   rounds: Count,
@@ -30,6 +30,8 @@ export const SendLine = z.union([
     rounds: Count,
     bytes: Count,
     stoodStill: Text.optional(),
+    /** Of memory that was to follow the guest: it is lost, and so much of it at least is nowhere else. */
+    missingBytes: Count.optional(),
   }),
   z.object({ error: Text }),
 ]);

@@ -127,7 +127,13 @@ export class GuestStore {
   }
 
   delete(id: string): void {
-    this.#database.prepare("DELETE FROM guests WHERE id = ?").run(id);
+    transaction(this.#database, () => {
+      this.#database.prepare("DELETE FROM guests WHERE id = ?").run(id);
+      // One of this id that comes later is another.
+      for (const table of ["departures", "arrivals"]) {
+        this.#database.prepare(`DELETE FROM ${table} WHERE guest = ? AND state = 'aside'`).run(id);
+      }
+    });
   }
 
   setError(id: string, error: string | null): void {

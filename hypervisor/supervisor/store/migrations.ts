@@ -131,4 +131,37 @@ export const MIGRATIONS: readonly string[] = [
     at INTEGER NOT NULL
   ) STRICT;
   `,
+  // Moves of which somebody said how they ended: what the guest was called, and by what a host that was
+  // forgotten is known again.
+  `
+  ALTER TABLE departures RENAME TO departures_before;
+  CREATE TABLE departures (
+    move TEXT PRIMARY KEY,
+    guest TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('begun', 'kept', 'giving', 'given', 'lost', 'aside')),
+    name TEXT NOT NULL,
+    fingerprint TEXT
+  ) STRICT;
+  INSERT INTO departures
+    SELECT move, guest, peer, state,
+      coalesce((SELECT name FROM guests WHERE id = departures_before.guest), ''), NULL
+    FROM departures_before;
+  DROP TABLE departures_before;
+  ALTER TABLE arrivals RENAME TO arrivals_before;
+  CREATE TABLE arrivals (
+    move TEXT PRIMARY KEY,
+    guest TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('sealed', 'claimed', 'lost', 'dropped', 'aside')),
+    at INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    fingerprint TEXT
+  ) STRICT;
+  INSERT INTO arrivals
+    SELECT move, guest, peer, state, at,
+      coalesce((SELECT name FROM guests WHERE id = arrivals_before.guest), ''), NULL
+    FROM arrivals_before;
+  DROP TABLE arrivals_before;
+  `,
 ];

@@ -6,35 +6,51 @@
  */
 import { type Database, transaction } from "./database.ts";
 import { type GuestRecord, GuestStore } from "./guests.ts";
+import { type SnapshotRecord, SnapshotStore } from "./snapshots.ts";
 
 /**
  * - `begun`: the other host may keep the guest as one that is to come; it is this host's
  * - `kept`: it stays here for good, which the other host has to hear
  * - `giving`: its VMM was told to give it away, and what came of that is not known yet
  * - `given`: it is the other host's for good, which has to say that it has it
+ * - `lost`: somebody said that the other host is gone, and the guest this host's; if it is not gone, it has
+ *   to hear that
+ * - `aside`: the other host has the guest, where somebody said that this one was gone; what is here of it
+ *   does not run any more
  */
-export type DepartureState = "begun" | "kept" | "giving" | "given";
+export type DepartureState = "begun" | "kept" | "giving" | "given" | "lost" | "aside";
 
 /** A guest that leaves this host, or was to. */
 export interface Departure {
   move: string;
   guest: string;
+  /** What the guest was called. */
+  name: string;
   peer: string;
   state: DepartureState;
+  /** Whether somebody said how it ended, so that the other host need not be waited for. */
+  isSaid: boolean;
 }
 
 /**
  * - `sealed`: all of the guest is here; whose it is, the other host says, or the VMM that runs it
  * - `claimed`: it is this host's, which the other host may ask for once more
+ * - `lost`: somebody said that the other host is gone, and the guest this host's
+ * - `dropped`: somebody said that it is the other host's, and nothing is left of it here
+ * - `aside`: the other host has it, where somebody said that this one was gone; what is here of it does not
+ *   run any more
  */
-export type ArrivalState = "sealed" | "claimed";
+export type ArrivalState = "sealed" | "claimed" | "lost" | "dropped" | "aside";
 
 /** A guest that comes to this host. */
 export interface Arrival {
   move: string;
   guest: string;
+  name: string;
   peer: string;
   state: ArrivalState;
+  /** Whether somebody said whose it is, in the place of the other host. */
+  isSaid: boolean;
 }
 
 /** How long it is remembered that a guest came, for a host that has not heard it: milliseconds. */
@@ -44,40 +60,68 @@ const REMEMBERED_MS = 90 * 24 * 3600 * 1000;
 export class MoveStore {
   readonly #database: Database;
   readonly #guests: GuestStore;
+  readonly #snapshots: SnapshotStore;
+  /** Called after each change. */
+  changed: () => void = () => {};
 
   constructor(database: Database) {
     this.#database = database;
     this.#guests = new GuestStore(database);
-    this.#database.prepare("DELETE FROM arrivals WHERE state = 'claimed' AND at < ?")
-      .run(Date.now() - REMEMBERED_MS);
+    this.#snapshots = new SnapshotStore(database);
+    // As long as the guest is here, the other host may say that it should not be.
+    this.#database.prepare(
+      `DELETE FROM arrivals WHERE state IN ('claimed', 'dropped') AND at < ?
+       AND guest NOT IN (SELECT id FROM guests)`,
+    ).run(Date.now() - REMEMBERED_MS);
+  }
+
+  #change(sql: string, ...values: (string | number | null)[]) {
+    this.#database.prepare(sql).run(...values);
+    this.changed();
   }
 
   departures(): Departure[] {
     return this.#database.prepare("SELECT * FROM departures ORDER BY move").all().map((row) => ({
       ...ends(row),
       state: String(row.state) as DepartureState,
+      isSaid: row.fingerprint !== null,
     }));
   }
 
-  begin(departure: Omit<Departure, "state">): void {
-    const { move, guest, peer } = departure;
-    this.#database.prepare("INSERT INTO departures VALUES (?, ?, ?, 'begun')")
-      .run(move, guest, peer);
+  departure(move: string): Departure | null {
+    return this.departures().find((it) => it.move === move) ?? null;
+  }
+
+  begin({ move, guest, name, peer }: Omit<Departure, "state" | "isSaid">): void {
+    this.#change(
+      "INSERT INTO departures VALUES (?, ?, ?, 'begun', ?, NULL)",
+      ...[move, guest, peer, name],
+    );
   }
 
   setDeparture(move: string, state: DepartureState): void {
-    this.#database.prepare("UPDATE departures SET state = ? WHERE move = ?").run(state, move);
+    this.#change("UPDATE departures SET state = ? WHERE move = ?", state, move);
+  }
+
+  /** Somebody said how a departure ended: the other host may be forgotten then. */
+  sayDeparture(move: string, state: "lost" | "given"): void {
+    this.#change(
+      `UPDATE departures SET state = ?,
+         fingerprint = coalesce((SELECT fingerprint FROM peers WHERE id = peer), '') WHERE move = ?`,
+      ...[state, move],
+    );
   }
 
   /** Both hosts know how the move ended. */
   endDeparture(move: string): void {
-    this.#database.prepare("DELETE FROM departures WHERE move = ?").run(move);
+    this.#change("DELETE FROM departures WHERE move = ?", move);
   }
 
   arrivals(): Arrival[] {
     return this.#database.prepare("SELECT * FROM arrivals ORDER BY move").all().map((row) => ({
       ...ends(row),
       state: String(row.state) as ArrivalState,
+      isSaid: row.fingerprint !== null,
     }));
   }
 
@@ -85,35 +129,84 @@ export class MoveStore {
     return this.arrivals().find((it) => it.move === move) ?? null;
   }
 
-  /** Keeps a guest that is not this host's yet: nobody sees it, and its name and addresses are taken. */
-  seal(arrival: Omit<Arrival, "state">, record: GuestRecord): void {
-    const { move, guest, peer } = arrival;
+  /**
+   * Keeps a guest that is not this host's yet, with its snapshots, each after its parent: nobody sees it, and
+   * its name and addresses are taken.
+   */
+  seal(
+    { move, guest, peer }: Pick<Arrival, "move" | "guest" | "peer">,
+    record: GuestRecord,
+    { snapshots = [], current = null }: {
+      snapshots?: readonly SnapshotRecord[];
+      /** The one that the guest comes from. */
+      current?: string | null;
+    } = {},
+  ): void {
     transaction(this.#database, () => {
       this.#guests.put(record);
-      this.#database.prepare("INSERT INTO arrivals VALUES (?, ?, ?, 'sealed', ?)")
-        .run(move, guest, peer, Date.now());
+      this.#snapshots.addAll(guest, snapshots, { current });
+      this.#database.prepare("INSERT INTO arrivals VALUES (?, ?, ?, 'sealed', ?, ?, NULL)")
+        .run(move, guest, peer, Date.now(), record.name);
     });
+    this.changed();
   }
 
-  /** It is this host's. */
+  /** It is this host's, as was said or because it runs here. */
   claim(move: string): void {
-    this.#database.prepare("UPDATE arrivals SET state = 'claimed' WHERE move = ?").run(move);
+    this.#change(
+      `UPDATE arrivals SET state = CASE WHEN fingerprint IS NULL THEN 'claimed' ELSE 'lost' END
+       WHERE move = ?`,
+      move,
+    );
   }
 
-  /** It is not, and nothing is kept of it. */
-  drop({ move, guest }: Pick<Arrival, "move" | "guest">): void {
+  /** Somebody said that it is this host's, which has to do accordingly. */
+  sayArrival(move: string): void {
+    this.#change(
+      `UPDATE arrivals
+       SET fingerprint = coalesce((SELECT fingerprint FROM peers WHERE id = peer), '')
+       WHERE move = ?`,
+      move,
+    );
+  }
+
+  /** It is the other host's after all, and what is here of it is set aside. */
+  setAside(move: string): void {
+    this.#change("UPDATE arrivals SET state = 'aside' WHERE move = ?", move);
+  }
+
+  /** It is not, and nothing is kept of it; with `isSaid`, by somebody, that this was so is. */
+  drop(
+    { move, guest }: Pick<Arrival, "move" | "guest">,
+    { isSaid = false }: { isSaid?: boolean } = {},
+  ): void {
     transaction(this.#database, () => {
       this.#guests.delete(guest);
-      this.#database.prepare("DELETE FROM arrivals WHERE move = ?").run(move);
+      this.#database.prepare(
+        isSaid
+          ? `UPDATE arrivals SET state = 'dropped',
+               fingerprint = coalesce((SELECT fingerprint FROM peers WHERE id = peer), '')
+             WHERE move = ?`
+          : "DELETE FROM arrivals WHERE move = ?",
+      ).run(move);
     });
+    this.changed();
   }
 
   /** The other host has heard it. */
   forgetArrival(move: string): void {
-    this.#database.prepare("DELETE FROM arrivals WHERE move = ? AND state = 'claimed'").run(move);
+    this.#change(
+      "DELETE FROM arrivals WHERE move = ? AND state IN ('claimed', 'lost', 'dropped')",
+      move,
+    );
   }
 }
 
 function ends(row: Record<string, unknown>) {
-  return { move: String(row.move), guest: String(row.guest), peer: String(row.peer) };
+  return {
+    move: String(row.move),
+    guest: String(row.guest),
+    name: String(row.name),
+    peer: String(row.peer),
+  };
 }

@@ -2,6 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { CpuSettings, MemorySettings, NetSettings } from "../api/schemas.ts";
 import { openDatabase } from "./database.ts";
 import { type GuestRecord, GuestStore } from "./guests.ts";
+import { MIGRATIONS } from "./migrations.ts";
 import { MoveStore } from "./moves.ts";
 import { PeerStore } from "./peers.ts";
 
@@ -13,7 +14,7 @@ const GUEST: GuestRecord = {
   nets: [{ ...NetSettings.parse({}), id: "N", mac: "52:00:00:00:00:01" }],
   ...{ hotplugPorts: 0, agent: true, autostart: true, createdAt: "now", error: null },
 };
-const ARRIVAL = { move: "M", guest: "G", peer: "P" };
+const ARRIVAL = { move: "M", guest: "G", name: "web", peer: "P" };
 
 Deno.test("a guest that is to come takes its name and addresses, and is not there", () => {
   const database = openDatabase(":memory:");
@@ -77,4 +78,65 @@ Deno.test("a host is one host, however often it is paired with", () => {
   store.delete("1");
   assertEquals(store.list(), []);
   database.close();
+});
+
+Deno.test("what somebody said outlives the other host's being forgotten, and its guest's end", () => {
+  const database = openDatabase(":memory:");
+  const [guests, moves] = [new GuestStore(database), new MoveStore(database)];
+  const peers = new PeerStore(database);
+  const peer = {
+    ...{ id: "P", name: "b", address: "b", fingerprint: "f", certificate: "c" },
+    pairedAt: "now",
+  };
+  peers.put(peer);
+  let told = 0;
+  moves.changed = () => told++;
+  guests.put(GUEST);
+  moves.begin(ARRIVAL);
+  assertEquals(moves.departure("M")?.isSaid, false);
+  moves.sayDeparture("M", "lost");
+  assertEquals([moves.departure("M")?.isSaid, told], [true, 2]);
+  peers.delete("P");
+  peers.put({ ...peer, id: "P2" });
+  assertEquals(moves.departure("M")?.peer, "P2");
+  moves.setDeparture("M", "aside");
+  guests.delete("other");
+  assertEquals(moves.departures().length, 1);
+  guests.delete("G");
+  assertEquals(moves.departures(), [], "another guest of this id is another");
+
+  moves.seal(ARRIVAL, GUEST);
+  moves.drop(ARRIVAL, { isSaid: true });
+  assertEquals([moves.arrival("M")?.state, moves.arrival("M")?.name], ["dropped", "web"]);
+  moves.forgetArrival("M");
+  moves.seal({ ...ARRIVAL, peer: "P2" }, GUEST);
+  moves.sayArrival("M");
+  assertEquals(guests.list(), [], "it is not yet done");
+  moves.claim("M");
+  assertEquals([moves.arrival("M")?.state, guests.list()], ["lost", [GUEST]]);
+  moves.setAside("M");
+  moves.forgetArrival("M");
+  assertEquals(moves.arrival("M")?.state, "aside");
+  database.close();
+});
+
+Deno.test("moves that an older version began are settled by this one", () => {
+  const directory = Deno.makeTempDirSync();
+  const path = `${directory}/db`;
+  try {
+    const before = MIGRATIONS.findIndex((it) => it.includes("departures_before"));
+    const old = openDatabase(path, MIGRATIONS.slice(0, before));
+    new GuestStore(old).put(GUEST);
+    old.exec("INSERT INTO departures VALUES ('M', 'G', 'P', 'giving')");
+    old.exec("INSERT INTO arrivals VALUES ('M2', 'gone', 'P', 'claimed', 5e12)");
+    old.close();
+    const database = openDatabase(path);
+    const moves = new MoveStore(database);
+    assertEquals(moves.departures(), [{ ...ARRIVAL, state: "giving", isSaid: false }]);
+    const arrival = { move: "M2", guest: "gone", name: "", peer: "P" };
+    assertEquals(moves.arrivals(), [{ ...arrival, state: "claimed", isSaid: false }]);
+    database.close();
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
 });

@@ -60,7 +60,13 @@ export class PeerStore {
        ON CONFLICT (fingerprint) DO UPDATE SET name = excluded.name, address = excluded.address,
          paired_at = excluded.paired_at`,
     ).run(peer.id, peer.name, peer.address, peer.fingerprint, peer.certificate, peer.pairedAt);
-    return this.byFingerprint(peer.fingerprint)!;
+    const kept = this.byFingerprint(peer.fingerprint)!;
+    // It may have been forgotten while it had something to hear.
+    for (const table of ["departures", "arrivals"]) {
+      this.#database.prepare(`UPDATE ${table} SET peer = ? WHERE fingerprint = ?`)
+        .run(kept.id, kept.fingerprint);
+    }
+    return kept;
   }
 
   delete(id: string): void {

@@ -99,27 +99,42 @@ export class SnapshotStore {
 
   /** Adds one, which the guest comes from from then on: both or, where it throws, neither. */
   add(snapshot: SnapshotRecord): void {
-    this.refuseTakenName(snapshot.guest, snapshot.name);
+    this.addAll(snapshot.guest, [snapshot], { current: snapshot.id });
+  }
+
+  /** Adds all, each after its parent, and tells from which the guest comes: all of it or nothing. */
+  addAll(
+    guest: string,
+    snapshots: readonly SnapshotRecord[],
+    { current }: Pick<Standing, "current">,
+  ): void {
     transaction(this.#database, () => {
-      this.#database.prepare(
-        "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      ).run(
-        snapshot.id,
-        snapshot.guest,
-        snapshot.name,
-        snapshot.description,
-        snapshot.parent,
-        Number(snapshot.template),
-        snapshot.memoryBytes,
-        snapshot.diskBytes,
-        snapshot.pauseMs,
-        snapshot.createdAt,
-        JSON.stringify(snapshot.record),
-        snapshot.run === null ? null : JSON.stringify(snapshot.run),
-      );
+      for (const snapshot of snapshots) {
+        this.refuseTakenName(guest, snapshot.name);
+        this.#insert(snapshot);
+      }
       this.#database.prepare("UPDATE guests SET current_snapshot = ? WHERE id = ?")
-        .run(snapshot.id, snapshot.guest);
+        .run(current, guest);
     });
+  }
+
+  #insert(snapshot: SnapshotRecord) {
+    this.#database.prepare(
+      "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    ).run(
+      snapshot.id,
+      snapshot.guest,
+      snapshot.name,
+      snapshot.description,
+      snapshot.parent,
+      Number(snapshot.template),
+      snapshot.memoryBytes,
+      snapshot.diskBytes,
+      snapshot.pauseMs,
+      snapshot.createdAt,
+      JSON.stringify(snapshot.record),
+      snapshot.run === null ? null : JSON.stringify(snapshot.run),
+    );
   }
 
   update(

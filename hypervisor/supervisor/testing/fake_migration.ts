@@ -131,6 +131,9 @@ export async function fakeSend(options: FakeSendOptions): Promise<boolean> {
       });
     await say({ hello: handOver });
     await hear();
+    if (words.has("writes-fast") && !isPostCopy(request)) {
+      throw new Error("it changes its memory faster than that can be sent");
+    }
     const part = new Uint8Array(MEMORY_BYTES / PARTS);
     for (let i = 0; i < PARTS; i++) {
       if (isGone) throw new Error("its caller has gone");
@@ -158,8 +161,13 @@ export async function fakeSend(options: FakeSendOptions): Promise<boolean> {
       isHeard = await hear().then(() => true, () => false);
     }
     connection.close();
-    await tell({ sent: handOver, isHeard, pauseMs: 12.5, rounds: 1, bytes: MEMORY_BYTES })
-      .catch(() => {});
+    const isLost = isPostCopy(request) && !isHeard;
+    await tell({
+      ...{ sent: handOver, isHeard, pauseMs: 12.5, rounds: 1, bytes: MEMORY_BYTES },
+      ...(isLost && { missingBytes: 4096 }),
+    }).catch(() => {});
+    // It is of no use to anybody, and stays until it is told to end.
+    if (isLost) await new Promise(() => {});
     return true;
   } catch (error) {
     try {
@@ -172,6 +180,11 @@ export async function fakeSend(options: FakeSendOptions): Promise<boolean> {
     await tell({ error: `Cannot send the guest: ${(error as Error).message}` }).catch(() => {});
     return false;
   }
+}
+
+/** Whether memory may follow the guest; what pretends has it go before all the same. */
+function isPostCopy(request: SendRequest & { postCopy?: boolean }): boolean {
+  return request.postCopy === true;
 }
 
 /** What a guest writes to its disks, as it is told to, and what of it is asked for. */

@@ -6,7 +6,6 @@
 import type { Guest, Task } from "../api/schemas.ts";
 import { TestHost, type TestOptions } from "./test_host.ts";
 
-const LISTEN = { hostname: "127.0.0.1", port: 0 };
 const PATIENCE_MS = 120_000;
 
 /** `a` has guests, and `b` is where they go. */
@@ -24,9 +23,10 @@ export class TwoHosts implements AsyncDisposable {
   static async start(
     options: { a?: TestOptions; b?: TestOptions } = {},
   ): Promise<TwoHosts> {
-    const a = new TestHost({ ...options.a, peers: LISTEN });
     // The same port after a restart, as the other host knows it by that.
-    const b = new TestHost({ ...options.b, peers: { ...LISTEN, port: freePort() } });
+    const listen = () => ({ hostname: "127.0.0.1", port: freePort() });
+    const a = new TestHost({ ...options.a, peers: listen() });
+    const b = new TestHost({ ...options.b, peers: listen() });
     const hosts = new TwoHosts(a, b);
     await a.up();
     await b.up();
@@ -36,12 +36,14 @@ export class TwoHosts implements AsyncDisposable {
     return hosts;
   }
 
-  /** A guest that runs at `a`, with a disk that has something on it. */
-  async guest(cmdline = ""): Promise<Guest> {
+  /** A guest that runs at `a`, with a disk that has something on it, and snapshots of these names. */
+  async guest(cmdline = "", { snapshots = [] }: { snapshots?: string[] } = {}): Promise<Guest> {
     const { a } = this;
     if (a.supervisor.images.get("disk", "d") === null) await a.image("disk", "d", 65536);
     const guest = await a.guest({ cmdline, disks: [{ image: "d" }] });
-    return await a.start(guest.id);
+    const started = await a.start(guest.id);
+    for (const name of snapshots) await a.snapshot(guest.id, { name, memory: false });
+    return started;
   }
 
   move(id: string, body: Record<string, unknown> = {}): Promise<Task> {

@@ -5,11 +5,12 @@ import { define } from "../../server/state.ts";
 
 export const handler = define.handlers({
   async GET({ state: { api } }) {
-    const [host, peers] = await Promise.all([
+    const [host, peers, moves] = await Promise.all([
       api.call("getHost", {}),
       api.call("listPeers", {}),
+      api.call("listMoves", {}),
     ]);
-    return page({ host, peers });
+    return page({ host, peers, moves });
   },
 });
 
