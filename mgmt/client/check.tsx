@@ -5,11 +5,12 @@ interface CheckProps {
   isOn: boolean;
   error?: string;
   hint?: string;
+  onChange?: (isOn: boolean) => void;
   children: ComponentChildren;
 }
 
 /** A box to check, with what is to be known or wrong about it. */
-export function Check({ name, isOn, error, hint, children }: CheckProps) {
+export function Check({ name, isOn, error, hint, onChange, children }: CheckProps) {
   const id = name.replaceAll(".", "-");
   const notes = [hint ? `${id}-hint` : "", error ? `${id}-error` : ""].filter(Boolean).join(" ");
   return (
@@ -19,6 +20,7 @@ export function Check({ name, isOn, error, hint, children }: CheckProps) {
           type="checkbox"
           name={name}
           defaultChecked={isOn}
+          onChange={onChange && ((event) => onChange(event.currentTarget.checked))}
           aria-describedby={notes || undefined}
           aria-invalid={error ? "true" : undefined}
         />

@@ -11,8 +11,8 @@ import { follow, progressText } from "./task_progress.ts";
 const MIB = 1024 * 1024;
 
 const SNAPSHOT_WORDS = `ls GUEST
-  snapshot create GUEST NAME [--description TEXT] [--no-memory] [--no-freeze] [--template]
-         [--when-agent] [--when-serial TEXT] [--within SECONDS] [--no-wait]
+  snapshot create GUEST NAME [--description TEXT] [--no-memory] [--incremental]
+         [--freeze | --no-freeze] [--template] [--when-agent] [--when-serial TEXT] [--within SECONDS] [--no-wait]
   snapshot rm GUEST SNAPSHOT
   snapshot rename GUEST SNAPSHOT NAME`;
 
@@ -26,16 +26,21 @@ async function findSnapshot({ api }: Context, guest: Guest, word: string): Promi
 }
 
 async function showSnapshots(context: Context, tree: SnapshotTree) {
-  const { snapshots, current } = tree;
+  const { snapshots, current, base } = tree;
   const nameOf = (id: string | null) => snapshots.find((it) => it.id === id)?.name ?? "-";
   const sizeOf = (bytes: number) => `${Math.ceil(bytes / MIB)} MiB`;
   await show(context, tree, [
-    ["SNAPSHOT", "AFTER", "MEMORY", "DISKS", "TAKEN", "ID"],
+    ["SNAPSHOT", "AFTER", "MEMORY", "OWN", "TAKEN", "ID"],
     ...snapshots.map((it) => [
-      (it.id === current ? "* " : "  ") + it.name + (it.template ? " (template)" : ""),
+      [
+        (it.id === current ? "* " : "  ") + it.name,
+        ...(it.template ? ["(template)"] : []),
+        ...(it.frozen ? ["(frozen)"] : []),
+        ...(it.id === base ? ["(tracked)"] : []),
+      ].join(" "),
       nameOf(it.parent),
       it.memory ? sizeOf(it.memoryBytes) : "-",
-      sizeOf(it.diskBytes),
+      sizeOf(it.ownBytes),
       it.createdAt,
       it.id,
     ]),
@@ -45,7 +50,10 @@ async function showSnapshots(context: Context, tree: SnapshotTree) {
 async function createSnapshot(context: Context, rest: string[]) {
   const { words: [guestWord, name, ...more], options } = parseRest(rest, {
     strings: ["description", "when-serial", "within"],
-    booleans: ["no-memory", "no-freeze", "template", "when-agent", "no-wait"],
+    booleans: [
+      ...["no-memory", "incremental", "freeze", "no-freeze", "template"],
+      ...["when-agent", "no-wait"],
+    ],
   });
   if (name === undefined || more.length > 0) throw new UsageError("it takes GUEST NAME");
   const { id } = await find(context, guestWord);
@@ -58,7 +66,9 @@ async function createSnapshot(context: Context, rest: string[]) {
       name,
       ...(options.description !== undefined && { description: String(options.description) }),
       memory: options["no-memory"] !== true,
-      freeze: options["no-freeze"] !== true,
+      incremental: options.incremental === true,
+      ...(options["no-freeze"] === true && { freeze: false }),
+      ...(options.freeze === true && { freeze: true }),
       template: options.template === true,
       ...((agent || serial !== undefined) && {
         readiness: {
@@ -102,11 +112,29 @@ export const LIFE_COMMANDS: readonly Command[] = [
   {
     name: "snapshot",
     words: SNAPSHOT_WORDS,
-    summary: "List, take, delete and rename a guest's snapshots; * marks where it comes from",
+    summary:
+      "List, take, delete and rename a guest's snapshots; * marks where it comes from, OWN is " +
+      "what deleting one gives back",
     async run(context, [word, ...rest]) {
       const command = Object.hasOwn(SNAPSHOT_COMMANDS, word ?? "") && SNAPSHOT_COMMANDS[word];
       if (!command) throw new UsageError("snapshot takes ls, create, rm or rename");
       await command(context, rest);
+    },
+  },
+  {
+    name: "templates",
+    words: "",
+    summary: "List snapshots that guests are to be made of",
+    async run(context, rest) {
+      words(rest);
+      const templates = await context.api.client.call("listTemplates", {});
+      await show(context, templates, [
+        ["TEMPLATE", "GUEST", "MEMORY", "TAKEN", "ID"],
+        ...templates.map(({ guest, snapshot }) => [
+          ...[snapshot.name, guest.name, snapshot.memory ? "yes" : "-"],
+          ...[snapshot.createdAt, snapshot.id],
+        ]),
+      ]);
     },
   },
   {

@@ -36,6 +36,7 @@ Deno.test("snapshots, reverts and forks from the command line", async () => {
   await ok("snapshot", "create", "web", "disks only", "--no-memory", "--template");
   const listed = await ok("snapshot", "ls", "web");
   assertStringIncludes(listed, "* disks only (template)  first");
+  assertStringIncludes(await ok("templates"), "disks only  web    -");
   await ok("snapshot", "rename", "web", "disks only", "disks");
   assertStringIncludes(await ok("revert", "web", "first"), "The revert of web is done");
   assertStringIncludes(await ok("snapshot", "ls", "web"), "* first");

@@ -55,5 +55,6 @@ function runOf(
     const settings = { ...device.settings, mac: net.mac, linkUp: false };
     return [name, { ...device, id, settings }];
   });
-  return { started: structuredClone(run.started), devices: Object.fromEntries(devices) };
+  const { started, frozen } = run;
+  return { started: structuredClone(started), devices: Object.fromEntries(devices), frozen };
 }

@@ -7,6 +7,7 @@ import type * as z from "zod";
 import type { ForkCreate, Task } from "../api/schemas.ts";
 import { childOf } from "./fork_child.ts";
 import { type ForkOrigin, originOf } from "./fork_origin.ts";
+import { thawed } from "./freezing.ts";
 import { type GuestLife, refuse } from "./guest_life.ts";
 import { type LifeGround, refuseLeaving } from "./life_ground.ts";
 import { memoryOf } from "./reverts.ts";
@@ -104,6 +105,7 @@ export class Forks {
     try {
       refuseShutDown("Cannot start", child.record.name);
       await child.start(run === null ? undefined : origin.sourceFor(run));
+      await thawed(child);
       signal.throwIfAborted();
       return record.id;
     } catch (error) {

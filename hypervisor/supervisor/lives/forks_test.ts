@@ -77,7 +77,7 @@ Deno.test("a snapshot's children go on from its memory, with their links down", 
     const said = await host.said(child.id);
     assertStringIncludes(said, `console of ${child.name}, once web`);
     const tree = await host.local.client.call("listSnapshots", { params: { id: child.id } });
-    assertEquals(tree, { guest: child.id, snapshots: [], current: null });
+    assertEquals(tree, { guest: child.id, snapshots: [], current: null, base: null });
   }
   const one = await host.done(fork(host, guest.id, { snapshot, name: "solo", start: false }));
   const [solo] = await children(host, one);

@@ -57,7 +57,8 @@ export interface GuestsOptions extends LauncherOptions {
   memoryMiB?: () => number;
   /** Between two looks at what devices count. */
   figuresMs?: number;
-  /** How soon agents are asked; tests are less patient. */
+  /** For tests: whether files can share blocks where disks lie, and how soon agents are asked. */
+  canShare?: boolean;
   agents?: Partial<AgentWatchOptions>;
 }
 
@@ -130,7 +131,7 @@ export class Guests {
     const { snapshots, tasks, events, log } = options;
     const lifeGround: LifeGround = {
       ...{ ...ground, snapshots, tasks, events, log, budget: this.#budget, agents: this.#agents },
-      files: new SnapshotFiles(options.disks.directory),
+      files: new SnapshotFiles(options.disks.directory, options),
       turn: (id, act) => this.#turn(id, act),
       add: (record) => this.#make(record),
       remove: (life) => this.#remove(life),

@@ -131,4 +131,8 @@ export const MIGRATIONS: readonly string[] = [
     at INTEGER NOT NULL
   ) STRICT;
   `,
+  // Snapshots of guests whose file systems were frozen.
+  `
+  ALTER TABLE snapshots ADD COLUMN frozen INTEGER NOT NULL DEFAULT 0 CHECK (frozen IN (0, 1));
+  `,
 ];

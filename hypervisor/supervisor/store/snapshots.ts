@@ -15,6 +15,7 @@ export interface SnapshotRecord {
   description: string;
   parent: string | null;
   template: boolean;
+  frozen: boolean;
   memoryBytes: number;
   diskBytes: number;
   pauseMs: number | null;
@@ -63,6 +64,7 @@ function fromRow(row: Row): SnapshotRecord {
     description: String(row.description),
     parent: row.parent as string | null,
     template: row.template === 1,
+    frozen: row.frozen === 1,
     memoryBytes: Number(row.memory_bytes),
     diskBytes: Number(row.disk_bytes),
     pauseMs: row.pause_ms as number | null,
@@ -87,6 +89,12 @@ export class SnapshotStore {
       .all(guest).map(fromRow);
   }
 
+  /** All that guests are to be made of, by name. */
+  templates(): SnapshotRecord[] {
+    return this.#database.prepare("SELECT * FROM snapshots WHERE template = 1 ORDER BY name, id")
+      .all().map(fromRow);
+  }
+
   /** The one of a guest that has the id; throws where there is none. */
   get(guest: string, id: string): SnapshotRecord {
     const row = this.#database.prepare("SELECT * FROM snapshots WHERE id = ? AND guest = ?")
@@ -102,7 +110,7 @@ export class SnapshotStore {
     this.refuseTakenName(snapshot.guest, snapshot.name);
     transaction(this.#database, () => {
       this.#database.prepare(
-        "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       ).run(
         snapshot.id,
         snapshot.guest,
@@ -116,6 +124,7 @@ export class SnapshotStore {
         snapshot.createdAt,
         JSON.stringify(snapshot.record),
         snapshot.run === null ? null : JSON.stringify(snapshot.run),
+        Number(snapshot.frozen),
       );
       this.#database.prepare("UPDATE guests SET current_snapshot = ? WHERE id = ?")
         .run(snapshot.id, snapshot.guest);

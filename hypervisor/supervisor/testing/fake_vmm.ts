@@ -39,8 +39,8 @@ import {
   type UpgradeMessage,
   type VmmState,
 } from "../../vmm/control.ts";
-import { serveFakeAgent } from "./fake_agent.ts";
-import { fakeSave, fakeSaved, NO_FORK } from "./fake_copies.ts";
+import { ANSWERS, type FakeAgent, serveFakeAgent } from "./fake_agent.ts";
+import { fakeSave, fakeSaved, NO_FORK, refuseBase } from "./fake_copies.ts";
 import { FakeDevices } from "./fake_devices.ts";
 import { ordered, type Orders } from "./fake_orders.ts";
 import { give } from "./fake_upgrade.ts";
@@ -67,6 +67,7 @@ const devices = new FakeDevices(config);
 const writes = new FakeWrites(config);
 
 let state: VmmState = "running";
+let agent: FakeAgent | undefined;
 let pausedFor = handed?.pausedFor ?? null;
 const restored = order?.restore === undefined ? undefined : fakeSaved(order.restore);
 /** It goes on from a snapshot once it is told to. */
@@ -74,7 +75,7 @@ let isHeld = order?.restore !== undefined && order.hold === true;
 if (isHeld) pausedFor = "It waits to go on";
 let replay = encode(
   handed?.replay ??
-    `console of ${config.name}${restored === undefined ? "" : `, once ${restored}`}\r\n`,
+    `console of ${config.name}${restored === undefined ? "" : `, once ${restored.name}`}\r\n`,
 );
 const followers = new Set<Deno.Conn>();
 const terminals = new Set<Deno.Conn>();
@@ -146,6 +147,9 @@ async function answer(request: Request): Promise<Response> {
       if (isHeld && words.has("no-going-on")) throw new Error("Cannot go on: not here");
       isHeld = false;
       await pause(null);
+      break;
+    case "save":
+      refuseBase(request);
       break;
     case "fork":
       return NO_FORK;
@@ -252,6 +256,7 @@ async function serve(connection: Deno.Conn) {
       const wasPaused = pausedFor !== null;
       await fakeSave(connection, request, {
         ...{ name: config.name, words },
+        isFrozen: () => agent?.isFrozen ?? false,
         hold: (is) => wasPaused ? Promise.resolve() : pause(is ? "It is being saved" : null),
       }).catch(() => {});
       break;
@@ -287,7 +292,9 @@ if (order?.restore !== undefined && restored === undefined) {
   await end("refused", `Cannot use the snapshot "${order.restore}": it is not there`);
 }
 if (words.has("slow")) await new Promise((resolve) => setTimeout(resolve, 300));
-if (words.has("agent")) serveFakeAgent(config.ports![0].socket);
+if (words.has("agent")) {
+  agent = serveFakeAgent(config.ports![0].socket, ANSWERS, { isFrozen: restored?.isFrozen });
+}
 door.handle = serve;
 if (early === undefined) {
   const listener = Deno.listen({ transport: "unix", path: control });
