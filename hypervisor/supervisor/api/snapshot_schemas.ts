@@ -4,7 +4,7 @@
  * @module
  */
 import * as z from "zod";
-import { MOST_FORKS } from "./limits.ts";
+import { FORK_NETWORKS, MOST_FORKS } from "./limits.ts";
 import { GuestName, Id } from "./names.ts";
 
 export const SnapshotName = z.string().trim().min(1).max(64)
@@ -98,6 +98,11 @@ export const ForkCreate = z.strictObject({
   snapshot: Id.nullable().default(null),
   /** Whether they run at once. Without memory to go on from, they boot. */
   start: z.boolean().default(true),
+  /**
+   * What becomes of network cards where guests go on from memory: see FORK_NETWORKS. `replug` is for those
+   * that are in hot-plug ports; left out, these are replugged, and the others' links are down.
+   */
+  network: z.enum(FORK_NETWORKS).optional(),
 });
 
 export type Snapshot = z.output<typeof Snapshot>;

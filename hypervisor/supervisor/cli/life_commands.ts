@@ -3,7 +3,13 @@
  *
  * @module
  */
-import type { Guest, Snapshot, SnapshotTree } from "../api/schemas.ts";
+import {
+  FORK_NETWORKS,
+  type ForkNetwork,
+  type Guest,
+  type Snapshot,
+  type SnapshotTree,
+} from "../api/schemas.ts";
 import { parseRest, UsageError, wholeNumber, yesOrNo } from "./arguments.ts";
 import { type Command, type Context, find, show, showGuests, words } from "./command.ts";
 import { follow, progressText } from "./task_progress.ts";
@@ -80,6 +86,14 @@ async function createSnapshot(context: Context, rest: string[]) {
     },
   });
   await follow(context, task, { wait: options["no-wait"] !== true });
+}
+
+function networkOf(word: string): ForkNetwork {
+  const network = FORK_NETWORKS.find((it) => it === word);
+  if (network === undefined) {
+    throw new UsageError(`--network is ${FORK_NETWORKS.join(", ")}: not "${word}"`);
+  }
+  return network;
 }
 
 /** What comes after `snapshot`, by its first word. */
@@ -170,11 +184,12 @@ export const LIFE_COMMANDS: readonly Command[] = [
   },
   {
     name: "fork",
-    words: "GUEST [--count N] [--name NAME] [--snapshot SNAPSHOT] [--no-start] [--no-wait]",
+    words: "GUEST [--count N] [--name NAME] [--snapshot SNAPSHOT] [--network replug|down|up]\n" +
+      "         [--no-start] [--no-wait]",
     summary: "Make more guests out of one as it is now, or as it was in a snapshot",
     async run(context, rest) {
       const { words: [guestWord, ...more], options } = parseRest(rest, {
-        strings: ["count", "name", "snapshot"],
+        strings: ["count", "name", "snapshot", "network"],
         booleans: ["no-start", "no-wait"],
       });
       if (guestWord === undefined || more.length > 0) throw new UsageError("it takes GUEST");
@@ -191,6 +206,7 @@ export const LIFE_COMMANDS: readonly Command[] = [
           ...(options.name !== undefined && { name: String(options.name) }),
           snapshot,
           start: options["no-start"] !== true,
+          ...(options.network !== undefined && { network: networkOf(String(options.network)) }),
         },
       });
       await follow(context, task, { wait: options["no-wait"] !== true });

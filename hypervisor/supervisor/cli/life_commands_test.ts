@@ -85,6 +85,7 @@ Deno.test("what is typed wrong is told", async () => {
     ["revert", "web"],
     ["revert", "web", "none"],
     ["fork", "web", "--count", "many"],
+    ["fork", "web", "--network", "constructor"],
     ["fork", "nobody"],
   ];
   for (const args of wrong) {

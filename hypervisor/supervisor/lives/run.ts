@@ -235,6 +235,11 @@ export class Run {
     else this.#leaving.delete(name);
   }
 
+  /** Whether the guest is about to let go of this one. */
+  leaves(name: string): boolean {
+    return this.#leaving.has(name);
+  }
+
   /** Whether the guest is about to let go of something. */
   get isLeaving(): boolean {
     return this.#leaving.size > 0;

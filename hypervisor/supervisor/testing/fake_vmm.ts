@@ -10,6 +10,7 @@
  * - `mute-exit`: neither says nor writes why it ends
  * - `agent`: has an agent on the port for it
  * - `no-plugging`: refuses to plug anything in
+ * - `no-replugging`: refuses to, once it has gone on from a snapshot
  * - `clings`: lets go of a device only by force
  * - `save-fails`, `saves-slowly`: is not saved, or does not get on with it
  * - `no-going-on`: refuses to go on from a snapshot when all of it is ready
@@ -133,7 +134,9 @@ async function answer(request: Request): Promise<Response> {
       devices.change(request.device, request.change);
       break;
     case "plug":
-      if (words.has("no-plugging")) throw new RangeError("Cannot plug a device in: not here");
+      if (words.has(restored === undefined ? "no-plugging" : "no-replugging")) {
+        throw new RangeError("Cannot plug a device in: not here");
+      }
       return { ok: true, plugged: devices.plug(request.device) };
     case "unplug":
       devices.refuseFixed(request.device);
