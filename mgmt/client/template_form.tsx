@@ -54,7 +54,7 @@ export function TemplateForm({ templates }: { templates: Template[] }) {
             </select>
           )}
         </Field>
-        <ForkFields errors={errors} source={guest.name} />
+        <ForkFields errors={errors} source={guest.name} goesOn={snapshot.memory} />
       </fieldset>
       <div class="row form-end">
         <button

@@ -188,6 +188,7 @@ browserTest("a guest is forked, and the new ones are a click away", async () => 
   await dialog.locator("#fork-count-error", { hasText: "Must be at most 256" }).waitFor();
   await visit.assertAccessible();
   await dialog.getByLabel("How many").fill("3");
+  await dialog.getByLabel("Their network").selectOption("New cards");
   await dialog.getByLabel("Name of the new ones").fill("web");
   await dialog.getByRole("button", { name: "Fork" }).click();
   // There is a web-1 already.
@@ -205,6 +206,7 @@ browserTest("a guest is forked, and the new ones are a click away", async () => 
   await page.goBack();
   await page.getByRole("button", { name: "Fork from fresh install" }).click();
   await dialog.getByText("has a copy of the disks, and boots").waitFor();
+  assertEquals(await dialog.getByLabel("Their network").count(), 0);
   await dialog.getByLabel("They run at once").uncheck();
   await dialog.getByRole("button", { name: "Fork" }).click();
   await panel.getByRole("link", { name: "source-1" }).click();
