@@ -38,7 +38,7 @@ export function SnapshotPanel({ guest, tree: seed, task }: SnapshotPanelProps) {
   const rows = treeRows(tree);
   const lanes = Math.min(MOST_LANES, 1 + Math.max(...rows.map(({ lane }) => lane)));
   const nameOf = (id: string | null) => tree.snapshots.find((it) => it.id === id)?.name ?? null;
-  const bytes = tree.snapshots.reduce((sum, it) => sum + it.ownBytes, 0);
+  const bytes = tree.snapshots.reduce((sum, it) => sum + (it.ownBytes ?? 0), 0);
   const reasons = {
     revert: reasonAgainstLife(guest, "revert", task),
     fork: reasonAgainstLife(guest, "fork", task),

@@ -31,7 +31,7 @@ export function SnapshotRow(props: SnapshotRowProps) {
   const button = { kind: "quiet", isSmall: true } as const;
   const facts = [
     memory ? `with its memory, ${formatBytes(memoryBytes)}` : "disks only",
-    `${formatBytes(ownBytes)} of its own`,
+    ownBytes !== null && `${formatBytes(ownBytes)} of its own`,
     frozen && "file systems frozen",
     pauseMs !== null && `stood still for ${formatPause(pauseMs)}`,
   ];

@@ -28,8 +28,11 @@ export const Snapshot = z.strictObject({
   memoryBytes: z.number(),
   /** What of its disks had to be copied, as the file system could not share it; bytes. */
   diskBytes: z.number(),
-  /** What it has on the data partition that nothing else shares now: what deleting it gives back; bytes. */
-  ownBytes: z.number(),
+  /**
+   * What it has on the data partition that nothing else shares now: what deleting it gives back; bytes, and
+   * null until that was looked up.
+   */
+  ownBytes: z.number().nullable(),
   /** How long the guest stood still for it, milliseconds; null where it did not run. */
   pauseMs: z.number().nullable(),
   createdAt: z.string(),

@@ -46,7 +46,7 @@ async function showSnapshots(context: Context, tree: SnapshotTree) {
       ].join(" "),
       nameOf(it.parent),
       it.memory ? sizeOf(it.memoryBytes) : "-",
-      sizeOf(it.ownBytes),
+      it.ownBytes === null ? "-" : sizeOf(it.ownBytes),
       it.createdAt,
       it.id,
     ]),

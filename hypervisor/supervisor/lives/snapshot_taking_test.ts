@@ -158,8 +158,8 @@ Deno.test("one that is given up while they are frozen has them thawed", () =>
       assertEquals([task.state, wasFrozen.get(task.id)], ["cancelled", true]);
       assertEquals(freezes(agent), ["freeze", "thaw"]);
       assertEquals([agent.isFrozen, frozenIn(host, id)], [false, false]);
+      await host.until(id, ({ pausedFor }) => pausedFor === null);
     }
-    await host.until(id, ({ pausedFor }) => pausedFor === null);
     assertEquals((await treeOf(host, id)).snapshots, []);
   }));
 

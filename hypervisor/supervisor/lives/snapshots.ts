@@ -18,6 +18,7 @@ import type { SnapshotRecord } from "../store/snapshots.ts";
 import { type GuestLife, refuse } from "./guest_life.ts";
 import { type LifeGround, refuseLeaving } from "./life_ground.ts";
 import { whyNotFreeze } from "./freezing.ts";
+import { OwnSizes } from "./own_sizes.ts";
 import { untilReady } from "./readiness.ts";
 import { takeSnapshot } from "./snapshot_taking.ts";
 import type { Work } from "./tasks.ts";
@@ -28,31 +29,39 @@ const TAKE = "Cannot take a snapshot of";
 
 export class Snapshots {
   readonly #ground: LifeGround;
-  /** What snapshots shared with nothing when that was last looked at. */
-  readonly #own = new Map<string, number>();
+  readonly #own: OwnSizes;
 
   constructor(ground: LifeGround) {
     this.#ground = ground;
+    this.#own = new OwnSizes(ground.files);
   }
 
   /** A guest's, with what each takes at present. */
   async tree(guest: string): Promise<SnapshotTree> {
+    const { snapshots, life, events, store } = this.#ground;
+    const { id } = life(guest).record;
+    const all = snapshots.list(id);
+    await this.#own.look(id, all, () => {
+      // The guest may be gone by then.
+      const isThere = store.list().some((it) => it.id === id);
+      if (isThere) events.publish({ name: "snapshots", data: this.#known(id) });
+    });
+    return this.#known(id);
+  }
+
+  #known(id: string): SnapshotTree {
     const { snapshots, life } = this.#ground;
-    const { record: { id } } = life(guest);
-    await this.#measure(snapshots.list(id));
-    const { process } = life(guest);
     return {
       guest: id,
       snapshots: snapshots.list(id).map((it) => this.#view(it)),
       current: snapshots.standing(id).current,
-      base: process?.run.base ?? null,
+      base: life(id).process?.run.base ?? null,
     };
   }
 
   /** Those that guests are to be made of, of all guests. */
-  async templates(): Promise<Template[]> {
+  templates(): Template[] {
     const { snapshots, store } = this.#ground;
-    await this.#measure(snapshots.templates());
     const names = new Map(store.list().map(({ id, name }) => [id, name]));
     return snapshots.templates().flatMap((snapshot) => {
       const { guest: id } = snapshot;
@@ -61,19 +70,12 @@ export class Snapshots {
     });
   }
 
-  /** Looks what they share with nothing: it becomes more as others are deleted, and as disks are written to. */
-  async #measure(all: SnapshotRecord[]): Promise<void> {
-    for (const { guest, id } of all) {
-      this.#own.set(id, await this.#ground.files.ownBytes(guest, id));
-    }
-  }
-
   #view(snapshot: SnapshotRecord): Snapshot {
     const { id, name, description, parent, template, frozen } = snapshot;
     const { memoryBytes, diskBytes, pauseMs, createdAt, run } = snapshot;
     return {
       ...{ id, name, description, parent, template, memory: run !== null, frozen },
-      ...{ memoryBytes, diskBytes, ownBytes: this.#own.get(id) ?? 0, pauseMs, createdAt },
+      ...{ memoryBytes, diskBytes, ownBytes: this.#own.of(id), pauseMs, createdAt },
     };
   }
 
@@ -165,7 +167,7 @@ export class Snapshots {
       // The row first: without it the files belong to nobody, and are swept.
       snapshots.delete(snapshot);
       files.delete(guest, id);
-      this.#own.delete(id);
+      this.#own.forget(id);
       await this.tell(guest);
     });
   }

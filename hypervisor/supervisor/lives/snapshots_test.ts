@@ -50,7 +50,7 @@ Deno.test("a running guest's snapshot has its memory, its disks and what it is, 
     ...{ memoryBytes: snapshot.memoryBytes, diskBytes: snapshot.diskBytes, pauseMs: 12 },
     ...{ frozen: false, ownBytes: snapshot.ownBytes },
   });
-  assert(snapshot.ownBytes >= 8192, `${snapshot.ownBytes}`);
+  assert(snapshot.ownBytes! >= 8192, `${snapshot.ownBytes}`);
   assert(snapshot.memoryBytes >= 8192);
   assertEquals(host.names(filesOf(id, first)), ["data.img", "disk.img", "memory"]);
   const copy = Deno.readTextFileSync(host.path(filesOf(id, first), "data.img"));
