@@ -162,6 +162,10 @@ async function answer(request: Request): Promise<Response> {
     case "disk_changes":
       return { ok: true, changes: writes.changes(request.device) };
   }
+  return standing();
+}
+
+function standing(): Response {
   return {
     ok: true,
     status: {
@@ -211,13 +215,11 @@ async function serve(connection: Deno.Conn) {
   const buffer = new Uint8Array(4096);
   const count = await connection.read(buffer) ?? 0;
   const request: Request = JSON.parse(new TextDecoder().decode(buffer.subarray(0, count)));
-  const answered = await answer(request).catch((error): Response => ({
-    ok: false,
-    error: (error as Error).message,
-  }));
-  const written = writeLine(connection, answered);
-  // Whatever happens from here on is an event, and comes behind the answer.
-  if (request.op === "events") followers.add(connection);
+  const answered = request.op === "events" ? null : await answer(request)
+    .catch((error): Response => ({ ok: false, error: (error as Error).message }));
+  const written = writeLine(connection, answered ?? standing());
+  // Whatever happens once it is answered how all stands is an event, and comes behind the answer.
+  if (answered === null) followers.add(connection);
   await written;
   switch (request.op) {
     case "status":
