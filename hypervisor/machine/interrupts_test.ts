@@ -23,7 +23,7 @@ function interrupts(options: { lines?: number[]; vectors?: number } = {}) {
   const chip = new Interrupts(arena, fake.vm);
   const device = chip.reserve(vectors);
   chip.create(lines, chip.reserved);
-  open.add(chip, fake);
+  open.add(chip);
   return { fake, arena, chip, device };
 }
 

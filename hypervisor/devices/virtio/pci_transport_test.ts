@@ -45,7 +45,7 @@ function pc() {
   });
   root.attach(memory, ports, [WINDOW]);
   interrupts.create([], interrupts.reserved);
-  open.add(interrupts, fake, cards.flatMap(({ notifyFds }) => notifyFds));
+  open.add(interrupts, cards.flatMap(({ notifyFds }) => notifyFds));
   root.powerOn();
   for (const { transport } of cards) transport.powerOn();
   const [{ device, transport, notifyFds }] = cards;

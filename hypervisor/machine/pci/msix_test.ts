@@ -28,7 +28,7 @@ function card() {
     pendingOffset: 0x48000,
   });
   interrupts.create([], interrupts.reserved);
-  open.add(interrupts, fake);
+  open.add(interrupts);
   fn.powerOn();
   msix.powerOn();
   const at = fn.readConfig(0x34, 1);
