@@ -53,7 +53,8 @@ export class OwnSizes {
       over.finally(() => ended.abort()),
       delay(this.#waitMs, { signal: ended.signal }).then(() => isLate = true, () => {}),
     ]);
-    if (isLate) over.then(late, () => {});
+    // There may be nobody left to be told.
+    if (isLate) over.then(late).catch(() => {});
   }
 
   forget(snapshot: string): void {

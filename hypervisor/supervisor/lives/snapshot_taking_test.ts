@@ -163,6 +163,18 @@ Deno.test("one that is given up while they are frozen has them thawed", () =>
     assertEquals((await treeOf(host, id)).snapshots, []);
   }));
 
+Deno.test("a VMM that cannot be told when to stop the guest is found out, and no snapshot taken", async () => {
+  await using host = await TestHost.start({ agents: SOON });
+  const { id } = await host.guest({ cmdline: "agent never-asks" });
+  await host.start(id);
+  const task = await host.ended(await take(host, id, { name: "a", freeze: true }));
+  assertEquals(task.state, "failed");
+  assertStringIncludes(task.error!, "Upgrade the guest first");
+  await host.until(id, ({ pausedFor }) => pausedFor === null);
+  await host.snapshot(id, { name: "b" });
+  assertEquals((await treeOf(host, id)).snapshots.map(({ name }) => name), ["b"]);
+});
+
 Deno.test("what goes on with frozen file systems has them thawed, by a revert and by a fork", async () => {
   await using host = await TestHost.start({ agents: SOON });
   const { id } = await host.guest({ cmdline: "agent", disks: [{ sizeMiB: 1 }] });

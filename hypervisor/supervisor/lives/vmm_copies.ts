@@ -67,6 +67,14 @@ async function beginSave(socket: string, options: SaveOptions): Promise<Control>
   }
 }
 
+/** A guest may be in a VMM of before that. */
+function stopsUnasked(): Error {
+  return new Error(
+    "Cannot prepare the guest for the instant: its VMM is of a version that stops it without asking. " +
+      "Upgrade the guest first, or take the snapshot without freezing",
+  );
+}
+
 /** Saves the guest of the VMM at `socket` to a directory; it then goes on, or stays paused if it was. */
 export async function saveMemory(
   socket: string,
@@ -76,6 +84,7 @@ export async function saveMemory(
   work.signal.throwIfAborted();
   using control = await beginSave(socket, options);
   const progress = new CopyProgress(work);
+  let isReady = beforeHeld === undefined;
   work.signal.throwIfAborted();
   // Closing the connection gives the save up, and has the guest go on.
   work.signal.addEventListener("abort", control.close);
@@ -91,6 +100,8 @@ export async function saveMemory(
         return { pauseMs: message.pauseMs };
       }
       if ("ready" in message || "held" in message) {
+        if ("ready" in message) isReady = true;
+        else if (!isReady) throw stopsUnasked();
         await ("held" in message ? whileHeld() : beforeHeld?.());
         work.signal.throwIfAborted();
         // One that has ended meanwhile says no more, which is told above.

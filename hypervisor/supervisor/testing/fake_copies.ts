@@ -61,7 +61,7 @@ export async function fakeSave(
     await saving(MIB);
   }
   if (heard.isOver) return;
-  if (request.ask) {
+  if (request.ask && !words.has("never-asks")) {
     await say({ ready: true });
     if (await heard.line() !== '{"op":"go"}') return;
   }

@@ -13,6 +13,7 @@
  * - `no-replugging`: refuses to, once it has gone on from a snapshot
  * - `clings`: lets go of a device only by force
  * - `save-fails`, `saves-slowly`: is not saved, or does not get on with it
+ * - `never-asks`: is stopped to be saved when it is time, as by a VMM of before one could be asked
  * - `no-going-on`: refuses to go on from a snapshot when all of it is ready
  * - `no-upgrade`: does not hand its guest over
  * - `stuck-upgrade`: hands it over for as long as somebody waits for that
