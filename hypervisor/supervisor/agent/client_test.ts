@@ -182,6 +182,7 @@ Deno.test("whatever an agent answers, it is a value of the right form or an erro
       )),
     ),
     "guest-fsfreeze-freeze": fc.oneof(fc.jsonValue(), fc.double()),
+    "guest-fsfreeze-status": fc.oneof(fc.jsonValue(), fc.constantFrom("frozen", "thawed")),
   });
   await withSocket(async (path) => {
     const now: Record<string, unknown> = {};
@@ -207,6 +208,9 @@ Deno.test("whatever an agent answers, it is a value of the right form or an erro
         assert(info === null || info.commands.every((it) => typeof it === "string"));
         const frozen = await orNull(agent.freeze());
         assert(frozen === null || (Number.isSafeInteger(frozen) && frozen >= 0));
+        const isFrozen = await orNull(agent.isFrozen());
+        const known = ["frozen", "thawed"].indexOf(answers["guest-fsfreeze-status"] as string);
+        assertEquals(isFrozen, known < 0 ? null : known === 0);
       }),
       { numRuns: 200 },
     );

@@ -75,10 +75,12 @@ export function serveFakeAgent(
       return refuse("been disabled: the agent is in frozen state");
     }
     if (execute === "guest-shutdown") return new Uint8Array();
-    if (execute === "guest-fsfreeze-status" && Object.hasOwn(answers, "guest-fsfreeze-freeze")) {
+    const isOwn = Object.hasOwn(answers, execute);
+    const canFreeze = Object.hasOwn(answers, "guest-fsfreeze-freeze");
+    if (execute === "guest-fsfreeze-status" && canFreeze && !isOwn) {
       return encode({ return: agent.isFrozen ? "frozen" : "thawed" });
     }
-    if (!Object.hasOwn(answers, execute)) return refuse("not been found");
+    if (!isOwn) return refuse("not been found");
     if (execute === "guest-fsfreeze-freeze") agent.isFrozen = true;
     if (execute === "guest-fsfreeze-thaw") agent.isFrozen = false;
     return encode({ return: answers[execute] });
