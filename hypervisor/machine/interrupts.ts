@@ -120,6 +120,14 @@ export class Interrupts {
     }
   }
 
+  /** Closes all eventfds that there are; nothing is signalled any more. */
+  closeAll(): void {
+    for (const fds of [this.#fds.line, this.#fds.msi]) {
+      fds.filter((fd) => fd > 0).forEach(close);
+      fds.fill(-1);
+    }
+  }
+
   /** Reserves `count` MSI vectors for a device: in every worker, in the same order. */
   reserve(count: number): MsiVectors {
     const first = this.#next;

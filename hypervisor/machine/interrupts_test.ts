@@ -11,6 +11,10 @@ import { GSI } from "./address_map.ts";
 import { Arena } from "./arena.ts";
 import { Interrupts, MAX_MSI } from "./interrupts.ts";
 import { FakeVm } from "./testing/fake_vm.ts";
+import { OpenInterrupts } from "./testing/open_interrupts.ts";
+
+const open = new OpenInterrupts();
+Deno.test.afterEach(() => open.close());
 
 function interrupts(options: { lines?: number[]; vectors?: number } = {}) {
   const { lines = [GSI.COM1], vectors = 4 } = options;
@@ -19,6 +23,7 @@ function interrupts(options: { lines?: number[]; vectors?: number } = {}) {
   const chip = new Interrupts(arena, fake.vm);
   const device = chip.reserve(vectors);
   chip.create(lines, chip.reserved);
+  open.add(chip);
   return { fake, arena, chip, device };
 }
 

@@ -53,6 +53,7 @@ export interface SupervisorOptions {
   poolSize?: number;
   poolRefillMs?: number;
   agents?: Partial<AgentWatchOptions>;
+  canShare?: boolean;
 }
 
 const HOST_EVENT_MS = 10_000;
@@ -119,6 +120,7 @@ export class Supervisor {
         memoryMiB: options.memoryMiB,
         figuresMs: options.figuresMs,
         agents: options.agents,
+        canShare: options.canShare,
       });
       this.access = new Access(database, {
         codeFile: join(run, "setup_code"),

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { io, ior, iow, iowr } from "./ioctl.ts";
 import { Statx, STATX_DIOALIGN } from "./direct_io.ts";
+import { FIEMAP, Fiemap, FiemapExtent, FS_IOC_FIEMAP } from "./extents.ts";
 import { ALLOCATE, BLOCK_DEVICE } from "./fallocate.ts";
 import { IO_URING, IoUringParams } from "./io_uring.ts";
 import { MtuRequest } from "./links.ts";
@@ -143,4 +144,15 @@ Deno.test("what taps are told, and rtnetlink's messages, are those of the kernel
   assertEquals(contradictions(["sys/ioctl.h", "linux/if_tun.h"], tun), []);
   const messages = { ...claimsOf(MessageHeader), ...claimsOf(TcMessage) };
   assertEquals(contradictions(["linux/rtnetlink.h"], messages), []);
+});
+
+Deno.test("how the kernel tells where a file lies is as in its headers", () => {
+  const claims = {
+    ...claimsOf(Fiemap),
+    ...claimsOf(FiemapExtent),
+    FIEMAP_EXTENT_LAST: FIEMAP.EXTENT_LAST,
+    FIEMAP_EXTENT_SHARED: FIEMAP.EXTENT_SHARED,
+    "(unsigned)FS_IOC_FIEMAP": FS_IOC_FIEMAP,
+  };
+  assertEquals(contradictions(["linux/fs.h", "linux/fiemap.h"], claims), []);
 });

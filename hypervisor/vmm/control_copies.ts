@@ -21,6 +21,12 @@ export interface SaveRequest {
    * that belong to the snapshot. Default: false.
    */
   hold?: boolean;
+  /**
+   * With the line `{"ready":true}` all of RAM is written that does not fit the pause, and the guest runs on
+   * until the client says `{"op":"go"}`: time to have it make itself ready for the instant. What it changes
+   * meanwhile makes the pause longer. Default: false.
+   */
+  ask?: boolean;
   /** The guest stays paused afterwards, until `resume`. Default: false. */
   stay?: boolean;
   /**
@@ -148,6 +154,7 @@ export type SaveMessage =
       slowedPercent: number;
     };
   }
+  | { ready: true }
   | { held: true }
   /** The directory is there and will be after a power cut. */
   | {

@@ -65,9 +65,9 @@ export function parseRequest(line: string): Request | undefined {
 
 function isSave(request: Record<string, unknown>): boolean {
   const { directory, base = directory, allowedPauseMs = 0 } = request;
-  const { hold = false, stay = false, track = false } = request;
+  const { hold = false, ask = false, stay = false, track = false } = request;
   return isName(directory) && isName(base) && isBetween(allowedPauseMs, 0, MAX_PAUSE_MS) &&
-    [hold, stay, track].every((it) => typeof it === "boolean");
+    [hold, ask, stay, track].every((it) => typeof it === "boolean");
 }
 
 function isSend(request: Record<string, unknown>): boolean {

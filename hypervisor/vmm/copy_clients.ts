@@ -31,6 +31,7 @@ export class CopyClients {
     const say = (message: SaveMessage) => client.answer(message);
     const save = guest.save(request, {
       progress: (saving) => say({ saving }),
+      ready: () => say({ ready: true }),
       held: () => say({ held: true }),
       done: (error, figures) => {
         this.#copies.delete(client);

@@ -132,10 +132,12 @@ export class GuestCopies {
     });
   }
 
-  /** Makes what other guests can go on from. */
+  /** Makes what other guests can go on from. The next save is a whole one: RAM gets another mapping. */
   fork(options: { hold?: boolean }, host: ForkHost): Fork {
     const { pc: { memory }, memory: spec } = this.#machine;
-    return this.#work = new Fork(this.#guest("fork"), {
+    const guest = this.#guest("fork");
+    this.#history.forget();
+    return this.#work = new Fork(guest, {
       ...options,
       ram: { memory, spec, options: ramOptions(this.#options.config) },
       loop: this.#options.loop,

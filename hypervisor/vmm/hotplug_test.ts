@@ -74,6 +74,7 @@ function withPc(test: (machine: Machine) => void): void {
   try {
     test({ pc, hotplug, vcpu: build(), log, later, image, disk });
   } finally {
+    pc.close();
     close(spec.wakeIoFd);
     vm.close();
     kvm.close();

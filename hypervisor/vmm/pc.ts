@@ -22,6 +22,7 @@ import type { GuestMemory } from "../machine/memory.ts";
 import { guestMemory, type MemorySpec } from "../machine/ram.ts";
 import { PciRoot } from "../machine/pci/root.ts";
 import { eventfd, signal } from "../sys/eventfd.ts";
+import { close } from "../sys/files.ts";
 import type { ExitReason } from "./control.ts";
 import { createDevice, type DeviceSpec } from "./device_specs.ts";
 import { GuestLife } from "./lifecycle.ts";
@@ -169,6 +170,14 @@ export class Pc {
       for (const device of this.virtio) device.restore();
       plugIn();
     });
+  }
+
+  /** Closes the eventfds that the thread which set the machine up has made; nothing of it runs any more. */
+  close(): void {
+    for (const { fds, queues } of this.#notify) {
+      fds.subarray(0, queues).filter((fd) => fd > 0).forEach(close);
+    }
+    this.#interrupts.closeAll();
   }
 
   /** With devices at rest and vCPUs held: returns when the arena and KVM's interrupt chips have all. */

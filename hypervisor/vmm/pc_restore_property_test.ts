@@ -58,12 +58,13 @@ function withPc(
     memory: { address: ram.address, length: RAM_BYTES },
     ...{ vmFd: vm.fd, wakeIoFd, physicalBits: BITS, devices, hotplugPorts: PORTS },
   };
+  const pc = new Pc(spec, { ended: () => {}, serialReady: () => {} });
   try {
-    const pc = new Pc(spec, { ended: () => {}, serialReady: () => {} });
     if (saved === undefined) pc.powerOn();
     else pc.restore(saved, () => {});
     use(pc);
   } finally {
+    pc.close();
     close(wakeIoFd);
     vm.close();
     kvm.close();

@@ -44,6 +44,7 @@ function withPc(test: (pc: Pc, other: () => Pc, ends: string[]) => void): void {
   try {
     test(pc, build, ends);
   } finally {
+    pc.close();
     close(disk.fd);
     close(spec.wakeIoFd);
     vm.close();

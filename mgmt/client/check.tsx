@@ -20,7 +20,7 @@ export function Check({ name, isOn, error, hint, onChange, children }: CheckProp
           type="checkbox"
           name={name}
           defaultChecked={isOn}
-          onChange={(event) => onChange?.(event.currentTarget.checked)}
+          onChange={onChange && ((event) => onChange(event.currentTarget.checked))}
           aria-describedby={notes || undefined}
           aria-invalid={error ? "true" : undefined}
         />

@@ -1,4 +1,4 @@
-import { MOST_FORKS } from "../../hypervisor/supervisor/api/limits.ts";
+import { type ForkNetwork, MOST_FORKS } from "../../hypervisor/supervisor/api/limits.ts";
 import type { ForkCreate, Guest, Snapshot } from "../../hypervisor/supervisor/api/schemas.ts";
 import { call, loadSchemas } from "./api.ts";
 import { Field } from "./field.tsx";
@@ -37,7 +37,7 @@ export function ForkForm({ guest, snapshot, onDone }: ForkFormProps) {
           : "Each new guest has a copy of the disks, and boots"}
         . {!snapshot && guest.state === "running" && `${guest.name} runs on`}
       </p>
-      <ForkFields errors={errors} source={guest.name} />
+      <ForkFields errors={errors} source={guest.name} goesOn={hasMemory} />
       <FormEnd verb="Fork" isBusy={isBusy} onCancel={onDone} />
     </form>
   );
@@ -47,10 +47,20 @@ interface ForkFieldsProps {
   errors: Record<string, string>;
   /** The name that new guests are called after where none is given. */
   source: string;
+  /** Whether they go on from its memory, with its addresses in it. */
+  goesOn: boolean;
 }
 
+/** By the values that the API has for it; nothing for its default. */
+const NETWORKS: Record<ForkNetwork | "", string> = {
+  "": "New cards where they can be exchanged, else links down",
+  replug: "New cards",
+  down: "Links down",
+  up: "As it is",
+};
+
 /** How many guests are to be made, and how they are called. */
-export function ForkFields({ errors, source }: ForkFieldsProps) {
+export function ForkFields({ errors, source, goesOn }: ForkFieldsProps) {
   return (
     <>
       <div class="two">
@@ -78,6 +88,22 @@ export function ForkFields({ errors, source }: ForkFieldsProps) {
           )}
         </Field>
       </div>
+      {goesOn && (
+        <Field
+          id="fork-network"
+          label="Their network"
+          error={errors.network}
+          hint={`They have the addresses of ${source} until they get new cards, or see to it themselves`}
+        >
+          {(attributes) => (
+            <select {...attributes} name="network">
+              {Object.entries(NETWORKS).map(([value, label]) => (
+                <option key={value} value={value}>{label}</option>
+              ))}
+            </select>
+          )}
+        </Field>
+      )}
       <label class="check">
         <input type="checkbox" name="start" {...initiallyChecked(true)} />
         <span>They run at once</span>
@@ -98,6 +124,7 @@ export function readFork(data: FormData, snapshot: string | null): unknown {
     count: numberOf(data, "count"),
     name: name === "" ? undefined : name,
     snapshot,
+    network: String(data.get("network") ?? "") || undefined,
     start: data.has("start"),
   };
 }

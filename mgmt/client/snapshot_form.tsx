@@ -26,6 +26,7 @@ const MOMENTS = {
 export function SnapshotForm({ guest, onDone }: SnapshotFormProps) {
   const isUp = guest.state === "running";
   const [moment, setMoment] = useState("now");
+  const [hasMemory, setMemory] = useState(isUp);
   const { errors, isBusy, submit } = useForm<SnapshotCreate>({
     check: async (data) => {
       const { SnapshotCreate } = await loadSchemas();
@@ -57,14 +58,32 @@ export function SnapshotForm({ guest, onDone }: SnapshotFormProps) {
         <Check
           name="memory"
           isOn
+          onChange={setMemory}
           hint="Then it goes on in the middle of what it does now. Without, it boots, as after a power cut"
         >
           With its memory
         </Check>
       )}
+      {hasMemory && (
+        <Check
+          name="incremental"
+          isOn={false}
+          hint="Until then every change of its memory is kept track of, which makes it a little slower"
+        >
+          The next one writes only what has changed
+        </Check>
+      )}
       {isUp && (
-        <Check name="freeze" isOn hint="Where an agent in the guest answers">
-          Have it write its files out first
+        <Check
+          key={hasMemory ? "frozen" : "written"}
+          name="freeze"
+          isOn={!hasMemory}
+          error={errors.freeze}
+          hint={hasMemory
+            ? "For the disks to be good without the memory, too. An agent in the guest must answer, now and wherever it goes on"
+            : "Where an agent in the guest answers"}
+        >
+          {hasMemory ? "Freeze its file systems" : "Have it write its files out first"}
         </Check>
       )}
       <Check name="template" isOn={false} hint="It is then offered where a guest is created">
@@ -135,7 +154,9 @@ function readSnapshot(data: FormData, isUp: boolean): unknown {
     // Of a guest that is off there is nothing to choose.
     ...(isUp && {
       memory: data.has("memory"),
-      freeze: data.has("freeze"),
+      incremental: data.has("incremental"),
+      // Without memory it need not: disks as after a power cut are better than none.
+      freeze: data.has("freeze") ? data.has("memory") || undefined : false,
       readiness: moment === "now" ? null : {
         agent: moment === "agent",
         serial: moment === "serial" ? String(data.get("readiness.serial")) : null,

@@ -38,7 +38,7 @@ export function SnapshotPanel({ guest, tree: seed, task }: SnapshotPanelProps) {
   const rows = treeRows(tree);
   const lanes = Math.min(MOST_LANES, 1 + Math.max(...rows.map(({ lane }) => lane)));
   const nameOf = (id: string | null) => tree.snapshots.find((it) => it.id === id)?.name ?? null;
-  const bytes = tree.snapshots.reduce((sum, it) => sum + it.memoryBytes + it.diskBytes, 0);
+  const bytes = tree.snapshots.reduce((sum, it) => sum + (it.ownBytes ?? 0), 0);
   const reasons = {
     revert: reasonAgainstLife(guest, "revert", task),
     fork: reasonAgainstLife(guest, "fork", task),
@@ -50,7 +50,7 @@ export function SnapshotPanel({ guest, tree: seed, task }: SnapshotPanelProps) {
         <h2>
           Snapshots{" "}
           {tree.snapshots.length > 0 && (
-            <span class="device-ports">{formatBytes(bytes)} of the host’s storage</span>
+            <span class="device-ports">{formatBytes(bytes)} of their own</span>
           )}
         </h2>
         <ActionButton
@@ -80,6 +80,7 @@ export function SnapshotPanel({ guest, tree: seed, task }: SnapshotPanelProps) {
                     {...place}
                     snapshot={snapshot}
                     before={nameOf(snapshot.parent)}
+                    isBase={guest.state === "running" && snapshot.id === tree.base}
                     reasons={{
                       ...reasons,
                       delete: snapshot.id === guest.resumesFrom

@@ -17,6 +17,8 @@ interface SnapshotRowProps {
   lanes: number;
   /** The name of the one before it. */
   before: string | null;
+  /** Whether the next one writes only what has changed since. */
+  isBase: boolean;
   /** Why nothing can be reverted, forked or deleted now. */
   reasons: Record<"revert" | "fork" | "delete", string | null>;
   onAsk: (ask: SnapshotAsk) => void;
@@ -24,12 +26,13 @@ interface SnapshotRowProps {
 
 /** A snapshot in the drawing: what it is, and what can be done with it. */
 export function SnapshotRow(props: SnapshotRowProps) {
-  const { row, snapshot, lanes, before, reasons, onAsk } = props;
-  const { name, description, memory, template, memoryBytes, diskBytes, pauseMs } = snapshot;
+  const { row, snapshot, lanes, before, isBase, reasons, onAsk } = props;
+  const { name, description, memory, template, frozen, memoryBytes, ownBytes, pauseMs } = snapshot;
   const button = { kind: "quiet", isSmall: true } as const;
   const facts = [
-    memory ? "with its memory" : "disks only",
-    formatBytes(memoryBytes + diskBytes),
+    memory ? `with its memory, ${formatBytes(memoryBytes)}` : "disks only",
+    ownBytes !== null && `${formatBytes(ownBytes)} of its own`,
+    frozen && "file systems frozen",
     pauseMs !== null && `stood still for ${formatPause(pauseMs)}`,
   ];
   return (
@@ -39,6 +42,11 @@ export function SnapshotRow(props: SnapshotRowProps) {
         <p class="snapshot-head">
           <b>{name}</b>
           {template && <span class="standing standing-boot">Template</span>}
+          {isBase && (
+            <span class="standing" title="The next one writes only what has changed of memory">
+              Tracked since
+            </span>
+          )}
           {before !== null && <span class="unseen">comes after {before}</span>}
         </p>
         <p class="device-facts">

@@ -11,8 +11,10 @@ function snapshot(id: string, parent: string | null): Snapshot {
     description: "",
     memory: false,
     template: false,
+    frozen: false,
     memoryBytes: 0,
     diskBytes: 0,
+    ownBytes: null,
     pauseMs: null,
     createdAt: "2026-11-22T17:40:12.345Z",
   };
@@ -23,6 +25,7 @@ function tree(parents: Record<string, string | null>, current: string | null): S
     guest: "guest",
     snapshots: Object.entries(parents).map(([id, parent]) => snapshot(id, parent)),
     current,
+    base: null,
   };
 }
 

@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import type { ForkCreate, Guest, Snapshot } from "../../hypervisor/supervisor/api/schemas.ts";
+import type { ForkCreate, Template } from "../../hypervisor/supervisor/api/schemas.ts";
 import { formatBytes } from "../components/format.ts";
 import { call, loadSchemas } from "./api.ts";
 import { Field } from "./field.tsx";
@@ -9,12 +9,6 @@ import { useHydrated } from "./hydrated.ts";
 import { addTask } from "./live_tasks.ts";
 import { follow } from "./shortcuts.ts";
 import { useForm } from "./use_form.ts";
-
-/** A snapshot that guests are to be made of, and whose it is. */
-export interface Template {
-  guest: Pick<Guest, "id" | "name">;
-  snapshot: Snapshot;
-}
 
 /** Makes guests of a template. */
 export function TemplateForm({ templates }: { templates: Template[] }) {
@@ -60,7 +54,7 @@ export function TemplateForm({ templates }: { templates: Template[] }) {
             </select>
           )}
         </Field>
-        <ForkFields errors={errors} source={guest.name} />
+        <ForkFields errors={errors} source={guest.name} goesOn={snapshot.memory} />
       </fieldset>
       <div class="row form-end">
         <button

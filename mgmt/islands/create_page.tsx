@@ -5,6 +5,7 @@ import type {
   Host,
   Image,
   ImageKind,
+  Template,
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { call, loadSchemas, messageOf } from "../client/api.ts";
 import { type ControlAttributes, Field } from "../client/field.tsx";
@@ -12,7 +13,7 @@ import { useHydrated } from "../client/hydrated.ts";
 import { checkForm, initially, initiallyChecked } from "../client/forms.ts";
 import { addGuest, useLive } from "../client/live.ts";
 import { follow } from "../client/shortcuts.ts";
-import { type Template, TemplateForm } from "../client/template_form.tsx";
+import { TemplateForm } from "../client/template_form.tsx";
 import { toast } from "../client/toasts.ts";
 import { useForm } from "../client/use_form.ts";
 import { formatBytes, formatMiB } from "../components/format.ts";

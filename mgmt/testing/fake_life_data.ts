@@ -18,8 +18,10 @@ export function newSnapshot(name: string, more: Partial<Snapshot> = {}): Snapsho
     parent: null,
     memory: false,
     template: false,
+    frozen: false,
     memoryBytes: more.memory ? 412 * MIB : 0,
-    diskBytes: 38 * MIB,
+    diskBytes: 0,
+    ownBytes: (more.memory ? 412 : 0) * MIB + 38 * MIB,
     pauseMs: more.memory ? 21.7 : null,
     createdAt: new Date().toISOString(),
     ...more,
@@ -30,7 +32,7 @@ export function newSnapshot(name: string, more: Partial<Snapshot> = {}): Snapsho
 export function demoTree({ id: guest }: Guest): SnapshotTree {
   const fresh = newSnapshot("fresh install", {
     description: "Debian with all updates, before anything of ours",
-    diskBytes: 1430 * MIB,
+    ownBytes: 1430 * MIB,
     createdAt: ago(4200),
   });
   const server = newSnapshot("web server", {
@@ -45,7 +47,7 @@ export function demoTree({ id: guest }: Guest): SnapshotTree {
     createdAt: ago(1500),
   });
   const before = newSnapshot("before the move", { parent: server.id, createdAt: ago(200) });
-  return { guest, snapshots: [fresh, server, tried, before], current: before.id };
+  return { guest, snapshots: [fresh, server, tried, before], current: before.id, base: null };
 }
 
 export function newPeer(more: Partial<Peer> = {}): Peer {

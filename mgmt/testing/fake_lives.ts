@@ -19,6 +19,7 @@ import {
   type SnapshotTree,
   SnapshotUpdate,
   type Task,
+  type Template,
   type UnsettledMove,
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { demoPeers, demoTree, newPeer, newSnapshot } from "./fake_life_data.ts";
@@ -31,6 +32,7 @@ export interface FakeLivesOptions {
   taskMs: number;
 }
 
+const MIB = 2 ** 20;
 /** The code that another made-up host offers. */
 export const PEER_CODE = "QX7F-2MKD-9PTR";
 
@@ -55,7 +57,7 @@ export class FakeLives {
   }
 
   tree(guest: string): SnapshotTree {
-    return this.#trees.get(guest) ?? { guest, snapshots: [], current: null };
+    return this.#trees.get(guest) ?? { guest, snapshots: [], current: null, base: null };
   }
 
   /** Changes the other hosts and tells it. */
@@ -80,12 +82,16 @@ export class FakeLives {
     const { method } = request;
     const parts = path.split("/").slice(1);
     // An upload is not for here, and is not to be read here.
-    if (!["tasks", "peers", "pairing", "moves", "guests"].includes(parts[0])) return null;
+    if (!["tasks", "templates", "peers", "pairing", "moves", "guests"].includes(parts[0])) {
+      return null;
+    }
     const text = method === "GET" ? "" : await request.clone().text();
     const body = () => JSON.parse(text || "{}");
     switch (parts[0]) {
       case "tasks":
         return this.#task(method, parts);
+      case "templates":
+        return Response.json(this.#templates());
       case "peers":
         return method === "POST" ? this.#pair(PeerAdd.parse(body())) : this.#peer(method, parts[1]);
       case "moves":
@@ -102,6 +108,14 @@ export class FakeLives {
         return parts.length < 3 ? null : this.#guest(parts, { method, body });
     }
     return null;
+  }
+
+  #templates(): Template[] {
+    const all = [...this.#options.guests.values()].flatMap(({ id, name }) =>
+      this.tree(id).snapshots.filter(({ template }) => template)
+        .map((snapshot) => ({ guest: { id, name }, snapshot }))
+    );
+    return all.sort((a, b) => a.snapshot.name < b.snapshot.name ? -1 : 1);
   }
 
   #task(method: string, [, id, points]: string[]): Response {
@@ -186,12 +200,20 @@ export class FakeLives {
       throw problem(409, "name_taken", `Cannot take a snapshot: one is called "${wish.name}"`);
     }
     const memory = guest.state === "running" && wish.memory !== false;
+    const { base } = tree;
     const start = { kind: "snapshot", guest, detail: wish.name, phase: "Copying memory" } as const;
     return this.work.begin(start, () => {
       const { name, description = "", template = false } = wish;
       const now = this.tree(guest.id);
-      const made = newSnapshot(name, { description, template, memory, parent: now.current });
-      this.putTree({ ...now, snapshots: [...now.snapshots, made], current: made.id });
+      const made = newSnapshot(name, {
+        ...{ description, template, memory, parent: now.current },
+        frozen: memory && wish.freeze === true,
+        ...(memory && base !== null && { ownBytes: 3 * MIB }),
+      });
+      this.putTree({
+        ...{ ...now, snapshots: [...now.snapshots, made], current: made.id },
+        base: memory ? wish.incremental ? made.id : null : base,
+      });
       return { pauseMs: made.pauseMs };
     });
   }

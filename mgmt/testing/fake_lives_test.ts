@@ -44,6 +44,9 @@ Deno.test("made-up guests are saved, reverted, forked and moved as the API decla
   const tree = async () =>
     SnapshotTree.parse(await ask("listSnapshots", `/guests/${id}/snapshots`));
   const { snapshots: [, server, , last] } = await tree();
+  assertEquals(await ask("listTemplates", "/templates"), [
+    { guest: { id, name: "web-1" }, snapshot: server },
+  ]);
   const taken = await end(await ask("createSnapshot", `/guests/${id}/snapshots`, { name: "new" }));
   assertEquals([taken.state, taken.pauseMs], ["done", 21.7]);
   assertEquals((await tree()).snapshots[4].parent, last.id);

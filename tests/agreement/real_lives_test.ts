@@ -6,19 +6,27 @@
 import { assert, assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { HAS_KVM } from "../../hypervisor/kvm/testing/has_kvm.ts";
-import type { Guest, Task } from "../../hypervisor/supervisor/api/schemas.ts";
+import type { Guest, SnapshotCreate, Task } from "../../hypervisor/supervisor/api/schemas.ts";
+import { BridgedTaps, tapName } from "../../hypervisor/supervisor/network.ts";
 import { hostMemoryMiB } from "../../hypervisor/supervisor/host.ts";
-import { TestHost } from "../../hypervisor/supervisor/testing/test_host.ts";
+import { TestHost, type TestOptions } from "../../hypervisor/supervisor/testing/test_host.ts";
 import { vmmCommand } from "../../hypervisor/supervisor/vmm_command.ts";
+import { interfaceExists } from "../../hypervisor/sys/tap.ts";
 import { tinyKernel } from "../../hypervisor/vmm/testing/tiny_kernel.ts";
+import { TestTap } from "../hostile/test_tap.ts";
 
 const VMM = fromFileUrl(new URL("../../hypervisor/vmm/main.ts", import.meta.url));
 
 const PATIENCE_MS = 60_000;
 
-function test(name: string, body: (host: TestHost) => Promise<void>) {
+function test(
+  name: string,
+  body: (host: TestHost) => Promise<void>,
+  { ignore = !HAS_KVM, ...options }: TestOptions & { ignore?: boolean } = {},
+) {
   const fn = async () => {
     await using host = await TestHost.start({
+      ...options,
       command: vmmCommand(VMM),
       memoryMiB: hostMemoryMiB,
     });
@@ -26,7 +34,7 @@ function test(name: string, body: (host: TestHost) => Promise<void>) {
     await host.local.client.upload({ kind: "kernel", name: "k" }, tinyKernel("echo"));
     await body(host);
   };
-  Deno.test({ name, ignore: !HAS_KVM, fn });
+  Deno.test({ name, ignore, fn });
 }
 
 /** What a guest has said by the time that it has said `last`, having been told `told`. */
@@ -184,3 +192,62 @@ test("a snapshot that is given up lets the guest go on, with nothing left", asyn
   assertEquals(await type(host, id, "on"), "hello\non");
   assertEquals(host.names(`data/guests/${id}/snapshots`), []);
 });
+
+test("a guest goes back to a snapshot of which only what had changed was written", async (host) => {
+  const { id } = await running(host);
+  const written = async (name: string, body: Partial<SnapshotCreate> = {}) => {
+    const params = { id };
+    const begun = host.local.client.call("createSnapshot", { params, body: { ...body, name } });
+    return (await host.done(begun)).doneAmount;
+  };
+  const whole = await written("a", { incremental: true });
+  await type(host, id, "one");
+  const changed = await written("b", { incremental: true });
+  assert(changed < whole, `${changed} of ${whole}`);
+  const idOf = async (wanted: string) => {
+    const tree = await host.local.client.call("listSnapshots", { params: { id } });
+    return tree.snapshots.find(({ name }) => name === wanted)!.id;
+  };
+  // Forked, it has other memory, which nobody tracks: the next is whole, in the same task.
+  const { made } = await host.done(fork(host, id));
+  assertEquals(await type(host, made[0], "two"), "two");
+  assertEquals(await type(host, id, "two"), "hello\nonetwo");
+  assert(await written("c", { incremental: true }) > changed);
+  assert(host.log.some(({ message }) => message === "a guest's memory is saved whole"));
+
+  const snapshot = await idOf("b");
+  const params = { id, snapshot: await idOf("a") };
+  await host.local.client.call("deleteSnapshot", { params });
+  await host.done(host.local.client.call("revertGuest", { params: { id, snapshot }, body: {} }));
+  assertEquals(await type(host, id, "again"), "again");
+}, { canShare: true });
+
+const hasTaps = () => {
+  using tap = TestTap.create();
+  return tap !== null;
+};
+
+test("a card in a port is exchanged in those who go on, by a tap of their own", async (host) => {
+  const { id } = await running(host);
+  const { client } = host.local;
+  const [net] = (await client.call("addNet", { params: { id }, body: {} })).nets;
+  await client.call("plugNet", { params: { id, net: net.id } });
+  const { made } = await host.done(fork(host, id, { count: 2, network: "replug" }));
+  const macs = new Set([net.mac]);
+  for (const child of made) {
+    const { nets: [card], freePorts } = await host.get(child);
+    assertEquals([card.attached, card.linkUp, freePorts], ["port", true, 1]);
+    const { net0 } = await host.processFor(child).devices();
+    assertEquals([net0.mac, net0.linkUp], [card.mac, true]);
+    assert(interfaceExists(tapName(card.id)));
+    macs.add(card.mac);
+    assertEquals(await type(host, child, "on"), "on");
+  }
+  assertEquals(macs.size, 3);
+  // Nobody else takes their taps away.
+  for (const { id, nets } of await client.call("listGuests", {})) {
+    await client.call("stopGuest", { params: { id }, body: { force: true } });
+    await host.reaches(id, "stopped");
+    assertEquals(interfaceExists(tapName(nets[0].id)), false);
+  }
+}, { realNetwork: new BridgedTaps({ bridge: null }), ignore: !HAS_KVM || !hasTaps() });

@@ -52,17 +52,23 @@ browserTest("a snapshot is taken of a guest that runs, and the guest is after it
   await visit.assertAccessible();
   await name.fill("first");
   await dialog.getByLabel("Description").fill("as it came");
+  await dialog.getByLabel("The next one writes only what has changed").check();
+  assertEquals(await dialog.getByLabel("Freeze its file systems").isChecked(), false);
   await dialog.getByRole("button", { name: "Take the snapshot" }).click();
   await page.getByText("Took the snapshot “first” of snap; it stood still for 22 ms").first()
     .waitFor();
   const row = panel.getByRole("listitem").filter({ hasText: "first" }).first();
   await row.getByText("with its memory").waitFor();
   await row.getByText("as it came").waitFor();
+  await row.getByText("450 MiB of its own").waitFor();
+  await row.getByText("Tracked since").waitFor();
 
   // Once more, without memory: it comes after the first one.
   await panel.getByRole("button", { name: "Take a snapshot" }).click();
   await dialog.getByLabel("Name").fill("first");
   await dialog.getByLabel("With its memory").uncheck();
+  await dialog.getByLabel("The next one writes only").waitFor({ state: "detached" });
+  assert(await dialog.getByLabel("Have it write its files out first").isChecked());
   await dialog.getByLabel("Guests are to be made of it").check();
   await dialog.getByText("When", { exact: true }).click();
   await dialog.getByLabel("It is taken").selectOption("Once its terminal has said a text");
@@ -79,6 +85,14 @@ browserTest("a snapshot is taken of a guest that runs, and the guest is after it
   await panel.getByText("Template").waitFor();
   const { snapshots: [first, second], current } = api.lives.tree(id);
   assertEquals([second.parent, second.memory, current], [first.id, false, second.id]);
+
+  // On top of the first, and with file systems frozen; nothing is kept track of after it.
+  await panel.getByRole("button", { name: "Take a snapshot" }).click();
+  await dialog.getByLabel("Name").fill("third");
+  await dialog.getByLabel("Freeze its file systems").check();
+  await dialog.getByRole("button", { name: "Take the snapshot" }).click();
+  await panel.getByText("3 MiB of its own · file systems frozen").waitFor();
+  await panel.getByText("Tracked since").waitFor({ state: "detached" });
 });
 
 browserTest("a guest is reverted, after what it is now was kept", async () => {
@@ -174,6 +188,7 @@ browserTest("a guest is forked, and the new ones are a click away", async () => 
   await dialog.locator("#fork-count-error", { hasText: "Must be at most 256" }).waitFor();
   await visit.assertAccessible();
   await dialog.getByLabel("How many").fill("3");
+  await dialog.getByLabel("Their network").selectOption("New cards");
   await dialog.getByLabel("Name of the new ones").fill("web");
   await dialog.getByRole("button", { name: "Fork" }).click();
   // There is a web-1 already.
@@ -191,6 +206,7 @@ browserTest("a guest is forked, and the new ones are a click away", async () => 
   await page.goBack();
   await page.getByRole("button", { name: "Fork from fresh install" }).click();
   await dialog.getByText("has a copy of the disks, and boots").waitFor();
+  assertEquals(await dialog.getByLabel("Their network").count(), 0);
   await dialog.getByLabel("They run at once").uncheck();
   await dialog.getByRole("button", { name: "Fork" }).click();
   await panel.getByRole("link", { name: "source-1" }).click();
@@ -231,7 +247,7 @@ browserTest("the page of a guest with snapshots fits a phone, light and dark", a
     }));
     const side = many.map((it) => ({ ...it, id: it.id.replace(/.$/, "1"), parent: it.id }));
     const all = [...snapshots, ...many, ...side];
-    api.lives.putTree({ guest: id, snapshots: all, current: snapshots[3].id });
+    api.lives.putTree({ guest: id, snapshots: all, current: snapshots[3].id, base: all[5].id });
     await page.locator("[data-terminal=ready]").waitFor();
     await page.getByText("8 www").first().waitFor();
     for (const [width, height] of [[360, 740], [1280, 800]]) {

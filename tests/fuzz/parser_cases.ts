@@ -239,7 +239,7 @@ export const lineCase: fc.Arbitrary<string> = mostly(
       fc.constantFrom(
         ...["device", "change", "op", "id", "__proto__", "toString", "directory", "base", "socket"],
         ...["hold", "track", "allowedPauseMs", "bytesPerSecond", "handOver", "receive", "restore"],
-        ...["config", "fork", "on", "ranges", "slowDown"],
+        ...["config", "fork", "on", "ranges", "slowDown", "ask"],
       ),
       smallJson,
       {
@@ -262,6 +262,10 @@ export function checkLineCase(line: string): void {
   if (request.op === "change") {
     assert(typeof request.device === "string");
     assert(typeof request.change === "object" && request.change !== null);
+  }
+  if (request.op === "save") {
+    const { ask, hold, stay, track } = request;
+    assert([ask, hold, stay, track].every((it) => it === undefined || typeof it === "boolean"));
   }
   if (request.op === "return_disk_changes") {
     for (const [offset, length] of request.ranges) assert(Number.isSafeInteger(offset + length));

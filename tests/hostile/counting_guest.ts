@@ -63,6 +63,7 @@ export async function save(
     const { saved, ...rest } = line;
     if (saved !== undefined) figures = rest;
     said.push(line.status ? "accepted" : saved === undefined ? line : { saved });
+    if (line.ready) await control.send('{"op":"go"}\n');
     if (line.held) {
       await held();
       await control.send('{"op":"go"}\n');

@@ -3,6 +3,7 @@
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
+import { fork } from "../../hypervisor/vmm/testing/passing_connection.ts";
 import { Folder, HAS_KVM, runVmm, VMM } from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { counts, figures, right, save, saved, swept, until } from "./counting_guest.ts";
 import { GuestProgram } from "./guest_program.ts";
@@ -62,4 +63,32 @@ test("a guest is saved while it runs, and then what has changed, each complete b
   const again = new HostileGuest(program, { vmm: VMM, folder: folder.path, args: [], restore });
   await again.type();
   right(await again.ended());
+});
+
+test("a guest that is asked for is stopped when its caller is ready, and what is tracked can be forked", async () => {
+  using folder = new Folder();
+  const program = new GuestProgram();
+  let least = 0;
+  const counter = busyCounter(program, () => least);
+  const socket = `${folder.path}/control`;
+  const args = ["--memory", "128M", "--control", socket];
+  const guest = new HostileGuest(program, { vmm: VMM, folder: folder.path, args });
+  await guest.isThrough("it runs");
+  const [one, two, three] = ["one", "two", "three"].map((name) => `${folder.path}/${name}`);
+  const wish = { ask: true, hold: true, track: true };
+  const said = await save(socket, { directory: one, ...wish });
+  assertEquals(said, ["accepted", { ready: true }, { held: true }, { saved: one }]);
+  await save(socket, { directory: two, base: one, ...wish });
+  assert(figures.bytes < MiB, JSON.stringify(figures));
+  const before = saved(two, counter);
+  assert(before >= saved(one, counter));
+  // Its RAM is another mapping then: what it changed until now is not known any more.
+  using _ = await fork(socket);
+  const { error } = await ask(socket, { op: "save", directory: three, base: two });
+  assertMatch(error as string, /changes are not tracked/);
+  await save(socket, { directory: three, track: true });
+  least = saved(three, counter);
+  assert(least >= before);
+  await guest.type();
+  right(await guest.ended());
 });

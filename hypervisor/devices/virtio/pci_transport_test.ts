@@ -6,6 +6,7 @@ import { Bus } from "../../machine/bus.ts";
 import { Interrupts } from "../../machine/interrupts.ts";
 import { PciRoot } from "../../machine/pci/root.ts";
 import { FakeVm } from "../../machine/testing/fake_vm.ts";
+import { OpenInterrupts } from "../../machine/testing/open_interrupts.ts";
 import { drain, eventfd } from "../../sys/eventfd.ts";
 import { COMMON } from "./common_config.ts";
 import { BAR } from "./pci_capabilities.ts";
@@ -15,6 +16,9 @@ import { FakeDevice } from "./testing/fake_device.ts";
 const WINDOW = { start: 0x40_0000_0000, length: 2 ** 30 };
 const BASE = WINDOW.start;
 const MEMORY = 2;
+
+const open = new OpenInterrupts();
+Deno.test.afterEach(() => open.close());
 
 /** Two cards in a PC without a guest. */
 function pc() {
@@ -41,6 +45,7 @@ function pc() {
   });
   root.attach(memory, ports, [WINDOW]);
   interrupts.create([], interrupts.reserved);
+  open.add(interrupts, cards.flatMap(({ notifyFds }) => notifyFds));
   root.powerOn();
   for (const { transport } of cards) transport.powerOn();
   const [{ device, transport, notifyFds }] = cards;
@@ -280,6 +285,7 @@ Deno.test("no sequence of accesses to a card throws", () => {
           fn.readConfig(window + 16, 4);
         }
       }
+      open.close();
     }),
     { numRuns: 60 },
   );

@@ -4,12 +4,16 @@ import { GSI } from "../address_map.ts";
 import { Arena } from "../arena.ts";
 import { Interrupts } from "../interrupts.ts";
 import { FakeVm } from "../testing/fake_vm.ts";
+import { OpenInterrupts } from "../testing/open_interrupts.ts";
 import { PciFunction } from "./function.ts";
 import { Msix } from "./msix.ts";
 
 const VECTORS = 3;
 const ENABLE = 0x8000;
 const FUNCTION_MASK = 0x4000;
+
+const open = new OpenInterrupts();
+Deno.test.afterEach(() => open.close());
 
 function card() {
   const fake = new FakeVm();
@@ -24,6 +28,7 @@ function card() {
     pendingOffset: 0x48000,
   });
   interrupts.create([], interrupts.reserved);
+  open.add(interrupts);
   fn.powerOn();
   msix.powerOn();
   const at = fn.readConfig(0x34, 1);
@@ -157,6 +162,7 @@ Deno.test("no sequence of accesses throws, and reads never exceed their size", (
         const routed = fake.routes.filter((r) => r.gsi >= GSI.FIRST_MSI).map((r) => r.gsi);
         assertEquals([...fake.irqfds.values()].sort(), routed.sort());
       }
+      open.close();
     }),
     { numRuns: 60 },
   );

@@ -10,6 +10,7 @@ import { messageOf } from "../log.ts";
 import {
   addressesOf,
   AgentCount,
+  AgentFreezeStatus,
   AgentInfo,
   AgentInterfaces,
   AgentOs,
@@ -149,6 +150,11 @@ export class AgentClient implements Disposable {
     return await this.#ask("guest-fsfreeze-thaw", AgentCount);
   }
 
+  /** Whether any are frozen. */
+  async isFrozen(): Promise<boolean> {
+    return await this.#ask("guest-fsfreeze-status", AgentFreezeStatus) === "frozen";
+  }
+
   [Symbol.dispose](): void {
     try {
       this.#connection.close();
@@ -158,23 +164,34 @@ export class AgentClient implements Disposable {
   }
 }
 
+export interface FreezeOptions extends AgentOptions {
+  /** Called with true before they are frozen, and with false once it is known that they are not. */
+  frozen?: (is: boolean) => void;
+}
+
 /**
  * Runs `act` while the guest's file systems are frozen. However that goes, they are thawed after it: in
  * another conversation if this one is over, as a guest that stays frozen is lost.
  */
 export async function whileFrozen<T>(
   socket: string,
-  options: AgentOptions,
+  options: FreezeOptions,
   act: () => Promise<T>,
 ): Promise<T> {
   {
     using agent = await AgentClient.connect(socket, options);
+    options.frozen?.(true);
     try {
       await agent.freeze();
     } catch (error) {
-      // One that does not answer may have frozen them all the same.
-      agent[Symbol.dispose]();
-      if (!(error instanceof AgentRefusal)) await thawAtLast(socket, options);
+      if (error instanceof AgentRefusal) {
+        // Where somebody else has frozen them already, that is why.
+        options.frozen?.(await agent.isFrozen().catch(() => false));
+      } else {
+        // One that does not answer may have frozen them all the same.
+        agent[Symbol.dispose]();
+        await thawAtLast(socket, options);
+      }
       throw error;
     }
   }
@@ -185,11 +202,24 @@ export async function whileFrozen<T>(
   }
 }
 
-async function thawAtLast(socket: string, options: AgentOptions) {
+/** Lets frozen file systems go on, where there are any; throws where they stay frozen, or may. */
+export async function thaw(agent: AgentClient): Promise<void> {
+  try {
+    await agent.thaw();
+  } catch (error) {
+    // Some guests thaw by themselves after a while, and have nothing left to thaw.
+    if (!(error instanceof AgentRefusal)) throw error;
+    const isFrozen = await agent.isFrozen().catch(() => true);
+    if (isFrozen) throw error;
+  }
+}
+
+async function thawAtLast(socket: string, options: FreezeOptions) {
   for (let tries = 1;; tries++) {
     try {
       using agent = await AgentClient.connect(socket, options);
-      await agent.thaw();
+      await thaw(agent);
+      options.frozen?.(false);
       return;
     } catch (error) {
       // It has nothing to thaw, or cannot; asking again changes nothing.

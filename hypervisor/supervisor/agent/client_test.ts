@@ -84,6 +84,45 @@ Deno.test("file systems are thawed again, however what was done meanwhile ends",
   });
 });
 
+Deno.test("it is told whether any may be frozen, before and after", async () => {
+  await withSocket(async (path) => {
+    const fake = serveFakeAgent(path);
+    const told: boolean[] = [];
+    const options = { ...LIMIT, frozen: (is: boolean) => void told.push(is) };
+    const act = () => {
+      assertEquals([told.splice(0), fake.isFrozen], [[true], true]);
+      return Promise.resolve();
+    };
+    await whileFrozen(path, options, act);
+    assertEquals([told.splice(0), fake.isFrozen], [[false], false]);
+    // Somebody else's are not thawed, nor taken for thawed.
+    fake.isFrozen = true;
+    await assertRejects(() => whileFrozen(path, options, act), AgentRefusal, "in frozen state");
+    assertEquals([told.splice(0), fake.isFrozen], [[true, true], true]);
+    fake.close();
+  });
+  // One that cannot freeze has not.
+  await withSocket(async (path) => {
+    const fake = serveFakeAgent(path, {});
+    const told: boolean[] = [];
+    const options = { ...LIMIT, frozen: (is: boolean) => void told.push(is) };
+    await assertRejects(() => whileFrozen(path, options, () => Promise.resolve()), AgentRefusal);
+    assertEquals(told, [true, false]);
+    fake.close();
+  });
+});
+
+Deno.test("a guest that has thawed by itself needs no thawing", async () => {
+  await withSocket(async (path) => {
+    const { "guest-fsfreeze-thaw": _, ...answers } = ANSWERS;
+    const fake = serveFakeAgent(path, answers);
+    await whileFrozen(path, LIMIT, () => Promise.resolve(void (fake.isFrozen = false)));
+    await assertRejects(() => whileFrozen(path, LIMIT, () => Promise.resolve()), Error, "thaw");
+    assertEquals(fake.isFrozen, true);
+    fake.close();
+  });
+});
+
 Deno.test("who never answers is given up after the limit, and thawed as far as it can be", async () => {
   await withSocket(async (path) => {
     using _ = answerWith(path, new Uint8Array());
@@ -143,6 +182,7 @@ Deno.test("whatever an agent answers, it is a value of the right form or an erro
       )),
     ),
     "guest-fsfreeze-freeze": fc.oneof(fc.jsonValue(), fc.double()),
+    "guest-fsfreeze-status": fc.oneof(fc.jsonValue(), fc.constantFrom("frozen", "thawed")),
   });
   await withSocket(async (path) => {
     const now: Record<string, unknown> = {};
@@ -150,6 +190,7 @@ Deno.test("whatever an agent answers, it is a value of the right form or an erro
     await fc.assert(
       fc.asyncProperty(answers, async (answers) => {
         Object.assign(now, answers);
+        fake.isFrozen = false;
         using agent = await AgentClient.connect(path, LIMIT);
         const orNull = <T>(answer: Promise<T>) =>
           answer.catch((error) => {
@@ -167,6 +208,9 @@ Deno.test("whatever an agent answers, it is a value of the right form or an erro
         assert(info === null || info.commands.every((it) => typeof it === "string"));
         const frozen = await orNull(agent.freeze());
         assert(frozen === null || (Number.isSafeInteger(frozen) && frozen >= 0));
+        const isFrozen = await orNull(agent.isFrozen());
+        const known = ["frozen", "thawed"].indexOf(answers["guest-fsfreeze-status"] as string);
+        assertEquals(isFrozen, known < 0 ? null : known === 0);
       }),
       { numRuns: 200 },
     );

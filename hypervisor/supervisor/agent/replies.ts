@@ -53,6 +53,8 @@ export const AgentCount = z.number().transform((count) =>
   Number.isSafeInteger(count) && count >= 0 ? count : 0
 );
 
+export const AgentFreezeStatus = z.enum(["thawed", "frozen"]);
+
 /** The addresses by which a guest may be reached: neither its own nor those of one link. */
 export function addressesOf(interfaces: z.output<typeof AgentInterfaces>): string[] {
   const all = interfaces.flatMap((it) =>

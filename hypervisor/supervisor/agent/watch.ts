@@ -1,11 +1,12 @@
 /**
- * Asks the agents of guests that run who they are and where they can be reached.
+ * Asks the agents of guests that run who they are and where they can be reached, and has them thaw file
+ * systems that were left frozen.
  *
  * @module
  */
 import type { AgentFacts } from "../api/schemas.ts";
 import { Turns } from "../lives/turns.ts";
-import { AgentClient } from "./client.ts";
+import { AgentClient, thaw } from "./client.ts";
 import { AgentRefusal } from "./replies.ts";
 
 /** Between two tries, before an agent has answered and after. */
@@ -21,6 +22,9 @@ export interface AgentHolder {
   socket: string;
   facts: AgentFacts | null;
   tell(facts: AgentFacts | null): void;
+  /** Whether its file systems are to be thawed; while somebody has them frozen, nobody is asked. */
+  isFrozen(): boolean;
+  thawed(): void;
 }
 
 export interface AgentWatchOptions {
@@ -60,7 +64,9 @@ export class AgentWatch {
     for (const run of this.#due.keys()) if (!runs.has(run)) this.#due.delete(run);
     const now = Date.now();
     for (const [run, holder] of runs) {
-      if ((this.#due.get(run) ?? 0) > now) continue;
+      const due = this.#due.get(run) ?? 0;
+      // One whose file systems are frozen waits for it.
+      if (due === Infinity || (due > now && !holder.isFrozen())) continue;
       // Not again before this is over.
       this.#due.set(run, Infinity);
       this.inTurn(holder.id, () => this.#ask(holder)).catch(() => null).then((facts) => {
@@ -71,10 +77,14 @@ export class AgentWatch {
     }
   }
 
-  async #ask({ socket }: AgentHolder): Promise<AgentFacts> {
+  async #ask({ socket, isFrozen, thawed }: AgentHolder): Promise<AgentFacts> {
     using agent = await AgentClient.connect(socket, {
       limitMs: this.#options.limitMs ?? LIMIT_MS,
     });
+    if (isFrozen()) {
+      await thaw(agent);
+      thawed();
+    }
     return {
       os: await unlessRefused(agent.os(), null),
       addresses: await unlessRefused(agent.addresses(), []),

@@ -22,6 +22,7 @@ import {
   SnapshotRevert,
   SnapshotTree,
   SnapshotUpdate,
+  Template,
 } from "./snapshot_schemas.ts";
 import { Task, TaskPoint } from "./task_schemas.ts";
 
@@ -73,6 +74,14 @@ export const LIFE_ROUTES = {
     params: guest,
     status: 200,
     answer: SnapshotTree,
+  },
+  listTemplates: {
+    method: "GET",
+    path: "/templates",
+    summary: "Snapshots that guests are to be made of, of all guests, by name",
+    access: "session",
+    status: 200,
+    answer: z.array(Template),
   },
   createSnapshot: {
     method: "POST",

@@ -65,6 +65,17 @@ export function hasBalloon({ hugePages }: { hugePages: string }): boolean {
 /** How many guests can be made at once of one. */
 export const MOST_FORKS = 256;
 
+/**
+ * What becomes of the network cards of a guest that goes on from another's memory, whose system has the
+ * other's addresses:
+ *
+ * - `replug`: each is taken out and a new one put in, with an address of its own
+ * - `down`: their links are down
+ * - `up`: they are as the other's, and the system sees to it itself
+ */
+export const FORK_NETWORKS = ["replug", "down", "up"] as const;
+export type ForkNetwork = typeof FORK_NETWORKS[number];
+
 /** Long work: see task_schemas.ts. */
 export const TASK_KINDS = ["snapshot", "revert", "fork", "move", "upgrade"] as const;
 export const TASK_STATES = ["running", "done", "failed", "cancelled"] as const;

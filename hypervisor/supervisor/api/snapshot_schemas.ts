@@ -4,7 +4,7 @@
  * @module
  */
 import * as z from "zod";
-import { MOST_FORKS } from "./limits.ts";
+import { FORK_NETWORKS, MOST_FORKS } from "./limits.ts";
 import { GuestName, Id } from "./names.ts";
 
 export const SnapshotName = z.string().trim().min(1).max(64)
@@ -22,9 +22,17 @@ export const Snapshot = z.strictObject({
   memory: z.boolean(),
   /** Whether guests are to be made of it: it is then offered where a guest is created. */
   template: z.boolean(),
-  /** What it takes on the data partition, less what it shares by reflink; bytes. */
+  /** Whether the guest's file systems were frozen for that instant, so that its disks are good by themselves. */
+  frozen: z.boolean(),
+  /** What its memory takes on the data partition, also of what it shares with others; bytes. */
   memoryBytes: z.number(),
+  /** What of its disks had to be copied, as the file system could not share it; bytes. */
   diskBytes: z.number(),
+  /**
+   * What it has on the data partition that nothing else shares now: what deleting it gives back; bytes, and
+   * null until that was looked up.
+   */
+  ownBytes: z.number().nullable(),
   /** How long the guest stood still for it, milliseconds; null where it did not run. */
   pauseMs: z.number().nullable(),
   createdAt: z.string(),
@@ -36,6 +44,8 @@ export const SnapshotTree = z.strictObject({
   snapshots: z.array(Snapshot),
   /** The one that the guest as it is now comes from. */
   current: Id.nullable(),
+  /** The one since which changes of the running guest's memory are tracked: the next writes those alone. */
+  base: Id.nullable(),
 });
 
 export const SnapshotCreate = z.strictObject({
@@ -44,10 +54,19 @@ export const SnapshotCreate = z.strictObject({
   /** Without, of a guest that runs, only disks are kept, as after a power cut. */
   memory: z.boolean().default(true),
   /**
-   * Of a snapshot without memory: asks the guest's agent to freeze file systems for the instant, where it
-   * answers. With memory there is no need to, and they would be frozen in it.
+   * Whether the guest's agent freezes file systems for the instant: with `true` there is no snapshot where
+   * it does not. Left out, it is asked to for a snapshot without memory, and where it does not answer disks
+   * are as after a power cut. With memory it is not: both are of one instant, and go on together. It is for
+   * who wants the disks of such a snapshot by themselves, too. The memory is then of a guest whose file
+   * systems are frozen, so whatever goes on from there needs that agent to thaw them.
    */
-  freeze: z.boolean().default(true),
+  freeze: z.boolean().optional(),
+  /**
+   * Has the next snapshot with memory write only what has changed of it by then, where it is taken of the
+   * same run; this one is whole all the same, and so is that. Until then the guest pays for it: each page
+   * that it writes to costs it an exit the first time, and its memory has no large pages.
+   */
+  incremental: z.boolean().default(false),
   template: z.boolean().default(false),
   /** Waits until the guest is up, before: its agent answers, or its serial port has said a text. */
   readiness: z.strictObject({
@@ -55,6 +74,12 @@ export const SnapshotCreate = z.strictObject({
     serial: z.string().min(1).max(200).nullable().default(null),
     withinSeconds: z.int().min(1).max(3600).default(300),
   }).nullable().default(null),
+});
+
+/** A snapshot that guests are to be made of, and whose it is. */
+export const Template = z.strictObject({
+  guest: z.strictObject({ id: Id, name: GuestName }),
+  snapshot: Snapshot,
 });
 
 export const SnapshotUpdate = z.strictObject({
@@ -76,10 +101,16 @@ export const ForkCreate = z.strictObject({
   snapshot: Id.nullable().default(null),
   /** Whether they run at once. Without memory to go on from, they boot. */
   start: z.boolean().default(true),
+  /**
+   * What becomes of network cards where guests go on from memory: see FORK_NETWORKS. `replug` is for those
+   * that are in hot-plug ports; left out, these are replugged, and the others' links are down.
+   */
+  network: z.enum(FORK_NETWORKS).optional(),
 });
 
 export type Snapshot = z.output<typeof Snapshot>;
 export type SnapshotTree = z.output<typeof SnapshotTree>;
+export type Template = z.output<typeof Template>;
 export type SnapshotCreate = z.input<typeof SnapshotCreate>;
 export type SnapshotUpdate = z.input<typeof SnapshotUpdate>;
 export type SnapshotRevert = z.input<typeof SnapshotRevert>;

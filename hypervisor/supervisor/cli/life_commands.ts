@@ -3,7 +3,13 @@
  *
  * @module
  */
-import type { Guest, Snapshot, SnapshotTree } from "../api/schemas.ts";
+import {
+  FORK_NETWORKS,
+  type ForkNetwork,
+  type Guest,
+  type Snapshot,
+  type SnapshotTree,
+} from "../api/schemas.ts";
 import { parseRest, UsageError, wholeNumber, yesOrNo } from "./arguments.ts";
 import { type Command, type Context, find, show, showGuests, words } from "./command.ts";
 import { follow, progressText } from "./task_progress.ts";
@@ -11,8 +17,8 @@ import { follow, progressText } from "./task_progress.ts";
 const MIB = 1024 * 1024;
 
 const SNAPSHOT_WORDS = `ls GUEST
-  snapshot create GUEST NAME [--description TEXT] [--no-memory] [--no-freeze] [--template]
-         [--when-agent] [--when-serial TEXT] [--within SECONDS] [--no-wait]
+  snapshot create GUEST NAME [--description TEXT] [--no-memory] [--incremental]
+         [--freeze | --no-freeze] [--template] [--when-agent] [--when-serial TEXT] [--within SECONDS] [--no-wait]
   snapshot rm GUEST SNAPSHOT
   snapshot rename GUEST SNAPSHOT NAME`;
 
@@ -26,16 +32,21 @@ async function findSnapshot({ api }: Context, guest: Guest, word: string): Promi
 }
 
 async function showSnapshots(context: Context, tree: SnapshotTree) {
-  const { snapshots, current } = tree;
+  const { snapshots, current, base } = tree;
   const nameOf = (id: string | null) => snapshots.find((it) => it.id === id)?.name ?? "-";
   const sizeOf = (bytes: number) => `${Math.ceil(bytes / MIB)} MiB`;
   await show(context, tree, [
-    ["SNAPSHOT", "AFTER", "MEMORY", "DISKS", "TAKEN", "ID"],
+    ["SNAPSHOT", "AFTER", "MEMORY", "OWN", "TAKEN", "ID"],
     ...snapshots.map((it) => [
-      (it.id === current ? "* " : "  ") + it.name + (it.template ? " (template)" : ""),
+      [
+        (it.id === current ? "* " : "  ") + it.name,
+        ...(it.template ? ["(template)"] : []),
+        ...(it.frozen ? ["(frozen)"] : []),
+        ...(it.id === base ? ["(tracked)"] : []),
+      ].join(" "),
       nameOf(it.parent),
       it.memory ? sizeOf(it.memoryBytes) : "-",
-      sizeOf(it.diskBytes),
+      it.ownBytes === null ? "-" : sizeOf(it.ownBytes),
       it.createdAt,
       it.id,
     ]),
@@ -45,7 +56,10 @@ async function showSnapshots(context: Context, tree: SnapshotTree) {
 async function createSnapshot(context: Context, rest: string[]) {
   const { words: [guestWord, name, ...more], options } = parseRest(rest, {
     strings: ["description", "when-serial", "within"],
-    booleans: ["no-memory", "no-freeze", "template", "when-agent", "no-wait"],
+    booleans: [
+      ...["no-memory", "incremental", "freeze", "no-freeze", "template"],
+      ...["when-agent", "no-wait"],
+    ],
   });
   if (name === undefined || more.length > 0) throw new UsageError("it takes GUEST NAME");
   const { id } = await find(context, guestWord);
@@ -58,7 +72,9 @@ async function createSnapshot(context: Context, rest: string[]) {
       name,
       ...(options.description !== undefined && { description: String(options.description) }),
       memory: options["no-memory"] !== true,
-      freeze: options["no-freeze"] !== true,
+      incremental: options.incremental === true,
+      ...(options["no-freeze"] === true && { freeze: false }),
+      ...(options.freeze === true && { freeze: true }),
       template: options.template === true,
       ...((agent || serial !== undefined) && {
         readiness: {
@@ -70,6 +86,14 @@ async function createSnapshot(context: Context, rest: string[]) {
     },
   });
   await follow(context, task, { wait: options["no-wait"] !== true });
+}
+
+function networkOf(word: string): ForkNetwork {
+  const network = FORK_NETWORKS.find((it) => it === word);
+  if (network === undefined) {
+    throw new UsageError(`--network is ${FORK_NETWORKS.join(", ")}: not "${word}"`);
+  }
+  return network;
 }
 
 /** What comes after `snapshot`, by its first word. */
@@ -102,11 +126,29 @@ export const LIFE_COMMANDS: readonly Command[] = [
   {
     name: "snapshot",
     words: SNAPSHOT_WORDS,
-    summary: "List, take, delete and rename a guest's snapshots; * marks where it comes from",
+    summary:
+      "List, take, delete and rename a guest's snapshots; * marks where it comes from, OWN is " +
+      "what deleting one gives back",
     async run(context, [word, ...rest]) {
       const command = Object.hasOwn(SNAPSHOT_COMMANDS, word ?? "") && SNAPSHOT_COMMANDS[word];
       if (!command) throw new UsageError("snapshot takes ls, create, rm or rename");
       await command(context, rest);
+    },
+  },
+  {
+    name: "templates",
+    words: "",
+    summary: "List snapshots that guests are to be made of",
+    async run(context, rest) {
+      words(rest);
+      const templates = await context.api.client.call("listTemplates", {});
+      await show(context, templates, [
+        ["TEMPLATE", "GUEST", "MEMORY", "TAKEN", "ID"],
+        ...templates.map(({ guest, snapshot }) => [
+          ...[snapshot.name, guest.name, snapshot.memory ? "yes" : "-"],
+          ...[snapshot.createdAt, snapshot.id],
+        ]),
+      ]);
     },
   },
   {
@@ -142,11 +184,12 @@ export const LIFE_COMMANDS: readonly Command[] = [
   },
   {
     name: "fork",
-    words: "GUEST [--count N] [--name NAME] [--snapshot SNAPSHOT] [--no-start] [--no-wait]",
+    words: "GUEST [--count N] [--name NAME] [--snapshot SNAPSHOT] [--network replug|down|up]\n" +
+      "         [--no-start] [--no-wait]",
     summary: "Make more guests out of one as it is now, or as it was in a snapshot",
     async run(context, rest) {
       const { words: [guestWord, ...more], options } = parseRest(rest, {
-        strings: ["count", "name", "snapshot"],
+        strings: ["count", "name", "snapshot", "network"],
         booleans: ["no-start", "no-wait"],
       });
       if (guestWord === undefined || more.length > 0) throw new UsageError("it takes GUEST");
@@ -163,6 +206,7 @@ export const LIFE_COMMANDS: readonly Command[] = [
           ...(options.name !== undefined && { name: String(options.name) }),
           snapshot,
           start: options["no-start"] !== true,
+          ...(options.network !== undefined && { network: networkOf(String(options.network)) }),
         },
       });
       await follow(context, task, { wait: options["no-wait"] !== true });

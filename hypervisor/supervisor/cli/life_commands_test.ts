@@ -36,6 +36,7 @@ Deno.test("snapshots, reverts and forks from the command line", async () => {
   await ok("snapshot", "create", "web", "disks only", "--no-memory", "--template");
   const listed = await ok("snapshot", "ls", "web");
   assertStringIncludes(listed, "* disks only (template)  first");
+  assertStringIncludes(await ok("templates"), "disks only  web    -");
   await ok("snapshot", "rename", "web", "disks only", "disks");
   assertStringIncludes(await ok("revert", "web", "first"), "The revert of web is done");
   assertStringIncludes(await ok("snapshot", "ls", "web"), "* first");
@@ -84,6 +85,7 @@ Deno.test("what is typed wrong is told", async () => {
     ["revert", "web"],
     ["revert", "web", "none"],
     ["fork", "web", "--count", "many"],
+    ["fork", "web", "--network", "constructor"],
     ["fork", "nobody"],
   ];
   for (const args of wrong) {

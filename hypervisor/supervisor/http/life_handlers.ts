@@ -12,6 +12,7 @@ type LifeOperation =
   | "getTaskPoints"
   | "cancelTask"
   | "listSnapshots"
+  | "listTemplates"
   | "createSnapshot"
   | "updateSnapshot"
   | "deleteSnapshot"
@@ -27,6 +28,7 @@ export function lifeHandlers({ tasks, guests }: Supervisor): Pick<Handlers, Life
     getTaskPoints: ({ params }) => tasks.points(params.id),
     cancelTask: ({ params }) => tasks.cancel(params.id),
     listSnapshots: ({ params }) => snapshots.tree(params.id),
+    listTemplates: () => snapshots.templates(),
     createSnapshot: ({ params, body }) => snapshots.create(params.id, body),
     updateSnapshot: ({ params, body }) => snapshots.update(params.id, params.snapshot, body),
     deleteSnapshot: ({ params }) => snapshots.delete(params.id, params.snapshot),

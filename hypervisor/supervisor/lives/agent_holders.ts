@@ -18,6 +18,11 @@ export function agentHolders(lives: Iterable<GuestLife>, launcher: Launcher): Ag
       // Another run's agent tells for itself.
       if (life.process === process) life.setAgentFacts(facts);
     };
-    return [{ id, startedAt, socket: launcher.agentSocket(id), facts: life.agentFacts, tell }];
+    const { run } = process;
+    return [{
+      ...{ id, startedAt, socket: launcher.agentSocket(id), facts: life.agentFacts, tell },
+      isFrozen: () => run.isFrozen,
+      thawed: () => run.setFrozen(false),
+    }];
   });
 }

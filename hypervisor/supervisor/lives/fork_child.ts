@@ -4,6 +4,7 @@
  * @module
  */
 import { ulid } from "@std/ulid";
+import type { ForkNetwork } from "../api/schemas.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import { randomMac } from "./net_changes.ts";
 import type { RunFile } from "./run.ts";
@@ -18,12 +19,14 @@ export interface Child {
  * A child of a guest that was `record`, and ran with `run` where the child goes on from its memory. Its
  * disks keep their serial numbers, by which its system may know them, and are in the parent's order.
  *
- * Where it goes on, its cards' links are down: its system has its parent's MAC and IP addresses until its
- * driver resets the card, and would take them from its parent on the same network. Who has seen to that
- * sets the links up.
+ * Where it goes on, its system has its parent's MAC and IP addresses until its driver resets the card, and
+ * would take them from its parent on the same network. So cards go on with their links down, unless `network`
+ * is "up". Those that are to be replugged are kept as they will be then: see {@linkcode replugged}.
  */
-export function childOf(parent: Child): Child {
+export function childOf(parent: Child, { network }: { network?: ForkNetwork } = {}): Child {
   const { run } = parent;
+  const isUp = (id: string) =>
+    run === null || network === "up" || (network !== "down" && isInPort(run, id));
   const ids = new Map(
     [...parent.record.disks, ...parent.record.nets].map(({ id }) => [id, ulid()]),
   );
@@ -31,7 +34,7 @@ export function childOf(parent: Child): Child {
   const nets = parent.record.nets.map((net) => ({
     ...net,
     ...{ id: idOf(net.id), mac: randomMac() },
-    linkUp: net.linkUp && run === null,
+    linkUp: net.linkUp && isUp(net.id),
   }));
   const record: GuestRecord = {
     ...structuredClone(parent.record),
@@ -41,19 +44,46 @@ export function childOf(parent: Child): Child {
       ...{ id: idOf(disk.id), file: `${idOf(disk.id)}.img` },
     })),
   };
-  return { record, run: run && runOf(run, { idOf, nets }) };
+  return { record, run: run && runOf(run, { idOf, nets, isUp: network === "up" }) };
 }
 
-function runOf(
-  run: RunFile,
-  { idOf, nets }: { idOf: (id: string) => string; nets: GuestRecord["nets"] },
-): RunFile {
+function isInPort({ devices }: RunFile, id: string): boolean {
+  return Object.values(devices).some((device) => device.id === id && device.at === "port");
+}
+
+/** The cards of a guest that can be replugged while it runs. */
+export function replugged({ record, run }: Child): GuestRecord["nets"] {
+  return run === null ? [] : record.nets.filter(({ id }) => isInPort(run, id));
+}
+
+/** Why not all cards with a link can be replugged in guests that go on; null where they can. */
+export function whyNotReplug({ record, run }: Child): string | null {
+  if (run === null) return null;
+  const fixed = Object.values(run.devices).filter((device) =>
+    device.kind === "net" && device.at === "boot" && device.settings.linkUp
+  );
+  if (fixed.length === 0) return null;
+  return `Cannot replug the network cards of new guests of "${record.name}": it has ` +
+    `${fixed.map(({ settings }) => "mac" in settings ? settings.mac : "").join(", ")} since its ` +
+    "start, and not in a hot-plug port";
+}
+
+interface ChildRun {
+  idOf: (id: string) => string;
+  nets: GuestRecord["nets"];
+  /** Whether links are as they were. */
+  isUp: boolean;
+}
+
+function runOf(run: RunFile, { idOf, nets, isUp }: ChildRun): RunFile {
   const devices = Object.entries(structuredClone(run.devices)).map(([name, device]) => {
     const id = idOf(device.id);
     const net = nets.find((it) => it.id === id);
     if (device.kind === "disk" || net === undefined) return [name, { ...device, id }];
-    const settings = { ...device.settings, mac: net.mac, linkUp: false };
+    const linkUp = isUp && device.settings.linkUp;
+    const settings = { ...device.settings, mac: net.mac, linkUp };
     return [name, { ...device, id, settings }];
   });
-  return { started: structuredClone(run.started), devices: Object.fromEntries(devices) };
+  const { started, frozen } = run;
+  return { started: structuredClone(started), devices: Object.fromEntries(devices), frozen };
 }

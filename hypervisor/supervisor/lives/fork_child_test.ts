@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { CpuSettings, DiskSettings, MemorySettings, NetSettings } from "../api/schemas.ts";
 import type { GuestRecord } from "../store/guests.ts";
-import { childOf } from "./fork_child.ts";
+import { childOf, replugged, whyNotReplug } from "./fork_child.ts";
 import { diskDevice, netDevice, Run, type RunFile } from "./run.ts";
 import { guestOf, netsOf, orderOf, pluggedOf } from "./source.ts";
 
@@ -58,7 +58,7 @@ Deno.test("a guest goes on as the machine that ran, not as what it is to be", ()
 });
 
 Deno.test("a child that goes on has all its parent's devices, each its own", () => {
-  const { record, run: own } = childOf({ record: GUEST, run: run() });
+  const { record, run: own } = childOf({ record: GUEST, run: run() }, { network: "down" });
   assert(record.id !== GUEST.id);
   assertEquals([record.autostart, record.error, record.cpus], [false, null, 4]);
   assertEquals(record.disks.map(({ serial }) => serial), ["sLATE", "sROOT", "sDATA", "sNEXT"]);
@@ -76,6 +76,34 @@ Deno.test("a child that goes on has all its parent's devices, each its own", () 
     disk: { path: `/d/${record.disks[0].file}`, serial: "sLATE", readonly: true },
   });
   assertEquals(net1, { net: { tap: "tap", mac: record.nets[0].mac, linkUp: false } });
+});
+
+Deno.test("cards in ports are replugged, and others go on with or without a link", () => {
+  const parent = { record: GUEST, run: run() };
+  const linksOf = (network?: "replug" | "down" | "up") => {
+    const { record, run } = childOf(parent, { network });
+    const { net0, net1 } = run!.devices;
+    const goingOn = [net0, net1].map(({ settings }) => "linkUp" in settings && settings.linkUp);
+    return [record.nets.map(({ linkUp }) => linkUp), goingOn];
+  };
+  // N1 is in a port and N2 is not; whatever they are to be, the other's addresses are not seen before.
+  assertEquals(linksOf(), [[true, false], [false, false]]);
+  assertEquals(linksOf("replug"), linksOf());
+  assertEquals(linksOf("down"), [[false, false], [false, false]]);
+  assertEquals(linksOf("up"), [[true, true], [true, true]]);
+  const child = childOf(parent);
+  assertEquals(replugged(child), [child.record.nets[0]]);
+  assertEquals(replugged({ ...child, run: null }), []);
+
+  assertEquals(
+    whyNotReplug(parent),
+    'Cannot replug the network cards of new guests of "web": it has 52:00:00:00:00:02 since its ' +
+      "start, and not in a hot-plug port",
+  );
+  assertEquals(whyNotReplug({ ...parent, run: null }), null);
+  const { net0 } = parent.run.devices;
+  Object.assign(net0.settings, { linkUp: false });
+  assertEquals(whyNotReplug(parent), null);
 });
 
 Deno.test("a child that boots has its links as its parent's are", () => {

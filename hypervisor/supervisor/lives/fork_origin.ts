@@ -98,8 +98,8 @@ async function ofRunning(
       descriptors = forked.descriptors;
       pauseMs = wasPaused ? null : forked.pauseMs;
     } else {
-      const agentSocket = launcher.agentSocket(id);
-      pauseMs = await copyStandingStill(life, { copy, agents, agentSocket, log });
+      const still = { copy, freeze: "try", launcher, agents, log } as const;
+      ({ pauseMs } = await copyStandingStill(life, still));
     }
     if (pauseMs !== null) work.stoodStill(pauseMs);
     return {

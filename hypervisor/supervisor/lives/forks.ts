@@ -5,11 +5,16 @@
  */
 import type * as z from "zod";
 import type { ForkCreate, Task } from "../api/schemas.ts";
-import { childOf } from "./fork_child.ts";
+import { problem } from "../problem.ts";
+import type { SnapshotRecord } from "../store/snapshots.ts";
+import { childOf, replugged, whyNotReplug } from "./fork_child.ts";
 import { type ForkOrigin, originOf } from "./fork_origin.ts";
+import { thawed } from "./freezing.ts";
 import { type GuestLife, refuse } from "./guest_life.ts";
 import { type LifeGround, refuseLeaving } from "./life_ground.ts";
+import { replug } from "./replug.ts";
 import { memoryOf } from "./reverts.ts";
+import { readRun } from "./run.ts";
 import type { Work } from "./tasks.ts";
 
 type Wish = z.output<typeof ForkCreate>;
@@ -42,6 +47,7 @@ export class Forks {
         const all = { id: "", name: life.record.name, verb: "fork" };
         budget.refuseUnfit(all, count * each);
       }
+      refuseNetwork(life, { wish, snapshot });
       const detail = count === 1 ? "1 new guest" : `${count} new guests`;
       const begun = { kind: "fork", guest: life.record, detail, unit: "steps" } as const;
       return tasks.begin(begun, async (work) => {
@@ -81,9 +87,9 @@ export class Forks {
     origin: ForkOrigin,
     { parent, wish, work }: { parent: string; wish: Wish; work: Work },
   ): Promise<string> {
-    const { disks, add, remove, refuseShutDown } = this.#ground;
+    const { disks, add, remove, refuseShutDown, launcher } = this.#ground;
     const { signal } = work;
-    const { record, run } = childOf(origin);
+    const { record, run } = childOf(origin, wish);
     const copies = record.disks.map(({ file }, i) => ({ from: origin.disks[i], to: file }));
     await disks.createFrom({ id: record.id, name: parent }, copies, { signal });
     let child: GuestLife;
@@ -104,6 +110,10 @@ export class Forks {
     try {
       refuseShutDown("Cannot start", child.record.name);
       await child.start(run === null ? undefined : origin.sourceFor(run));
+      await thawed(child);
+      if (wish.network === undefined || wish.network === "replug") {
+        await replug(child, replugged({ record, run }), { launcher });
+      }
       signal.throwIfAborted();
       return record.id;
     } catch (error) {
@@ -123,4 +133,17 @@ export class Forks {
       if (!this.#ground.store.hasName(name)) return name;
     }
   }
+}
+
+/** Throws where cards are to be replugged that are there for good. */
+function refuseNetwork(
+  { isUp, record, process }: GuestLife,
+  { wish, snapshot }: { wish: Wish; snapshot: SnapshotRecord | null },
+): void {
+  if (wish.network !== "replug" || !wish.start) return;
+  const then = snapshot === null
+    ? { record, run: isUp ? process?.run.file() ?? null : null }
+    : { record: snapshot.record, run: snapshot.run === null ? null : readRun(snapshot.run) };
+  const why = whyNotReplug(then);
+  if (why !== null) throw problem("wrong_state", why);
 }

@@ -77,7 +77,7 @@ Deno.test("a snapshot's children go on from its memory, with their links down", 
     const said = await host.said(child.id);
     assertStringIncludes(said, `console of ${child.name}, once web`);
     const tree = await host.local.client.call("listSnapshots", { params: { id: child.id } });
-    assertEquals(tree, { guest: child.id, snapshots: [], current: null });
+    assertEquals(tree, { guest: child.id, snapshots: [], current: null, base: null });
   }
   const one = await host.done(fork(host, guest.id, { snapshot, name: "solo", start: false }));
   const [solo] = await children(host, one);
@@ -167,4 +167,72 @@ Deno.test("a VMM that waits is taken for a child, also where it goes on", async 
   const task = await host.done(fork(host, guest.id, { snapshot }));
   assertEquals(host.processOf(task.made[0]).pid, pid);
   assertStringIncludes(await host.said(task.made[0]), "once web");
+});
+
+/** The snapshot of a guest with a card that was plugged in. */
+async function withPluggedCard(host: TestHost, cmdline = "") {
+  const { client } = host.local;
+  const { id } = await host.guest({ nets: [], cmdline });
+  await host.start(id);
+  const [net] = (await client.call("addNet", { params: { id }, body: {} })).nets;
+  await client.call("plugNet", { params: { id, net: net.id } });
+  return { id, net, snapshot: await host.snapshot(id, { name: "a" }) };
+}
+
+Deno.test("a card in a port is exchanged in each child, for one with an address of its own", async () => {
+  await using host = await TestHost.start();
+  const { id, net, snapshot } = await withPluggedCard(host);
+  const task = await host.done(fork(host, id, { snapshot, count: 3, network: "replug" }));
+  const made = await children(host, task);
+  for (const child of made) {
+    const [card] = child.nets;
+    assertEquals([card.attached, card.linkUp, card.restartNeeded], ["port", true, false]);
+    const { net0 } = await host.processFor(child.id).devices();
+    assertEquals([net0.mac, net0.linkUp], [card.mac, true]);
+    assert(host.network.taps.has(tapName(card.id)));
+    // It went on without a link: its parent's addresses were never seen.
+    const path = host.path("run/guests", child.id, "config.json");
+    const { plugged } = JSON.parse(Deno.readTextFileSync(path));
+    assertEquals(plugged.net0.net.linkUp, false);
+  }
+  assertEquals(new Set([net, ...made.map(({ nets }) => nets[0])].map(({ mac }) => mac)).size, 4);
+  // Another supervisor finds it as it is.
+  await host.down();
+  await host.up();
+  await host.reaches(made[0].id, "running");
+  assertEquals((await host.get(made[0].id)).nets[0].attached, "port");
+  for (const { id } of made) await host.stop(id);
+  await host.stop(id);
+  host.assertNothingLeft();
+});
+
+Deno.test("links of children are as they are wanted, and only a card in a port is exchanged", async () => {
+  await using host = await TestHost.start();
+  const guest = await parent(host);
+  await host.start(guest.id);
+  const snapshot = await host.snapshot(guest.id, { name: "a" });
+  const told = await refused(
+    fork(host, guest.id, { snapshot, network: "replug" }),
+    "wrong_state",
+  );
+  assertStringIncludes(told, guest.nets[0].mac);
+  // What boots has addresses of its own anyway.
+  await host.done(fork(host, guest.id, { snapshot, network: "replug", start: false }));
+  for (const network of ["up", "down"] as const) {
+    const task = await host.done(fork(host, guest.id, { snapshot, network }));
+    const [child] = await children(host, task);
+    assertEquals([child.nets[0].linkUp, child.nets[0].restartNeeded], [network === "up", false]);
+    const { net0 } = await host.processFor(child.id).devices();
+    assertEquals(net0.linkUp, network === "up");
+  }
+});
+
+Deno.test("a child whose card cannot be exchanged is not left", async () => {
+  await using host = await TestHost.start();
+  const { id, snapshot } = await withPluggedCard(host, "no-replugging");
+  const task = await host.ended(await fork(host, id, { snapshot }));
+  assertEquals([task.state, task.error], ["failed", "Cannot plug a device in: not here"]);
+  assertEquals((await host.local.client.call("listGuests", {})).length, 1);
+  await host.stop(id);
+  host.assertNothingLeft();
 });

@@ -57,7 +57,8 @@ export interface GuestsOptions extends LauncherOptions {
   memoryMiB?: () => number;
   /** Between two looks at what devices count. */
   figuresMs?: number;
-  /** How soon agents are asked; tests are less patient. */
+  /** For tests: whether files can share blocks where disks lie, and how soon agents are asked. */
+  canShare?: boolean;
   agents?: Partial<AgentWatchOptions>;
 }
 
@@ -114,7 +115,7 @@ export class Guests {
     this.#agents = new AgentWatch({ holders, ...options.agents });
     this.disks = new DiskChanges(ground);
     this.nets = new NetChanges(ground);
-    const snapshotFiles = new SnapshotFiles(options.disks.directory);
+    const snapshotFiles = new SnapshotFiles(options.disks.directory, options);
     this.ground = moveGround(ground, {
       ...{ store: options.store, snapshots: options.snapshots, snapshotFiles },
       ...{ claims: this.#claims, budget: this.#budget },

@@ -32,6 +32,8 @@ export interface LauncherOptions {
 
 export class Launcher {
   readonly #options: LauncherOptions;
+  /** Taps that are being removed, by their cards. */
+  readonly #detaching = new Map<string, Promise<void>>();
 
   constructor(options: LauncherOptions) {
     this.#options = options;
@@ -136,7 +138,17 @@ export class Launcher {
 
   /** Removes the taps of cards. */
   async detach(netIds: readonly string[]): Promise<void> {
-    for (const id of netIds) await this.#options.network.detach(id);
+    for (const id of netIds) await this.#detach(id);
+  }
+
+  /** Once for all who ask, so that afterwards nobody is about to remove it again. */
+  #detach(id: string): Promise<void> {
+    const under = this.#detaching.get(id);
+    if (under !== undefined) return under;
+    const detaching = this.#options.network.detach(id)
+      .finally(() => this.#detaching.delete(id));
+    this.#detaching.set(id, detaching);
+    return detaching;
   }
 
   /** Removes what is left of a run that is over. */

@@ -9,6 +9,7 @@ import type { Guest, SnapshotRevert, Task } from "../api/schemas.ts";
 import { problem } from "../problem.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import type { SnapshotRecord } from "../store/snapshots.ts";
+import { thawed } from "./freezing.ts";
 import { type GuestLife, refuse } from "./guest_life.ts";
 import { diskFiles, type LifeGround } from "./life_ground.ts";
 import { readRun } from "./run.ts";
@@ -20,9 +21,9 @@ type Wish = z.output<typeof SnapshotRevert>;
 export class Reverts {
   readonly #ground: LifeGround;
   /** Tells of a guest's snapshots. */
-  readonly #tell: (guest: string) => void;
+  readonly #tell: (guest: string) => Promise<void>;
 
-  constructor(ground: LifeGround, options: { tell: (guest: string) => void }) {
+  constructor(ground: LifeGround, options: { tell: (guest: string) => Promise<void> }) {
     this.#ground = ground;
     this.#tell = options.tell;
   }
@@ -84,13 +85,14 @@ export class Reverts {
       throw error;
     }
     for (const { file } of before.disks) disks.deleteFile(id, file);
-    this.#tell(id);
+    await this.#tell(id);
     log("info", "a guest was reverted", { guest: before.name, snapshot: snapshot.name });
     if (isStarted) {
       work.phase("Starting the guest", { final: true });
       work.progress(2, 3);
       this.#ground.refuseShutDown("Cannot start", before.name);
       await life.start();
+      await thawed(life, { work });
     }
     work.progress(3, 3);
   }

@@ -47,10 +47,21 @@ const Device = z.discriminatedUnion("kind", [
 /** A disk or a card that the VMM has, with the settings that it has there. */
 export type RunDevice = z.output<typeof Device>;
 
-/** `run.json`. */
-export const RunFile = z.object({ started: Started, devices: z.record(z.string(), Device) });
 /** A run as data: devices by the names that the VMM gives them. */
+export const RunFile = z.object({
+  started: Started,
+  devices: z.record(z.string(), Device),
+  /** Whether its file systems are frozen, or may be: whatever goes on with it is to have them thawed. */
+  frozen: z.boolean().default(false),
+});
 export type RunFile = z.output<typeof RunFile>;
+
+/** `run.json`: what concerns this VMM alone, besides. */
+const OwnFile = RunFile.extend({
+  /** The snapshot since which the VMM keeps track of what memory changes. */
+  base: z.string().nullable().default(null),
+});
+type OwnFile = z.output<typeof OwnFile>;
 
 /** A run as it was kept; what a version before this one did not know of has its default. */
 export function readRun(kept: unknown): RunFile {
@@ -72,11 +83,15 @@ export class Run {
   /** By the names that the VMM gives them. */
   readonly #devices: Map<string, RunDevice>;
   readonly #leaving = new Set<string>();
+  #frozen: boolean;
+  #base: string | null;
 
-  private constructor(directory: string, { started, devices }: RunFile) {
+  private constructor(directory: string, { started, devices, frozen, base }: OwnFile) {
     this.#path = join(directory, "run.json");
     this.#started = started;
     this.#devices = new Map(Object.entries(devices));
+    this.#frozen = frozen;
+    this.#base = base;
   }
 
   /** What `guest` is about to be started with, by a VMM in `directory`. */
@@ -85,29 +100,30 @@ export class Run {
       ...guest.disks.map((disk, i) => [`block${i}`, diskDevice(disk, "boot")] as const),
       ...guest.nets.map((net, i) => [`net${i}`, netDevice(net, "boot")] as const),
     ]);
-    return new Run(directory, { started: Started.parse(guest), devices });
+    const started = Started.parse(guest);
+    return new Run(directory, { started, devices, frozen: false, base: null });
   }
 
   /** What an earlier supervisor began in `directory`. */
   static find(directory: string): Run {
-    const file = readMessage(RunFile, join(directory, "run.json")) ?? beforeRuns(directory);
-    return new Run(directory, file);
+    const file = readMessage(OwnFile, join(directory, "run.json"));
+    return new Run(directory, file ?? { ...beforeRuns(directory), base: null });
   }
 
   /** What another run, here or on another host, has come to, and a VMM in `directory` goes on with. */
   static goOn(directory: string, file: RunFile): Run {
-    return new Run(directory, structuredClone(file));
+    return new Run(directory, { ...structuredClone(file), base: null });
   }
 
   /** All of it as it is now, for whoever goes on with it. */
   file(): RunFile {
     const devices = Object.fromEntries(this.#devices);
-    return structuredClone({ started: this.#started, devices });
+    return structuredClone({ started: this.#started, devices, frozen: this.#frozen });
   }
 
   /** Writes it down; the directory exists. */
   save(): void {
-    writeFileDurably(this.#path, JSON.stringify(this.file()));
+    writeFileDurably(this.#path, JSON.stringify({ ...this.file(), base: this.#base }));
   }
 
   /** Writes a change down; a run that is over has no directory any more, and needs none. */
@@ -144,6 +160,29 @@ export class Run {
   /** Takes note of a change of the running guest's memory. */
   setMemory(change: Partial<MemorySettings>): void {
     Object.assign(this.#started.memory, change);
+    this.#note();
+  }
+
+  /** See {@linkcode RunFile}. */
+  get isFrozen(): boolean {
+    return this.#frozen;
+  }
+
+  /** Takes note of it: before they are frozen, and once they are thawed. */
+  setFrozen(is: boolean): void {
+    if (this.#frozen === is) return;
+    this.#frozen = is;
+    this.#note();
+  }
+
+  /** The snapshot since which changes of memory are tracked, if the VMM has not ended that by itself. */
+  get base(): string | null {
+    return this.#base;
+  }
+
+  setBase(snapshot: string | null): void {
+    if (this.#base === snapshot) return;
+    this.#base = snapshot;
     this.#note();
   }
 
@@ -194,6 +233,11 @@ export class Run {
   setLeaving(name: string, is: boolean): void {
     if (is) this.#leaving.add(name);
     else this.#leaving.delete(name);
+  }
+
+  /** Whether the guest is about to let go of this one. */
+  leaves(name: string): boolean {
+    return this.#leaving.has(name);
   }
 
   /** Whether the guest is about to let go of something. */
@@ -256,6 +300,7 @@ function beforeRuns(directory: string): RunFile {
   const config: GuestConfig = JSON.parse(Deno.readTextFileSync(join(directory, "config.json")));
   const [net] = config.nets;
   return {
+    frozen: false,
     started: {
       cpus: config.cpus,
       memoryMiB: config.memoryMiB,

@@ -5,6 +5,9 @@
  * @module
  */
 import { dirname, join } from "@std/path";
+import { ownBytes } from "../../sys/extents.ts";
+import { close, O_CREAT, O_EXCL, O_RDWR, open } from "../../sys/files.ts";
+import { shareBlocks } from "../../sys/reflink.ts";
 import { exists, removeIfThere, renameDurably, syncDirectory, syncFile } from "../durable.ts";
 import { NEW_PREFIX, OLD_PREFIX, SNAPSHOTS } from "./disks.ts";
 
@@ -24,10 +27,12 @@ export interface NewSnapshotFiles {
 
 export class SnapshotFiles {
   readonly #directory: string;
+  readonly #canShare: boolean;
 
-  /** The directory of guests. */
-  constructor(directory: string) {
+  /** The directory of guests; `canShare` where that is known already, as for tests. */
+  constructor(directory: string, { canShare }: { canShare?: boolean } = {}) {
     this.#directory = directory;
+    this.#canShare = canShare ?? findSharing(directory);
   }
 
   #path(guest: string, id: string): string {
@@ -51,6 +56,26 @@ export class SnapshotFiles {
       bytes += (Deno.statSync(join(directory, name)).blocks ?? 0) * BLOCK_BYTES;
     }
     return bytes;
+  }
+
+  /** What a snapshot has on the host's disk that it shares with nothing. */
+  async ownBytes(guest: string, id: string): Promise<number> {
+    const directory = this.#path(guest, id);
+    const namesIn = (path: string) => {
+      const names = exists(path) ? [...Deno.readDirSync(path)] : [];
+      return names.filter(({ isFile }) => isFile).map(({ name }) => join(path, name));
+    };
+    let bytes = 0;
+    for (const path of [...namesIn(directory), ...namesIn(join(directory, "memory"))]) {
+      // It may be deleted meanwhile.
+      bytes += await ownBytes(path).catch(() => 0);
+    }
+    return bytes;
+  }
+
+  /** Whether copies of files take nothing here until they are written to. */
+  get canShare(): boolean {
+    return this.#canShare;
   }
 
   begin(guest: string, id: string): NewSnapshotFiles {
@@ -91,5 +116,17 @@ export class SnapshotFiles {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
     removeIfThere(old);
+  }
+}
+
+function findSharing(directory: string): boolean {
+  const paths = ["a", "b"].map((end) => join(directory, `${NEW_PREFIX}probe-${end}`));
+  paths.forEach(removeIfThere);
+  const fds = paths.map((path) => open(path, O_RDWR | O_CREAT | O_EXCL));
+  try {
+    return shareBlocks(fds[0], fds[1]);
+  } finally {
+    fds.forEach(close);
+    paths.forEach(removeIfThere);
   }
 }

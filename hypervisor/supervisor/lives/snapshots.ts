@@ -11,52 +11,77 @@ import type {
   SnapshotTree,
   SnapshotUpdate,
   Task,
+  Template,
 } from "../api/schemas.ts";
-import { freeBytes, RESERVED_BYTES } from "../host.ts";
 import { problem } from "../problem.ts";
-import type { GuestRecord } from "../store/guests.ts";
 import type { SnapshotRecord } from "../store/snapshots.ts";
 import { type GuestLife, refuse } from "./guest_life.ts";
 import { type LifeGround, refuseLeaving } from "./life_ground.ts";
+import { whyNotFreeze } from "./freezing.ts";
+import { OwnSizes } from "./own_sizes.ts";
 import { untilReady } from "./readiness.ts";
-import { type RunFile, runningRun } from "./run.ts";
-import type { NewSnapshotFiles } from "./snapshot_files.ts";
-import { copyStandingStill } from "./stand_still.ts";
+import { takeSnapshot } from "./snapshot_taking.ts";
 import type { Work } from "./tasks.ts";
-import { saveMemory } from "./vmm_copies.ts";
 
 type Wish = z.output<typeof SnapshotCreate>;
-
-/** What a snapshot has of the guest's instant. */
-interface Taken {
-  record: GuestRecord;
-  run: RunFile | null;
-  pauseMs: number | null;
-  diskBytes: number;
-}
 
 const TAKE = "Cannot take a snapshot of";
 
 export class Snapshots {
   readonly #ground: LifeGround;
+  readonly #own: OwnSizes;
 
   constructor(ground: LifeGround) {
     this.#ground = ground;
+    this.#own = new OwnSizes(ground.files);
   }
 
-  tree(guest: string): SnapshotTree {
-    const { snapshots, life } = this.#ground;
+  /** A guest's, with what each takes at present. */
+  async tree(guest: string): Promise<SnapshotTree> {
+    const { snapshots, life, events, store } = this.#ground;
     const { id } = life(guest).record;
+    const all = snapshots.list(id);
+    await this.#own.look(id, all, () => {
+      // The guest may be gone by then.
+      const isThere = store.list().some((it) => it.id === id);
+      if (isThere) events.publish({ name: "snapshots", data: this.#known(id) });
+    });
+    return this.#known(id);
+  }
+
+  #known(id: string): SnapshotTree {
+    const { snapshots, life } = this.#ground;
     return {
       guest: id,
-      snapshots: snapshots.list(id).map(view),
+      snapshots: snapshots.list(id).map((it) => this.#view(it)),
       current: snapshots.standing(id).current,
+      base: life(id).process?.run.base ?? null,
+    };
+  }
+
+  /** Those that guests are to be made of, of all guests. */
+  templates(): Template[] {
+    const { snapshots, store } = this.#ground;
+    const names = new Map(store.list().map(({ id, name }) => [id, name]));
+    return snapshots.templates().flatMap((snapshot) => {
+      const { guest: id } = snapshot;
+      const name = names.get(id);
+      return name === undefined ? [] : [{ guest: { id, name }, snapshot: this.#view(snapshot) }];
+    });
+  }
+
+  #view(snapshot: SnapshotRecord): Snapshot {
+    const { id, name, description, parent, template, frozen } = snapshot;
+    const { memoryBytes, diskBytes, pauseMs, createdAt, run } = snapshot;
+    return {
+      ...{ id, name, description, parent, template, memory: run !== null, frozen },
+      ...{ memoryBytes, diskBytes, ownBytes: this.#own.of(id), pauseMs, createdAt },
     };
   }
 
   /** Tells everybody what snapshots a guest has now. */
-  tell(guest: string): void {
-    this.#ground.events.publish({ name: "snapshots", data: this.tree(guest) });
+  async tell(guest: string): Promise<void> {
+    this.#ground.events.publish({ name: "snapshots", data: await this.tree(guest) });
   }
 
   create(guest: string, wish: Wish): Promise<Task> {
@@ -66,6 +91,8 @@ export class Snapshots {
       snapshots.refuseTakenName(guest, wish.name);
       refuseLeaving(life, TAKE);
       refuseUnready(life, wish);
+      const why = wish.freeze === true && life.isUp ? whyNotFreeze(life) : null;
+      if (why !== null) throw problem("wrong_state", why);
       const start = { kind: "snapshot", guest: life.record, detail: wish.name } as const;
       return tasks.begin(start, (work) => this.#take(life, wish, work));
     });
@@ -88,81 +115,42 @@ export class Snapshots {
     refuse("snapshot", life.phase);
     const place = files.begin(guest, id);
     try {
-      const { record, run, pauseMs, diskBytes } = await this.#copy(life, place, { wish, work });
+      const taken = await takeSnapshot(this.#ground, life, { wish, work, place });
+      const { record, run, pauseMs, diskBytes, frozen, track } = taken;
       if (pauseMs !== null) work.stoodStill(pauseMs);
       work.signal.throwIfAborted();
       work.phase("Bringing it to the disk", { final: true });
       await place.appear();
       // The row comes last: with it the snapshot exists.
       snapshots.add({
-        ...{ id, guest, record, run, diskBytes, pauseMs },
+        ...{ id, guest, record, run, diskBytes, pauseMs, frozen },
         ...{ name: wish.name, description: wish.description, template: wish.template },
         parent: snapshots.standing(guest).current,
         memoryBytes: run === null ? 0 : files.memoryBytes(guest, id),
         createdAt: new Date().toISOString(),
       });
+      if (run !== null) life.process?.run.setBase(track ? id : null);
     } catch (error) {
       place.drop();
       throw error;
     }
-    this.tell(guest);
-  }
-
-  async #copy(
-    life: GuestLife,
-    place: NewSnapshotFiles,
-    { wish, work }: { wish: Wish; work: Work },
-  ): Promise<Taken> {
-    const { disks, launcher, agents, log } = this.#ground;
-    const { id } = life.record;
-    const withMemory = life.isUp && wish.memory;
-    let taken: Omit<Taken, "pauseMs"> | undefined;
-    const copy = async () => {
-      work.phase("Copying disks");
-      const record = structuredClone(life.record);
-      const copies = record.disks.map(({ name, file }) => ({
-        from: disks.path(id, file),
-        to: place.disk(name),
-      }));
-      const run = withMemory ? runningRun(life.process).file() : null;
-      const diskBytes = await disks.copy(record, copies, { signal: work.signal });
-      taken = { record, run, diskBytes };
-    };
-    if (life.isUp) await disks.flush(life.record);
-    let pauseMs: number | null;
-    if (withMemory) {
-      // Never with frozen file systems: they would be so in the memory, for whoever goes on from there;
-      // and memory and disks of one instant belong together as they are.
-      const wasPaused = life.phase === "paused";
-      const saved = await saveMemory(launcher.controlSocket(id), {
-        ...{ work, directory: place.memory, whileHeld: copy },
-        room: async (bytes) => {
-          if (await freeBytes(disks.directory) < bytes + RESERVED_BYTES) throw noRoom(life.record);
-        },
-      });
-      pauseMs = wasPaused ? null : saved.pauseMs;
-    } else {
-      const agentSocket = wish.freeze ? launcher.agentSocket(id) : null;
-      pauseMs = await copyStandingStill(life, { copy, agents, agentSocket, log });
-    }
-    if (taken === undefined) throw new Error("its disks were not copied");
-    return { ...taken, pauseMs };
+    await this.tell(guest);
   }
 
   update(guest: string, id: string, change: SnapshotUpdate): Promise<Snapshot> {
     const { turn, snapshots } = this.#ground;
-    return turn(guest, () => {
+    return turn(guest, async () => {
       const { name, description, template, ...rest } = snapshots.get(guest, id);
       const next = { ...rest, name, description, template, ...change };
       snapshots.update(next, next);
-      this.tell(guest);
-      return view(next);
+      await this.tell(guest);
+      return this.#view(next);
     });
   }
 
   delete(guest: string, id: string): Promise<void> {
     const { turn, snapshots, files, tasks } = this.#ground;
-    return turn(guest, (life) => {
+    return turn(guest, async (life) => {
       const snapshot = snapshots.get(guest, id);
       const doing = `Cannot delete the snapshot "${snapshot.name}"`;
       const task = tasks.of(guest);
@@ -179,18 +167,10 @@ export class Snapshots {
       // The row first: without it the files belong to nobody, and are swept.
       snapshots.delete(snapshot);
       files.delete(guest, id);
-      this.tell(guest);
+      this.#own.forget(id);
+      await this.tell(guest);
     });
   }
-}
-
-function view(snapshot: SnapshotRecord): Snapshot {
-  const { id, name, description, parent, template } = snapshot;
-  const { memoryBytes, diskBytes, pauseMs, createdAt, run } = snapshot;
-  return {
-    ...{ id, name, description, parent, template, memory: run !== null },
-    ...{ memoryBytes, diskBytes, pauseMs, createdAt },
-  };
 }
 
 function refuseUnready({ isUp, record, process }: GuestLife, { readiness }: Wish) {
@@ -200,8 +180,4 @@ function refuseUnready({ isUp, record, process }: GuestLife, { readiness }: Wish
   if (readiness.agent && !process?.run.hasAgent) {
     throw problem("wrong_state", `${doing}: it has no channel to an agent`);
   }
-}
-
-function noRoom({ name }: GuestRecord) {
-  return problem("disk_full", `Cannot save the memory of "${name}": the data partition is full`);
 }

@@ -48,7 +48,9 @@ Deno.test("a running guest's snapshot has its memory, its disks and what it is, 
   assertEquals(snapshot, {
     ...{ name: "first", description: "the first", parent: null, memory: true, template: false },
     ...{ memoryBytes: snapshot.memoryBytes, diskBytes: snapshot.diskBytes, pauseMs: 12 },
+    ...{ frozen: false, ownBytes: snapshot.ownBytes },
   });
+  assert(snapshot.ownBytes! >= 8192, `${snapshot.ownBytes}`);
   assert(snapshot.memoryBytes >= 8192);
   assertEquals(host.names(filesOf(id, first)), ["data.img", "disk.img", "memory"]);
   const copy = Deno.readTextFileSync(host.path(filesOf(id, first), "data.img"));
@@ -171,6 +173,27 @@ Deno.test("snapshots are renamed, and deleted from between others", async () => 
   assertEquals(host.names("data/guests"), [other.id]);
 });
 
+Deno.test("templates of all guests are listed, by name", async () => {
+  await using host = await TestHost.start();
+  const [web, db] = [await host.guest({ name: "web" }), await host.guest({ name: "db" })];
+  const list = () => host.local.client.call("listTemplates", {});
+  assertEquals(await list(), []);
+  await host.snapshot(web.id, { name: "z", template: true });
+  await host.snapshot(web.id, { name: "no template" });
+  await host.snapshot(db.id, { name: "a", template: true });
+  const templates = await list();
+  assertEquals(templates.map(({ guest, snapshot }) => [guest.name, snapshot.name]), [
+    ["db", "a"],
+    ["web", "z"],
+  ]);
+  assertEquals([templates[0].guest.id, templates[0].snapshot], [
+    db.id,
+    (await tree(host, db.id)).snapshots[0],
+  ]);
+  await host.local.client.call("deleteGuest", { params: { id: db.id } });
+  assertEquals((await list()).length, 1);
+});
+
 Deno.test("an image that a snapshot boots from is used", async () => {
   await using host = await TestHost.start();
   const { id } = await host.guest({ name: "web" });
@@ -269,7 +292,9 @@ Deno.test("a supervisor that ends gives a snapshot up, and the next finds nothin
   await host.down();
   assertEquals(host.supervisor.tasks.get(task.id).state, "cancelled");
   await host.up();
-  assertEquals(await tree(host, id), { guest: id, snapshots: [], current: null });
+  assertEquals(await tree(host, id), {
+    ...{ guest: id, snapshots: [], current: null, base: null },
+  });
   assertEquals(host.names(`data/guests/${id}/snapshots`), []);
   await host.reaches(id, "running");
 });

@@ -3,54 +3,57 @@
  *
  * @module
  */
-import { whileFrozen } from "../agent/client.ts";
-import type { AgentWatch } from "../agent/watch.ts";
 import { type Log, messageOf } from "../log.ts";
+import { type FreezeGround, Freezing } from "./freezing.ts";
 import type { GuestLife } from "./guest_life.ts";
 
-/** How long an agent may take to freeze, and to thaw. */
-const FREEZE_MS = 10_000;
-
-export interface StillOptions {
+export interface StillOptions extends FreezeGround {
   copy: () => Promise<void>;
-  agents: AgentWatch;
-  /** The agent's, where the guest has a channel and file systems are to be frozen; else null. */
-  agentSocket: string | null;
+  /** Whether file systems are frozen for it: "try" where the guest has an agent that does. */
+  freeze: "must" | "try" | "no";
   log: Log;
 }
 
-/** Copies while the guest's CPUs stand still; for how long that was, null where they did before. */
+/** How it was copied. */
+export interface StoodStill {
+  /** For how long the guest's CPUs stood still; null where they did before. */
+  pauseMs: number | null;
+  frozen: boolean;
+}
+
+/** Copies while the guest's CPUs stand still, and its file systems are frozen if that is wanted. */
 export async function copyStandingStill(
   life: GuestLife,
   options: StillOptions,
-): Promise<number | null> {
-  const { agentSocket, agents, copy, log } = options;
+): Promise<StoodStill> {
+  const { copy, freeze, log } = options;
   const { process } = life;
   if (process === null || !life.isUp || life.phase === "paused") {
     await copy();
-    return null;
+    return { pauseMs: null, frozen: false };
   }
-  let pauseMs: number | null = null;
-  let isBegun = false;
-  const act = async () => {
-    isBegun = true;
+  const act = async (frozen: boolean): Promise<StoodStill> => {
     const began = performance.now();
     await process.standingStill(copy);
-    pauseMs = performance.now() - began;
+    return { pauseMs: performance.now() - began, frozen };
   };
-  if (agentSocket !== null && process.run.hasAgent) {
-    try {
-      const limits = { limitMs: FREEZE_MS };
-      await agents.inTurn(life.record.id, () => whileFrozen(agentSocket, limits, act));
-    } catch (error) {
-      // One that does not answer, or does not allow it, is as none.
-      if (isBegun) throw error;
-      log("info", "file systems were not frozen", {
-        guest: life.record.name,
-        error: messageOf(error),
-      });
-    }
+  if (freeze === "no" || (freeze === "try" && !process.run.hasAgent)) return await act(false);
+  const freezing = new Freezing(life, options);
+  try {
+    await freezing.frozen;
+  } catch (error) {
+    await freezing.end().catch(() => {});
+    if (freeze === "must") throw error;
+    // One that does not answer, or does not allow it, is as none.
+    log("info", "file systems were not frozen", {
+      guest: life.record.name,
+      error: messageOf(error),
+    });
+    return await act(false);
   }
-  if (!isBegun) await act();
-  return pauseMs;
+  try {
+    return await act(true);
+  } finally {
+    await freezing.end();
+  }
 }

@@ -5,7 +5,8 @@
  * @module
  */
 import { close } from "../../sys/files.ts";
-import { openControl, VmmRefusal } from "./control_client.ts";
+import type { SaveRequest } from "../../vmm/control.ts";
+import { type Control, openControl, VmmRefusal } from "./control_client.ts";
 import { CopyProgress } from "./copy_progress.ts";
 import { PassingControl } from "./passing_control.ts";
 import type { Work } from "./tasks.ts";
@@ -32,15 +33,58 @@ function silence({ work }: CopyOptions): Error {
   return work.signal.reason ?? new Error("Its VMM hung up");
 }
 
-/** Saves the guest of the VMM at `socket` to `directory`; it then goes on, or stays paused if it was. */
+export interface SaveOptions extends CopyOptions {
+  /** Where to; it does not exist yet. */
+  directory: string;
+  /** The save before, where there may be one: of what it has, only what has changed since is written. */
+  base: Base | null;
+  /** Whether this is to be a base in its turn. */
+  track: boolean;
+  /** Called when the guest can be stopped, which it then is; it runs on until that is done. */
+  beforeHeld?: () => Promise<void>;
+  /** Called when it has been told to go on. */
+  afterHeld?: () => void;
+}
+
+/** A save that the next may be made on top of. */
+export interface Base {
+  directory: string;
+  /** The VMM says that it is none, and why; the guest is saved whole. */
+  refused(why: string): void;
+}
+
+/** Begins a save; on top of the base where the VMM can. */
+async function beginSave(socket: string, options: SaveOptions): Promise<Control> {
+  const { directory, base, track, beforeHeld } = options;
+  const ask = beforeHeld !== undefined;
+  const request: SaveRequest = { op: "save", directory, hold: true, track, ask };
+  try {
+    return await openControl(socket, base ? { ...request, base: base.directory } : request);
+  } catch (error) {
+    if (base === null || !(error instanceof VmmRefusal)) throw error;
+    base.refused(error.message);
+    return await openControl(socket, request);
+  }
+}
+
+/** A guest may be in a VMM of before that. */
+function stopsUnasked(): Error {
+  return new Error(
+    "Cannot prepare the guest for the instant: its VMM is of a version that stops it without asking. " +
+      "Upgrade the guest first, or take the snapshot without freezing",
+  );
+}
+
+/** Saves the guest of the VMM at `socket` to a directory; it then goes on, or stays paused if it was. */
 export async function saveMemory(
   socket: string,
-  options: CopyOptions & { directory: string },
+  options: SaveOptions,
 ): Promise<{ pauseMs: number }> {
-  const { work, whileHeld, room, directory } = options;
+  const { work, whileHeld, room, beforeHeld, afterHeld } = options;
   work.signal.throwIfAborted();
-  using control = await openControl(socket, { op: "save", directory, hold: true });
+  using control = await beginSave(socket, options);
   const progress = new CopyProgress(work);
+  let isReady = beforeHeld === undefined;
   work.signal.throwIfAborted();
   // Closing the connection gives the save up, and has the guest go on.
   work.signal.addEventListener("abort", control.close);
@@ -55,11 +99,14 @@ export async function saveMemory(
         work.progress(message.bytes, message.bytes);
         return { pauseMs: message.pauseMs };
       }
-      if ("held" in message) {
-        await whileHeld();
+      if ("ready" in message || "held" in message) {
+        if ("ready" in message) isReady = true;
+        else if (!isReady) throw stopsUnasked();
+        await ("held" in message ? whileHeld() : beforeHeld?.());
         work.signal.throwIfAborted();
         // One that has ended meanwhile says no more, which is told above.
         await control.connection.write(GO).catch(() => {});
+        if ("held" in message) afterHeld?.();
         continue;
       }
       const { saving } = message;

@@ -63,6 +63,7 @@ export const SaveLine = z.union([
       remainingBytes: count,
     }),
   }),
+  z.object({ ready: z.literal(true) }),
   z.object({ held: z.literal(true) }),
   z.object({ saved: z.string(), pauseMs: count, bytes: count }),
   z.object({ error: Message }),

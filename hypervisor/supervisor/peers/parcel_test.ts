@@ -22,6 +22,7 @@ const RECORD: GuestRecord = {
 
 /** It runs with fewer CPUs than it is to have, one disk in a port, and one not at all. */
 const PARCEL = pack(RECORD, {
+  frozen: false,
   started: {
     ...{ cpus: 2, memoryMiB: 512, cpu: RECORD.cpu, memory: RECORD.memory, kernel: "k1" },
     ...{ initrd: null, cmdline: "loud", hotplugPorts: 2, agent: true },

@@ -164,4 +164,8 @@ export const MIGRATIONS: readonly string[] = [
     FROM arrivals_before;
   DROP TABLE arrivals_before;
   `,
+  // Snapshots of guests whose file systems were frozen.
+  `
+  ALTER TABLE snapshots ADD COLUMN frozen INTEGER NOT NULL DEFAULT 0 CHECK (frozen IN (0, 1));
+  `,
 ];

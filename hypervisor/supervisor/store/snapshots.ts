@@ -15,6 +15,7 @@ export interface SnapshotRecord {
   description: string;
   parent: string | null;
   template: boolean;
+  frozen: boolean;
   memoryBytes: number;
   diskBytes: number;
   pauseMs: number | null;
@@ -63,6 +64,7 @@ function fromRow(row: Row): SnapshotRecord {
     description: String(row.description),
     parent: row.parent as string | null,
     template: row.template === 1,
+    frozen: row.frozen === 1,
     memoryBytes: Number(row.memory_bytes),
     diskBytes: Number(row.disk_bytes),
     pauseMs: row.pause_ms as number | null,
@@ -85,6 +87,12 @@ export class SnapshotStore {
   list(guest: string): SnapshotRecord[] {
     return this.#database.prepare("SELECT * FROM snapshots WHERE guest = ? ORDER BY created_at, id")
       .all(guest).map(fromRow);
+  }
+
+  /** All that guests are to be made of, by name. */
+  templates(): SnapshotRecord[] {
+    return this.#database.prepare("SELECT * FROM snapshots WHERE template = 1 ORDER BY name, id")
+      .all().map(fromRow);
   }
 
   /** The one of a guest that has the id; throws where there is none. */
@@ -120,7 +128,7 @@ export class SnapshotStore {
 
   #insert(snapshot: SnapshotRecord) {
     this.#database.prepare(
-      "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     ).run(
       snapshot.id,
       snapshot.guest,
@@ -134,6 +142,7 @@ export class SnapshotStore {
       snapshot.createdAt,
       JSON.stringify(snapshot.record),
       snapshot.run === null ? null : JSON.stringify(snapshot.run),
+      Number(snapshot.frozen),
     );
   }
 

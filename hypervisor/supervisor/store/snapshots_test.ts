@@ -30,7 +30,7 @@ const GUEST: GuestRecord = {
 function snapshot(id: string, more: Partial<SnapshotRecord> = {}): SnapshotRecord {
   return {
     ...{ id, guest: GUEST.id, name: id.toLowerCase(), description: "", parent: null },
-    ...{ template: false, memoryBytes: 5, diskBytes: 6, pauseMs: 1.5 },
+    ...{ template: false, frozen: false, memoryBytes: 5, diskBytes: 6, pauseMs: 1.5 },
     ...{ createdAt: `2026-01-01T00:00:0${id.length}.000Z`, record: GUEST, run: { started: {} } },
     ...more,
   };
@@ -47,10 +47,12 @@ Deno.test("a snapshot is read back as it was added, and its guest comes from it"
   const { snapshots } = stores();
   assertEquals(snapshots.standing(GUEST.id), { current: null, resumesFrom: null });
   const first = snapshot("A");
-  const second = snapshot("BB", { parent: "A", template: true, run: null, pauseMs: null });
+  const disks = { run: null, pauseMs: null, frozen: true };
+  const second = snapshot("BB", { parent: "A", template: true, ...disks });
   snapshots.add(first);
   snapshots.add(second);
   assertEquals(snapshots.list(GUEST.id), [first, second]);
+  assertEquals(snapshots.templates(), [second]);
   assertEquals(snapshots.get(GUEST.id, "BB"), second);
   assertEquals(snapshots.standing(GUEST.id).current, "BB");
   assertThrows(() => snapshots.get("other", "A"), Error, "Cannot find a snapshot");

@@ -36,16 +36,31 @@ export const ANSWERS: FakeAnswers = {
   "guest-fsfreeze-thaw": 2,
 };
 
+/** What an agent still does while file systems are frozen, which its own files are on. */
+const WHILE_FROZEN = [
+  "guest-sync-delimited",
+  "guest-info",
+  "guest-fsfreeze-status",
+  "guest-fsfreeze-thaw",
+];
+
 export interface FakeAgent {
   /** Commands that it was given, in order. */
   commands: string[];
+  /** Whether the guest's file systems are frozen. */
+  isFrozen: boolean;
   close(): void;
 }
 
 /** Listens at `path`, for one conversation at a time, as a guest's port does. */
-export function serveFakeAgent(path: string, answers: FakeAnswers = ANSWERS): FakeAgent {
+export function serveFakeAgent(
+  path: string,
+  answers: FakeAnswers = ANSWERS,
+  { isFrozen = false } = {},
+): FakeAgent {
   const listener = Deno.listen({ transport: "unix", path });
   const commands: string[] = [];
+  const agent: FakeAgent = { commands, isFrozen, close: () => listener.close() };
   const reply = (line: string): Uint8Array<ArrayBuffer> => {
     // The delimiter, which resets what was half read.
     const { execute, arguments: given } = JSON.parse(line.replaceAll("\uFFFD", ""));
@@ -54,12 +69,21 @@ export function serveFakeAgent(path: string, answers: FakeAnswers = ANSWERS): Fa
     if (execute === "guest-sync-delimited") {
       return new Uint8Array([0xFF, ...encode({ return: given.id })]);
     }
+    const refuse = (why: string) =>
+      encode({ error: { class: "CommandNotFound", desc: `The command ${execute} has ${why}` } });
+    if (agent.isFrozen && !WHILE_FROZEN.includes(execute)) {
+      return refuse("been disabled: the agent is in frozen state");
+    }
     if (execute === "guest-shutdown") return new Uint8Array();
-    return encode(
-      Object.hasOwn(answers, execute) ? { return: answers[execute] } : {
-        error: { class: "CommandNotFound", desc: `The command ${execute} has not been found` },
-      },
-    );
+    const isOwn = Object.hasOwn(answers, execute);
+    const canFreeze = Object.hasOwn(answers, "guest-fsfreeze-freeze");
+    if (execute === "guest-fsfreeze-status" && canFreeze && !isOwn) {
+      return encode({ return: agent.isFrozen ? "frozen" : "thawed" });
+    }
+    if (!isOwn) return refuse("not been found");
+    if (execute === "guest-fsfreeze-freeze") agent.isFrozen = true;
+    if (execute === "guest-fsfreeze-thaw") agent.isFrozen = false;
+    return encode({ return: answers[execute] });
   };
   (async () => {
     for await (const connection of listener) {
@@ -77,5 +101,5 @@ export function serveFakeAgent(path: string, answers: FakeAnswers = ANSWERS): Fa
       connection.close();
     }
   })().catch(() => {});
-  return { commands, close: () => listener.close() };
+  return agent;
 }

@@ -38,11 +38,15 @@ export class FakeDevices {
   readonly #ports: number;
   readonly #memoryMiB: number;
 
-  constructor(config: GuestConfig) {
+  constructor(config: GuestConfig & { plugged?: Record<string, PlugConfig> }) {
     this.#ports = config.hotplugPorts ?? 0;
     this.#memoryMiB = config.memoryMiB;
     config.disks.forEach((it, i) => this.#devices.set(`block${i}`, disk(it)));
     config.nets.forEach((it, i) => this.#devices.set(`net${i}`, net(it)));
+    for (const [name, device] of Object.entries(config.plugged ?? {})) {
+      const made = "disk" in device ? disk(device.disk) : net(device.net);
+      this.#devices.set(name, { ...made, isPlugged: true });
+    }
     if (config.balloon) this.#add("balloon0", { targetMiB: config.balloon.targetMiB ?? 0 });
     const { hotplugMiB = 0, requestedMiB = 0 } = config.memory ?? {};
     if (hotplugMiB > 0) this.#add("mem0", { requestedMiB, regionMiB: hotplugMiB });

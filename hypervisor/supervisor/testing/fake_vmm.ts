@@ -10,8 +10,10 @@
  * - `mute-exit`: neither says nor writes why it ends
  * - `agent`: has an agent on the port for it
  * - `no-plugging`: refuses to plug anything in
+ * - `no-replugging`: refuses to, once it has gone on from a snapshot
  * - `clings`: lets go of a device only by force
  * - `save-fails`, `saves-slowly`: is not saved, or does not get on with it
+ * - `never-asks`: is stopped to be saved when it is time, as by a VMM of before one could be asked
  * - `no-going-on`: refuses to go on from a snapshot when all of it is ready
  * - `no-upgrade`: does not hand its guest over
  * - `stuck-upgrade`: hands it over for as long as somebody waits for that
@@ -39,8 +41,8 @@ import {
   type UpgradeMessage,
   type VmmState,
 } from "../../vmm/control.ts";
-import { serveFakeAgent } from "./fake_agent.ts";
-import { fakeSave, fakeSaved, NO_FORK } from "./fake_copies.ts";
+import { ANSWERS, type FakeAgent, serveFakeAgent } from "./fake_agent.ts";
+import { fakeSave, fakeSaved, NO_FORK, refuseBase } from "./fake_copies.ts";
 import { FakeDevices } from "./fake_devices.ts";
 import { ordered, type Orders } from "./fake_orders.ts";
 import { give } from "./fake_upgrade.ts";
@@ -67,6 +69,7 @@ const devices = new FakeDevices(config);
 const writes = new FakeWrites(config);
 
 let state: VmmState = "running";
+let agent: FakeAgent | undefined;
 let pausedFor = handed?.pausedFor ?? null;
 const restored = order?.restore === undefined ? undefined : fakeSaved(order.restore);
 /** It goes on from a snapshot once it is told to. */
@@ -74,7 +77,7 @@ let isHeld = order?.restore !== undefined && order.hold === true;
 if (isHeld) pausedFor = "It waits to go on";
 let replay = encode(
   handed?.replay ??
-    `console of ${config.name}${restored === undefined ? "" : `, once ${restored}`}\r\n`,
+    `console of ${config.name}${restored === undefined ? "" : `, once ${restored.name}`}\r\n`,
 );
 const followers = new Set<Deno.Conn>();
 const terminals = new Set<Deno.Conn>();
@@ -132,7 +135,9 @@ async function answer(request: Request): Promise<Response> {
       devices.change(request.device, request.change);
       break;
     case "plug":
-      if (words.has("no-plugging")) throw new RangeError("Cannot plug a device in: not here");
+      if (words.has(restored === undefined ? "no-plugging" : "no-replugging")) {
+        throw new RangeError("Cannot plug a device in: not here");
+      }
       return { ok: true, plugged: devices.plug(request.device) };
     case "unplug":
       devices.refuseFixed(request.device);
@@ -147,6 +152,9 @@ async function answer(request: Request): Promise<Response> {
       isHeld = false;
       await pause(null);
       break;
+    case "save":
+      refuseBase(request);
+      break;
     case "fork":
       return NO_FORK;
     case "track_disks":
@@ -155,6 +163,10 @@ async function answer(request: Request): Promise<Response> {
     case "disk_changes":
       return { ok: true, changes: writes.changes(request.device) };
   }
+  return standing();
+}
+
+function standing(): Response {
   return {
     ok: true,
     status: {
@@ -204,13 +216,11 @@ async function serve(connection: Deno.Conn) {
   const buffer = new Uint8Array(4096);
   const count = await connection.read(buffer) ?? 0;
   const request: Request = JSON.parse(new TextDecoder().decode(buffer.subarray(0, count)));
-  const answered = await answer(request).catch((error): Response => ({
-    ok: false,
-    error: (error as Error).message,
-  }));
-  const written = writeLine(connection, answered);
-  // Whatever happens from here on is an event, and comes behind the answer.
-  if (request.op === "events") followers.add(connection);
+  const answered = request.op === "events" ? null : await answer(request)
+    .catch((error): Response => ({ ok: false, error: (error as Error).message }));
+  const written = writeLine(connection, answered ?? standing());
+  // Whatever happens once it is answered how all stands is an event, and comes behind the answer.
+  if (answered === null) followers.add(connection);
   await written;
   switch (request.op) {
     case "status":
@@ -252,6 +262,7 @@ async function serve(connection: Deno.Conn) {
       const wasPaused = pausedFor !== null;
       await fakeSave(connection, request, {
         ...{ name: config.name, words },
+        isFrozen: () => agent?.isFrozen ?? false,
         hold: (is) => wasPaused ? Promise.resolve() : pause(is ? "It is being saved" : null),
       }).catch(() => {});
       break;
@@ -287,7 +298,9 @@ if (order?.restore !== undefined && restored === undefined) {
   await end("refused", `Cannot use the snapshot "${order.restore}": it is not there`);
 }
 if (words.has("slow")) await new Promise((resolve) => setTimeout(resolve, 300));
-if (words.has("agent")) serveFakeAgent(config.ports![0].socket);
+if (words.has("agent")) {
+  agent = serveFakeAgent(config.ports![0].socket, ANSWERS, { isFrozen: restored?.isFrozen });
+}
 door.handle = serve;
 if (early === undefined) {
   const listener = Deno.listen({ transport: "unix", path: control });

@@ -53,6 +53,7 @@ export interface TestOptions extends
       | "command"
       | "figuresMs"
       | "agents"
+      | "canShare"
       | "poolSize"
       | "poolRefillMs"
       | "moves"

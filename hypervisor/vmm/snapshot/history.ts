@@ -67,17 +67,18 @@ export class SaveHistory {
   /** It stands; with `track` what changes from its instant on will be known. */
   succeeded({ sequence }: RunPoint, options: { track: boolean }): void {
     if (options.track && this.#tracking.spec !== undefined) this.#base = sequence;
-    else this.#forget();
+    else this.forget();
   }
 
   /** It does not: the base before is as good as it was, with changes that were taken for nothing. */
   failed(taken?: DirtyPages): void {
     const { spec } = this.#tracking;
-    if (this.#base === undefined || spec === undefined) return this.#forget();
+    if (this.#base === undefined || spec === undefined) return this.forget();
     if (taken !== undefined) new DirtyPages(spec.changes).merge(taken);
   }
 
-  #forget(): void {
+  /** What changes is not known any more: no save is a base. */
+  forget(): void {
     this.#base = undefined;
     this.#tracking.stop();
   }

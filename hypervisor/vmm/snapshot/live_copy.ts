@@ -52,6 +52,8 @@ export interface LiveCopyOptions {
   bytesPerSecond?: number;
   /** A guest that changes its memory as fast as it is copied is not stopped for longer than is allowed. */
   isPatient?: boolean;
+  /** The guest is not stopped before {@linkcode LiveCopy.stop}, for which it tells when it can be. */
+  asks?: boolean;
   /** Such a guest's vCPUs are slowed down, a step at a time, and only when they are as slow as can be it is stopped. */
   slowDown?: boolean;
   /**
@@ -66,6 +68,8 @@ export interface LiveCopyOptions {
 export interface LiveCopyHost {
   /** Now and then. */
   tick(): void;
+  /** The guest can be stopped; told once, to who wanted to be asked. */
+  ready?(): void;
   /** The instant has been, and the last of RAM is being copied. */
   taken(): void;
   /** All of RAM is copied; the guest stands still until it is let go. */
@@ -89,6 +93,9 @@ export class LiveCopy {
   readonly #isPatient: boolean;
   readonly #following: DirtyPages | undefined;
   readonly #slowsDown: boolean;
+  /** Whether the guest may be stopped. */
+  #mayStop: boolean;
+  #isAsking = false;
   #slowed = 0;
   /** Rounds that did not get on, in a row and since it was last slowed down. */
   #stalls = 0;
@@ -106,8 +113,9 @@ export class LiveCopy {
 
   constructor(guest: SavableGuest, options: LiveCopyOptions) {
     const { loop, host, allowedPauseMs = ALLOWED_PAUSE_MS, bytesPerSecond } = options;
-    const { isPatient = false, slowDown = false, following } = options;
+    const { isPatient = false, slowDown = false, asks = false, following } = options;
     this.#guest = guest;
+    this.#mayStop = !asks;
     this.#loop = loop;
     this.#host = host;
     // What may follow is never waited for.
@@ -284,9 +292,22 @@ export class LiveCopy {
     this.#guest.slow(percent);
   }
 
+  #ask(): void {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
+    this.#host.ready?.();
+  }
+
+  /** The guest may be stopped, and is where it only waited for that. */
+  stop(): void {
+    this.#mayStop = true;
+    if (this.#isAsking) this.#pause();
+  }
+
   /** The rest of RAM is little enough, or does not get less. */
   #pause(): void {
     if (this.#phase !== "moving") return;
+    if (!this.#mayStop) return this.#ask();
     this.#phase = "pausing";
     // It leaves its rest for the pause, and goes on at full speed, here or elsewhere.
     this.#slow(0);

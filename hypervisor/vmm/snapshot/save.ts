@@ -3,7 +3,8 @@
  * here in the main loop and a piece at a time, so that all is served meanwhile.
  *
  * ```
- * copying    RAM is written while the guest runs; then comes the instant, and the last of RAM
+ * copying    RAM is written while the guest runs; then comes the instant, if the caller wanted to be asked
+ *            when it says so, and the last of RAM
  * holding    until the caller says so, if it wanted that: it copies disks, say
  * settling   the guest runs again, or stays paused; RAM's file is brought to the disk and read once more
  * syncing    all else is brought to the disk, and the directory gets its name
@@ -36,6 +37,7 @@ export class Save {
   readonly #copy: LiveCopy;
   #phase: "copying" | "holding" | "settling" | "syncing" | "ending" | "over" = "copying";
   #mayGo: boolean;
+  #isReady = false;
   #hasName = false;
   #error: Error | undefined;
 
@@ -74,8 +76,13 @@ export class Save {
         digests: this.#digests.buffer,
       },
       allowedPauseMs: this.#options.allowedPauseMs,
+      asks: this.#options.ask,
       host: {
         tick: () => this.#tell(),
+        ready: () => {
+          this.#isReady = true;
+          this.#host.ready();
+        },
         taken: () => {
           if (!this.#mayGo) this.#host.held();
         },
@@ -105,8 +112,12 @@ export class Save {
     this.#copy.look();
   }
 
-  /** Lets a guest that is held go on, as soon as its RAM is copied. */
+  /** Stops a guest that is ready for it; lets one that is held go on, as soon as its RAM is copied. */
   go(): void {
+    if (this.#isReady) {
+      this.#isReady = false;
+      return this.#copy.stop();
+    }
     this.#mayGo = true;
     if (this.#phase === "holding") this.#attempt(() => this.#letGo());
   }

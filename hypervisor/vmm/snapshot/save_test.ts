@@ -70,6 +70,7 @@ interface Run {
   end(save: Save): void;
   phases: SaveProgress[];
   progress: (progress: SaveProgress) => void;
+  ready: () => void;
   held: () => void;
   /** Undefined while it is not over, null where it went well. */
   error: Error | null | undefined;
@@ -92,6 +93,7 @@ function test(name: string, body: (run: Run) => void): void {
           ...options,
           host: {
             progress: (progress) => run.progress(progress),
+            ready: () => run.ready(),
             held: () => run.held(),
             done(error, result) {
               run.error = error ?? null;
@@ -102,6 +104,7 @@ function test(name: string, body: (run: Run) => void): void {
       },
       end: (save) => loop.run(() => save.isOver),
       phases: [],
+      ready: () => {},
       held: () => {},
       error: undefined,
       result: undefined,
@@ -158,6 +161,37 @@ test("a guest that is held stands still until it is let go", (run) => {
   assertEquals(run.error, null);
 });
 
+test("a guest whose caller wants to be asked is stopped when that says so, and then held", (run) => {
+  const told: string[] = [];
+  run.ready = () => {
+    told.push("ready");
+    assertEquals(run.guest.log, []);
+    run.loop.after(60, () => {
+      assertEquals(run.guest.log, []);
+      assertEquals(save.isHolding, false);
+      save.go();
+    });
+  };
+  run.held = () => {
+    told.push("held");
+    run.loop.after(1, () => save.go());
+  };
+  const save = run.begin({ ask: true, hold: true });
+  run.end(save);
+  assertEquals(run.error, null);
+  assertEquals(told, ["ready", "held"]);
+  assertEquals(run.guest.log, ["hold", "freeze", "capture", "release"]);
+});
+
+test("a guest that waits to be stopped is never stopped where that is given up", (run) => {
+  run.ready = () => void run.loop.after(1, () => save.cancel("it was told to"));
+  const save = run.begin({ ask: true });
+  run.end(save);
+  assertEquals(run.error?.message, "Cannot save: it was told to");
+  assertEquals(run.guest.log, []);
+  assertEquals(run.folder.names(), []);
+});
+
 test("a guest that is to stay so is left as it is", (run) => {
   run.end(run.begin({ stay: true }));
   assertEquals(run.error, null);
@@ -210,7 +244,7 @@ test("only what was saved by this run is a base", (run) => {
     "Cannot save what has changed: changes are not tracked since the base was saved",
   );
   using another = new FakeGuest();
-  const host = { progress: () => {}, held: () => {}, done: () => {} };
+  const host = { progress: () => {}, ready: () => {}, held: () => {}, done: () => {} };
   assertThrows(
     () => new Save(another, { directory: other, base, loop: run.loop, host }),
     Error,

@@ -27,6 +27,8 @@ export interface SaveOptions {
   directory: string;
   /** The guest stands still until `Save.go`. */
   hold?: boolean;
+  /** It is not stopped for the instant before `Save.go`. */
+  ask?: boolean;
   /** It stands still when all is done. */
   stay?: boolean;
   /** What the last round of RAM may take, in milliseconds; {@linkcode ALLOWED_PAUSE_MS} without. */
@@ -95,6 +97,8 @@ export interface CopyFigures {
 
 export interface SaveHost {
   progress(progress: SaveProgress): void;
+  /** The guest can be stopped for the instant, and is at the next `Save.go`. */
+  ready(): void;
   /** The instant has been; the guest stands still until `Save.go`. */
   held(): void;
   /** It is over. Without an error, the directory is there and will be after a power cut. */

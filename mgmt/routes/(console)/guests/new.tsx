@@ -2,14 +2,13 @@ import { page } from "fresh";
 import { Head } from "fresh/runtime";
 import CreatePage from "../../../islands/create_page.tsx";
 import { define } from "../../../server/state.ts";
-import { listTemplates } from "../../../server/templates.ts";
 
 export const handler = define.handlers({
   async GET({ state: { api } }) {
     const [host, images, templates] = await Promise.all([
       api.call("getHost", {}),
       api.call("listImages", {}),
-      listTemplates(api),
+      api.call("listTemplates", {}),
     ]);
     return page({ host, images, templates });
   },
