@@ -171,6 +171,23 @@ test("cut off in the middle of what follows, a guest runs nowhere, and both side
   await sender.isStranded();
 });
 
+testEach(
+  "cut off right behind the word that it may run, a guest is lost all the same",
+  async () => {
+    using sender = await Sender.running();
+    await using vmm = await Waiting.started();
+    using between = new Between({
+      ...{ folder: sender.folder.path, to: vmm.socket },
+      pass: atPages(1, () => false),
+    });
+    const { missingBytes } = (await sender.send({ socket: between.socket })).at(-1);
+    assert(missingBytes > 0, `${missingBytes}`);
+    assert(between.seen.indexOf("go") < between.seen.indexOf("pages"), `${between.seen}`);
+    await isLostThere(vmm);
+    await sender.isStranded();
+  },
+);
+
 test("the sender is killed in the middle: the receiver ends the guest", async () => {
   using sender = await Sender.running();
   await using vmm = await Waiting.started();
