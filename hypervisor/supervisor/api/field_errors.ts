@@ -22,10 +22,12 @@ export const explainIssue: z.core.$ZodErrorMap = (issue) => {
       if (issue.input === undefined) return "is missing";
       return `must be ${NOUNS[issue.expected] ?? issue.expected}`;
     case "too_small":
+      if (issue.origin === "array") return `must have at least ${issue.minimum}`;
       return issue.origin === "string"
         ? `must have at least ${issue.minimum} characters`
         : `must be at least ${issue.minimum}`;
     case "too_big":
+      if (issue.origin === "array") return `must have at most ${issue.maximum}`;
       return issue.origin === "string"
         ? `must have at most ${issue.maximum} characters`
         : `must be at most ${issue.maximum}`;
