@@ -45,7 +45,7 @@ Deno.test("snapshots are left out of a move only where that is meant", async () 
   assertEquals(a.supervisor.tasks.list().map(({ kind }) => kind), ["snapshot"]);
   assertEquals((await denovisor(a, ...move, "--confirm", "web")).code, 0);
   await b.reaches(id, "running");
-  assertEquals(b.supervisor.guests.snapshots.tree(id).snapshots, []);
+  assertEquals((await b.supervisor.guests.snapshots.tree(id)).snapshots, []);
 });
 
 Deno.test("whose a guest is is said in a shell", async () => {

@@ -15,7 +15,8 @@ const GUEST = ID(0);
 
 function snapshot(n: number, parent: number | null): SnapshotRecord {
   return {
-    ...{ id: ID(n), guest: GUEST, name: `s${n}`, description: "", template: false },
+    ...{ id: ID(n), guest: GUEST, name: `s${n}`, description: "" },
+    ...{ template: false, frozen: false },
     ...{ memoryBytes: 0, diskBytes: 0, pauseMs: null, createdAt: "2026-01-01T00:00:00.000Z" },
     parent: parent === null ? null : ID(parent),
     run: null,

@@ -120,7 +120,7 @@ Deno.test("snapshots can be left out, and are gone once the guest has moved", as
   const task = await hosts.end(await hosts.move(guest.id, { withoutSnapshots: true }));
   assertEquals([task.state, task.error], ["done", null]);
   await b.reaches(guest.id, "running");
-  assertEquals(await tree(b, guest), { guest: guest.id, snapshots: [], current: null });
+  assertEquals(await tree(b, guest), { guest: guest.id, snapshots: [], current: null, base: null });
   assertEquals(snapshotsAt(b, guest.id), []);
   assertEquals(whereabouts(a, guest.id), NOWHERE);
 });

@@ -34,6 +34,7 @@ export const SnapshotParcel = z.strictObject({
   /** One that came before. */
   parent: Id.nullable(),
   template: z.boolean(),
+  frozen: z.boolean(),
   memoryBytes: Bytes,
   diskBytes: Bytes,
   pauseMs: z.number().min(0).nullable(),
