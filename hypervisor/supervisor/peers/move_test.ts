@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { until } from "../testing/move_cuts.ts";
 import { TwoHosts, whereabouts } from "../testing/two_hosts.ts";
 
 Deno.test("a running guest moves with its disks, and nothing of it is left", async () => {
@@ -29,6 +30,7 @@ Deno.test("a guest that changes its memory too fast moves where that may follow 
   const task = await hosts.end(await hosts.move(id));
   assertStringIncludes(task.error!, "faster than that can be sent");
   assertEquals(whereabouts(a, id), { state: "running", hasDisks: true, hasRun: true });
+  await until(() => b.names("data/guests").length === 0, "the other host lets go of it");
   assertEquals((await hosts.end(await hosts.move(id, { postCopy: true }))).state, "done");
   await b.reaches(id, "running");
 });
