@@ -115,6 +115,7 @@ export class Guests {
     this.#agents = new AgentWatch({ holders, ...options.agents });
     this.disks = new DiskChanges(ground);
     this.nets = new NetChanges(ground);
+    const { snapshots, tasks, events, log } = options;
     const snapshotFiles = new SnapshotFiles(options.disks.directory, options);
     this.ground = moveGround(ground, {
       ...{ store: options.store, snapshots: options.snapshots, snapshotFiles },
@@ -122,9 +123,8 @@ export class Guests {
       turn: (id, act) => this.#turn(id, act),
       add: (record) => this.#add(record),
       remove: (life) => this.#remove(life),
-      tellSnapshots: (guest) => this.snapshots.tell(guest),
+      tellSnapshots: (guest) => this.snapshots.tellLater(guest),
     });
-    const { snapshots, tasks, events, log } = options;
     const lifeGround: LifeGround = {
       ...{ ...ground, snapshots, tasks, events, log, budget: this.#budget, agents: this.#agents },
       files: snapshotFiles,

@@ -13,6 +13,7 @@ import type {
   Task,
   Template,
 } from "../api/schemas.ts";
+import { messageOf } from "../log.ts";
 import { problem } from "../problem.ts";
 import type { SnapshotRecord } from "../store/snapshots.ts";
 import { type GuestLife, refuse } from "./guest_life.ts";
@@ -82,6 +83,14 @@ export class Snapshots {
   /** Tells everybody what snapshots a guest has now. */
   async tell(guest: string): Promise<void> {
     this.#ground.events.publish({ name: "snapshots", data: await this.tree(guest) });
+  }
+
+  /** The same, with nobody to wait for it. */
+  tellLater(guest: string): void {
+    this.tell(guest).catch((error) => {
+      const data = { guest, error: messageOf(error) };
+      this.#ground.log("error", "cannot tell of a guest's snapshots", data);
+    });
   }
 
   create(guest: string, wish: Wish): Promise<Task> {

@@ -39,7 +39,7 @@ function snapshot(n: number, parent: number | null): SnapshotRecord {
 /** Two directories of guests: one has a snapshot, and it comes to the other. */
 function places() {
   const directory = Deno.makeTempDirSync();
-  const here = new SnapshotFiles(`${directory}/here`);
+  const here = new SnapshotFiles(`${directory}/here`, { canShare: false });
   Deno.mkdirSync(`${directory}/here/${GUEST}/snapshots/${ID(1)}`, { recursive: true });
   Deno.writeFileSync(here.disk(GUEST, ID(1), "disk"), new Uint8Array(5000).fill(3));
   Deno.mkdirSync(`${directory}/there/${GUEST}`, { recursive: true });
@@ -48,7 +48,7 @@ function places() {
     offer: { count: 1, current: ID(1), dataBytes: 0, sharedBytes: 0 },
     ground: {
       store: { refuseTakenDevices: () => {} },
-      snapshotFiles: new SnapshotFiles(`${directory}/there`),
+      snapshotFiles: new SnapshotFiles(`${directory}/there`, { canShare: false }),
     } as unknown as MoveGround,
     here: (record) => ({ ...record, error: null }),
     runHere: (run) => run,

@@ -77,8 +77,9 @@ for (const isShared of [false, true]) {
     assertEquals(await tree(b, guest), before.tree);
     assertEquals(filesOf(b, guest), before.files);
     assertEquals(diskOf(b, guest), disk);
-    // A small one that tries it, the second's disk, the third's and its memory, and the guest's own.
-    assertEquals(count(), isShared ? 1 + 1 + 3 + 1 : 0);
+    // A small one that tries it, the second's disk, the third's and its memory's three files, and the
+    // guest's own.
+    assertEquals(count(), isShared ? 1 + 1 + 4 + 1 : 0);
     assertEquals(whereabouts(a, guest.id), NOWHERE);
     assertEquals(snapshotsAt(b, guest.id), ["first, with memory", "second", "third"]);
 
