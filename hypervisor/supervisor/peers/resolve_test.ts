@@ -151,8 +151,9 @@ Deno.test("it runs there: it is forgotten here, also before the other host is ba
   await until(() => a.supervisor.moves.list().length === 0, "the word");
   assertEquals(whereabouts(b, guest.id), RUNS);
   assertEquals(await moves(b), []);
-  const back = await b.local.client.call("listPeers", {});
-  const body = { peer: back[0].id };
+  await hosts.pair();
+  const [{ id: peer }] = await b.local.client.call("listPeers", {});
+  const body = { peer };
   await b.done(b.local.client.call("moveGuest", { params: { id: guest.id }, body }));
   await a.reaches(guest.id, "running");
 });
@@ -201,9 +202,7 @@ Deno.test("a host that was given up can be forgotten, and is told when it is pai
   assertEquals((await moves(a)).map((it) => it.peerName), [null]);
   await b.up();
   assertEquals(whereabouts(a, guest.id), OFF);
-  const { code } = await b.local.client.call("offerPairing", {});
-  const address = `127.0.0.1:${b.supervisor.peers.port}`;
-  await a.local.client.call("addPeer", { body: { address, code } });
+  await hosts.pair();
   await isAside(b, guest, "paused");
   await until(() => a.supervisor.moves.list().length === 0, "the word");
 });

@@ -6,6 +6,7 @@
 import type { Guest, Task } from "../api/schemas.ts";
 import { TestHost, type TestOptions } from "./test_host.ts";
 
+const LISTEN = { hostname: "127.0.0.1", port: 0 };
 const PATIENCE_MS = 120_000;
 
 /** `a` has guests, and `b` is where they go. */
@@ -23,17 +24,22 @@ export class TwoHosts implements AsyncDisposable {
   static async start(
     options: { a?: TestOptions; b?: TestOptions } = {},
   ): Promise<TwoHosts> {
+    const a = new TestHost({ ...options.a, peers: LISTEN });
     // The same port after a restart, as the other host knows it by that.
-    const listen = () => ({ hostname: "127.0.0.1", port: freePort() });
-    const a = new TestHost({ ...options.a, peers: listen() });
-    const b = new TestHost({ ...options.b, peers: listen() });
+    const b = new TestHost({ ...options.b, peers: { ...LISTEN, port: freePort() } });
     const hosts = new TwoHosts(a, b);
     await a.up();
     await b.up();
+    await hosts.pair();
+    return hosts;
+  }
+
+  /** Once more, where `a` listens elsewhere after a restart. */
+  async pair(): Promise<void> {
+    const { a, b } = this;
     const { code } = await b.local.client.call("offerPairing", {});
     const address = `127.0.0.1:${b.supervisor.peers.port}`;
-    ({ id: hosts.peer } = await a.local.client.call("addPeer", { body: { address, code } }));
-    return hosts;
+    ({ id: this.peer } = await a.local.client.call("addPeer", { body: { address, code } }));
   }
 
   /** A guest that runs at `a`, with a disk that has something on it, and snapshots of these names. */
