@@ -129,8 +129,9 @@ async function start(board: StatusBoard): Promise<void> {
 
 /** Takes up the host's settings: what cannot be used of them is shown, and the rest goes on. */
 async function takeSettings(file: string | null, board: StatusBoard): Promise<void> {
-  await attempt("Cannot take up the settings", () => {
-    for (const [i, problem] of kept.begin(file).entries()) board.problem(`settings ${i}`, problem);
+  await attempt("Cannot take up the settings", async () => {
+    const problems = await kept.begin(file);
+    problems.forEach((problem, i) => board.problem(`settings ${i}`, problem));
     for (const name of UNUSED_SETTINGS) {
       if (name in kept.settings) log(`the setting ${name} is kept, and not used yet`, "warning");
     }

@@ -7,43 +7,47 @@ const STATIC = Network.parse({
   bridges: [{ name: "br0", ipv4: { method: "static", address: "192.0.2.7/24" } }],
 });
 
-function inFolder(use: (path: string) => void): void {
+async function inFolder(use: (path: string) => Promise<void>): Promise<void> {
   const folder = Deno.makeTempDirSync();
   try {
-    use(`${folder}/host/settings.json`);
+    await use(`${folder}/host/settings.json`);
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
 }
 
-function boot(path: string, file: string | null): { kept: KeptSettings; problems: string[] } {
+async function boot(path: string, file: string | null) {
   const kept = new KeptSettings(path);
-  return { problems: kept.begin(file), kept };
+  return { problems: await kept.begin(file), kept };
 }
 
 Deno.test("what a file says is kept when the file is gone", () =>
-  inFolder((path) => {
-    assertEquals(boot(path, null).kept.settings, {});
-    assertEquals(boot(path, "hostname: lab\n").problems, []);
-    assertEquals(boot(path, null).kept.settings, { hostname: "lab" });
+  inFolder(async (path) => {
+    assertEquals((await boot(path, null)).kept.settings, {});
+    assertEquals((await boot(path, "hostname: lab\n")).problems, []);
+    assertEquals((await boot(path, null)).kept.settings, { hostname: "lab" });
   }));
 
 Deno.test("what the console changed stays until the file is another one", () =>
-  inFolder((path) => {
+  inFolder(async (path) => {
     const file = "hostname: lab\nnetwork:\n";
-    boot(path, file).kept.change({ network: STATIC });
-    assertEquals(boot(path, file).kept.settings, { hostname: "lab", network: STATIC });
-    const other = boot(path, "hostname: den\n").kept;
+    (await boot(path, file)).kept.change({ network: STATIC });
+    assertEquals((await boot(path, file)).kept.settings, { hostname: "lab", network: STATIC });
+    const other = (await boot(path, "hostname: den\n")).kept;
     assertEquals(other.settings, { hostname: "den", network: STATIC }, "not spoken of, so left");
-    assertEquals(boot(path, file).kept.settings, { hostname: "lab" }, "null is the default");
+    assertEquals(
+      (await boot(path, file)).kept.settings,
+      { hostname: "lab" },
+      "null is the default",
+    );
   }));
 
 Deno.test("a mistake is told at each start, and leaves what was right before", () =>
-  inFolder((path) => {
-    boot(path, "hostname: lab\n");
+  inFolder(async (path) => {
+    await boot(path, "hostname: lab\n");
     const file = "ntp: [time.example]\nhostname: no_name\n";
     for (let i = 0; i < 2; i++) {
-      const { kept, problems } = boot(path, file);
+      const { kept, problems } = await boot(path, file);
       assertStringIncludes(problems.join(), "denovisor.yaml, line 2: hostname must be");
       assertEquals(kept.settings, { hostname: "lab", ntp: ["time.example"] });
     }
@@ -71,10 +75,10 @@ Deno.test("what is kept is what was written, and no text is more than told", () 
 });
 
 Deno.test("what cannot be written is not taken for kept", () =>
-  inFolder((path) => {
-    const { kept } = boot(path, null);
+  inFolder(async (path) => {
+    const { kept } = await boot(path, null);
     Deno.writeTextFileSync(path.replace(/\/host\/.*/, "/host"), "in the way");
     assertThrows(() => kept.change({ hostname: "lab" }));
     assertEquals(kept.settings, {});
-    assertStringIncludes(boot(path, "hostname: lab\n").problems.join(), "Cannot keep");
+    assertStringIncludes((await boot(path, "hostname: lab\n")).problems.join(), "Cannot keep");
   }));
