@@ -320,11 +320,12 @@ Deno.test("the event stream begins with the tasks, and tells of each", async () 
   const task = await take(host, id, { name: "a" });
   const names = new Set<string>();
   for await (const { name, data } of host.local.client.events()) {
-    names.add(name);
     if (name === "snapshot") {
       assertEquals((data as { tasks: Task[] }).tasks.map((it) => it.id), [task.id]);
     }
-    if (name === "task_point") host.supervisor.tasks.cancel(task.id);
+    // A second one may come before the end does.
+    if (name === "task_point" && !names.has(name)) host.supervisor.tasks.cancel(task.id);
+    names.add(name);
     if (name === "task" && (data as Task).state !== "running") break;
   }
   assertEquals(["snapshot", "task", "task_point"].filter((name) => !names.has(name)), []);
