@@ -102,6 +102,12 @@ export async function bundle(
     for (const { path, text } of outputFiles) {
       const [, name] = /\b__require\("([^"]+)"\)/.exec(text) ?? [];
       if (name) throw new Error(`Cannot bundle "${path}": it would require "${name}" as it starts`);
+      // Deno's layer for Node looks into /proc as it is loaded, and process 1 mounts that itself.
+      if (path.endsWith("/boot.js") && /\b(?:from|import)\s*\(?"node:/.test(text)) {
+        throw new Error(
+          `Cannot bundle "${path}": process 1 starts where Node's modules cannot load`,
+        );
+      }
     }
     return outputFiles
       .map((it): [string, Uint8Array] => [it.path.slice(`${CHECKOUT}/app/`.length), it.contents])

@@ -3,13 +3,12 @@
  *
  * @module
  */
-import { dirname } from "@std/path";
 import {
   HostSettings,
   type SettingName,
   SETTINGS_VERSION,
 } from "../../hypervisor/supervisor/api/host_settings.ts";
-import { writeFileDurably } from "../../hypervisor/supervisor/durable.ts";
+import { dirname, writeFileDurably } from "../../hypervisor/supervisor/durable.ts";
 import { type Mistake, parseSettings } from "./parse.ts";
 
 /** What is kept. */

@@ -3,7 +3,15 @@
  *
  * @module
  */
-import { dirname } from "@std/path";
+
+/**
+ * The directory that `path` lies in. @std/path looks for Node's `process` as it is loaded, which process
+ * 1 of the appliance cannot have: it starts without /proc.
+ */
+export function dirname(path: string): string {
+  const at = path.lastIndexOf("/");
+  return at > 0 ? path.slice(0, at) : at === 0 ? "/" : ".";
+}
 
 /** Returns once the names in the directory `path` are on the disk. */
 export function syncDirectory(path: string): void {
