@@ -91,11 +91,6 @@ export class VirtioService {
     this.lookAtRequests();
   }
 
-  /** While devices stand still: another VMM of this host is about to go on with them. */
-  letGo(): void {
-    for (const { device } of this.#pc.virtio) device.letGo?.();
-  }
-
   #goOn(transports: readonly VirtioPci[]): void {
     for (const transport of transports) {
       transport.thaw();

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { drain } from "../../sys/eventfd.ts";
 import { ConfigSpace } from "./config_space.ts";
 import {
   type DeviceHost,
@@ -18,7 +17,6 @@ import { EVENT, RX, TX, VSOCK_QUEUE_SIZE, type VsockBackend } from "./vsock_prot
 import { UserVsock } from "./vsock_user.ts";
 import { VhostVsock } from "./vsock_vhost.ts";
 import { vhostFeatures } from "../../sys/vhost.ts";
-import { renewVhostVsock } from "../../sys/vhost_vsock.ts";
 
 /** Where the other ends of the guest's streams are. */
 export type VsockOptions =
@@ -35,7 +33,7 @@ export type VsockOptions =
       path: string;
     }
     | {
-      /** From `openVhostVsock`: AF_VSOCK sockets of the host. The address may still be another VMM's. */
+      /** From `openVhostVsock`: AF_VSOCK sockets of the host. */
       vhost: number;
     }
   );
@@ -51,9 +49,6 @@ export class VsockDevice implements VirtioDevice {
   #backend: VsockBackend | undefined;
   /** Absent where the driver did not enable its queue. */
   #events: VsockEvents | undefined;
-  #hasLetGo = false;
-  /** Stops looking for buffers for events, where nobody else does. */
-  #unwatch = () => {};
 
   constructor(options: VsockOptions) {
     this.name = options.name;
@@ -93,12 +88,6 @@ export class VsockDevice implements VirtioDevice {
         onViolation: (reason) => host.needsReset(reason),
       }),
     );
-    if (this.offloaded) {
-      // Of its queues vhost serves the other two.
-      const fd = host.queueNotifyFd(EVENT);
-      host.watch(fd, () => void (drain(fd) && this.#events?.notify()));
-      this.#unwatch = () => host.unwatch(fd);
-    }
     // Streams have their other ends in another process, or nowhere.
     if (setup.restored) this.#events.reset();
   }
@@ -128,23 +117,10 @@ export class VsockDevice implements VirtioDevice {
   }
 
   thaw(): void {
-    const hadLetGo = this.#hasLetGo;
-    this.#hasLetGo = false;
     this.#backend?.thaw?.();
-    if (hadLetGo) this.#events?.reset();
-  }
-
-  /** Also where no driver uses it: the address is the descriptor's. The streams are lost either way. */
-  letGo(): void {
-    if (!("vhost" in this.#options)) return;
-    renewVhostVsock(this.#options.vhost);
-    this.#backend?.letGo?.();
-    this.#hasLetGo = this.#backend !== undefined;
   }
 
   reset(): void {
-    this.#unwatch();
-    this.#unwatch = () => {};
     this.#backend?.stop();
     this.#backend = this.#events = undefined;
   }
