@@ -5,7 +5,7 @@
  */
 import { close, O_RDWR, open } from "../sys/files.ts";
 import { ioctl, ioctlBuffer } from "../sys/ioctl.ts";
-import { check, E2BIG, EINTR, ENODEV, ENOENT, errno, SysError } from "../sys/errno.ts";
+import { check, EINTR, ENODEV, ENOENT, errno, SysError } from "../sys/errno.ts";
 import { KVM, KVM_API_VERSION, KVM_CAP, KVM_MAX_CPUID_ENTRIES } from "./ioctls.ts";
 import { Cpuid2, CpuidEntry2, MsrList } from "./structs.ts";
 import { Vm } from "./vm.ts";
@@ -102,9 +102,10 @@ export class Kvm {
       const result = ioctlBuffer(this.fd, KVM.GET_MSR_INDEX_LIST, bytes);
       return { header, bytes, result, code: result < 0 ? errno() : 0 };
     };
-    // Where there is not enough room, it only says how many there are.
+    // Where there is not enough room, it only says how many there are. That is what is looked at, as errno may be
+    // another one by now: V8 has system calls of its own.
     let answer = list(0);
-    if (answer.code === E2BIG) answer = list(answer.header.nmsrs);
+    if (answer.code !== 0 && answer.header.nmsrs > 0) answer = list(answer.header.nmsrs);
     if (answer.code !== 0) throw new SysError("list the MSRs to save", answer.code);
     const { header, bytes } = answer;
     return [...new Uint32Array(bytes.buffer, MsrList.size, header.nmsrs)];

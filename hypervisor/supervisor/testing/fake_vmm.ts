@@ -272,9 +272,10 @@ async function serve(connection: Deno.Conn) {
       terminals.add(connection);
       await readAll(connection, async (bytes) => {
         const typed = new TextDecoder().decode(bytes).trim();
-        await print(bytes);
         const write = /^write (\d+) (\d+) (.+)$/.exec(typed);
         if (write !== null) writes.write(Number(write[1]), Number(write[2]), write[3]);
+        // Who sees the echo takes it as done.
+        await print(bytes);
         if (typed === "full") await pause("The disk has no room on the host");
         if (typed === "room") await pause(null);
         if (typed === "poweroff" || typed === "reboot" || typed === "crash") {
