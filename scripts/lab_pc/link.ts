@@ -15,8 +15,11 @@ const SLOT = "1e";
 /** The card; a saved state fits PCs with it, or without. */
 export const LINK_DEVICE = ["-device", `virtio-net-pci,netdev=link,addr=0x${SLOT}`];
 
-/** Of a PC that is saved before it has anybody to be linked with. */
-export const UNLINKED = ["-netdev", "user,id=link,restrict=on"];
+/**
+ * Of a PC that is saved before it has anybody to be linked with. Of all that QEMU has for that, this keeps no
+ * state of its own, which another network could not be given.
+ */
+export const UNLINKED = ["-netdev", "hubport,id=link,hubid=0"];
 
 /**
  * Gives the card its name, and addresses by the PC's number: of several that go on from one saved state, all
@@ -24,8 +27,8 @@ export const UNLINKED = ["-netdev", "user,id=link,restrict=on"];
  */
 const SET_UP = `
 card=$(basename /sys/bus/pci/devices/0000:00:${SLOT}.0/virtio*/net/*) &&
-ip link set "$card" name link address 52:54:00:97:00:0$0 &&
-ip addr add ${LINK_NETWORK}.$0/24 dev link && ip link set link up && exec "$@"`.trim();
+ip link set dev "$card" name link address 52:54:00:97:00:0$0 &&
+ip addr add ${LINK_NETWORK}.$0/24 dev link && ip link set dev link up && exec "$@"`.trim();
 
 export class Link implements AsyncDisposable {
   readonly #folder = Deno.makeTempDirSync({ prefix: "lab-link-" });

@@ -5,13 +5,16 @@
  */
 import { builtOnce } from "../setup/built_once.ts";
 import type { LabFiles } from "./files.ts";
+import { UNLINKED } from "./link.ts";
 import { LabPc, machineArguments, type PcShape } from "./machine.ts";
 
 /** The path of the saved state for a PC of this shape, made on the first call. */
 export async function warmState(files: LabFiles, shape: PcShape): Promise<string> {
   return await builtOnce({
     name: "lab-warm",
-    madeFrom: [...machineArguments(shape), ...Object.values(files)].join("\n"),
+    madeFrom: [
+      ...[...machineArguments(shape), ...shape.linked ? UNLINKED : [], ...Object.values(files)],
+    ].join("\n"),
     step: `booting the lab once, to start warm from then on (${shape.cpus} CPUs, ` +
       `${shape.memoryMiB} MiB, ${shape.disks} disks${shape.linked ? ", linked" : ""})`,
     async build(target) {

@@ -52,7 +52,7 @@ Deno.test("the lab has the CPUs, the memory and the disks that were asked for", 
 
 Deno.test("of two PCs each has its address and its number, and both end with the first", async () => {
   const script = `[ "$LAB_HOST" = 1 ] || exec sleep 600
-    ping -c 1 -w 60 10.97.0.2 > /dev/null && ip -brief addr show link && exit 5`;
+    ping -c 1 -w 60 10.97.0.2 > /dev/null && ip -brief addr show dev link && exit 5`;
   const { code, stdout } = await lab("--hosts", "2", "--", "sh", "-c", script);
   assertStringIncludes(stdout, "10.97.0.1/24");
   assertEquals(code, 5);
