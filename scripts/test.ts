@@ -134,11 +134,14 @@ async function inLanes(stages: readonly Stage[]): Promise<void> {
   else await run.together(stages, LANES);
 }
 
-async function labCommandTests(args: readonly string[]): Promise<void> {
-  await run.stageOrAgain("lab command", async () => {
-    await labFiles();
-    return await denoTests(or(args, ["tests/lab_command"]));
-  });
+function labCommandStage(args: readonly string[]): Stage {
+  return {
+    name: "lab command",
+    body: async (show) => {
+      await labFiles();
+      return await denoTests(or(args, ["tests/lab_command"]), show);
+    },
+  };
 }
 
 function browserStages(args: readonly string[]): Stage[] {
@@ -181,13 +184,12 @@ async function everything(): Promise<void> {
   await unitTests([]);
   await fuzzTargets([]);
   await setup;
-  await labCommandTests([]);
   await setUpLab();
   // Not each of many like cases there: tests/hostile/thorough.ts.
   Deno.env.set("LAB_BRIEFLY", "1");
   const leftOut = [...LAB_LEFT_OUT, ...HAS_KVM ? HOSTILE_LEFT_OUT : []];
   // Those that take longest first.
-  await inLanes([...labStages([], leftOut), ...browserStages([])]);
+  await inLanes([...labStages([], leftOut), ...browserStages([]), labCommandStage([])]);
 }
 
 if (import.meta.main) {
@@ -198,7 +200,7 @@ if (import.meta.main) {
     unit: () => unitTests(args),
     fuzz: () => fuzzTargets(args),
     lab: () => realGuests(args),
-    "lab-command": () => labCommandTests(args),
+    "lab-command": () => inLanes([labCommandStage(args)]),
     e2e: () => inLanes(browserStages(args)),
   };
   const chosen = parts[part ?? "all"];
