@@ -55,25 +55,37 @@ const LOOK_MS = 100;
 
 type Timer = ReturnType<typeof setTimeout>;
 
+interface Trial {
+  network: Network;
+  until: number;
+  timers: Timer[];
+  /** The card that "any" was before, which an end of the trial goes back to. */
+  any: string | null;
+  /** Whether all its steps are done. */
+  isInForce: boolean;
+}
+
 /** The links of this host; one change at a time. */
 export class HostNetwork {
   readonly #options: HostNetworkOptions;
   readonly #clients = new Map<string, { client: DhcpClient; stop: () => Promise<void> }>();
   #kept: Network;
-  /** With the card that "any" was before, which an end of the trial goes back to. */
-  #trial: { network: Network; until: number; timers: Timer[]; any: string | null } | null = null;
+  #trial: Trial | null = null;
+  /** What links are to be: a trial's only once the answer to its author had time to leave. */
+  #wanted: Network;
   #undone: string | null = null;
   #layout: Layout = NOTHING;
   #failed: string[] = [];
   #any: string | null = null;
   #seenFirst: number | null = null;
   #lookTimer: Timer | undefined;
-  #turn: Promise<void> = Promise.resolve();
+  #turn: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
   constructor(options: HostNetworkOptions) {
     this.#options = options;
     this.#kept = options.network;
+    this.#wanted = options.network;
   }
 
   /** The names of the bridges that there are. */
@@ -92,10 +104,8 @@ export class HostNetwork {
   }
 
   /** Makes links what they should be; for who sees that cards came or went. */
-  settle(): Promise<void> {
-    return this.#turn = this.#turn.then(() => this.#settle()).catch((error) => {
-      this.#failed.push(reasonOf(error));
-    });
+  async settle(): Promise<void> {
+    await this.#inTurn(() => this.#settle());
   }
 
   /** Tries another network, from a moment on; who hears nothing of it any more does not confirm it. */
@@ -105,22 +115,30 @@ export class HostNetwork {
     const any = this.#trial ? this.#trial.any : this.#any;
     this.#clearTrial();
     this.#undone = null;
-    const trial = { network, until: performance.now() + confirmMs, timers: [] as Timer[], any };
+    const until = performance.now() + confirmMs;
+    const trial: Trial = { network, until, timers: [], any, isInForce: false };
     this.#trial = trial;
     const undo = (why: string) => this.#trial === trial && this.#undo(why);
     trial.timers = [
       setTimeout(async () => {
-        await this.settle();
-        if (this.#failed.length > 0) undo(`The change was undone: ${this.#failed[0]}`);
+        const [failure] = await this.#inTurn(() => this.#apply(trial));
+        if (failure !== undefined) undo(`The change was undone: ${failure}`);
+        else trial.isInForce = true;
       }, graceMs),
       setTimeout(() => undo("The change was undone, for nobody confirmed it"), confirmMs),
     ];
     return this.tell();
   }
 
-  /** Keeps what is tried. Where it cannot be kept, it stays tried. */
+  /**
+   * Keeps what is tried. Where it cannot be kept, it stays tried. Before it is in force it is refused:
+   * who asks then has not been reached by it.
+   */
   confirm(): Told {
-    const { network } = this.#trial ?? nothingTried();
+    const { network, isInForce } = this.#trial ?? nothingTried();
+    if (!isInForce) {
+      throw new NetworkRefusal("Cannot confirm the change of the network: it is not in force yet");
+    }
     this.#options.keep(network);
     this.#kept = network;
     this.#clearTrial();
@@ -144,6 +162,7 @@ export class HostNetwork {
   #undo(why: string | null): void {
     this.#undone = why;
     if (this.#trial) this.#any = this.#trial.any;
+    this.#wanted = this.#kept;
     this.#clearTrial();
     void this.settle();
   }
@@ -168,10 +187,27 @@ export class HostNetwork {
     }
   }
 
-  async #settle(): Promise<void> {
-    if (this.#isClosed) return;
+  /** Does one thing after the other; returns what fails. */
+  #inTurn(act: () => Promise<string[]>): Promise<string[]> {
+    const done = this.#turn.then(act).catch((error) => {
+      this.#failed.push(reasonOf(error));
+      return [reasonOf(error)];
+    });
+    this.#turn = done;
+    return done;
+  }
+
+  async #apply(trial: Trial): Promise<string[]> {
+    if (this.#trial !== trial) return [];
+    this.#wanted = trial.network;
+    return await this.#settle();
+  }
+
+  /** Returns what failed of it now: what failed before is told, but not a reason to undo a trial. */
+  async #settle(): Promise<string[]> {
+    if (this.#isClosed) return [];
     const { ground } = this.#options;
-    const network = this.#trial?.network ?? this.#kept;
+    const network = this.#wanted;
     const cards = ground.cards();
     this.#choose(network, cards);
     const layout = layOut(network, cards, { any: this.#any });
@@ -180,14 +216,15 @@ export class HostNetwork {
     await this.#stopClients((client) =>
       !wanted.some((it) => JSON.stringify(it) === JSON.stringify(client))
     );
-    if (steps.length > 0) this.#failed = [];
+    const failures: string[] = [];
+    if (steps.length > 0) this.#failed = failures;
     this.#layout = layout;
     for (const step of steps) {
       try {
         await ground.run(step);
       } catch (error) {
         if (step.kind === "ip" && step.mayFail) continue;
-        this.#failed.push(reasonOf(error));
+        failures.push(reasonOf(error));
       }
     }
     for (const client of wanted) {
@@ -196,6 +233,7 @@ export class HostNetwork {
     }
     this.#options.onProblem(this.#problem());
     if (steps.length > 0) this.#options.onChange?.();
+    return failures;
   }
 
   async #stopClients(isDone: (client: DhcpClient) => boolean): Promise<void> {
@@ -221,8 +259,7 @@ export class HostNetwork {
   #problem(): string | null {
     if (this.#failed.length > 0) return this.#failed[0];
     const macs = this.#options.ground.cards().map(({ mac }) => mac);
-    const missing = namedCards(this.#trial?.network ?? this.#kept)
-      .filter((mac) => !macs.includes(mac));
+    const missing = namedCards(this.#wanted).filter((mac) => !macs.includes(mac));
     return missing.length === 0 ? null : `The network lacks the card ${missing.join(", ")}`;
   }
 }

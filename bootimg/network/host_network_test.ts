@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { delay } from "@std/async";
 import { Network, type NetworkCard } from "../../hypervisor/supervisor/api/network_schemas.ts";
 import { FakeLinks } from "../testing/fake_links.ts";
@@ -17,22 +23,36 @@ class Rig implements Disposable {
   readonly links = new FakeLinks();
   readonly kept: Network[] = [];
   problem: string | null = null;
+  readonly options: HostNetworkOptions;
   readonly network: HostNetwork;
 
   constructor(options: Partial<HostNetworkOptions> = {}) {
     this.links.setCards([CARD]);
-    this.network = new HostNetwork({
+    this.options = {
       ground: this.links,
       network: Network.parse({}),
       keep: (network) => this.kept.push(network),
       onProblem: (problem) => this.problem = problem,
       ...{ confirmMs: 60_000, graceMs: 0, lateMs: 20 },
       ...options,
-    });
+    };
+    this.network = new HostNetwork(this.options);
   }
 
   get addresses(): string[] {
     return this.links.links.get("br0")?.addresses ?? [];
+  }
+
+  /** Keeps what is tried, as soon as it may be. */
+  async confirm(): Promise<void> {
+    await this.until("the trial's coming into force", () => {
+      try {
+        return this.network.confirm() !== null;
+      } catch (error) {
+        if (/not in force yet/.test(String(error))) return false;
+        throw error;
+      }
+    });
   }
 
   /** Waits for what timers and steps bring about. */
@@ -79,7 +99,8 @@ Deno.test("a change that is confirmed is kept, and not before", async () => {
   assertEquals([trial?.secondsLeft, network.bridges.length], [60, 1]);
   await rig.until("the new address", () => rig.addresses.includes("192.0.2.7/24"));
   assertEquals([rig.kept, rig.links.clients], [[], []]);
-  const told = rig.network.confirm();
+  await rig.confirm();
+  const told = rig.network.tell();
   assertEquals([told.trial, told.network, rig.kept], [null, FIXED, [FIXED]]);
   assertThrows(() => rig.network.confirm(), NetworkRefusal, "none is being tried");
 });
@@ -118,7 +139,7 @@ Deno.test("what cannot be kept stays tried", async () => {
   });
   await rig.network.settle();
   rig.network.try(FIXED);
-  assertThrows(() => rig.network.confirm(), Error, "the disk is full");
+  await assertRejects(() => rig.confirm(), Error, "the disk is full");
   assert(rig.network.tell().trial);
   isFull = false;
   assertEquals(rig.network.confirm().network, FIXED);
@@ -171,4 +192,63 @@ Deno.test("the first card is the first card again when another part of it was on
   rig.network.undo();
   await rig.network.settle();
   assertEquals(rig.links.picture, before);
+});
+
+Deno.test("a change is not confirmed before it is in force", async () => {
+  using rig = new Rig({ graceMs: 50 });
+  await rig.network.settle();
+  const early = () =>
+    assertThrows(() => rig.network.confirm(), NetworkRefusal, "it is not in force yet");
+  const gate = Promise.withResolvers<void>();
+  const run = rig.links.run.bind(rig.links);
+  let isAt = false;
+  rig.links.run = async (step) => {
+    isAt = true;
+    await gate.promise;
+    await run(step);
+  };
+  rig.network.try(FIXED);
+  early();
+  await rig.until("the first step", () => isAt);
+  early();
+  assertEquals(rig.kept, []);
+  gate.resolve();
+  await rig.confirm();
+  assertEquals([rig.kept, rig.addresses], [[FIXED], ["192.0.2.7/24"]]);
+});
+
+Deno.test("a card that comes brings no change forward, whose author is still being answered", async () => {
+  using rig = new Rig({ graceMs: 60_000 });
+  await rig.network.settle();
+  const before = rig.links.picture;
+  rig.network.try(FIXED);
+  await rig.network.settle();
+  assertEquals(rig.links.picture, before);
+});
+
+Deno.test("until its successor comes into force, a change that is tried stays", async () => {
+  using rig = new Rig();
+  await rig.network.settle();
+  rig.network.try(FIXED);
+  await rig.until("the new bridge", () => rig.links.links.has("br1"));
+  Object.assign(rig.options, { graceMs: 60_000 });
+  rig.network.try(Network.parse({ dns: ["192.0.2.1"] }));
+  await rig.network.settle();
+  assert(rig.links.links.has("br1"));
+  rig.network.undo();
+  await rig.network.settle();
+  assert(!rig.links.links.has("br1"));
+});
+
+Deno.test("what failed at the start undoes no change that is good", async () => {
+  using rig = new Rig({ network: FIXED });
+  rig.links.broken = /address add/;
+  await rig.network.settle();
+  assertStringIncludes(rig.problem!, "broken");
+  rig.links.broken = null;
+  const same = Network.parse({ ...FIXED });
+  rig.network.try(same);
+  await rig.confirm();
+  assertEquals(rig.kept, [same]);
+  assertStringIncludes(rig.problem!, "broken", "it is as it was");
 });
