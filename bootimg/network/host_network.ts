@@ -10,7 +10,15 @@ import {
   type Network,
   type NetworkCard,
 } from "../../hypervisor/supervisor/api/network_schemas.ts";
-import { chooseCard, type Layout, layOut, namedCards, NOTHING, wantsAny } from "./layout.ts";
+import {
+  bareBridge,
+  chooseCard,
+  type Layout,
+  layOut,
+  namedCards,
+  NOTHING,
+  wantsAny,
+} from "./layout.ts";
 import { type DhcpClient, dhcpClients, planChange, type Step } from "./plan.ts";
 
 /** What the network stands on: Linux, or what a test has instead. */
@@ -76,6 +84,8 @@ export class HostNetwork {
   #undone: string | null = null;
   #layout: Layout = NOTHING;
   #failed: string[] = [];
+  /** Why bridges that should be gone are not. */
+  readonly #held = new Map<string, string>();
   #any: string | null = null;
   #seenFirst: number | null = null;
   #lookTimer: Timer | undefined;
@@ -100,7 +110,8 @@ export class HostNetwork {
       secondsLeft: Math.max(0, Math.ceil((this.#trial.until - performance.now()) / 1000)),
     };
     const cards = this.#options.ground.cards();
-    return { network: this.#kept, trial, cards, problem: this.#problem() ?? this.#undone };
+    const problems = [this.#undone, this.#problem()].filter((it) => it !== null);
+    return { network: this.#kept, trial, cards, problem: problems.join(". ") || null };
   }
 
   /** Makes links what they should be; for who sees that cards came or went. */
@@ -176,15 +187,24 @@ export class HostNetwork {
     const macs = this.#options.ground.cards().map(({ mac }) => mac);
     const missing = namedCards(network).find((mac) => !macs.includes(mac));
     if (missing) throw new NetworkRefusal(`Cannot use the card ${missing}: this host has none`);
-    for (const { name, port } of this.#layout.bridges) {
-      if (network.bridges.some((it) => it.name === name)) continue;
-      const guests = this.#options.ground.portsOf(name).filter((it) => it !== port);
-      if (guests.length > 0) {
-        throw new NetworkRefusal(
-          `Cannot remove the bridge ${name}: ${guests.length} network cards of guests are in it`,
-        );
-      }
+    for (const [name, why] of this.#inUse(network)) {
+      // What is to be gone already is in nobody's way.
+      if (!this.#held.has(name)) throw new NetworkRefusal(why);
     }
+  }
+
+  /** The bridges that a network has no more, and that guests are in, each with its reason to stay. */
+  #inUse({ bridges }: Network): [name: string, why: string][] {
+    return this.#layout.bridges.flatMap(({ name, port }): [string, string][] => {
+      if (bridges.some((it) => it.name === name)) return [];
+      const { length } = this.#options.ground.portsOf(name).filter((it) => it !== port);
+      if (length === 0) return [];
+      const cards = `${length} network card${length === 1 ? "" : "s"}`;
+      return [[
+        name,
+        `Cannot remove the bridge ${name}: ${cards} of guests ${length === 1 ? "is" : "are"} in it`,
+      ]];
+    });
   }
 
   /** Does one thing after the other; returns what fails. */
@@ -211,19 +231,20 @@ export class HostNetwork {
     const cards = ground.cards();
     this.#choose(network, cards);
     const layout = layOut(network, cards, { any: this.#any });
+    const failures = this.#hold(layout, network);
     const steps = planChange(this.#layout, layout);
     const wanted = dhcpClients(layout);
     await this.#stopClients((client) =>
       !wanted.some((it) => JSON.stringify(it) === JSON.stringify(client))
     );
-    const failures: string[] = [];
-    if (steps.length > 0) this.#failed = failures;
+    if (steps.length > 0) this.#failed = [];
     this.#layout = layout;
     for (const step of steps) {
       try {
         await ground.run(step);
       } catch (error) {
         if (step.kind === "ip" && step.mayFail) continue;
+        this.#failed.push(reasonOf(error));
         failures.push(reasonOf(error));
       }
     }
@@ -234,6 +255,18 @@ export class HostNetwork {
     this.#options.onProblem(this.#problem());
     if (steps.length > 0) this.#options.onChange?.();
     return failures;
+  }
+
+  /** Leaves the bridges that guests came into meanwhile; returns why those stay that did not before. */
+  #hold(layout: Layout, network: Network): string[] {
+    const inUse = this.#inUse(network);
+    const isNew = inUse.filter(([name]) => !this.#held.has(name));
+    this.#held.clear();
+    for (const [name, why] of inUse) {
+      this.#held.set(name, why);
+      layout.bridges.push(bareBridge(name));
+    }
+    return isNew.map(([, why]) => why);
   }
 
   async #stopClients(isDone: (client: DhcpClient) => boolean): Promise<void> {
@@ -260,7 +293,8 @@ export class HostNetwork {
     if (this.#failed.length > 0) return this.#failed[0];
     const macs = this.#options.ground.cards().map(({ mac }) => mac);
     const missing = namedCards(this.#wanted).filter((mac) => !macs.includes(mac));
-    return missing.length === 0 ? null : `The network lacks the card ${missing.join(", ")}`;
+    if (missing.length > 0) return `The network lacks the card ${missing.join(", ")}`;
+    return this.#held.values().next().value ?? null;
   }
 }
 

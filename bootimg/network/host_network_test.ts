@@ -166,7 +166,7 @@ Deno.test("a card that is missing and a bridge with guests in it are refused bef
   const words = "Cannot use the card 52:54:00:00:00:99: this host has none";
   assertThrows(() => rig.network.try(Network.parse(other)), NetworkRefusal, words);
   rig.links.addTap("dv1", "br1");
-  const gone = "Cannot remove the bridge br1: 1 network cards of guests are in it";
+  const gone = "Cannot remove the bridge br1: 1 network card of guests is in it";
   assertThrows(() => rig.network.try(Network.parse({})), NetworkRefusal, gone);
   assertEquals(rig.network.tell().trial, null);
 });
@@ -251,4 +251,40 @@ Deno.test("what failed at the start undoes no change that is good", async () => 
   await rig.confirm();
   assertEquals(rig.kept, [same]);
   assertStringIncludes(rig.problem!, "broken", "it is as it was");
+});
+
+Deno.test("a bridge that guests came into while it was tried stays until they have left", async () => {
+  using rig = new Rig();
+  await rig.network.settle();
+  const before = rig.links.picture;
+  const tried = { bridges: [...FIXED.bridges, { name: "br2", uplink: CARD.mac, vlan: 20 }] };
+  rig.network.try(Network.parse(tried));
+  await rig.until("the new bridge", () => rig.links.links.get("eth0.20")?.master === "br2");
+  await rig.network.settle();
+  rig.links.addTap("dv1", "br2");
+  rig.network.undo();
+  await rig.network.settle();
+  assertEquals([rig.links.portsOf("br2"), rig.links.links.has("br1")], [["dv1"], false]);
+  assertEquals(rig.links.links.has("eth0.20"), false, "nothing of the trial's leads out");
+  const words = "Cannot remove the bridge br2: 1 network card of guests is in it";
+  assertEquals([rig.problem, rig.network.tell().problem], [words, words]);
+  assert(rig.network.try(Network.parse({ dns: ["192.0.2.1"] })).trial, "it is in nobody's way");
+  rig.network.undo();
+  rig.links.links.delete("dv1");
+  await rig.network.settle();
+  assertEquals([rig.links.picture, rig.problem], [before, null]);
+});
+
+Deno.test("a change that removes a bridge is undone if a guest comes into it at the last moment", async () => {
+  using rig = new Rig({ network: FIXED, graceMs: 20 });
+  await rig.network.settle();
+  const before = rig.links.picture;
+  rig.network.try(Network.parse({}));
+  rig.links.addTap("dv1", "br1");
+  await rig.until("the end of the trial", () => rig.network.tell().trial === null);
+  await rig.network.settle();
+  assertStringIncludes(rig.network.tell().problem!, "was undone: Cannot remove the bridge br1");
+  assertEquals(rig.links.portsOf("br1"), ["dv1"]);
+  rig.links.links.delete("dv1");
+  assertEquals([rig.links.picture, rig.problem], [before, null]);
 });
