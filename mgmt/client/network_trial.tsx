@@ -1,4 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
+import { confirmNetwork } from "../../hypervisor/supervisor/api/confirm_network.ts";
 import type { HostNetwork } from "../../hypervisor/supervisor/api/schemas.ts";
 import { ActionButton } from "./action_button.tsx";
 import { call, messageOf } from "./api.ts";
@@ -20,7 +21,7 @@ export function NetworkTrial({ trial, onTold }: NetworkTrialProps) {
   const end = async (what: "confirm" | "undo") => {
     setBusy(what);
     try {
-      onTold(await call(what === "confirm" ? "confirmNetwork" : "undoNetwork", {}));
+      onTold(await (what === "confirm" ? confirmNetwork(call) : call("undoNetwork", {})));
       toast("done", what === "confirm" ? "The network is kept" : "The change was undone");
     } catch (error) {
       toast("problem", messageOf(error));
