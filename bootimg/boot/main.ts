@@ -93,6 +93,7 @@ async function start(board: StatusBoard): Promise<void> {
   );
   await seedReady;
   const seed = await attempt("Cannot look for settings and guests", () => mountSeed(SEED));
+  if (seed?.problem) board.problem("settings file", seed.problem);
   await takeSettings(seed?.settings ?? null, board);
   const networkReady = attempt("Cannot bring the network up", async () => {
     network = await bringUpNetwork(coldplug, board);
