@@ -172,7 +172,7 @@ export class HostNetwork {
 
   #undo(why: string | null): void {
     this.#undone = why;
-    if (this.#trial) this.#any = this.#trial.any;
+    if (this.#trial && this.#wanted !== this.#kept) this.#any = this.#trial.any;
     this.#wanted = this.#kept;
     this.#clearTrial();
     void this.settle();
@@ -219,6 +219,7 @@ export class HostNetwork {
 
   async #apply(trial: Trial): Promise<string[]> {
     if (this.#trial !== trial) return [];
+    if (this.#wanted === this.#kept) trial.any = this.#any;
     this.#wanted = trial.network;
     return await this.#settle();
   }

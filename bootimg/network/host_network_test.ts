@@ -288,3 +288,16 @@ Deno.test("a change that removes a bridge is undone if a guest comes into it at 
   rig.links.links.delete("dv1");
   assertEquals([rig.links.picture, rig.problem], [before, null]);
 });
+
+Deno.test("a card that is chosen before a change is in force stays chosen when that is given up", async () => {
+  using rig = new Rig({ graceMs: 60_000 });
+  rig.links.setCards([]);
+  await rig.network.settle();
+  rig.network.try(Network.parse({ dns: ["192.0.2.1"] }));
+  rig.links.setCards([CARD]);
+  await rig.network.settle();
+  rig.links.setCards([{ name: "eth1", mac: "52:54:00:00:00:02", hasCarrier: true }, CARD]);
+  rig.network.undo();
+  await rig.network.settle();
+  assertEquals(rig.links.portsOf("br0"), ["eth0"]);
+});
