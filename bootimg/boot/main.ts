@@ -26,6 +26,7 @@ import { shutDown } from "./shutdown.ts";
 import { StatusBoard } from "./status.ts";
 import { read } from "./sysfs.ts";
 import { timeService } from "./time.ts";
+import { within } from "./within.ts";
 
 const RUN = "/run/denovisor";
 const DATA = "/data";
@@ -38,6 +39,9 @@ const SEED_MODULES = ["vfat", "nls_cp437", "nls_ascii", "nls_utf8"];
 const GUEST_MODULES = ["tun", "vhost_net"];
 
 const CONSOLE_PORT = 443;
+
+/** How long services wait for bridges. Making them takes far less, whether cards have cables or not. */
+const NETWORK_MS = 10_000;
 
 const services: Service[] = [];
 const kept = new KeptSettings(`${DATA}/host/settings.json`);
@@ -89,14 +93,22 @@ async function start(board: StatusBoard): Promise<void> {
   );
   await seedReady;
   const seed = await attempt("Cannot look for settings and guests", () => mountSeed(SEED));
+  if (seed?.problem) board.problem("settings file", seed.problem);
   await takeSettings(seed?.settings ?? null, board);
-  attempt("Cannot bring the network up", async () => {
+  const networkReady = attempt("Cannot bring the network up", async () => {
     network = await bringUpNetwork(coldplug, board);
     board.refresh();
-    await keepTime(board);
   }, (why) => board.problem("network", why));
+  networkReady.then(() => {
+    if (network === null) return;
+    attempt("Cannot set the clock", () => keepTime(board), (why) => board.problem("time", why));
+  });
   makeConsoleFolders();
   await guestsReady;
+  // Guests that start with the supervisor are put into bridges, and without one into none.
+  if (!await within(networkReady, NETWORK_MS)) {
+    log(`the network is not up after ${NETWORK_MS / 1000} s; services start without`, "warning");
+  }
   if (hurry !== null) return;
 
   const specs = parseServices(await Deno.readTextFile("/app/services.json"));

@@ -28,6 +28,8 @@ export interface Seed {
   settings: string | null;
   /** The folder of guests. */
   importFolder: string | null;
+  /** Why there is a file of settings that cannot be read. */
+  problem: string | null;
 }
 
 /** Mounts the first such volume on `target`, read-only. */
@@ -41,22 +43,34 @@ export async function mountSeed(target: string): Promise<Seed> {
         flags: MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
         data: "iocharset=utf8",
       });
-      const folder = `${target}/import`;
-      const importFolder = exists(folder) ? folder : null;
-      const settings = await readSettings(`${target}/${SETTINGS_FILE}`);
+      const seed = await readSeed(target);
+      const { settings, importFolder, problem } = seed;
       if (importFolder !== null) log(`guests to import are on ${path}`);
       if (settings !== null) log(`settings are on ${path}`);
-      if (importFolder !== null || settings !== null) return { settings, importFolder };
+      if (problem !== null) log(`${path}: ${problem}`, "error");
+      if (importFolder !== null || settings !== null || problem !== null) return seed;
       unmount(target);
     } catch (error) {
       log(`${path}: ${reason(error)}`, "warning");
     }
   }
-  return { settings: null, importFolder: null };
+  return { settings: null, importFolder: null, problem: null };
 }
 
-async function readSettings(path: string): Promise<string | null> {
-  if (!exists(path)) return null;
-  using file = await Deno.open(path);
-  return new TextDecoder().decode(await readAt(file, 0, MOST_BYTES + 1));
+/** What is in a folder that such a volume is mounted on. Settings that cannot be read stop no guests. */
+export async function readSeed(target: string): Promise<Seed> {
+  const folder = `${target}/import`;
+  const seed: Seed = {
+    settings: null,
+    importFolder: exists(folder) ? folder : null,
+    problem: null,
+  };
+  try {
+    using file = await Deno.open(`${target}/${SETTINGS_FILE}`);
+    seed.settings = new TextDecoder().decode(await readAt(file, 0, MOST_BYTES + 1));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return seed;
+    seed.problem = `Cannot read ${SETTINGS_FILE}: ${reason(error)}`;
+  }
+  return seed;
 }

@@ -10,7 +10,15 @@ import {
   type Network,
   type NetworkCard,
 } from "../../hypervisor/supervisor/api/network_schemas.ts";
-import { chooseCard, type Layout, layOut, namedCards, NOTHING, wantsAny } from "./layout.ts";
+import {
+  bareBridge,
+  chooseCard,
+  type Layout,
+  layOut,
+  namedCards,
+  NOTHING,
+  wantsAny,
+} from "./layout.ts";
 import { type DhcpClient, dhcpClients, planChange, type Step } from "./plan.ts";
 
 /** What the network stands on: Linux, or what a test has instead. */
@@ -55,25 +63,39 @@ const LOOK_MS = 100;
 
 type Timer = ReturnType<typeof setTimeout>;
 
+interface Trial {
+  network: Network;
+  until: number;
+  timers: Timer[];
+  /** The card that "any" was before, which an end of the trial goes back to. */
+  any: string | null;
+  /** Whether all its steps are done. */
+  isInForce: boolean;
+}
+
 /** The links of this host; one change at a time. */
 export class HostNetwork {
   readonly #options: HostNetworkOptions;
   readonly #clients = new Map<string, { client: DhcpClient; stop: () => Promise<void> }>();
   #kept: Network;
-  /** With the card that "any" was before, which an end of the trial goes back to. */
-  #trial: { network: Network; until: number; timers: Timer[]; any: string | null } | null = null;
+  #trial: Trial | null = null;
+  /** What links are to be: a trial's only once the answer to its author had time to leave. */
+  #wanted: Network;
   #undone: string | null = null;
   #layout: Layout = NOTHING;
   #failed: string[] = [];
+  /** Why bridges that should be gone are not. */
+  readonly #held = new Map<string, string>();
   #any: string | null = null;
   #seenFirst: number | null = null;
   #lookTimer: Timer | undefined;
-  #turn: Promise<void> = Promise.resolve();
+  #turn: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
   constructor(options: HostNetworkOptions) {
     this.#options = options;
     this.#kept = options.network;
+    this.#wanted = options.network;
   }
 
   /** The names of the bridges that there are. */
@@ -88,14 +110,13 @@ export class HostNetwork {
       secondsLeft: Math.max(0, Math.ceil((this.#trial.until - performance.now()) / 1000)),
     };
     const cards = this.#options.ground.cards();
-    return { network: this.#kept, trial, cards, problem: this.#problem() ?? this.#undone };
+    const problems = [this.#undone, this.#problem()].filter((it) => it !== null);
+    return { network: this.#kept, trial, cards, problem: problems.join(". ") || null };
   }
 
   /** Makes links what they should be; for who sees that cards came or went. */
-  settle(): Promise<void> {
-    return this.#turn = this.#turn.then(() => this.#settle()).catch((error) => {
-      this.#failed.push(reasonOf(error));
-    });
+  async settle(): Promise<void> {
+    await this.#inTurn(() => this.#settle());
   }
 
   /** Tries another network, from a moment on; who hears nothing of it any more does not confirm it. */
@@ -105,22 +126,30 @@ export class HostNetwork {
     const any = this.#trial ? this.#trial.any : this.#any;
     this.#clearTrial();
     this.#undone = null;
-    const trial = { network, until: performance.now() + confirmMs, timers: [] as Timer[], any };
+    const until = performance.now() + confirmMs;
+    const trial: Trial = { network, until, timers: [], any, isInForce: false };
     this.#trial = trial;
     const undo = (why: string) => this.#trial === trial && this.#undo(why);
     trial.timers = [
       setTimeout(async () => {
-        await this.settle();
-        if (this.#failed.length > 0) undo(`The change was undone: ${this.#failed[0]}`);
+        const [failure] = await this.#inTurn(() => this.#apply(trial));
+        if (failure !== undefined) undo(`The change was undone: ${failure}`);
+        else trial.isInForce = true;
       }, graceMs),
       setTimeout(() => undo("The change was undone, for nobody confirmed it"), confirmMs),
     ];
     return this.tell();
   }
 
-  /** Keeps what is tried. Where it cannot be kept, it stays tried. */
+  /**
+   * Keeps what is tried. Where it cannot be kept, it stays tried. Before it is in force it is refused:
+   * who asks then has not been reached by it.
+   */
   confirm(): Told {
-    const { network } = this.#trial ?? nothingTried();
+    const { network, isInForce } = this.#trial ?? nothingTried();
+    if (!isInForce) {
+      throw new NetworkRefusal("Cannot confirm the change of the network: it is not in force yet");
+    }
     this.#options.keep(network);
     this.#kept = network;
     this.#clearTrial();
@@ -143,7 +172,8 @@ export class HostNetwork {
 
   #undo(why: string | null): void {
     this.#undone = why;
-    if (this.#trial) this.#any = this.#trial.any;
+    if (this.#trial && this.#wanted !== this.#kept) this.#any = this.#trial.any;
+    this.#wanted = this.#kept;
     this.#clearTrial();
     void this.settle();
   }
@@ -157,24 +187,52 @@ export class HostNetwork {
     const macs = this.#options.ground.cards().map(({ mac }) => mac);
     const missing = namedCards(network).find((mac) => !macs.includes(mac));
     if (missing) throw new NetworkRefusal(`Cannot use the card ${missing}: this host has none`);
-    for (const { name, port } of this.#layout.bridges) {
-      if (network.bridges.some((it) => it.name === name)) continue;
-      const guests = this.#options.ground.portsOf(name).filter((it) => it !== port);
-      if (guests.length > 0) {
-        throw new NetworkRefusal(
-          `Cannot remove the bridge ${name}: ${guests.length} network cards of guests are in it`,
-        );
-      }
+    for (const [name, why] of this.#inUse(network)) {
+      // What is to be gone already is in nobody's way.
+      if (!this.#held.has(name)) throw new NetworkRefusal(why);
     }
   }
 
-  async #settle(): Promise<void> {
-    if (this.#isClosed) return;
+  /** The bridges that a network has no more, and that guests are in, each with its reason to stay. */
+  #inUse({ bridges }: Network): [name: string, why: string][] {
+    return this.#layout.bridges.flatMap(({ name, port }): [string, string][] => {
+      if (bridges.some((it) => it.name === name)) return [];
+      const { length } = this.#options.ground.portsOf(name).filter((it) => it !== port);
+      if (length === 0) return [];
+      const cards = `${length} network card${length === 1 ? "" : "s"}`;
+      return [[
+        name,
+        `Cannot remove the bridge ${name}: ${cards} of guests ${length === 1 ? "is" : "are"} in it`,
+      ]];
+    });
+  }
+
+  /** Does one thing after the other; returns what fails. */
+  #inTurn(act: () => Promise<string[]>): Promise<string[]> {
+    const done = this.#turn.then(act).catch((error) => {
+      this.#failed.push(reasonOf(error));
+      return [reasonOf(error)];
+    });
+    this.#turn = done;
+    return done;
+  }
+
+  async #apply(trial: Trial): Promise<string[]> {
+    if (this.#trial !== trial) return [];
+    if (this.#wanted === this.#kept) trial.any = this.#any;
+    this.#wanted = trial.network;
+    return await this.#settle();
+  }
+
+  /** Returns what failed of it now: what failed before is told, but not a reason to undo a trial. */
+  async #settle(): Promise<string[]> {
+    if (this.#isClosed) return [];
     const { ground } = this.#options;
-    const network = this.#trial?.network ?? this.#kept;
+    const network = this.#wanted;
     const cards = ground.cards();
     this.#choose(network, cards);
     const layout = layOut(network, cards, { any: this.#any });
+    const failures = this.#hold(layout, network);
     const steps = planChange(this.#layout, layout);
     const wanted = dhcpClients(layout);
     await this.#stopClients((client) =>
@@ -188,6 +246,7 @@ export class HostNetwork {
       } catch (error) {
         if (step.kind === "ip" && step.mayFail) continue;
         this.#failed.push(reasonOf(error));
+        failures.push(reasonOf(error));
       }
     }
     for (const client of wanted) {
@@ -196,6 +255,19 @@ export class HostNetwork {
     }
     this.#options.onProblem(this.#problem());
     if (steps.length > 0) this.#options.onChange?.();
+    return failures;
+  }
+
+  /** Leaves the bridges that guests came into meanwhile; returns why those stay that did not before. */
+  #hold(layout: Layout, network: Network): string[] {
+    const inUse = this.#inUse(network);
+    const isNew = inUse.filter(([name]) => !this.#held.has(name));
+    this.#held.clear();
+    for (const [name, why] of inUse) {
+      this.#held.set(name, why);
+      layout.bridges.push(bareBridge(name));
+    }
+    return isNew.map(([, why]) => why);
   }
 
   async #stopClients(isDone: (client: DhcpClient) => boolean): Promise<void> {
@@ -221,9 +293,9 @@ export class HostNetwork {
   #problem(): string | null {
     if (this.#failed.length > 0) return this.#failed[0];
     const macs = this.#options.ground.cards().map(({ mac }) => mac);
-    const missing = namedCards(this.#trial?.network ?? this.#kept)
-      .filter((mac) => !macs.includes(mac));
-    return missing.length === 0 ? null : `The network lacks the card ${missing.join(", ")}`;
+    const missing = namedCards(this.#wanted).filter((mac) => !macs.includes(mac));
+    if (missing.length > 0) return `The network lacks the card ${missing.join(", ")}`;
+    return this.#held.values().next().value ?? null;
   }
 }
 

@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { delay } from "@std/async";
 import { Network, type NetworkCard } from "../../hypervisor/supervisor/api/network_schemas.ts";
 import { FakeLinks } from "../testing/fake_links.ts";
@@ -17,22 +23,36 @@ class Rig implements Disposable {
   readonly links = new FakeLinks();
   readonly kept: Network[] = [];
   problem: string | null = null;
+  readonly options: HostNetworkOptions;
   readonly network: HostNetwork;
 
   constructor(options: Partial<HostNetworkOptions> = {}) {
     this.links.setCards([CARD]);
-    this.network = new HostNetwork({
+    this.options = {
       ground: this.links,
       network: Network.parse({}),
       keep: (network) => this.kept.push(network),
       onProblem: (problem) => this.problem = problem,
       ...{ confirmMs: 60_000, graceMs: 0, lateMs: 20 },
       ...options,
-    });
+    };
+    this.network = new HostNetwork(this.options);
   }
 
   get addresses(): string[] {
     return this.links.links.get("br0")?.addresses ?? [];
+  }
+
+  /** Keeps what is tried, as soon as it may be. */
+  async confirm(): Promise<void> {
+    await this.until("the trial's coming into force", () => {
+      try {
+        return this.network.confirm() !== null;
+      } catch (error) {
+        if (/not in force yet/.test(String(error))) return false;
+        throw error;
+      }
+    });
   }
 
   /** Waits for what timers and steps bring about. */
@@ -79,7 +99,8 @@ Deno.test("a change that is confirmed is kept, and not before", async () => {
   assertEquals([trial?.secondsLeft, network.bridges.length], [60, 1]);
   await rig.until("the new address", () => rig.addresses.includes("192.0.2.7/24"));
   assertEquals([rig.kept, rig.links.clients], [[], []]);
-  const told = rig.network.confirm();
+  await rig.confirm();
+  const told = rig.network.tell();
   assertEquals([told.trial, told.network, rig.kept], [null, FIXED, [FIXED]]);
   assertThrows(() => rig.network.confirm(), NetworkRefusal, "none is being tried");
 });
@@ -118,7 +139,7 @@ Deno.test("what cannot be kept stays tried", async () => {
   });
   await rig.network.settle();
   rig.network.try(FIXED);
-  assertThrows(() => rig.network.confirm(), Error, "the disk is full");
+  await assertRejects(() => rig.confirm(), Error, "the disk is full");
   assert(rig.network.tell().trial);
   isFull = false;
   assertEquals(rig.network.confirm().network, FIXED);
@@ -145,7 +166,7 @@ Deno.test("a card that is missing and a bridge with guests in it are refused bef
   const words = "Cannot use the card 52:54:00:00:00:99: this host has none";
   assertThrows(() => rig.network.try(Network.parse(other)), NetworkRefusal, words);
   rig.links.addTap("dv1", "br1");
-  const gone = "Cannot remove the bridge br1: 1 network cards of guests are in it";
+  const gone = "Cannot remove the bridge br1: 1 network card of guests is in it";
   assertThrows(() => rig.network.try(Network.parse({})), NetworkRefusal, gone);
   assertEquals(rig.network.tell().trial, null);
 });
@@ -171,4 +192,112 @@ Deno.test("the first card is the first card again when another part of it was on
   rig.network.undo();
   await rig.network.settle();
   assertEquals(rig.links.picture, before);
+});
+
+Deno.test("a change is not confirmed before it is in force", async () => {
+  using rig = new Rig({ graceMs: 50 });
+  await rig.network.settle();
+  const early = () =>
+    assertThrows(() => rig.network.confirm(), NetworkRefusal, "it is not in force yet");
+  const gate = Promise.withResolvers<void>();
+  const run = rig.links.run.bind(rig.links);
+  let isAt = false;
+  rig.links.run = async (step) => {
+    isAt = true;
+    await gate.promise;
+    await run(step);
+  };
+  rig.network.try(FIXED);
+  early();
+  await rig.until("the first step", () => isAt);
+  early();
+  assertEquals(rig.kept, []);
+  gate.resolve();
+  await rig.confirm();
+  assertEquals([rig.kept, rig.addresses], [[FIXED], ["192.0.2.7/24"]]);
+});
+
+Deno.test("a card that comes brings no change forward, whose author is still being answered", async () => {
+  using rig = new Rig({ graceMs: 60_000 });
+  await rig.network.settle();
+  const before = rig.links.picture;
+  rig.network.try(FIXED);
+  await rig.network.settle();
+  assertEquals(rig.links.picture, before);
+});
+
+Deno.test("until its successor comes into force, a change that is tried stays", async () => {
+  using rig = new Rig();
+  await rig.network.settle();
+  rig.network.try(FIXED);
+  await rig.until("the new bridge", () => rig.links.links.has("br1"));
+  Object.assign(rig.options, { graceMs: 60_000 });
+  rig.network.try(Network.parse({ dns: ["192.0.2.1"] }));
+  await rig.network.settle();
+  assert(rig.links.links.has("br1"));
+  rig.network.undo();
+  await rig.network.settle();
+  assert(!rig.links.links.has("br1"));
+});
+
+Deno.test("what failed at the start undoes no change that is good", async () => {
+  using rig = new Rig({ network: FIXED });
+  rig.links.broken = /address add/;
+  await rig.network.settle();
+  assertStringIncludes(rig.problem!, "broken");
+  rig.links.broken = null;
+  const same = Network.parse({ ...FIXED });
+  rig.network.try(same);
+  await rig.confirm();
+  assertEquals(rig.kept, [same]);
+  assertStringIncludes(rig.problem!, "broken", "it is as it was");
+});
+
+Deno.test("a bridge that guests came into while it was tried stays until they have left", async () => {
+  using rig = new Rig();
+  await rig.network.settle();
+  const before = rig.links.picture;
+  const tried = { bridges: [...FIXED.bridges, { name: "br2", uplink: CARD.mac, vlan: 20 }] };
+  rig.network.try(Network.parse(tried));
+  await rig.until("the new bridge", () => rig.links.links.get("eth0.20")?.master === "br2");
+  await rig.network.settle();
+  rig.links.addTap("dv1", "br2");
+  rig.network.undo();
+  await rig.network.settle();
+  assertEquals([rig.links.portsOf("br2"), rig.links.links.has("br1")], [["dv1"], false]);
+  assertEquals(rig.links.links.has("eth0.20"), false, "nothing of the trial's leads out");
+  const words = "Cannot remove the bridge br2: 1 network card of guests is in it";
+  assertEquals([rig.problem, rig.network.tell().problem], [words, words]);
+  assert(rig.network.try(Network.parse({ dns: ["192.0.2.1"] })).trial, "it is in nobody's way");
+  rig.network.undo();
+  rig.links.links.delete("dv1");
+  await rig.network.settle();
+  assertEquals([rig.links.picture, rig.problem], [before, null]);
+});
+
+Deno.test("a change that removes a bridge is undone if a guest comes into it at the last moment", async () => {
+  using rig = new Rig({ network: FIXED, graceMs: 20 });
+  await rig.network.settle();
+  const before = rig.links.picture;
+  rig.network.try(Network.parse({}));
+  rig.links.addTap("dv1", "br1");
+  await rig.until("the end of the trial", () => rig.network.tell().trial === null);
+  await rig.network.settle();
+  assertStringIncludes(rig.network.tell().problem!, "was undone: Cannot remove the bridge br1");
+  assertEquals(rig.links.portsOf("br1"), ["dv1"]);
+  rig.links.links.delete("dv1");
+  assertEquals([rig.links.picture, rig.problem], [before, null]);
+});
+
+Deno.test("a card that is chosen before a change is in force stays chosen when that is given up", async () => {
+  using rig = new Rig({ graceMs: 60_000 });
+  rig.links.setCards([]);
+  await rig.network.settle();
+  rig.network.try(Network.parse({ dns: ["192.0.2.1"] }));
+  rig.links.setCards([CARD]);
+  await rig.network.settle();
+  rig.links.setCards([{ name: "eth1", mac: "52:54:00:00:00:02", hasCarrier: true }, CARD]);
+  rig.network.undo();
+  await rig.network.settle();
+  assertEquals(rig.links.portsOf("br0"), ["eth0"]);
 });

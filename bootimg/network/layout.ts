@@ -65,6 +65,12 @@ export function layOut(
   return { cards: cards.map(({ name }) => name), bonds, vlans, bridges, dns: network.dns };
 }
 
+/** A bridge that no settings name any more, while guests are in it: they keep each other, and no more. */
+export function bareBridge(name: string): LaidBridge {
+  const none = { method: "none", address: null, gateway: null } as const;
+  return { name, port: null, mac: null, leads: false, ipv4: none, ipv6: none };
+}
+
 /** The bridge whose DHCP server is asked for the way out: none where that is fixed. */
 function leaderOf({ bridges }: Network): string | null {
   if (bridges.some(({ ipv4 }) => ipv4.gateway !== null)) return null;

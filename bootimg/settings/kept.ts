@@ -81,6 +81,8 @@ async function sha256(text: string): Promise<string> {
 export class KeptSettings {
   readonly #path: string;
   #kept: Kept = { settings: {}, digest: null };
+  /** Whether there are settings that could not be read: they are not written over. */
+  #isUnread = false;
 
   constructor(path: string) {
     this.#path = path;
@@ -90,7 +92,10 @@ export class KeptSettings {
     return this.#kept.settings;
   }
 
-  /** Reads what is kept, takes the file's text if there is one, and returns what is wrong in words. */
+  /**
+   * Reads what is kept, takes the file's text if there is one, and returns what is wrong in words.
+   * Where what is kept cannot be read, the file holds for this time alone.
+   */
   async begin(file: string | null): Promise<string[]> {
     const { kept, problems } = this.#read();
     this.#kept = kept;
@@ -124,14 +129,18 @@ export class KeptSettings {
       if (found.problems.length > 0) Deno.copyFileSync(this.#path, `${this.#path}.unread`);
       return found;
     } catch (error) {
-      const problems = error instanceof Deno.errors.NotFound
-        ? []
-        : [`Cannot read the kept settings: ${error instanceof Error ? error.message : error}`];
+      this.#isUnread = !(error instanceof Deno.errors.NotFound);
+      const problems = this.#isUnread
+        ? [`Cannot read the kept settings: ${error instanceof Error ? error.message : error}`]
+        : [];
       return { kept: { settings: {}, digest: null }, problems };
     }
   }
 
   #write(kept: Kept): void {
+    if (this.#isUnread) {
+      throw new Error(`"${this.#path}" could not be read at the start, and is left as it is`);
+    }
     Deno.mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
     writeFileDurably(this.#path, formatKept(kept));
   }

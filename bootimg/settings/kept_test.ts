@@ -82,3 +82,23 @@ Deno.test("what cannot be written is not taken for kept", () =>
     assertEquals(kept.settings, {});
     assertStringIncludes((await boot(path, "hostname: lab\n")).problems.join(), "Cannot keep");
   }));
+
+Deno.test("what cannot be read at a start is not written over, and is there at the next", () =>
+  inFolder(async (path) => {
+    await boot(path, "hostname: lab\nntp: [time.example]\n");
+    const away = `${path}.away`;
+    Deno.renameSync(path, away);
+    // A link to itself fails to be read, but would be replaced by what is written.
+    Deno.symlinkSync(path, path);
+    const { kept, problems } = await boot(path, "hostname: den\n");
+    assertStringIncludes(problems.join(), "Cannot read the kept settings: ");
+    assertStringIncludes(problems.join(), "Cannot keep the settings: ");
+    assertEquals(kept.settings, { hostname: "den" }, "the file's hold meanwhile");
+    assertThrows(() => kept.change({ network: STATIC }), Error, "could not be read at the start");
+    assertEquals(kept.settings, { hostname: "den" });
+    assert(Deno.lstatSync(path).isSymlink);
+    Deno.removeSync(path);
+    Deno.renameSync(away, path);
+    const { settings } = (await boot(path, "hostname: den\n")).kept;
+    assertEquals(settings, { hostname: "den", ntp: ["time.example"] });
+  }));

@@ -6,6 +6,7 @@ import type {
   NetworkInput,
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { call, loadSchemas } from "./api.ts";
+import { bridgePlace } from "./bridge_place.ts";
 import { Field } from "./field.tsx";
 import { FormEnd } from "./form_end.tsx";
 import { checkForm } from "./forms.ts";
@@ -27,15 +28,12 @@ const METHODS = {
 /** Makes a bridge of the host's, or changes one; the change is then tried. */
 export function BridgeForm({ host, bridge, onTold, onDone }: BridgeFormProps) {
   const network = host.trial?.network ?? host.network;
-  const index = bridge
-    ? network.bridges.findIndex(({ name }) => name === bridge.name)
-    : network.bridges.length;
+  const index = bridgePlace(network.bridges, bridge?.name);
   const { errors, isBusy, submit } = useForm<NetworkInput>({
     check: async (data) => {
       const { Network } = await loadSchemas();
       return checkForm(Network, {
         ...network,
-        // A new one comes behind all others.
         bridges: network.bridges.toSpliced(index, 1, readBridge(data, { index, bridge }) as Bridge),
         dns: String(data.get("dns")).split(/[\s,]+/).filter(Boolean),
       });

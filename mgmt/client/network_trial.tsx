@@ -1,17 +1,16 @@
 import { useEffect, useState } from "preact/hooks";
+import { confirmNetwork } from "../../hypervisor/supervisor/api/confirm_network.ts";
 import type { HostNetwork } from "../../hypervisor/supervisor/api/schemas.ts";
 import { ActionButton } from "./action_button.tsx";
 import { call, messageOf } from "./api.ts";
 import { toast } from "./toasts.ts";
+import { watchTrial } from "./trial_watch.ts";
 
 interface NetworkTrialProps {
   trial: NonNullable<HostNetwork["trial"]>;
   /** Told how the network is once it is confirmed, undone, or the time is over. */
   onTold: (network: HostNetwork) => void;
 }
-
-/** After the end the host is asked, with some time for it to go back, and then again. */
-const AFTER_MS = 2000;
 
 /** Counts down to the moment at which a change is undone, and takes the word that keeps it. */
 export function NetworkTrial({ trial, onTold }: NetworkTrialProps) {
@@ -20,7 +19,7 @@ export function NetworkTrial({ trial, onTold }: NetworkTrialProps) {
   const end = async (what: "confirm" | "undo") => {
     setBusy(what);
     try {
-      onTold(await call(what === "confirm" ? "confirmNetwork" : "undoNetwork", {}));
+      onTold(await (what === "confirm" ? confirmNetwork(call) : call("undoNetwork", {})));
       toast("done", what === "confirm" ? "The network is kept" : "The change was undone");
     } catch (error) {
       toast("problem", messageOf(error));
@@ -65,18 +64,12 @@ function useSecondsLeft(
   onTold: NetworkTrialProps["onTold"],
 ): number {
   const [left, setLeft] = useState(trial.secondsLeft);
-  useEffect(() => {
-    const end = performance.now() + trial.secondsLeft * 1000;
-    const tick = setInterval(() => {
-      setLeft(Math.max(0, Math.ceil((end - performance.now()) / 1000)));
-      if (performance.now() < end + AFTER_MS) return;
-      call("getNetwork", {}).then((told) => {
-        if (told.trial === null) onTold(told);
-      }, () => {
-        // The host is not reached yet: the next tick asks again.
-      });
-    }, 1000);
-    return () => clearInterval(tick);
-  }, [trial]);
+  useEffect(() =>
+    watchTrial({
+      secondsLeft: trial.secondsLeft,
+      ask: (signal) => call("getNetwork", { signal }),
+      onLeft: setLeft,
+      onTold,
+    }), [trial]);
   return left;
 }

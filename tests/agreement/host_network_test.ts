@@ -141,6 +141,19 @@ Deno.test("the network is changed and confirmed from a shell", async () => {
   assertEquals((await denovisor("network", "dance")).code, 2);
 });
 
+Deno.test("a network is confirmed only once it is in force, for which the command line waits", async () => {
+  await using appliance = await Appliance.start({ graceMs: 300 });
+  const { client } = appliance.host.local;
+  await client.call("changeNetwork", { body: FIXED });
+  const early = await assertRejects(() => client.call("confirmNetwork", {}), ApiError);
+  assertEquals([early.problem.code, appliance.kept], ["network_refused", []]);
+  assertStringIncludes(early.message, "it is not in force yet");
+  const socket = appliance.host.path("run/supervisor.sock");
+  const code = await run(["--socket", socket, "network", "confirm"], () => Promise.resolve());
+  assertEquals([code, appliance.kept], [0, [Network.parse(FIXED)]]);
+  assertEquals(appliance.addresses, ["192.0.2.7/24"]);
+});
+
 Deno.test("a host that is no appliance says so, and has the schema all the same", async () => {
   await using host = await TestHost.start();
   const refused = await assertRejects(() => host.local.client.call("getNetwork", {}), ApiError);

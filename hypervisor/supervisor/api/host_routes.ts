@@ -38,7 +38,7 @@ export const HOST_ROUTES = {
   confirmNetwork: {
     method: "POST",
     path: "/host/network/confirm",
-    summary: "Keep the network that is tried",
+    summary: "Keep the network that is tried, once it is in force",
     access: "session",
     status: 200,
     answer: HostNetwork,

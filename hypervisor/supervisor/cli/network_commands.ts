@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { confirmNetwork } from "../api/confirm_network.ts";
 import type { Bridge, HostNetwork, NetworkInput } from "../api/schemas.ts";
 import { parseRest, UsageError, wholeNumber } from "./arguments.ts";
 import { type Command, type Context, show, words } from "./command.ts";
@@ -113,7 +114,8 @@ const VERBS: Record<string, Verb> = {
   },
   async confirm(context, rest) {
     words(rest);
-    await tell(context, await context.api.client.call("confirmNetwork", {}));
+    const { client } = context.api;
+    await tell(context, await confirmNetwork((operation, input) => client.call(operation, input)));
   },
   async undo(context, rest) {
     words(rest);
