@@ -52,6 +52,8 @@ export class Link {
   #kind: FrameKind = "failed";
   /** Of the header, or of the body once it has come. */
   #have = 0;
+  /** Something had to wait, and the host has not been told that it has gone. */
+  #isBehind = false;
   #isReading = true;
   #isOpen = true;
   #isClosed = false;
@@ -113,10 +115,9 @@ export class Link {
 
   #ready(): void {
     this.#guarded(() => {
-      const wasFlushed = this.isFlushed;
       this.#flush();
-      if (!wasFlushed && this.isFlushed) this.#host.flushed?.();
       this.#read();
+      this.#tellFlushed();
     });
   }
 
@@ -139,11 +140,20 @@ export class Link {
       if (n === first.bytes.length) this.#outgoing.shift();
       else this.#outgoing[0] = { bytes: first.bytes.subarray(n), fds: [] };
     }
+    this.#isBehind ||= !this.isFlushed;
     this.#want();
   }
 
+  /** Only from the loop, whoever had the last of it sent: a host may say more, and must not be in the middle of it. */
+  #tellFlushed(): void {
+    if (!this.#isBehind || !this.isFlushed || !this.#isOpen || !this.#isReading) return;
+    this.#isBehind = false;
+    this.#want();
+    this.#host.flushed?.();
+  }
+
   #want(): void {
-    if (this.#isReading) this.#loop.want(this.fd, { read: true, write: !this.isFlushed });
+    if (this.#isReading) this.#loop.want(this.fd, { read: true, write: this.#isBehind });
   }
 
   /** Never a byte beyond a frame: what follows may be the mover's. */
