@@ -130,13 +130,13 @@ class Arrival {
         const { offset, bytes } = decodePages(body, this.#areas);
         this.#take(offset, bytes.length);
         this.#check(this.#faults.copy(this.#address + offset, bytes), offset, bytes.length);
-        return this.#lookWhetherAll();
+        return this.#lookAround();
       }
       case "zeros": {
         const { offset, length } = decodeZeros(body, this.#areas);
         this.#take(offset, length);
         this.#check(this.#faults.zero(this.#address + offset, length), offset, length);
-        return this.#lookWhetherAll();
+        return this.#lookAround();
       }
       case "go":
       case "failed":
@@ -165,6 +165,12 @@ class Arrival {
   #check(done: number, offset: number, length: number): void {
     if (done === length) return;
     throw new Error(`Cannot put ${length} bytes at ${offset}: there is a page already`);
+  }
+
+  /** However much comes that nobody waits for, what somebody waits for is asked for meanwhile. */
+  #lookAround(): void {
+    this.#readFaults();
+    this.#lookWhetherAll();
   }
 
   #readFaults(): void {

@@ -18,8 +18,10 @@ import {
   MigrationError,
 } from "./frames.ts";
 
-/** What is read at once. */
+/** What is read before anything else is looked at ... */
 const READ_BYTES = 1 << 20;
+/** ... and how many frames, for small ones may ask for much. */
+const READ_FRAMES = 16;
 
 export interface LinkHost {
   frame(frame: Frame): void;
@@ -156,16 +158,19 @@ export class Link {
     if (this.#isReading) this.#loop.want(this.fd, { read: true, write: this.#isBehind });
   }
 
-  /** Never a byte beyond a frame: what follows may be the mover's. */
+  /** Never a byte beyond a frame: what follows may be the mover's. The loop calls again where there is more. */
   #read(): void {
-    while (this.#isOpen && this.#isReading) {
+    let bytes = READ_BYTES;
+    let frames = READ_FRAMES;
+    while (this.#isOpen && this.#isReading && bytes > 0 && frames > 0) {
       const into = this.#body ?? this.#header;
-      const rest = into.subarray(this.#have, Math.min(into.length, this.#have + READ_BYTES));
+      const rest = into.subarray(this.#have, Math.min(into.length, this.#have + bytes));
       if (rest.length > 0) {
         const n = this.#receive(rest);
         if (n === WOULD_BLOCK) return;
         if (n === 0) throw new Gone("The other VMM is gone");
         this.#have += n;
+        bytes -= n;
       }
       if (this.#have < into.length) continue;
       this.#have = 0;
@@ -176,6 +181,7 @@ export class Link {
       } else {
         const frame = { kind: this.#kind, body: this.#body };
         this.#body = undefined;
+        frames--;
         this.#host.frame(frame);
       }
     }

@@ -109,6 +109,25 @@ Deno.test("more than the connection takes at once is said all the same", () => {
   rig.until(() => rig.link.isFlushed);
 });
 
+Deno.test("who says much, and goes on saying it, does not keep others from being looked at", () => {
+  using rig = new Rig();
+  const go = encodeFrame("go");
+  const heardFirst = (bytes: Uint8Array<ArrayBuffer>) => {
+    rig.frames.length = 0;
+    send(rig.pair.fds[1], bytes);
+    // It says one more as soon as one is heard.
+    rig.heard = () => rig.frames.length < 1000 && send(rig.pair.fds[1], bytes);
+    let heard: number | undefined;
+    rig.loop.after(0, () => heard = rig.frames.length);
+    rig.until(() => heard !== undefined);
+    rig.until(() => rig.frames.length === 1000);
+    return heard;
+  };
+  assertEquals(heardFirst(go), 16);
+  // With their headers, 16 of them are more than 1 MiB.
+  assertEquals(heardFirst(encodeFrame("pages", new Uint8Array(64 << 10))), 15);
+});
+
 Deno.test("that all has gone is told also where what is said later takes the rest along", () => {
   const fill = (rig: Rig) => {
     while (rig.link.isFlushed) rig.link.say("state", new Uint8Array(1 << 16));
