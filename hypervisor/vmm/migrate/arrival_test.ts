@@ -2,7 +2,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { DIRTY_PAGE_BYTES as PAGE } from "../../machine/dirty_pages.ts";
 import { ramAreas } from "../move/ram_image.ts";
 import { parseConfig } from "../config/guest.ts";
-import { EXIT_CODES } from "../control.ts";
+import { EXIT_CODES, type PlugConfig } from "../control.ts";
 import { CONFIG } from "../snapshot/testing/saved_guest.ts";
 import { checkUserFaults } from "../../sys/userfaultfd.ts";
 import { whyNotFollow } from "./arrival.ts";
@@ -138,9 +138,16 @@ test("a main thread that waits for what never comes does not keep the process, w
 
 test("what memory can follow is known by its guest's configuration", () => {
   const of = (change: Record<string, unknown>) =>
-    whyNotFollow({ ...parseConfig(CONFIG), memory: change });
+    whyNotFollow({ ...parseConfig(CONFIG), memory: change }, []);
   assertEquals(of({}), undefined);
   assertMatch(of({ hugePages: "2M" })!, /of a pool of huge pages/);
   assertMatch(of({ mergeable: true })!, /may be merged/);
   assertMatch(of({ hotplugMiB: 128 })!, /can be added to it/);
+  const withPlugged = (device: PlugConfig) =>
+    whyNotFollow(parseConfig(CONFIG), [{ name: "block1", slot: 0, device }]);
+  assertEquals(withPlugged({ disk: { path: "/other" } }), undefined);
+  assertEquals(
+    withPlugged({ disk: { path: "/other", pinMemory: true } }),
+    "a disk pins its memory",
+  );
 });
