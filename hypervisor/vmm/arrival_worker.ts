@@ -59,6 +59,8 @@ class Arrival {
   readonly #main: Link;
   #other: Link | undefined;
   #left = 0;
+  /** The other VMM has given the guest away. */
+  #isGiven = false;
   /** The guest runs here, as the other VMM was told. */
   #isRunning = false;
   #isOver = false;
@@ -139,6 +141,13 @@ class Arrival {
         return this.#lookAround();
       }
       case "go":
+        if (this.#isGiven) {
+          throw new MigrationError(
+            "Cannot understand the other VMM: it gives the guest away twice",
+          );
+        }
+        this.#isGiven = true;
+        return this.#main.say(kind);
       case "failed":
         return this.#main.say(kind, body);
       default:

@@ -99,6 +99,15 @@ for (
       (rig) => rig.other.say("zeros", encodeZeros({ offset: 512 * PAGE, length: PAGE })),
       /are no pages of RAM/,
     ],
+    [
+      "gives the guest away twice",
+      (rig) => {
+        rig.other.say("go");
+        rig.until(() => rig.told.splice(0)[0] === "go");
+        rig.other.say("go");
+      },
+      /it gives the guest away twice/,
+    ],
     ["says what is not its to say", (rig) => rig.other.say("runs"), /"runs" where nobody asked/],
     [
       "goes away",
