@@ -32,13 +32,12 @@ export interface ForkableRam {
   options: RamOptions;
 }
 
-/** Why there can be no copies of RAM; undefined where there can. */
+/** Why there can be no copies of RAM; undefined where there can, once its changes are not tracked. */
 export function whyUnforkable({ memory, spec }: ForkableRam): string | undefined {
   if (spec.hotplug !== undefined) return "memory can be added to it, for which it is mapped twice";
   if (spec.pooled) return "its memory is from a pool of huge pages, which has none for copies";
   // The kernel would go on reading and writing the pages that it holds.
   if (memory.pinned) return "its memory is pinned for a disk";
-  if (memory.changes !== undefined) return "changes of its memory are tracked";
 }
 
 /** What RAM's content is to be in: as it was when this was made, for the vCPUs and devices stand still. */
@@ -53,9 +52,12 @@ export class RamBase {
   readonly #ranges: DataRange[];
   readonly #words: Uint32Array<ArrayBuffer>;
 
-  /** Throws where there is no memory for it. */
+  /** Throws where there is no memory for it, or its changes are tracked. */
   constructor(ram: ForkableRam) {
     const { memory, spec } = ram;
+    if (memory.changes !== undefined) {
+      throw new Error("Cannot fork the guest: changes of its memory are tracked");
+    }
     this.#ram = ram;
     this.#isTaken = spec.fd !== undefined && !spec.copied;
     this.fd = this.#isTaken ? spec.fd! : memfd("guest-ram", spec.length);

@@ -157,13 +157,13 @@ Deno.test("RAM that cannot be forked is told of with the reason", () => {
   };
   assertEquals(reason(() => {}), undefined);
   assertEquals(reason(({ memory }) => memory.pinned = true), "its memory is pinned for a disk");
-  assertEquals(
-    reason(({ memory }) => memory.changes = DirtyPages.of(LENGTH)),
-    "changes of its memory are tracked",
-  );
   assert(reason(({ spec }) => spec.pooled = true)?.includes("huge pages"));
   const hotplug = { guest: 2 ** 32, offset: LENGTH, length: MiB, blockBytes: MiB };
   assert(reason(({ spec }) => spec.hotplug = hotplug)?.includes("mapped twice"));
+  const tracked = ram();
+  tracked.memory.changes = DirtyPages.of(LENGTH);
+  assertEquals(whyUnforkable(tracked), undefined);
+  assertThrows(() => new RamBase(tracked), Error, "changes of its memory are tracked");
 });
 
 Deno.test("a base that is given up leaves RAM as it was", () => {

@@ -59,6 +59,8 @@ class Arrival {
   readonly #main: Link;
   #other: Link | undefined;
   #left = 0;
+  /** The other VMM has given the guest away. */
+  #isGiven = false;
   /** The guest runs here, as the other VMM was told. */
   #isRunning = false;
   #isOver = false;
@@ -130,15 +132,22 @@ class Arrival {
         const { offset, bytes } = decodePages(body, this.#areas);
         this.#take(offset, bytes.length);
         this.#check(this.#faults.copy(this.#address + offset, bytes), offset, bytes.length);
-        return this.#lookWhetherAll();
+        return this.#lookAround();
       }
       case "zeros": {
         const { offset, length } = decodeZeros(body, this.#areas);
         this.#take(offset, length);
         this.#check(this.#faults.zero(this.#address + offset, length), offset, length);
-        return this.#lookWhetherAll();
+        return this.#lookAround();
       }
       case "go":
+        if (this.#isGiven) {
+          throw new MigrationError(
+            "Cannot understand the other VMM: it gives the guest away twice",
+          );
+        }
+        this.#isGiven = true;
+        return this.#main.say(kind);
       case "failed":
         return this.#main.say(kind, body);
       default:
@@ -165,6 +174,12 @@ class Arrival {
   #check(done: number, offset: number, length: number): void {
     if (done === length) return;
     throw new Error(`Cannot put ${length} bytes at ${offset}: there is a page already`);
+  }
+
+  /** However much comes that nobody waits for, what somebody waits for is asked for meanwhile. */
+  #lookAround(): void {
+    this.#readFaults();
+    this.#lookWhetherAll();
   }
 
   #readFaults(): void {

@@ -132,12 +132,10 @@ export class GuestCopies {
     });
   }
 
-  /** Makes what other guests can go on from. The next save is a whole one: RAM gets another mapping. */
+  /** Makes what other guests can go on from. Where it can be, the next save is a whole one. */
   fork(options: { hold?: boolean }, host: ForkHost): Fork {
     const { pc: { memory }, memory: spec } = this.#machine;
-    const guest = this.#guest("fork");
-    this.#history.forget();
-    return this.#work = new Fork(guest, {
+    return this.#work = new Fork(this.#guest("fork"), {
       ...options,
       ram: { memory, spec, options: ramOptions(this.#options.config) },
       loop: this.#options.loop,

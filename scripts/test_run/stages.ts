@@ -134,8 +134,15 @@ function writeFully(to: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Ar
 
 /** A test that hangs must not hold up everything for ever: stages take a quarter of this. */
 const STAGE_MINUTES = 20;
-/** What coreutils' `timeout` ends with where it has ended a program and all that this has started. */
+/** What coreutils' `timeout` ends with where it has ended a program and all that this has started ... */
 const TIMED_OUT = 124;
+/** ... and where it had to kill them, or somebody else has killed the program. */
+const KILLED = 137;
+
+/** Whether it was for the time that it took that a program ended. */
+export function wasTooLong(code: number, seconds: number): boolean {
+  return code === TIMED_OUT || code === KILLED && seconds >= STAGE_MINUTES * 60;
+}
 
 async function shown(
   command: readonly string[],
@@ -150,6 +157,8 @@ async function shown(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+  const began = performance.now();
+  using signalled = endOnSignal(child);
   const transcript = new Transcript();
   const pass = async (from: ReadableStream<Uint8Array>, to: Show[keyof Show]) => {
     const write = transcript.tee(to);
@@ -157,9 +166,36 @@ async function shown(
   };
   await Promise.all([pass(child.stdout, show.output), pass(child.stderr, show.errors)]);
   const { code } = await child.status;
-  if (code === TIMED_OUT) {
+  await signalled.exit;
+  if (wasTooLong(code, (performance.now() - began) / 1000)) {
     const said = `\nerror: Cannot wait any longer: it was ended after ${STAGE_MINUTES} minutes\n`;
     transcript.tee(show.errors)(new TextEncoder().encode(said));
   }
   return { code, output: transcript.text };
+}
+
+/**
+ * Has a signal end a stage and then this process: `exit` is there from the signal on, and never fulfilled.
+ * `timeout` makes the stage a process group of its own, which a terminal's Ctrl-C does not reach, and passes on
+ * what it gets to all of that.
+ */
+function endOnSignal(child: Deno.ChildProcess): Disposable & { exit?: Promise<never> } {
+  const signalled: Disposable & { exit?: Promise<never> } = {
+    [Symbol.dispose]: () => listeners.forEach((remove) => remove()),
+  };
+  const ended = child.status;
+  let isOver = false;
+  ended.then(() => isOver = true);
+  const listeners = Object.entries({ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 }).map(
+    ([name, code]) => {
+      const signal = name as Deno.Signal;
+      const listener = () => {
+        if (!isOver) child.kill(signal);
+        signalled.exit ??= ended.then(() => Deno.exit(code));
+      };
+      Deno.addSignalListener(signal, listener);
+      return () => Deno.removeSignalListener(signal, listener);
+    },
+  );
+  return signalled;
 }

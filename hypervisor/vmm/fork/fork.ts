@@ -36,7 +36,7 @@ const IN_NESTED_GUEST = 1;
 
 /** The guest as this needs it. */
 export type ForkableGuest = Omit<SavableGuest, "memory" | "history" | "stay" | "slow"> & {
-  readonly history: Pick<SavableGuest["history"], "next">;
+  readonly history: Pick<SavableGuest["history"], "next" | "forget">;
 };
 
 /** What others go on from. The descriptors are the receiver's to close. */
@@ -79,6 +79,8 @@ export class Fork {
   ) {
     const why = whyUnforkable(options.ram);
     if (why !== undefined) throw new Error(`Cannot fork the guest: ${why}`);
+    // RAM gets another mapping, of which no changes are tracked.
+    guest.history.forget();
     this.#guest = guest;
     this.#ram = options.ram;
     this.#loop = options.loop;

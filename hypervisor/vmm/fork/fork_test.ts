@@ -21,7 +21,9 @@ class FakeGuest implements ForkableGuest {
   readonly config = this.saved.config;
   readonly plugged = this.saved.plugged;
   readonly settings = this.saved.settings;
-  readonly history = { next: () => this.saved.point };
+  /** How often changes were not to be known any more. */
+  forgotten = 0;
+  readonly history = { next: () => this.saved.point, forget: () => void this.forgotten++ };
 
   hold(): void {
     this.log.push("hold");
@@ -143,6 +145,19 @@ test("whenever it is given up, the guest goes on, once", (run) => {
       else assertEquals(result.message, "Cannot fork: it was told to");
     }
   }
+});
+
+test("a guest that cannot be forked is left as it is, with what is known of its changes", (run) => {
+  const { guest, loop } = run;
+  const pinned = ram(false);
+  pinned.memory.pinned = true;
+  const host = { held: () => {}, done: () => {} };
+  const why = "Cannot fork the guest: its memory is pinned for a disk";
+  assertThrows(() => new Fork(guest, { loop, ram: pinned, host }), Error, why);
+  assertEquals([guest.log, guest.forgotten], [[], 0]);
+  const { stateFd, memoryFd } = good(run.end(run.begin()));
+  assertEquals(guest.forgotten, 1);
+  [stateFd, memoryFd].forEach(close);
 });
 
 test("a device that cannot be at rest now, and a guest's own guest, are told of", (run) => {

@@ -17,19 +17,26 @@ import { checkUserFaults, UserFaults } from "../../sys/userfaultfd.ts";
 import type { ArrivalSpec } from "../arrival_worker.ts";
 import type { GuestConfig } from "../control.ts";
 import type { EventLoop } from "../event_loop.ts";
+import type { PluggedDevice } from "../hotplug.ts";
 import type { FrameKind } from "./frames.ts";
 import { Link, type LinkHost } from "./link.ts";
 
 /** Workers are files in the folder above: `.ts` in the sources, `.js` in the appliance's bundle, beside this. */
 const WORKER = import.meta.url.endsWith(".js") ? "./arrival_worker.js" : "../arrival_worker.ts";
 
-/** Why memory cannot follow a guest of this configuration to this host; undefined where it can. */
-export function whyNotFollow({ memory, disks }: GuestConfig): string | undefined {
+/** Why memory cannot follow a guest with this plugged in to this host; undefined where it can. */
+export function whyNotFollow(
+  { memory, disks }: GuestConfig,
+  plugged: readonly PluggedDevice[],
+): string | undefined {
   const { hugePages, mergeable = false, hotplugMiB = 0 } = memory ?? {};
   if (hugePages === "2M" || hugePages === "1G") return "its memory is of a pool of huge pages";
   if (mergeable) return "its memory may be merged";
   if (hotplugMiB > 0) return "memory can be added to it";
-  if (disks.some(({ pinMemory }) => pinMemory)) return "a disk pins its memory";
+  const pluggedDisks = plugged.flatMap(({ device }) => "disk" in device ? device.disk : []);
+  if ([...disks, ...pluggedDisks].some(({ pinMemory }) => pinMemory)) {
+    return "a disk pins its memory";
+  }
   try {
     checkUserFaults();
   } catch (error) {

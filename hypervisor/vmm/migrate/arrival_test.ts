@@ -2,7 +2,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { DIRTY_PAGE_BYTES as PAGE } from "../../machine/dirty_pages.ts";
 import { ramAreas } from "../move/ram_image.ts";
 import { parseConfig } from "../config/guest.ts";
-import { EXIT_CODES } from "../control.ts";
+import { EXIT_CODES, type PlugConfig } from "../control.ts";
 import { CONFIG } from "../snapshot/testing/saved_guest.ts";
 import { checkUserFaults } from "../../sys/userfaultfd.ts";
 import { whyNotFollow } from "./arrival.ts";
@@ -99,6 +99,15 @@ for (
       (rig) => rig.other.say("zeros", encodeZeros({ offset: 512 * PAGE, length: PAGE })),
       /are no pages of RAM/,
     ],
+    [
+      "gives the guest away twice",
+      (rig) => {
+        rig.other.say("go");
+        rig.until(() => rig.told.splice(0)[0] === "go");
+        rig.other.say("go");
+      },
+      /it gives the guest away twice/,
+    ],
     ["says what is not its to say", (rig) => rig.other.say("runs"), /"runs" where nobody asked/],
     [
       "goes away",
@@ -138,9 +147,16 @@ test("a main thread that waits for what never comes does not keep the process, w
 
 test("what memory can follow is known by its guest's configuration", () => {
   const of = (change: Record<string, unknown>) =>
-    whyNotFollow({ ...parseConfig(CONFIG), memory: change });
+    whyNotFollow({ ...parseConfig(CONFIG), memory: change }, []);
   assertEquals(of({}), undefined);
   assertMatch(of({ hugePages: "2M" })!, /of a pool of huge pages/);
   assertMatch(of({ mergeable: true })!, /may be merged/);
   assertMatch(of({ hotplugMiB: 128 })!, /can be added to it/);
+  const withPlugged = (device: PlugConfig) =>
+    whyNotFollow(parseConfig(CONFIG), [{ name: "block1", slot: 0, device }]);
+  assertEquals(withPlugged({ disk: { path: "/other" } }), undefined);
+  assertEquals(
+    withPlugged({ disk: { path: "/other", pinMemory: true } }),
+    "a disk pins its memory",
+  );
 });

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { DIRTY_PAGE_BYTES, type DirtyPages } from "../../machine/dirty_pages.ts";
+import { DIRTY_PAGE_BYTES, DirtyPages } from "../../machine/dirty_pages.ts";
+import { MigrationError } from "./frames.ts";
 import { encodePages, encodeZeros, MAX_CONTENT_BYTES } from "./page_frames.ts";
 
 /** What is to be said of some pages. */
@@ -18,9 +19,15 @@ export class FollowingPages {
   readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #words: Uint32Array<ArrayBuffer>;
   #left: number;
+  /** Those that nobody has asked for. */
+  readonly #unasked: DirtyPages;
+  /** Those that somebody has, in that order; none is there twice, so there is an end to them. */
+  #asked: number[] = [];
+  /** Of these, how many were answered. */
+  #answered = 0;
   /** Where to look for the next one. */
   #cursor = 0;
-  #asked = { at: performance.now(), bytes: 0 };
+  #rated = { at: performance.now(), bytes: 0 };
   /** Bytes of data that were given away. */
   sentBytes = 0;
 
@@ -30,6 +37,8 @@ export class FollowingPages {
     this.#bytes = ram;
     this.#words = new Uint32Array(ram.buffer, ram.byteOffset, ram.length / 4);
     this.#left = pages.count;
+    this.#unasked = DirtyPages.of(pages.capacity * DIRTY_PAGE_BYTES);
+    this.#unasked.merge(pages);
   }
 
   get leftBytes(): number {
@@ -38,19 +47,34 @@ export class FollowingPages {
 
   /** Bytes a second since this was last asked. */
   rate(now: number = performance.now()): number {
-    const before = this.#asked;
-    this.#asked = { at: now, bytes: this.sentBytes };
+    const before = this.#rated;
+    this.#rated = { at: now, bytes: this.sentBytes };
     return Math.round((this.sentBytes - before.bytes) / Math.max(1, now - before.at) * 1000);
   }
 
-  /** The page at `offset`; undefined if it is not there any more, and on its way. */
-  wanted(offset: number): PagesToSay | undefined {
+  /** The page at `offset` is to go next; throws a {@linkcode MigrationError} where nobody can want it. */
+  want(offset: number): void {
     const page = offset / DIRTY_PAGE_BYTES;
-    if (!this.#pages.delete(page)) return undefined;
-    this.#left--;
-    // Who reads one page will soon read the next.
-    this.#cursor = page + 1;
-    return this.#say(page, 1);
+    if (!this.#unasked.delete(page)) {
+      throw new MigrationError(
+        `Cannot understand the other VMM: it wants the page at ${offset}, which it has, or has asked for`,
+      );
+    }
+    this.#asked.push(page);
+  }
+
+  /** The next page that was asked for and is not on its way; undefined if there is none. */
+  nextWanted(): PagesToSay | undefined {
+    while (this.#answered < this.#asked.length) {
+      const page = this.#asked[this.#answered++];
+      if (!this.#pages.delete(page)) continue;
+      this.#left--;
+      // Who reads one page will soon read the next.
+      this.#cursor = page + 1;
+      return this.#say(page, 1);
+    }
+    this.#asked = [];
+    this.#answered = 0;
   }
 
   /** The next pages in a row; undefined if there are none any more. */

@@ -18,8 +18,10 @@ import {
   MigrationError,
 } from "./frames.ts";
 
-/** What is read at once. */
+/** What is read before anything else is looked at ... */
 const READ_BYTES = 1 << 20;
+/** ... and how many frames, for small ones may ask for much. */
+const READ_FRAMES = 16;
 
 export interface LinkHost {
   frame(frame: Frame): void;
@@ -52,6 +54,8 @@ export class Link {
   #kind: FrameKind = "failed";
   /** Of the header, or of the body once it has come. */
   #have = 0;
+  /** Something had to wait, and the host has not been told that it has gone. */
+  #isBehind = false;
   #isReading = true;
   #isOpen = true;
   #isClosed = false;
@@ -113,10 +117,9 @@ export class Link {
 
   #ready(): void {
     this.#guarded(() => {
-      const wasFlushed = this.isFlushed;
       this.#flush();
-      if (!wasFlushed && this.isFlushed) this.#host.flushed?.();
       this.#read();
+      this.#tellFlushed();
     });
   }
 
@@ -139,23 +142,35 @@ export class Link {
       if (n === first.bytes.length) this.#outgoing.shift();
       else this.#outgoing[0] = { bytes: first.bytes.subarray(n), fds: [] };
     }
+    this.#isBehind ||= !this.isFlushed;
     this.#want();
   }
 
-  #want(): void {
-    if (this.#isReading) this.#loop.want(this.fd, { read: true, write: !this.isFlushed });
+  /** Only from the loop, whoever had the last of it sent: a host may say more, and must not be in the middle of it. */
+  #tellFlushed(): void {
+    if (!this.#isBehind || !this.isFlushed || !this.#isOpen || !this.#isReading) return;
+    this.#isBehind = false;
+    this.#want();
+    this.#host.flushed?.();
   }
 
-  /** Never a byte beyond a frame: what follows may be the mover's. */
+  #want(): void {
+    if (this.#isReading) this.#loop.want(this.fd, { read: true, write: this.#isBehind });
+  }
+
+  /** Never a byte beyond a frame: what follows may be the mover's. The loop calls again where there is more. */
   #read(): void {
-    while (this.#isOpen && this.#isReading) {
+    let bytes = READ_BYTES;
+    let frames = READ_FRAMES;
+    while (this.#isOpen && this.#isReading && bytes > 0 && frames > 0) {
       const into = this.#body ?? this.#header;
-      const rest = into.subarray(this.#have, Math.min(into.length, this.#have + READ_BYTES));
+      const rest = into.subarray(this.#have, Math.min(into.length, this.#have + bytes));
       if (rest.length > 0) {
         const n = this.#receive(rest);
         if (n === WOULD_BLOCK) return;
         if (n === 0) throw new Gone("The other VMM is gone");
         this.#have += n;
+        bytes -= n;
       }
       if (this.#have < into.length) continue;
       this.#have = 0;
@@ -166,6 +181,7 @@ export class Link {
       } else {
         const frame = { kind: this.#kind, body: this.#body };
         this.#body = undefined;
+        frames--;
         this.#host.frame(frame);
       }
     }

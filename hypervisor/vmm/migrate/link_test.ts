@@ -16,6 +16,7 @@ class Rig implements Disposable {
   readonly link: Link;
   readonly descriptors: number[] = [];
   error: Error | undefined;
+  flushed = 0;
   isGone: boolean | undefined;
   heard: (frame: Frame) => void = () => {};
 
@@ -32,6 +33,7 @@ class Rig implements Disposable {
           this.error = error;
           this.isGone = isGone;
         },
+        flushed: () => this.flushed++,
       },
       descriptors: this.descriptors,
     });
@@ -105,6 +107,56 @@ Deno.test("more than the connection takes at once is said all the same", () => {
     return got === encodeFrame("state", body).length;
   });
   rig.until(() => rig.link.isFlushed);
+});
+
+Deno.test("who says much, and goes on saying it, does not keep others from being looked at", () => {
+  using rig = new Rig();
+  const go = encodeFrame("go");
+  const heardFirst = (bytes: Uint8Array<ArrayBuffer>) => {
+    rig.frames.length = 0;
+    send(rig.pair.fds[1], bytes);
+    // It says one more as soon as one is heard.
+    rig.heard = () => rig.frames.length < 1000 && send(rig.pair.fds[1], bytes);
+    let heard: number | undefined;
+    rig.loop.after(0, () => heard = rig.frames.length);
+    rig.until(() => heard !== undefined);
+    rig.until(() => rig.frames.length === 1000);
+    return heard;
+  };
+  assertEquals(heardFirst(go), 16);
+  // With their headers, 16 of them are more than 1 MiB.
+  assertEquals(heardFirst(encodeFrame("pages", new Uint8Array(64 << 10))), 15);
+});
+
+Deno.test("that all has gone is told also where what is said later takes the rest along", () => {
+  const fill = (rig: Rig) => {
+    while (rig.link.isFlushed) rig.link.say("state", new Uint8Array(1 << 16));
+  };
+  const drain = (fd: number) => {
+    const into = new Uint8Array(1 << 20);
+    while (receive(fd, into) > 0);
+  };
+  const saysOnceThereIsRoom = (rig: Rig) => {
+    drain(rig.pair.fds[1]);
+    rig.link.say("go");
+    assertEquals([rig.link.isFlushed, rig.flushed], [true, 0]);
+  };
+  {
+    using rig = new Rig();
+    fill(rig);
+    saysOnceThereIsRoom(rig);
+    rig.until(() => rig.flushed > 0);
+    assertEquals(rig.flushed, 1);
+  }
+  // As an answer, which was also what there was no room for.
+  using rig = new Rig();
+  rig.heard = () => {
+    fill(rig);
+    saysOnceThereIsRoom(rig);
+  };
+  send(rig.pair.fds[1], encodeFrame("ready"));
+  rig.until(() => rig.flushed > 0);
+  assertEquals(rig.flushed, 1);
 });
 
 Deno.test("who is gone, or cannot be understood, is told of once", () => {

@@ -81,8 +81,9 @@ Deno.test("whoever asks for whatever, and how often: each page that follows goes
   const bytes = new Uint8Array(ram.buffer);
   for (let page = 0; page < PAGES; page += 2) bytes.fill(page + 1, page * PAGE, (page + 1) * PAGE);
   const some = fc.array(fc.nat(PAGES - 1), { maxLength: 40 });
-  // Asks for a page, or has the next go.
-  const steps = fc.array(fc.option(fc.nat(PAGES - 1)), { maxLength: 40 });
+  // Asks for a page, answers what was asked for, or has the next go.
+  const step = fc.oneof(fc.nat(PAGES - 1), fc.constantFrom("answer" as const, null));
+  const steps = fc.array(step, { maxLength: 40 });
   fc.assert(fc.property(some, steps, (pages, steps) => {
     const set = DirtyPages.of(PAGES * PAGE);
     for (const page of pages) set.add(page * PAGE, PAGE);
@@ -101,12 +102,33 @@ Deno.test("whoever asks for whatever, and how often: each page that follows goes
       }
       assertEquals(following.leftBytes, left.size * PAGE);
     };
-    for (const page of steps) {
-      const isLeft = page !== null && left.has(page);
-      const said = page === null ? following.next() : following.wanted(page * PAGE);
-      if (page !== null) assertEquals(said !== undefined, isLeft);
-      take(said);
+    const unasked = new Set(pages);
+    let asked: number[] = [];
+    const answer = () => {
+      for (let said = following.nextWanted(); said !== undefined; said = following.nextWanted()) {
+        const first = asked.findIndex((page) => left.has(page));
+        const [page] = asked.splice(0, first + 1).slice(-1);
+        take(said);
+        assert(!left.has(page), `page ${page} was asked for before`);
+      }
+      assert(asked.every((page) => !left.has(page)));
+      asked = [];
+    };
+    for (const step of steps) {
+      if (step === null) take(following.next());
+      else if (step === "answer") answer();
+      else if (unasked.delete(step)) {
+        following.want(step * PAGE);
+        asked.push(step);
+      } else {
+        assertThrows(
+          () => following.want(step * PAGE),
+          MigrationError,
+          `the page at ${step * PAGE}`,
+        );
+      }
     }
+    answer();
     for (let said = following.next(); said !== undefined; said = following.next()) take(said);
     assertEquals(left.size, 0);
   }));

@@ -16,6 +16,8 @@ import { decodeWant } from "./page_frames.ts";
 
 /** Frames of pages that are sent before anything else is looked at. */
 const PUSHES_AT_ONCE = 8;
+/** Pages of those that were asked for. */
+const ANSWERS_AT_ONCE = 64;
 
 export interface PageServerOptions {
   memory: MemorySpec;
@@ -31,7 +33,8 @@ export class PageServer {
   readonly #options: PageServerOptions;
   readonly #pacing = new Pacing();
   #isPushing = false;
-  #isWaiting = false;
+  /** Has nobody go on after a while any more; undefined where nobody is about to. */
+  #cancelWait: (() => void) | undefined;
 
   constructor(pages: DirtyPages, options: PageServerOptions) {
     const { memory } = options;
@@ -58,10 +61,8 @@ export class PageServer {
 
   /** The other side asks for pages; throws a MigrationError that says what is wrong with that. */
   wanted(body: Uint8Array<ArrayBuffer>): void {
-    for (const offset of decodeWant(body, this.#areas)) {
-      const pages = this.#pages.wanted(offset);
-      if (pages !== undefined) this.#say(pages);
-    }
+    for (const offset of decodeWant(body, this.#areas)) this.#pages.want(offset);
+    this.#answer();
   }
 
   /** From now on pages go that nobody has asked for yet. */
@@ -72,8 +73,27 @@ export class PageServer {
 
   /** The connection takes more. */
   flushed(): void {
+    if (this.#answer()) this.#push();
+  }
+
+  /** What is asked for goes first; false where more of it is to go. */
+  #answer(): boolean {
+    const { link } = this.#options;
+    for (let turns = ANSWERS_AT_ONCE; link.isOpen && link.isFlushed; turns--) {
+      if (turns === 0) {
+        this.#goOnIn(0);
+        return false;
+      }
+      const pages = this.#pages.nextWanted();
+      if (pages === undefined) return true;
+      this.#say(pages);
+    }
+    return false;
+  }
+
+  #push(): void {
     const { link, bytesPerSecond = 0 } = this.#options;
-    if (!this.#isPushing || this.#isWaiting) return;
+    if (!this.#isPushing || this.#cancelWait !== undefined) return;
     for (let turns = PUSHES_AT_ONCE; link.isOpen && link.isFlushed; turns--) {
       const ms = this.#pacing.wait(this.#pages.sentBytes, bytesPerSecond);
       // What comes from the other side meanwhile is to be looked at.
@@ -85,9 +105,9 @@ export class PageServer {
   }
 
   #goOnIn(ms: number): void {
-    this.#isWaiting = true;
-    this.#options.loop.after(ms, () => {
-      this.#isWaiting = false;
+    this.#cancelWait?.();
+    this.#cancelWait = this.#options.loop.after(ms, () => {
+      this.#cancelWait = undefined;
       this.flushed();
     });
   }

@@ -230,8 +230,8 @@ export class Receiver {
 
   /** Whether memory may follow, as the sender is told. */
   #prepareArrival(memory: MemorySpec): Uint8Array<ArrayBuffer> {
-    const { config } = this.#prepared!;
-    const why = whyNotFollow(config);
+    const { config, hello: { plugged } } = this.#prepared!;
+    const why = whyNotFollow(config, plugged);
     if (why !== undefined) return encodeWelcome({ postCopy: false, why });
     const { loop, lastWord } = this.#options;
     const incoming = this.#incoming;
@@ -247,12 +247,17 @@ export class Receiver {
   }
 
   /** RAM has come but for what follows: before anything looks at it, that is waited for where it is touched. */
-  #awaitPages(): void {
+  #awaitPages({ plugged }: SavedGuest): void {
     const arrival = this.#arrival;
     if (arrival === undefined) return;
     if (arrival.leftBytes === 0) {
       this.#arrival = undefined;
       return arrival.close();
+    }
+    // What is plugged in may be another than it was when the sender asked.
+    const why = whyNotFollow(this.#prepared!.config, plugged);
+    if (why !== undefined) {
+      throw new ConfigError(`Cannot receive the guest: its memory cannot follow: ${why}`);
     }
     this.#isFollowed = true;
     this.#incoming.leaveTo(arrival);
@@ -284,7 +289,7 @@ export class Receiver {
       );
     }
     configFor(saved, { given: this.#options.config, what: "receive the guest" });
-    this.#awaitPages();
+    this.#awaitPages(saved);
     this.#saved = saved;
   }
 }
