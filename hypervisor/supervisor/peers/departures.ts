@@ -52,6 +52,8 @@ interface Settling {
 export class Departures {
   readonly #options: DeparturesOptions;
   readonly #settling = new Map<string, Settling>();
+  /** Moves of which somebody is just saying how they ended. */
+  readonly #resolving = new Set<string>();
 
   constructor(options: DeparturesOptions) {
     this.#options = options;
@@ -77,31 +79,54 @@ export class Departures {
    * Somebody says whose the guest of a departure is, of which the other host has not: that host is told once
    * it answers. Throws where that cannot be said now.
    */
-  async resolve({ move, guest, name, state }: Departure, runs: "here" | "there"): Promise<void> {
-    const { store, ground, log } = this.#options;
-    const refused = (why: string) => problem("wrong_state", `Cannot settle the move: ${why}`);
-    if (state !== "giving" && state !== "given") throw refused("it is known whose the guest is");
-    const life = lifeOf(ground, guest);
+  async resolve({ move, name }: Departure, runs: "here" | "there"): Promise<void> {
+    // Of two who say so at the same time, one is too late.
+    if (this.#resolving.has(move)) throw refused(KNOWN);
+    this.#refuseResolving(move, runs);
+    this.#resolving.add(move);
+    try {
+      // Until that is over, nothing else is begun.
+      this.#settling.get(move)?.stop.abort(new Error("Somebody said how it ended"));
+      await this.#settling.get(move)?.end.catch(() => {});
+      // It may have come to its end all the same.
+      this.#refuseResolving(move, runs);
+      this.#options.log("warn", "somebody said whose a guest is", { guest: name, runs });
+      await this.#resolve(move, runs);
+    } finally {
+      this.#resolving.delete(move);
+      this.#settleInBackground(move);
+    }
+  }
+
+  /** Throws where nobody can say now whose the guest of a departure is, or not that it is `runs`. */
+  #refuseResolving(move: string, runs: "here" | "there") {
+    const { store, ground } = this.#options;
+    const departure = store.departure(move);
+    const isOpen = departure?.state === "giving" || departure?.state === "given";
+    if (!isOpen || departure.isSaid) throw refused(KNOWN);
+    const life = lifeOf(ground, departure.guest);
+    if (life === null && runs === "here") throw refused("nothing of the guest is left here");
     const process = life?.process ?? null;
     if (process !== null && !process.hasHandedOver) {
       throw refused("its VMM is still here, and is about to say what it did");
     }
-    // Until that is over, nothing else is begun.
-    this.#settling.get(move)?.stop.abort(new Error("Somebody said how it ended"));
-    await this.#settling.get(move)?.end.catch(() => {});
-    log("warn", "somebody said whose a guest is", { guest: name, runs });
+  }
+
+  async #resolve(move: string, runs: "here" | "there"): Promise<void> {
+    const { store, ground } = this.#options;
+    const { guest } = store.departure(move)!;
     if (runs === "there") {
       store.setDeparture(move, "given");
       // Last, as from then on it may come back.
       await this.#leave(guest);
       store.sayDeparture(move, "given");
     } else {
+      const life = lifeOf(ground, guest);
       store.sayDeparture(move, "lost");
       await life?.end();
       await life?.over;
     }
     ground.claims.release(guest);
-    this.#settleInBackground(move);
   }
 
   #hold({ guest, peer }: Departure): () => void {
@@ -324,6 +349,12 @@ export function reasonGiven(name: string): string {
 export function reasonAside(name: string): string {
   return `the host "${name}" has it, where this one was declared lost. Delete it, or fork it to keep ` +
     "what it has";
+}
+
+const KNOWN = "it is known whose the guest is";
+
+function refused(why: string): Error {
+  return problem("wrong_state", `Cannot settle the move: ${why}`);
 }
 
 function isKnown(state: SettledState): boolean {

@@ -158,6 +158,36 @@ Deno.test("it runs there: it is forgotten here, also before the other host is ba
   await a.reaches(guest.id, "running");
 });
 
+Deno.test("what somebody has said is not said again: what the other host has is the last that there is", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const guest = await givenAway(hosts);
+  const [{ id }] = await moves(a);
+  const said = (["there", "here"] as const).map((runs) =>
+    a.supervisor.moves.resolve(id, { runs, confirm: "web" })
+  );
+  const both = await Promise.allSettled(said);
+  assertEquals(both.map(({ status }) => status), ["fulfilled", "rejected"]);
+  for (const runs of ["here", "there"] as const) {
+    assertStringIncludes(await refused(() => resolve(a, runs)), "it is known whose the guest is");
+  }
+  await b.up();
+  await until(() => a.supervisor.moves.list().length === 0, "the word");
+  assertEquals(whereabouts(b, guest.id), RUNS);
+});
+
+Deno.test("a guest of which nothing is left is not said to be here", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const guest = await givenAway(hosts);
+  // As where the power fails before the last row is written.
+  a.supervisor.guests.ground.leave(guest.id);
+  assertStringIncludes(await refused(() => resolve(a, "here")), "nothing of the guest is left");
+  await b.up();
+  await until(() => a.supervisor.moves.list().length === 0, "the word");
+  assertEquals(whereabouts(b, guest.id), RUNS);
+});
+
 Deno.test("the host that it comes from is gone: it runs here; when that is back, its copy is set aside", async () => {
   await using hosts = await TwoHosts.start();
   const { a, b } = hosts;
