@@ -62,8 +62,9 @@ export class Departures {
   /** Takes up what an earlier supervisor began. Guests that may be another host's are not started. */
   adopt(): void {
     for (const departure of this.#options.store.departures()) {
-      const { state, move } = departure;
-      if (state === "giving" || state === "given") this.#hold(departure);
+      const { state, move, isSaid } = departure;
+      // Where somebody said that it runs there, it is gone, or has come back.
+      if (!isSaid && (state === "giving" || state === "given")) this.#hold(departure);
       if (state === "aside") this.#setAside(departure).catch((error) => this.#failed(move, error));
       else this.#settleInBackground(move);
     }
@@ -188,7 +189,8 @@ export class Departures {
     if (departure === null || departure.state === "aside") return null;
     if (departure.state === "lost") return await this.#stay(departure, signal, { isSaid: true });
     if (departure.state === "begun") departure.state = "kept";
-    const letGo = departure.state === "kept" ? () => {} : this.#hold(departure);
+    const isOpen = departure.state !== "kept" && !departure.isSaid;
+    const letGo = isOpen ? this.#hold(departure) : () => {};
     if (departure.state === "giving") {
       departure.state =
         await (hasDied ? this.#afterDeath(departure, signal) : this.#whose(departure, signal));

@@ -147,6 +147,8 @@ Deno.test("it runs there: it is forgotten here, also before the other host is ba
   assertEquals((await moves(a)).map((it) => [it.state, it.guestName]), [["said", "web"]]);
   await restart(a);
   assertEquals(whereabouts(a, guest.id), NOWHERE);
+  // Should it come back by another way, it may be started.
+  assertEquals(a.supervisor.guests.ground.claims.keepsOff(guest.id), false);
   await b.up();
   await until(() => a.supervisor.moves.list().length === 0, "the word");
   assertEquals(whereabouts(b, guest.id), RUNS);
