@@ -8,10 +8,8 @@ import { delay } from "@std/async";
 import { type Log, messageOf } from "../log.ts";
 import { problem } from "../problem.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
-import type { VmmProcess } from "../lives/vmm_process.ts";
-import { askVmm } from "../lives/control_client.ts";
+import { Turns } from "../lives/turns.ts";
 import type { Arrival as ArrivalRow, MoveStore } from "../store/moves.ts";
-import type { GuestRecord } from "../store/guests.ts";
 import type { PeerRecord } from "../store/peers.ts";
 import { Arrival, endVmm, statusOfVmm } from "./arrival.ts";
 import type { PeerChannel } from "./channel.ts";
@@ -20,14 +18,14 @@ import { reasonAside } from "./departures.ts";
 import type { Processor } from "./cpu_features.ts";
 import { type Frame, PeerError } from "./frames.ts";
 import { answer, type MoveOffer, MoveRequest, type SettledState } from "./messages.ts";
+import { isRunning, isUp, netsOf, type Sealed, takeOver } from "./sealed.ts";
 import type { Share } from "./sharing.ts";
+import type { MoveCall } from "./peers.ts";
 import { pipe } from "./pipe.ts";
 
 /** A host that moves a guest says something at least so often, in milliseconds. */
 export const SILENCE_MS = 60_000;
 const LOOK_MS = 100;
-/** How long a VMM may take to run a guest that it was told to take over, in milliseconds. */
-const TAKE_OVER_MS = 20_000;
 
 export interface ArrivalsOptions {
   store: MoveStore;
@@ -41,21 +39,15 @@ export interface ArrivalsOptions {
   released: AbortSignal;
 }
 
-/** A guest that is kept here, and is not this host's yet. */
-interface Sealed {
-  move: string;
-  peer: string;
-  record: GuestRecord;
-  /** Null where it is gone, and the guest with it as far as it ran. */
-  process: VmmProcess | null;
-  release: () => void;
-}
+type SettleWord = Pick<Extract<MoveCall, { op: "settle" }>, "move" | "owner" | "isSaid">;
 
 export class Arrivals {
   readonly #options: ArrivalsOptions;
   readonly #coming = new Map<string, Arrival>();
   readonly #sealed = new Map<string, Sealed>();
   readonly #watching = new Set<Promise<void>>();
+  /** By move: of those who say whose a guest is, each finds what the one before has made of it. */
+  readonly #turns = new Turns();
 
   constructor(options: ArrivalsOptions) {
     this.#options = options;
@@ -93,16 +85,20 @@ export class Arrivals {
    * Somebody says whose a guest is that was coming, of which the other host has not: that one is told when it
    * asks. Throws where that cannot be said now.
    */
-  async resolve({ move, state }: ArrivalRow, runs: "here" | "there"): Promise<void> {
-    const { log } = this.#options;
+  resolve({ move }: ArrivalRow, runs: "here" | "there"): Promise<void> {
+    return this.#turns.take(move, () => this.#resolve(move, runs));
+  }
+
+  async #resolve(move: string, runs: "here" | "there"): Promise<void> {
+    const { store, log } = this.#options;
     const sealed = this.#sealed.get(move);
-    if (state !== "sealed" || sealed === undefined || this.#coming.has(move)) {
+    if (store.arrival(move)?.state !== "sealed" || sealed === undefined || this.#coming.has(move)) {
       throw problem("wrong_state", "Cannot settle the move: it is known whose the guest is");
     }
     log("warn", "somebody said whose a guest is", { guest: sealed.record.name, runs });
     if (runs === "here") {
       // Written down first: who comes back is told so, whatever comes between.
-      this.#options.store.sayArrival(move);
+      store.sayArrival(move);
       await this.#takeOver(sealed).catch((error) => {
         throw problem("busy", messageOf(error));
       });
@@ -113,7 +109,7 @@ export class Arrivals {
 
   /** Somebody said that it is this host's, and the supervisor went before it was. */
   #goOnTaking(sealed: Sealed) {
-    this.#takeOver(sealed).catch((error) =>
+    this.#turns.take(sealed.move, () => this.#takeOver(sealed)).catch((error) =>
       this.#options.log("error", "cannot take a guest over", {
         guest: sealed.record.name,
         error: messageOf(error),
@@ -271,14 +267,12 @@ export class Arrivals {
   }
 
   /** Whose a guest is, said by the host that it comes from; what became of it here. */
-  async settle(
-    peer: PeerRecord,
-    { move, owner, isSaid }: {
-      move: string;
-      owner: "sender" | "receiver" | null;
-      isSaid: boolean;
-    },
-  ): Promise<SettledState> {
+  settle(peer: PeerRecord, word: SettleWord): Promise<SettledState> {
+    return this.#turns.take(word.move, () => this.#settle(peer, word));
+  }
+
+  async #settle(peer: PeerRecord, word: SettleWord): Promise<SettledState> {
+    const { move, owner, isSaid } = word;
     const { store, ground, log } = this.#options;
     // A connection that broke may not have been noticed yet.
     const coming = this.#coming.get(move);
@@ -302,7 +296,8 @@ export class Arrivals {
     }
     if (owner === "receiver") {
       await this.#takeOver(sealed);
-      return isUp(ground, row.guest) ? "running" : "stopped";
+      // What came of it is written down: who hears that it is here has nothing left of it.
+      return await this.#settle(peer, word);
     }
     if (sealed.process !== null && await isRunning(sealed.process)) {
       // Never so, as only the VMM that gave it away could have said so.
@@ -356,21 +351,8 @@ export class Arrivals {
   }
 
   async #takeOver(sealed: Sealed): Promise<void> {
-    const { process, move } = sealed;
-    for (const deadline = Date.now() + TAKE_OVER_MS; this.#sealed.has(move);) {
-      // Without a VMM, it is off, with its disks.
-      if (process === null || process.hasEnded) return await this.#claim(sealed);
-      const status = await statusOfVmm(process);
-      if (status !== null && status.state !== "waiting") return await this.#claim(sealed);
-      const { phase, handOver } = status?.receiving ?? {};
-      if (phase === "undecided" && handOver !== undefined) {
-        await askVmm(process.controlSocket, { op: "take_over", handOver });
-      }
-      if (Date.now() > deadline) {
-        throw new Error(`Cannot take the guest over yet: its VMM is ${phase ?? "not answering"}`);
-      }
-      await delay(LOOK_MS);
-    }
+    await takeOver(sealed, () => this.#sealed.has(sealed.move));
+    await this.#claim(sealed);
   }
 
   /** The other host has heard how a move ended. */
@@ -382,18 +364,4 @@ export class Arrivals {
   async settled(): Promise<void> {
     await Promise.all(this.#watching);
   }
-}
-
-async function isRunning(process: VmmProcess): Promise<boolean> {
-  const status = await statusOfVmm(process);
-  return status !== null && status.state !== "waiting";
-}
-
-function isUp(ground: MoveGround, guest: string): boolean {
-  return ground.store.get(guest) !== null && ground.life(guest).isUp;
-}
-
-function netsOf({ run }: VmmProcess): string[] {
-  return Object.entries(run.file().devices).filter(([, { kind }]) => kind === "net")
-    .map(([name]) => name);
 }

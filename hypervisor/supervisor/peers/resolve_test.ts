@@ -3,6 +3,7 @@ import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { killProcess } from "../../sys/processes.ts";
 import { ApiError } from "../api/client.ts";
 import type { Guest, UnsettledMove } from "../api/schemas.ts";
+import type { PeerChannel } from "./channel.ts";
 import { openDatabase } from "../store/database.ts";
 import { MoveStore } from "../store/moves.ts";
 import { cutOff, isDecided, NOWHERE, OFF, restart, RUNS, until } from "../testing/move_cuts.ts";
@@ -221,6 +222,21 @@ Deno.test("it runs where it came from: nothing of it is kept here", async () => 
   await until(() => b.supervisor.moves.list().length === 0, "the word");
   assertEquals(await moves(a), []);
   assertEquals((await a.start(guest.id)).state, "running");
+});
+
+Deno.test("a guest that is just dropped here is not said to be here", async () => {
+  await using hosts = await TwoHosts.start();
+  const { b } = hosts;
+  await undecided(hosts);
+  await until(() => b.supervisor.moves.list().length === 1, "the row");
+  const [{ id: move, peer }] = await moves(b);
+  const said = Promise.withResolvers<unknown>();
+  const channel = { say: said.resolve, end: () => Promise.resolve() } as unknown as PeerChannel;
+  const call = { op: "settle", move, owner: "receiver", isSaid: false } as const;
+  const { moves: there, peers } = b.supervisor;
+  const dropped = there.resolve(move, { runs: "there", confirm: "web" });
+  await Promise.all([dropped, there.serve(channel, peers.get(peer), call)]);
+  assertEquals(await said.promise, { ok: { state: "dropped" } });
 });
 
 Deno.test("a host that was given up can be forgotten, and is told when it is paired again", async () => {
