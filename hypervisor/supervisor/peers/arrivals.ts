@@ -8,6 +8,7 @@ import { delay } from "@std/async";
 import { type Log, messageOf } from "../log.ts";
 import { problem } from "../problem.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
+import type { Tasks } from "../lives/tasks.ts";
 import { Turns } from "../lives/turns.ts";
 import type { Arrival as ArrivalRow, MoveStore } from "../store/moves.ts";
 import type { PeerRecord } from "../store/peers.ts";
@@ -30,6 +31,7 @@ const LOOK_MS = 100;
 export interface ArrivalsOptions {
   store: MoveStore;
   ground: MoveGround;
+  tasks: Pick<Tasks, "refuseBusy">;
   log: Log;
   processor: Processor;
   share: Share;
@@ -322,8 +324,8 @@ export class Arrivals {
 
   /** Somebody said at the other host that this one was gone, and that the guest is that one's. */
   async #giveUp(row: ArrivalRow, sealed: Sealed | undefined): Promise<SettledState> {
-    const { store, ground } = this.#options;
-    const { move, guest } = row;
+    const { store, tasks } = this.#options;
+    const { move, guest, name } = row;
     if (row.state === "sealed" && sealed === undefined) {
       throw new Error("Cannot settle the move: it is about to be settled");
     }
@@ -332,10 +334,22 @@ export class Arrivals {
       if (process === null || !await isRunning(process)) return await this.#drop(sealed);
       await this.#claim(sealed);
     }
-    if (ground.store.get(guest) === null) return "dropped";
-    store.setAside(move);
+    if (this.#isGone(row)) return "dropped";
+    tasks.refuseBusy({ id: guest, name }, "Cannot set aside");
     await this.#setAside(row);
+    // Written down last: what is aside does not run any more.
+    if (this.#isGone(row)) return "dropped";
+    store.setAside(move);
     return "aside";
+  }
+
+  /** Whether a guest that had come is not here any more. Throws where another host may have it by now. */
+  #isGone({ guest, name, wentTo }: ArrivalRow): boolean {
+    const { store, ground, peerName } = this.#options;
+    const isGone = ground.store.get(guest) === null;
+    const to = isGone ? wentTo : goingTo(store, guest, peerName);
+    if (to === null) return isGone;
+    throw new Error(`Cannot give "${name}" up: it has gone on to the host "${to}", or may have`);
   }
 
   /** What is here of a guest that the other host has does not run any more. */
@@ -364,4 +378,16 @@ export class Arrivals {
   async settled(): Promise<void> {
     await Promise.all(this.#watching);
   }
+}
+
+/** What the host is called to which a guest is on its way; null where it is on its way to none. */
+function goingTo(
+  store: MoveStore,
+  guest: string,
+  peerName: (id: string) => string,
+): string | null {
+  const open = store.departures().find((it) =>
+    it.guest === guest && !it.isSaid && (it.state === "giving" || it.state === "given")
+  );
+  return open === undefined ? null : peerName(open.peer);
 }

@@ -115,11 +115,12 @@ export class Departures {
 
   async #resolve(move: string, runs: "here" | "there"): Promise<void> {
     const { store, ground } = this.#options;
-    const { guest } = store.departure(move)!;
+    const departure = store.departure(move)!;
+    const { guest } = departure;
     if (runs === "there") {
       store.setDeparture(move, "given");
       // Last, as from then on it may come back.
-      await this.#leave(guest);
+      await this.#leave(departure);
       store.sayDeparture(move, "given");
     } else {
       const life = lifeOf(ground, guest);
@@ -206,7 +207,7 @@ export class Departures {
       canBe: (state) => state === "running" || state === "stopped",
     });
     // Where somebody said so, that is done, and it may have come back.
-    if (!departure.isSaid) await this.#leave(departure.guest);
+    if (!departure.isSaid) await this.#leave(departure);
     store.endDeparture(move);
     letGo();
     await this.#heard(departure);
@@ -215,17 +216,18 @@ export class Departures {
 
   /** The guest is this host's: the other one has to let go of what it has. */
   async #stay(departure: Departure, signal: AbortSignal, { isSaid = false } = {}): Promise<null> {
-    const { store } = this.#options;
+    const { store, ground } = this.#options;
     const { move } = departure;
     // Where it says that the guest runs there, nobody but a person can help.
     const state = await this.#ask(departure, { owner: "sender", isSaid }, {
       signal,
       canBe: (state) => state === "dropped" || state === (isSaid ? "aside" : "lost"),
     });
-    if (state === "lost") {
-      store.setDeparture(move, "aside");
-      await this.#setAside(departure);
-    } else store.endDeparture(move);
+    if (state === "lost") await this.#setAside(departure);
+    // Written down last: what is aside does not run any more.
+    const isAside = state === "lost" && lifeOf(ground, departure.guest) !== null;
+    if (isAside) store.setDeparture(move, "aside");
+    else store.endDeparture(move);
     await this.#heard(departure);
     return null;
   }
@@ -315,8 +317,8 @@ export class Departures {
   }
 
   /** The other host has the guest: nothing is left of it here. */
-  async #leave(guest: string): Promise<void> {
-    const { ground } = this.#options;
+  async #leave({ guest, peer }: Departure): Promise<void> {
+    const { store, ground } = this.#options;
     const life = lifeOf(ground, guest);
     if (life === null) return;
     const late = delay(GONE_MS, { persistent: false });
@@ -324,6 +326,7 @@ export class Departures {
     // It has nothing to do any more, or it would have written it down.
     await life.end();
     await life.over;
+    store.wentOn(guest, this.#nameOf(peer));
     ground.leave(guest);
   }
 

@@ -5,6 +5,7 @@ import { ApiError } from "../api/client.ts";
 import type { Guest, UnsettledMove } from "../api/schemas.ts";
 import type { PeerChannel } from "./channel.ts";
 import { openDatabase } from "../store/database.ts";
+import { GuestStore } from "../store/guests.ts";
 import { MoveStore } from "../store/moves.ts";
 import { cutOff, isDecided, NOWHERE, OFF, restart, RUNS, until } from "../testing/move_cuts.ts";
 import type { TestHost } from "../testing/test_host.ts";
@@ -89,6 +90,20 @@ async function isAside(host: TestHost, { id }: Guest, state: string): Promise<vo
   assertStringIncludes(await refused(resolved), "it is known whose the guest is");
 }
 
+/** What a host answers to the other one's word about a move. */
+async function answered(
+  { supervisor }: TestHost,
+  word: { move: string; owner: "sender" | "receiver"; isSaid: boolean },
+): Promise<unknown> {
+  const said = Promise.withResolvers<unknown>();
+  const channel = { say: said.resolve, end: () => Promise.resolve() } as unknown as PeerChannel;
+  const [{ id }] = supervisor.peers.list();
+  // Why not is in the answer, too.
+  await supervisor.moves.serve(channel, supervisor.peers.get(id), { op: "settle", ...word })
+    .catch(() => {});
+  return await said.promise;
+}
+
 Deno.test("the other host is gone for good: it runs here; when that is back, its copy is set aside", async () => {
   await using hosts = await TwoHosts.start();
   const { a, b } = hosts;
@@ -165,12 +180,20 @@ Deno.test("what somebody has said is not said again: what the other host has is 
   await using hosts = await TwoHosts.start();
   const { a, b } = hosts;
   const guest = await givenAway(hosts);
+  // It had come here once from another host, which may not have heard that.
+  const database = openDatabase(a.path("data/denovisor.db"));
+  const store = new MoveStore(database);
+  const { guests } = a.supervisor;
+  store.seal({ move: "earlier", guest: guest.id, peer: "c" }, guests.ground.life(guest.id).record);
+  store.claim("earlier");
   const [{ id }] = await moves(a);
   const said = (["there", "here"] as const).map((runs) =>
     a.supervisor.moves.resolve(id, { runs, confirm: "web" })
   );
   const both = await Promise.allSettled(said);
   assertEquals(both.map(({ status }) => status), ["fulfilled", "rejected"]);
+  assertEquals(store.arrival("earlier")?.wentTo, Deno.hostname());
+  database.close();
   for (const runs of ["here", "there"] as const) {
     assertStringIncludes(await refused(() => resolve(a, runs)), "it is known whose the guest is");
   }
@@ -229,14 +252,39 @@ Deno.test("a guest that is just dropped here is not said to be here", async () =
   const { b } = hosts;
   await undecided(hosts);
   await until(() => b.supervisor.moves.list().length === 1, "the row");
-  const [{ id: move, peer }] = await moves(b);
-  const said = Promise.withResolvers<unknown>();
-  const channel = { say: said.resolve, end: () => Promise.resolve() } as unknown as PeerChannel;
-  const call = { op: "settle", move, owner: "receiver", isSaid: false } as const;
-  const { moves: there, peers } = b.supervisor;
+  const [{ id: move }] = await moves(b);
+  const { moves: there } = b.supervisor;
   const dropped = there.resolve(move, { runs: "there", confirm: "web" });
-  await Promise.all([dropped, there.serve(channel, peers.get(peer), call)]);
-  assertEquals(await said.promise, { ok: { state: "dropped" } });
+  const answer = answered(b, { move, owner: "receiver", isSaid: false });
+  assertEquals(await answer, { ok: { state: "dropped" } });
+  await dropped;
+});
+
+Deno.test("a guest that was declared lost is not given up while something is under way with it, nor when it went on", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const guest = await givenAway(hosts);
+  const [{ id: move }] = await moves(a);
+  await a.down();
+  await b.up();
+  await b.reaches(guest.id, "running");
+  const word = { move, owner: "sender", isSaid: true } as const;
+  const told = async () => JSON.stringify(await answered(b, word));
+  const end = Promise.withResolvers<void>();
+  const { tasks } = b.supervisor;
+  tasks.begin({ kind: "snapshot", guest, detail: "" }, () => end.promise);
+  assertStringIncludes(await told(), "a snapshot is under way");
+  end.resolve();
+  await tasks.settled();
+  assertEquals([whereabouts(b, guest.id), (await b.get(guest.id)).name], [RUNS, "web"]);
+
+  await b.down();
+  const database = openDatabase(b.path("data/denovisor.db"));
+  new MoveStore(database).wentOn(guest.id, "c");
+  new GuestStore(database).delete(guest.id);
+  database.close();
+  await b.up();
+  assertStringIncludes(await told(), 'it has gone on to the host \\"c\\"');
 });
 
 Deno.test("a host that was given up can be forgotten, and is told when it is paired again", async () => {

@@ -51,6 +51,8 @@ export interface Arrival {
   state: ArrivalState;
   /** Whether somebody said whose it is, in the place of the other host. */
   isSaid: boolean;
+  /** What the host is called to which it went on from here, the last time that it did. */
+  wentTo: string | null;
 }
 
 /** How long it is remembered that a guest came, for a host that has not heard it: milliseconds. */
@@ -122,6 +124,7 @@ export class MoveStore {
       ...ends(row),
       state: String(row.state) as ArrivalState,
       isSaid: row.fingerprint !== null,
+      wentTo: row.went_to === null ? null : String(row.went_to),
     }));
   }
 
@@ -145,7 +148,7 @@ export class MoveStore {
     transaction(this.#database, () => {
       this.#guests.put(record);
       this.#snapshots.addAll(guest, snapshots, { current });
-      this.#database.prepare("INSERT INTO arrivals VALUES (?, ?, ?, 'sealed', ?, ?, NULL)")
+      this.#database.prepare("INSERT INTO arrivals VALUES (?, ?, ?, 'sealed', ?, ?, NULL, NULL)")
         .run(move, guest, peer, Date.now(), record.name);
     });
     this.changed();
@@ -167,6 +170,14 @@ export class MoveStore {
        SET fingerprint = coalesce((SELECT fingerprint FROM peers WHERE id = peer), '')
        WHERE move = ?`,
       move,
+    );
+  }
+
+  /** A guest of this host's has gone on to another: who says later that it is its own has to hear that. */
+  wentOn(guest: string, to: string): void {
+    this.#change(
+      "UPDATE arrivals SET went_to = ? WHERE guest = ? AND state IN ('claimed', 'lost')",
+      ...[to, guest],
     );
   }
 

@@ -134,7 +134,7 @@ Deno.test("moves that an older version began are settled by this one", () => {
     const moves = new MoveStore(database);
     assertEquals(moves.departures(), [{ ...ARRIVAL, state: "giving", isSaid: false }]);
     const arrival = { move: "M2", guest: "gone", name: "", peer: "P" };
-    assertEquals(moves.arrivals(), [{ ...arrival, state: "claimed", isSaid: false }]);
+    assertEquals(moves.arrivals(), [{ ...arrival, state: "claimed", isSaid: false, wentTo: null }]);
     database.close();
   } finally {
     Deno.removeSync(directory, { recursive: true });
