@@ -15,7 +15,7 @@ import type { PeerRecord } from "../store/peers.ts";
 import { Arrival, endVmm, statusOfVmm } from "./arrival.ts";
 import type { PeerChannel } from "./channel.ts";
 import { parsed } from "./channel.ts";
-import { reasonAside } from "./departures.ts";
+import { isOpen, reasonAside } from "./departures.ts";
 import type { Processor } from "./cpu_features.ts";
 import { type Frame, PeerError } from "./frames.ts";
 import { answer, type MoveOffer, MoveRequest, type SettledState } from "./messages.ts";
@@ -386,8 +386,6 @@ function goingTo(
   guest: string,
   peerName: (id: string) => string,
 ): string | null {
-  const open = store.departures().find((it) =>
-    it.guest === guest && !it.isSaid && (it.state === "giving" || it.state === "given")
-  );
+  const open = store.departures().find((it) => it.guest === guest && isOpen(it));
   return open === undefined ? null : peerName(open.peer);
 }

@@ -62,18 +62,16 @@ export class Departures {
   /** Takes up what an earlier supervisor began. Guests that may be another host's are not started. */
   adopt(): void {
     for (const departure of this.#options.store.departures()) {
-      const { state, move, isSaid } = departure;
-      // Where somebody said that it runs there, it is gone, or has come back.
-      if (!isSaid && (state === "giving" || state === "given")) this.#hold(departure);
+      const { state, move } = departure;
+      if (isOpen(departure)) this.#hold(departure);
       if (state === "aside") this.#setAside(departure).catch((error) => this.#failed(move, error));
       else this.#settleInBackground(move);
     }
   }
 
-  /** Whether anything has yet to be heard of a host. */
+  /** Whether a host has yet to say what became of a guest. One that stays here waits for nobody. */
   awaits(peer: string): boolean {
-    return this.#options.store.departures()
-      .some((it) => it.peer === peer && !it.isSaid && it.state !== "aside");
+    return this.#options.store.departures().some((it) => it.peer === peer && isOpen(it));
   }
 
   /**
@@ -103,8 +101,7 @@ export class Departures {
   #refuseResolving(move: string, runs: "here" | "there") {
     const { store, ground } = this.#options;
     const departure = store.departure(move);
-    const isOpen = departure?.state === "giving" || departure?.state === "given";
-    if (!isOpen || departure.isSaid) throw refused(KNOWN);
+    if (departure === null || !isOpen(departure)) throw refused(KNOWN);
     const life = lifeOf(ground, departure.guest);
     if (life === null && runs === "here") throw refused("nothing of the guest is left here");
     const process = life?.process ?? null;
@@ -190,8 +187,7 @@ export class Departures {
     if (departure === null || departure.state === "aside") return null;
     if (departure.state === "lost") return await this.#stay(departure, signal, { isSaid: true });
     if (departure.state === "begun") departure.state = "kept";
-    const isOpen = departure.state !== "kept" && !departure.isSaid;
-    const letGo = isOpen ? this.#hold(departure) : () => {};
+    const letGo = isOpen(departure) ? this.#hold(departure) : () => {};
     if (departure.state === "giving") {
       departure.state =
         await (hasDied ? this.#afterDeath(departure, signal) : this.#whose(departure, signal));
@@ -354,6 +350,14 @@ export function reasonGiven(name: string): string {
 export function reasonAside(name: string): string {
   return `the host "${name}" has it, where this one was declared lost. Delete it, or fork it to keep ` +
     "what it has";
+}
+
+/**
+ * Whether it is not known whose the guest of a departure is. Where somebody said that it runs there, it is gone
+ * from here, or has come back.
+ */
+export function isOpen({ state, isSaid }: Departure): boolean {
+  return !isSaid && (state === "giving" || state === "given");
 }
 
 const KNOWN = "it is known whose the guest is";

@@ -7,7 +7,17 @@ import type { PeerChannel } from "./channel.ts";
 import { openDatabase } from "../store/database.ts";
 import { GuestStore } from "../store/guests.ts";
 import { MoveStore } from "../store/moves.ts";
-import { cutOff, isDecided, NOWHERE, OFF, restart, RUNS, until } from "../testing/move_cuts.ts";
+import {
+  at,
+  cutOff,
+  isDecided,
+  isMoving,
+  NOWHERE,
+  OFF,
+  restart,
+  RUNS,
+  until,
+} from "../testing/move_cuts.ts";
 import type { TestHost } from "../testing/test_host.ts";
 import { TwoHosts, whereabouts } from "../testing/two_hosts.ts";
 
@@ -301,6 +311,29 @@ Deno.test("a host that was given up can be forgotten, and is told when it is pai
   await hosts.pair();
   await isAside(b, guest, "paused");
   await until(() => a.supervisor.moves.list().length === 0, "the word");
+});
+
+Deno.test("a host is not waited for because of a guest that stayed, and hears that when it is paired again", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const guest = await hosts.guest("slow-memory");
+  const remove = () => a.local.client.call("deletePeer", { params: { id: hosts.peer } });
+  const slow = await hosts.move(guest.id, { bytesPerSecond: 1000 });
+  assertStringIncludes(await refused(remove), "on its way");
+  a.supervisor.tasks.cancel(slow.id);
+  await hosts.end(slow);
+  at(a, isMoving, () => setTimeout(() => b.supervisor.close(), 200));
+  assertEquals((await hosts.end(await hosts.move(guest.id))).state, "failed");
+  await b.down();
+  const database = openDatabase(a.path("data/denovisor.db"));
+  const left = () => new MoveStore(database).departures().map((it) => it.state).join();
+  assertEquals([left(), await moves(a)], ["kept", []]);
+  await remove();
+  await b.up();
+  await hosts.pair();
+  await until(() => left() === "", "the word");
+  database.close();
+  assertEquals([whereabouts(a, guest.id), whereabouts(b, guest.id)], [RUNS, NOWHERE]);
 });
 
 Deno.test("both are told that the other is gone: the host that it came from keeps it", async () => {

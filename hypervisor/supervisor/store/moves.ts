@@ -83,11 +83,12 @@ export class MoveStore {
   }
 
   departures(): Departure[] {
-    return this.#database.prepare("SELECT * FROM departures ORDER BY move").all().map((row) => ({
-      ...ends(row),
-      state: String(row.state) as DepartureState,
-      isSaid: row.fingerprint !== null,
-    }));
+    return this.#database.prepare("SELECT * FROM departures ORDER BY move").all().map((row) => {
+      const state = String(row.state) as DepartureState;
+      // Of those, a fingerprint says only that the other host was forgotten.
+      const isOwn = state === "begun" || state === "kept";
+      return { ...ends(row), state, isSaid: !isOwn && row.fingerprint !== null };
+    });
   }
 
   departure(move: string): Departure | null {

@@ -94,9 +94,13 @@ Deno.test("what somebody said outlives the other host's being forgotten, and its
   guests.put(GUEST);
   moves.begin(ARRIVAL);
   assertEquals(moves.departure("M")?.isSaid, false);
-  moves.sayDeparture("M", "lost");
-  assertEquals([moves.departure("M")?.isSaid, told], [true, 2]);
+  moves.setDeparture("M", "kept");
   peers.delete("P");
+  peers.put({ ...peer, id: "P1" });
+  assertEquals(moves.departure("M"), { ...ARRIVAL, peer: "P1", state: "kept", isSaid: false });
+  moves.sayDeparture("M", "lost");
+  assertEquals([moves.departure("M")?.isSaid, told], [true, 3]);
+  peers.delete("P1");
   peers.put({ ...peer, id: "P2" });
   assertEquals(moves.departure("M")?.peer, "P2");
   moves.setDeparture("M", "aside");
