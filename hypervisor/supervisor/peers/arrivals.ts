@@ -15,11 +15,11 @@ import type { PeerRecord } from "../store/peers.ts";
 import { Arrival, endVmm, statusOfVmm } from "./arrival.ts";
 import type { PeerChannel } from "./channel.ts";
 import { parsed } from "./channel.ts";
-import { isOpen, reasonAside } from "./departures.ts";
+import { goingTo, reasonAside } from "./departures.ts";
 import type { Processor } from "./cpu_features.ts";
 import { type Frame, PeerError } from "./frames.ts";
 import { answer, type MoveOffer, MoveRequest, type SettledState } from "./messages.ts";
-import { isRunning, isUp, netsOf, type Sealed, takeOver } from "./sealed.ts";
+import { announce, isHandingOver, isRunning, isUp, type Sealed, takeOver } from "./sealed.ts";
 import type { Share } from "./sharing.ts";
 import type { MoveCall } from "./peers.ts";
 import { pipe } from "./pipe.ts";
@@ -37,6 +37,8 @@ export interface ArrivalsOptions {
   share: Share;
   /** What a host is called, or its id where it is not known any more. */
   peerName(id: string): string;
+  /** Has people told what there is to settle now. */
+  tell(): void;
   /** Aborts when nobody is to look after arrivals any more. */
   released: AbortSignal;
 }
@@ -48,6 +50,8 @@ export class Arrivals {
   readonly #coming = new Map<string, Arrival>();
   readonly #sealed = new Map<string, Sealed>();
   readonly #watching = new Set<Promise<void>>();
+  /** Moves between whose VMMs there is a connection. */
+  readonly #connected = new Set<string>();
   /** By move: of those who say whose a guest is, each finds what the one before has made of it. */
   readonly #turns = new Turns();
 
@@ -70,7 +74,7 @@ export class Arrivals {
         reason: "another host has yet to say whose it is",
         memoryMiB: process === null ? 0 : memoryMiB + memory.requestedMiB,
       });
-      const sealed = { move, peer, record, process, release };
+      const sealed = { move, peer, record, process, release, since: null };
       this.#keep(sealed);
       if (row.isSaid) this.#goOnTaking(sealed);
     }
@@ -98,6 +102,9 @@ export class Arrivals {
       throw problem("wrong_state", "Cannot settle the move: it is known whose the guest is");
     }
     log("warn", "somebody said whose a guest is", { guest: sealed.record.name, runs });
+    if (this.isHandingOver(move)) {
+      throw problem("busy", "Cannot settle the move: it is just changing hands. Wait a moment");
+    }
     if (runs === "here") {
       // Written down first: who comes back is told so, whatever comes between.
       store.sayArrival(move);
@@ -198,7 +205,7 @@ export class Arrivals {
         await arrival.sync();
         this.#options.store.seal({ move, guest: record.id, peer: peer.id }, record, complete);
         const release = () => arrival.release();
-        this.#keep({ move, peer: peer.id, record, process, release });
+        this.#keep({ move, peer: peer.id, record, process, release, since: Date.now() });
       }
     }
   }
@@ -213,7 +220,19 @@ export class Arrivals {
       }
       vmm = await Deno.connect({ transport: "unix", path: arrival.socket });
     });
-    await pipe(vmm!, channel);
+    this.#connected.add(move);
+    try {
+      await pipe(vmm!, channel);
+    } finally {
+      this.#connected.delete(move);
+    }
+  }
+
+  /** Whether a guest is just changing hands, as in every move: nobody has to say anything about it. */
+  isHandingOver(move: string): boolean {
+    const sealed = this.#sealed.get(move);
+    // Who is not in there is about to be, or is settled just now.
+    return sealed === undefined || isHandingOver(sealed, this.#connected.has(move));
   }
 
   #keep(sealed: Sealed) {
@@ -225,12 +244,15 @@ export class Arrivals {
 
   /** A VMM that heard that the guest is its own runs it: then it is this host's. */
   async #watch(sealed: Sealed) {
-    const { log, released } = this.#options;
+    const { log, tell, released } = this.#options;
+    const { move, process } = sealed;
     try {
-      while (!released.aborted && this.#sealed.has(sealed.move)) {
-        if (sealed.process === null) return;
-        if (await isRunning(sealed.process)) return await this.#claim(sealed);
-        if (sealed.process.hasEnded) return;
+      for (let isTold = false; !released.aborted && this.#sealed.has(move);) {
+        const isLate = !this.isHandingOver(move);
+        if (isLate && !isTold) tell();
+        isTold = isLate;
+        if (process !== null && await isRunning(process)) return await this.#claim(sealed);
+        if (isLate && (process === null || process.hasEnded)) return;
         await delay(LOOK_MS, { signal: released }).catch(() => {});
       }
     } catch (error) {
@@ -260,12 +282,7 @@ export class Arrivals {
     if (error !== null) ground.store.setError(record.id, error);
     ground.arrive({ ...record, error }, process);
     log("info", "a guest has come", { guest: record.name, runs: process !== null });
-    for (const name of process === null ? [] : netsOf(process)) {
-      // What forwards frames to it has to learn where it is now.
-      await process!.change(name, { announce: true }).catch((cause) =>
-        log("info", "a guest's card was not announced", { net: name, error: messageOf(cause) })
-      );
-    }
+    if (process !== null) await announce(process, log);
   }
 
   /** Whose a guest is, said by the host that it comes from; what became of it here. */
@@ -378,14 +395,4 @@ export class Arrivals {
   async settled(): Promise<void> {
     await Promise.all(this.#watching);
   }
-}
-
-/** What the host is called to which a guest is on its way; null where it is on its way to none. */
-function goingTo(
-  store: MoveStore,
-  guest: string,
-  peerName: (id: string) => string,
-): string | null {
-  const open = store.departures().find((it) => it.guest === guest && isOpen(it));
-  return open === undefined ? null : peerName(open.peer);
 }

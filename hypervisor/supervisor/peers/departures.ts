@@ -360,6 +360,16 @@ export function isOpen({ state, isSaid }: Departure): boolean {
   return !isSaid && (state === "giving" || state === "given");
 }
 
+/** What the host is called to which a guest is on its way; null where it is on its way to none. */
+export function goingTo(
+  store: MoveStore,
+  guest: string,
+  peerName: (id: string) => string,
+): string | null {
+  const open = store.departures().find((it) => it.guest === guest && isOpen(it));
+  return open === undefined ? null : peerName(open.peer);
+}
+
 const KNOWN = "it is known whose the guest is";
 
 function refused(why: string): Error {

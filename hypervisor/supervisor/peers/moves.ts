@@ -62,7 +62,7 @@ export class Moves {
     const { share = shareBlocks } = options;
     const peerName = (id: string) => this.#peerName(id) ?? id;
     this.#arrivals = new Arrivals({
-      ...{ ...options, share, peerName, released },
+      ...{ ...options, share, peerName, released, tell: () => this.#tell() },
       processor: this.#processor,
     });
     this.#departures = new Departures({ ...options, released });
@@ -88,7 +88,9 @@ export class Moves {
     });
     const coming = store.arrivals().flatMap((it) => {
       const state = STATE_OF_ARRIVAL[it.state];
-      return state === null ? [] : [this.#view(it, { direction: "coming", state })];
+      return state === null || (state === "unknown" && this.#arrivals.isHandingOver(it.move))
+        ? []
+        : [this.#view(it, { direction: "coming", state })];
     });
     return [...leaving, ...coming].sort((a, b) => a.id < b.id ? -1 : 1);
   }

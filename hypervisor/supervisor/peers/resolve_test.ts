@@ -212,6 +212,29 @@ Deno.test("what somebody has said is not said again: what the other host has is 
   assertEquals(whereabouts(b, guest.id), RUNS);
 });
 
+Deno.test("a guest that just changes hands is nobody's to settle", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const guest = await hosts.guest("slow-go");
+  const told: string[] = [];
+  b.supervisor.events.subscribe(({ name, data }) => {
+    if (name === "moves") told.push(...data.map(({ state }) => state));
+  });
+  const sealed = Promise.withResolvers<void>();
+  at(a, isDecided, sealed.resolve);
+  const task = await hosts.move(guest.id);
+  await sealed.promise;
+  assertEquals(await moves(b), []);
+  const database = openDatabase(b.path("data/denovisor.db"));
+  const [{ move, state }] = new MoveStore(database).arrivals();
+  database.close();
+  assertEquals(state, "sealed");
+  const said = b.supervisor.moves.resolve(move, { runs: "there", confirm: "web" });
+  await assertRejects(() => said, Error, "it is just changing hands");
+  assertEquals((await hosts.end(task)).state, "done");
+  assertEquals([whereabouts(b, guest.id), told], [RUNS, []]);
+});
+
 Deno.test("a guest of which nothing is left is not said to be here", async () => {
   await using hosts = await TwoHosts.start();
   const { a, b } = hosts;
