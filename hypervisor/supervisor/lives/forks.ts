@@ -110,7 +110,7 @@ export class Forks {
     try {
       refuseShutDown("Cannot start", child.record.name);
       await child.start(run === null ? undefined : origin.sourceFor(run));
-      await thawed(child);
+      await thawed(child, { signal });
       if (wish.network === undefined || wish.network === "replug") {
         await replug(child, replugged({ record, run }), { launcher });
       }

@@ -83,14 +83,18 @@ export class Freezing {
 
 /**
  * Resolves once a guest that went on with frozen file systems, if it did, has had them thawed, which its
- * agent is asked for as soon as it runs (`agent/watch.ts`); throws where that takes too long, and it still is.
+ * agent is asked for as soon as it runs (`agent/watch.ts`); throws where that takes too long, and it still is,
+ * or where it is given up meanwhile.
  */
 export async function thawed(
   life: GuestLife,
-  { work, withinMs = THAWED_MS }: { work?: Pick<Work, "phase">; withinMs?: number } = {},
+  { signal, phase, withinMs = THAWED_MS }:
+    & Pick<Work, "signal">
+    & Partial<Pick<Work, "phase">>
+    & { withinMs?: number },
 ): Promise<void> {
   if (!life.process?.run.isFrozen) return;
-  work?.phase("Thawing file systems", { final: true });
+  phase?.("Thawing file systems", { final: true });
   const late = Date.now() + withinMs;
   while (life.isUp && life.process?.run.isFrozen) {
     if (Date.now() > late) {
@@ -100,6 +104,6 @@ export async function thawed(
           "does not answer. They will be once it does, or after a reset",
       );
     }
-    await delay(LOOK_MS);
+    await delay(LOOK_MS, { signal });
   }
 }

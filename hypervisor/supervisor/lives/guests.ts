@@ -138,10 +138,7 @@ export class Guests {
     this.forks = new Forks(lifeGround);
     this.upgrades = new Upgrades({ tasks, launcher: this.#launcher, life: (id) => this.#life(id) });
     for (const record of options.store.list()) this.#add(record);
-    this.#boundLogs = setInterval(
-      () => this.#forEachProcess((vmm) => vmm.boundLog()),
-      BOUND_LOGS_MS,
-    );
+    this.#boundLogs = setInterval(() => this.#forEachProcess((it) => it.boundLog()), BOUND_LOGS_MS);
   }
 
   /** Stops looking after the guests; they run on. */
@@ -285,6 +282,7 @@ export class Guests {
     this.#options.store.delete(id);
     this.#lives.delete(id);
     this.#options.disks.delete(id);
+    this.snapshots.forget(id);
     this.#options.events.publish({ name: "guest_deleted", data: { id } });
   }
 

@@ -53,8 +53,10 @@ export function moveGround(ground: DeviceGround, options: MoveGroundOptions): Mo
     },
     leave: (id) => remove(ground.life(id)),
     async setAside(id, reason) {
+      const life = ground.life(id);
       parts.claims.hold(id, { reason, keepsOff: true, mayChange: true });
-      await setAside(ground.life(id), {
+      await setAside(life, {
+        isThere: () => parts.store.get(id) !== null,
         hasName: (name) => parts.store.hasName(name),
         keep: ground.keep,
       });

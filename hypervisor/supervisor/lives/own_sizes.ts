@@ -16,12 +16,26 @@ interface Owned {
   id: string;
 }
 
+/** What is known of a guest's snapshots. */
+interface Sizes {
+  bytes: Map<string, number>;
+  /** Finds it out at present. */
+  running: Promise<void> | null;
+  /** Begins after that, for all who have asked meanwhile. */
+  waiting: Waiting | null;
+}
+
+interface Waiting {
+  /** As whoever asked last has them. */
+  snapshots: readonly Owned[];
+  end: Promise<void>;
+}
+
 export class OwnSizes {
   readonly #files: Pick<SnapshotFiles, "ownBytes">;
   readonly #waitMs: number;
-  readonly #bytes = new Map<string, number>();
   /** By guest. */
-  readonly #looking = new Map<string, Promise<void>>();
+  readonly #sizes = new Map<string, Sizes>();
 
   constructor(files: Pick<SnapshotFiles, "ownBytes">, { waitMs = WAIT_MS } = {}) {
     this.#files = files;
@@ -29,35 +43,70 @@ export class OwnSizes {
   }
 
   /** As it was found last; null where nobody has looked yet. */
-  of(snapshot: string): number | null {
-    return this.#bytes.get(snapshot) ?? null;
+  of({ guest, id }: Owned): number | null {
+    return this.#sizes.get(guest)?.bytes.get(id) ?? null;
   }
 
-  /** Looks at a guest's snapshots again. Where that takes longer than a moment, `late` is called at its end. */
+  /**
+   * Looks at all of a guest's snapshots again. Where that takes longer than a moment, `late` is called at its
+   * end.
+   */
   async look(guest: string, snapshots: readonly Owned[], late: () => void): Promise<void> {
-    // Whoever looks already may have been at one before it changed.
-    const before = this.#looking.get(guest);
-    const looking = (async () => {
-      await before;
-      for (const { guest, id } of snapshots) {
-        this.#bytes.set(id, await this.#files.ownBytes(guest, id));
-      }
-    })();
-    this.#looking.set(guest, looking);
+    let sizes = this.#sizes.get(guest);
+    if (sizes === undefined) {
+      sizes = { bytes: new Map(), running: null, waiting: null };
+      this.#sizes.set(guest, sizes);
+    }
+    const end = this.#end(sizes, snapshots);
     let isLate = false;
-    const over = looking.finally(() => {
-      if (this.#looking.get(guest) === looking) this.#looking.delete(guest);
-    });
     const ended = new AbortController();
     await Promise.race([
-      over.finally(() => ended.abort()),
+      end.finally(() => ended.abort()),
       delay(this.#waitMs, { signal: ended.signal }).then(() => isLate = true, () => {}),
     ]);
     // There may be nobody left to be told.
-    if (isLate) over.then(late).catch(() => {});
+    if (isLate) end.then(late).catch(() => {});
   }
 
-  forget(snapshot: string): void {
-    this.#bytes.delete(snapshot);
+  /** Resolves when all has been looked at that is so now. */
+  #end(sizes: Sizes, snapshots: readonly Owned[]): Promise<void> {
+    const { running, waiting } = sizes;
+    if (waiting !== null) {
+      waiting.snapshots = snapshots;
+      return waiting.end;
+    }
+    if (running === null) return this.#run(sizes, snapshots);
+    // Whoever looks already may have been at one before it changed.
+    const next: Waiting = { snapshots, end: Promise.resolve() };
+    next.end = running.catch(() => {}).then(() => {
+      sizes.waiting = null;
+      return this.#run(sizes, next.snapshots);
+    });
+    sizes.waiting = next;
+    return next.end;
+  }
+
+  #run(sizes: Sizes, snapshots: readonly Owned[]): Promise<void> {
+    const running = this.#find(sizes, snapshots).finally(() => {
+      if (sizes.running === running) sizes.running = null;
+    });
+    sizes.running = running;
+    return running;
+  }
+
+  async #find({ bytes }: Sizes, snapshots: readonly Owned[]): Promise<void> {
+    for (const { guest, id } of snapshots) bytes.set(id, await this.#files.ownBytes(guest, id));
+    // Those that are deleted are not asked for any more.
+    const ids = new Set(snapshots.map(({ id }) => id));
+    for (const id of bytes.keys()) if (!ids.has(id)) bytes.delete(id);
+  }
+
+  forget({ guest, id }: Owned): void {
+    this.#sizes.get(guest)?.bytes.delete(id);
+  }
+
+  /** Forgets all of a guest that is gone. */
+  forgetGuest(guest: string): void {
+    this.#sizes.delete(guest);
   }
 }

@@ -92,7 +92,7 @@ export class Reverts {
       work.progress(2, 3);
       this.#ground.refuseShutDown("Cannot start", before.name);
       await life.start();
-      await thawed(life, { work });
+      await thawed(life, work);
     }
     work.progress(3, 3);
   }

@@ -14,16 +14,25 @@ const LOOK_MS = 100;
 const STILL_MS = 20_000;
 
 export interface AsideGround {
+  /** Whether the guest is there still. */
+  isThere(): boolean;
   hasName(name: string): boolean;
   keep(life: GuestLife, record: GuestRecord): unknown;
 }
 
-/** Has a guest hold still, for good, and be called so; also one that was set aside already. */
-export async function setAside(life: GuestLife, { hasName, keep }: AsideGround): Promise<void> {
+/** Has a guest hold still, for good, and be called so then; also one that was set aside already. */
+export async function setAside(
+  life: GuestLife,
+  { isThere, hasName, keep }: AsideGround,
+): Promise<void> {
+  await holdStill(life);
   const { name } = life.record;
-  if (!/-declared-lost(-[0-9]+)?$/.test(name)) {
-    keep(life, { ...life.record, name: asideName(name, hasName), autostart: false });
-  }
+  if (/-declared-lost(-[0-9]+)?$/.test(name)) return;
+  // Somebody may have ended and deleted it meanwhile.
+  if (isThere()) keep(life, { ...life.record, name: asideName(name, hasName), autostart: false });
+}
+
+async function holdStill(life: GuestLife): Promise<void> {
   for (const deadline = Date.now() + STILL_MS; life.isUp && life.phase !== "paused";) {
     if (Date.now() > deadline) {
       // Whatever it is at, two of one guest must not run.

@@ -17,11 +17,16 @@ Deno.test("what is set aside holds still until the host powers off, and is ended
   const { id } = await host.guest();
   await host.start(id);
   const { guests } = host.supervisor;
+  let wasStill: boolean | null = null;
+  host.supervisor.events.subscribe(({ name, data }) => {
+    if (name === "guest" && data.name === "web-declared-lost") wasStill ??= data.pausedFor !== null;
+  });
   await guests.ground.setAside(id, "it is elsewhere");
   assertEquals([guests.get(id).name, guests.get(id).pausedFor !== null], [
     "web-declared-lost",
     true,
   ]);
+  assertEquals(wasStill, true, "it is called so once it is");
   let wentOn = false;
   host.supervisor.events.subscribe(({ name, data }) => {
     if (name === "guest" && data.state === "running" && data.pausedFor === null) wentOn = true;

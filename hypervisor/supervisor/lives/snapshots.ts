@@ -60,6 +60,11 @@ export class Snapshots {
     };
   }
 
+  /** A guest is gone, and its snapshots with it. */
+  forget(guest: string): void {
+    this.#own.forgetGuest(guest);
+  }
+
   /** Those that guests are to be made of, of all guests. */
   templates(): Template[] {
     const { snapshots, store } = this.#ground;
@@ -76,7 +81,7 @@ export class Snapshots {
     const { memoryBytes, diskBytes, pauseMs, createdAt, run } = snapshot;
     return {
       ...{ id, name, description, parent, template, memory: run !== null, frozen },
-      ...{ memoryBytes, diskBytes, ownBytes: this.#own.of(id), pauseMs, createdAt },
+      ...{ memoryBytes, diskBytes, ownBytes: this.#own.of(snapshot), pauseMs, createdAt },
     };
   }
 
@@ -176,7 +181,7 @@ export class Snapshots {
       // The row first: without it the files belong to nobody, and are swept.
       snapshots.delete(snapshot);
       files.delete(guest, id);
-      this.#own.forget(id);
+      this.#own.forget(snapshot);
       await this.tell(guest);
     });
   }

@@ -8,54 +8,52 @@ import { delay } from "@std/async";
 import { type Log, messageOf } from "../log.ts";
 import { problem } from "../problem.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
-import type { VmmProcess } from "../lives/vmm_process.ts";
-import { askVmm } from "../lives/control_client.ts";
+import type { Tasks } from "../lives/tasks.ts";
+import { Turns } from "../lives/turns.ts";
 import type { Arrival as ArrivalRow, MoveStore } from "../store/moves.ts";
-import type { GuestRecord } from "../store/guests.ts";
 import type { PeerRecord } from "../store/peers.ts";
 import { Arrival, endVmm, statusOfVmm } from "./arrival.ts";
 import type { PeerChannel } from "./channel.ts";
 import { parsed } from "./channel.ts";
-import { reasonAside } from "./departures.ts";
+import { goingTo, reasonAside } from "./departures.ts";
 import type { Processor } from "./cpu_features.ts";
 import { type Frame, PeerError } from "./frames.ts";
 import { answer, type MoveOffer, MoveRequest, type SettledState } from "./messages.ts";
+import { announce, isHandingOver, isRunning, isUp, type Sealed, takeOver } from "./sealed.ts";
 import type { Share } from "./sharing.ts";
+import type { MoveCall } from "./peers.ts";
 import { pipe } from "./pipe.ts";
 
 /** A host that moves a guest says something at least so often, in milliseconds. */
 export const SILENCE_MS = 60_000;
 const LOOK_MS = 100;
-/** How long a VMM may take to run a guest that it was told to take over, in milliseconds. */
-const TAKE_OVER_MS = 20_000;
 
 export interface ArrivalsOptions {
   store: MoveStore;
   ground: MoveGround;
+  tasks: Pick<Tasks, "refuseBusy">;
   log: Log;
   processor: Processor;
   share: Share;
   /** What a host is called, or its id where it is not known any more. */
   peerName(id: string): string;
+  /** Has people told what there is to settle now. */
+  tell(): void;
   /** Aborts when nobody is to look after arrivals any more. */
   released: AbortSignal;
 }
 
-/** A guest that is kept here, and is not this host's yet. */
-interface Sealed {
-  move: string;
-  peer: string;
-  record: GuestRecord;
-  /** Null where it is gone, and the guest with it as far as it ran. */
-  process: VmmProcess | null;
-  release: () => void;
-}
+type SettleWord = Pick<Extract<MoveCall, { op: "settle" }>, "move" | "owner" | "isSaid">;
 
 export class Arrivals {
   readonly #options: ArrivalsOptions;
   readonly #coming = new Map<string, Arrival>();
   readonly #sealed = new Map<string, Sealed>();
   readonly #watching = new Set<Promise<void>>();
+  /** Moves between whose VMMs there is a connection. */
+  readonly #connected = new Set<string>();
+  /** By move: of those who say whose a guest is, each finds what the one before has made of it. */
+  readonly #turns = new Turns();
 
   constructor(options: ArrivalsOptions) {
     this.#options = options;
@@ -76,7 +74,7 @@ export class Arrivals {
         reason: "another host has yet to say whose it is",
         memoryMiB: process === null ? 0 : memoryMiB + memory.requestedMiB,
       });
-      const sealed = { move, peer, record, process, release };
+      const sealed = { move, peer, record, process, release, since: null };
       this.#keep(sealed);
       if (row.isSaid) this.#goOnTaking(sealed);
     }
@@ -93,16 +91,23 @@ export class Arrivals {
    * Somebody says whose a guest is that was coming, of which the other host has not: that one is told when it
    * asks. Throws where that cannot be said now.
    */
-  async resolve({ move, state }: ArrivalRow, runs: "here" | "there"): Promise<void> {
-    const { log } = this.#options;
+  resolve({ move }: ArrivalRow, runs: "here" | "there"): Promise<void> {
+    return this.#turns.take(move, () => this.#resolve(move, runs));
+  }
+
+  async #resolve(move: string, runs: "here" | "there"): Promise<void> {
+    const { store, log } = this.#options;
     const sealed = this.#sealed.get(move);
-    if (state !== "sealed" || sealed === undefined || this.#coming.has(move)) {
+    if (store.arrival(move)?.state !== "sealed" || sealed === undefined || this.#coming.has(move)) {
       throw problem("wrong_state", "Cannot settle the move: it is known whose the guest is");
     }
     log("warn", "somebody said whose a guest is", { guest: sealed.record.name, runs });
+    if (this.isHandingOver(move)) {
+      throw problem("busy", "Cannot settle the move: it is just changing hands. Wait a moment");
+    }
     if (runs === "here") {
       // Written down first: who comes back is told so, whatever comes between.
-      this.#options.store.sayArrival(move);
+      store.sayArrival(move);
       await this.#takeOver(sealed).catch((error) => {
         throw problem("busy", messageOf(error));
       });
@@ -113,7 +118,7 @@ export class Arrivals {
 
   /** Somebody said that it is this host's, and the supervisor went before it was. */
   #goOnTaking(sealed: Sealed) {
-    this.#takeOver(sealed).catch((error) =>
+    this.#turns.take(sealed.move, () => this.#takeOver(sealed)).catch((error) =>
       this.#options.log("error", "cannot take a guest over", {
         guest: sealed.record.name,
         error: messageOf(error),
@@ -200,7 +205,7 @@ export class Arrivals {
         await arrival.sync();
         this.#options.store.seal({ move, guest: record.id, peer: peer.id }, record, complete);
         const release = () => arrival.release();
-        this.#keep({ move, peer: peer.id, record, process, release });
+        this.#keep({ move, peer: peer.id, record, process, release, since: Date.now() });
       }
     }
   }
@@ -215,7 +220,19 @@ export class Arrivals {
       }
       vmm = await Deno.connect({ transport: "unix", path: arrival.socket });
     });
-    await pipe(vmm!, channel);
+    this.#connected.add(move);
+    try {
+      await pipe(vmm!, channel);
+    } finally {
+      this.#connected.delete(move);
+    }
+  }
+
+  /** Whether a guest is just changing hands, as in every move: nobody has to say anything about it. */
+  isHandingOver(move: string): boolean {
+    const sealed = this.#sealed.get(move);
+    // Who is not in there is about to be, or is settled just now.
+    return sealed === undefined || isHandingOver(sealed, this.#connected.has(move));
   }
 
   #keep(sealed: Sealed) {
@@ -227,12 +244,15 @@ export class Arrivals {
 
   /** A VMM that heard that the guest is its own runs it: then it is this host's. */
   async #watch(sealed: Sealed) {
-    const { log, released } = this.#options;
+    const { log, tell, released } = this.#options;
+    const { move, process } = sealed;
     try {
-      while (!released.aborted && this.#sealed.has(sealed.move)) {
-        if (sealed.process === null) return;
-        if (await isRunning(sealed.process)) return await this.#claim(sealed);
-        if (sealed.process.hasEnded) return;
+      for (let isTold = false; !released.aborted && this.#sealed.has(move);) {
+        const isLate = !this.isHandingOver(move);
+        if (isLate && !isTold) tell();
+        isTold = isLate;
+        if (process !== null && await isRunning(process)) return await this.#claim(sealed);
+        if (isLate && (process === null || process.hasEnded)) return;
         await delay(LOOK_MS, { signal: released }).catch(() => {});
       }
     } catch (error) {
@@ -262,23 +282,16 @@ export class Arrivals {
     if (error !== null) ground.store.setError(record.id, error);
     ground.arrive({ ...record, error }, process);
     log("info", "a guest has come", { guest: record.name, runs: process !== null });
-    for (const name of process === null ? [] : netsOf(process)) {
-      // What forwards frames to it has to learn where it is now.
-      await process!.change(name, { announce: true }).catch((cause) =>
-        log("info", "a guest's card was not announced", { net: name, error: messageOf(cause) })
-      );
-    }
+    if (process !== null) await announce(process, log);
   }
 
   /** Whose a guest is, said by the host that it comes from; what became of it here. */
-  async settle(
-    peer: PeerRecord,
-    { move, owner, isSaid }: {
-      move: string;
-      owner: "sender" | "receiver" | null;
-      isSaid: boolean;
-    },
-  ): Promise<SettledState> {
+  settle(peer: PeerRecord, word: SettleWord): Promise<SettledState> {
+    return this.#turns.take(word.move, () => this.#settle(peer, word));
+  }
+
+  async #settle(peer: PeerRecord, word: SettleWord): Promise<SettledState> {
+    const { move, owner, isSaid } = word;
     const { store, ground, log } = this.#options;
     // A connection that broke may not have been noticed yet.
     const coming = this.#coming.get(move);
@@ -302,7 +315,8 @@ export class Arrivals {
     }
     if (owner === "receiver") {
       await this.#takeOver(sealed);
-      return isUp(ground, row.guest) ? "running" : "stopped";
+      // What came of it is written down: who hears that it is here has nothing left of it.
+      return await this.#settle(peer, word);
     }
     if (sealed.process !== null && await isRunning(sealed.process)) {
       // Never so, as only the VMM that gave it away could have said so.
@@ -327,8 +341,8 @@ export class Arrivals {
 
   /** Somebody said at the other host that this one was gone, and that the guest is that one's. */
   async #giveUp(row: ArrivalRow, sealed: Sealed | undefined): Promise<SettledState> {
-    const { store, ground } = this.#options;
-    const { move, guest } = row;
+    const { store, tasks } = this.#options;
+    const { move, guest, name } = row;
     if (row.state === "sealed" && sealed === undefined) {
       throw new Error("Cannot settle the move: it is about to be settled");
     }
@@ -337,10 +351,22 @@ export class Arrivals {
       if (process === null || !await isRunning(process)) return await this.#drop(sealed);
       await this.#claim(sealed);
     }
-    if (ground.store.get(guest) === null) return "dropped";
-    store.setAside(move);
+    if (this.#isGone(row)) return "dropped";
+    tasks.refuseBusy({ id: guest, name }, "Cannot set aside");
     await this.#setAside(row);
+    // Written down last: what is aside does not run any more.
+    if (this.#isGone(row)) return "dropped";
+    store.setAside(move);
     return "aside";
+  }
+
+  /** Whether a guest that had come is not here any more. Throws where another host may have it by now. */
+  #isGone({ guest, name, wentTo }: ArrivalRow): boolean {
+    const { store, ground, peerName } = this.#options;
+    const isGone = ground.store.get(guest) === null;
+    const to = isGone ? wentTo : goingTo(store, guest, peerName);
+    if (to === null) return isGone;
+    throw new Error(`Cannot give "${name}" up: it has gone on to the host "${to}", or may have`);
   }
 
   /** What is here of a guest that the other host has does not run any more. */
@@ -356,21 +382,8 @@ export class Arrivals {
   }
 
   async #takeOver(sealed: Sealed): Promise<void> {
-    const { process, move } = sealed;
-    for (const deadline = Date.now() + TAKE_OVER_MS; this.#sealed.has(move);) {
-      // Without a VMM, it is off, with its disks.
-      if (process === null || process.hasEnded) return await this.#claim(sealed);
-      const status = await statusOfVmm(process);
-      if (status !== null && status.state !== "waiting") return await this.#claim(sealed);
-      const { phase, handOver } = status?.receiving ?? {};
-      if (phase === "undecided" && handOver !== undefined) {
-        await askVmm(process.controlSocket, { op: "take_over", handOver });
-      }
-      if (Date.now() > deadline) {
-        throw new Error(`Cannot take the guest over yet: its VMM is ${phase ?? "not answering"}`);
-      }
-      await delay(LOOK_MS);
-    }
+    await takeOver(sealed, () => this.#sealed.has(sealed.move));
+    await this.#claim(sealed);
   }
 
   /** The other host has heard how a move ended. */
@@ -382,18 +395,4 @@ export class Arrivals {
   async settled(): Promise<void> {
     await Promise.all(this.#watching);
   }
-}
-
-async function isRunning(process: VmmProcess): Promise<boolean> {
-  const status = await statusOfVmm(process);
-  return status !== null && status.state !== "waiting";
-}
-
-function isUp(ground: MoveGround, guest: string): boolean {
-  return ground.store.get(guest) !== null && ground.life(guest).isUp;
-}
-
-function netsOf({ run }: VmmProcess): string[] {
-  return Object.entries(run.file().devices).filter(([, { kind }]) => kind === "net")
-    .map(([name]) => name);
 }

@@ -52,6 +52,8 @@ interface Settling {
 export class Departures {
   readonly #options: DeparturesOptions;
   readonly #settling = new Map<string, Settling>();
+  /** Moves of which somebody is just saying how they ended. */
+  readonly #resolving = new Set<string>();
 
   constructor(options: DeparturesOptions) {
     this.#options = options;
@@ -61,47 +63,69 @@ export class Departures {
   adopt(): void {
     for (const departure of this.#options.store.departures()) {
       const { state, move } = departure;
-      if (state === "giving" || state === "given") this.#hold(departure);
+      if (isOpen(departure)) this.#hold(departure);
       if (state === "aside") this.#setAside(departure).catch((error) => this.#failed(move, error));
       else this.#settleInBackground(move);
     }
   }
 
-  /** Whether anything has yet to be heard of a host. */
+  /** Whether a host has yet to say what became of a guest. One that stays here waits for nobody. */
   awaits(peer: string): boolean {
-    return this.#options.store.departures()
-      .some((it) => it.peer === peer && !it.isSaid && it.state !== "aside");
+    return this.#options.store.departures().some((it) => it.peer === peer && isOpen(it));
   }
 
   /**
    * Somebody says whose the guest of a departure is, of which the other host has not: that host is told once
    * it answers. Throws where that cannot be said now.
    */
-  async resolve({ move, guest, name, state }: Departure, runs: "here" | "there"): Promise<void> {
-    const { store, ground, log } = this.#options;
-    const refused = (why: string) => problem("wrong_state", `Cannot settle the move: ${why}`);
-    if (state !== "giving" && state !== "given") throw refused("it is known whose the guest is");
-    const life = lifeOf(ground, guest);
+  async resolve({ move, name }: Departure, runs: "here" | "there"): Promise<void> {
+    // Of two who say so at the same time, one is too late.
+    if (this.#resolving.has(move)) throw refused(KNOWN);
+    this.#refuseResolving(move, runs);
+    this.#resolving.add(move);
+    try {
+      // Until that is over, nothing else is begun.
+      this.#settling.get(move)?.stop.abort(new Error("Somebody said how it ended"));
+      await this.#settling.get(move)?.end.catch(() => {});
+      // It may have come to its end all the same.
+      this.#refuseResolving(move, runs);
+      this.#options.log("warn", "somebody said whose a guest is", { guest: name, runs });
+      await this.#resolve(move, runs);
+    } finally {
+      this.#resolving.delete(move);
+      this.#settleInBackground(move);
+    }
+  }
+
+  /** Throws where nobody can say now whose the guest of a departure is, or not that it is `runs`. */
+  #refuseResolving(move: string, runs: "here" | "there") {
+    const { store, ground } = this.#options;
+    const departure = store.departure(move);
+    if (departure === null || !isOpen(departure)) throw refused(KNOWN);
+    const life = lifeOf(ground, departure.guest);
+    if (life === null && runs === "here") throw refused("nothing of the guest is left here");
     const process = life?.process ?? null;
     if (process !== null && !process.hasHandedOver) {
       throw refused("its VMM is still here, and is about to say what it did");
     }
-    // Until that is over, nothing else is begun.
-    this.#settling.get(move)?.stop.abort(new Error("Somebody said how it ended"));
-    await this.#settling.get(move)?.end.catch(() => {});
-    log("warn", "somebody said whose a guest is", { guest: name, runs });
+  }
+
+  async #resolve(move: string, runs: "here" | "there"): Promise<void> {
+    const { store, ground } = this.#options;
+    const departure = store.departure(move)!;
+    const { guest } = departure;
     if (runs === "there") {
       store.setDeparture(move, "given");
       // Last, as from then on it may come back.
-      await this.#leave(guest);
+      await this.#leave(departure);
       store.sayDeparture(move, "given");
     } else {
+      const life = lifeOf(ground, guest);
       store.sayDeparture(move, "lost");
       await life?.end();
       await life?.over;
     }
     ground.claims.release(guest);
-    this.#settleInBackground(move);
   }
 
   #hold({ guest, peer }: Departure): () => void {
@@ -163,7 +187,7 @@ export class Departures {
     if (departure === null || departure.state === "aside") return null;
     if (departure.state === "lost") return await this.#stay(departure, signal, { isSaid: true });
     if (departure.state === "begun") departure.state = "kept";
-    const letGo = departure.state === "kept" ? () => {} : this.#hold(departure);
+    const letGo = isOpen(departure) ? this.#hold(departure) : () => {};
     if (departure.state === "giving") {
       departure.state =
         await (hasDied ? this.#afterDeath(departure, signal) : this.#whose(departure, signal));
@@ -179,7 +203,7 @@ export class Departures {
       canBe: (state) => state === "running" || state === "stopped",
     });
     // Where somebody said so, that is done, and it may have come back.
-    if (!departure.isSaid) await this.#leave(departure.guest);
+    if (!departure.isSaid) await this.#leave(departure);
     store.endDeparture(move);
     letGo();
     await this.#heard(departure);
@@ -188,17 +212,18 @@ export class Departures {
 
   /** The guest is this host's: the other one has to let go of what it has. */
   async #stay(departure: Departure, signal: AbortSignal, { isSaid = false } = {}): Promise<null> {
-    const { store } = this.#options;
+    const { store, ground } = this.#options;
     const { move } = departure;
     // Where it says that the guest runs there, nobody but a person can help.
     const state = await this.#ask(departure, { owner: "sender", isSaid }, {
       signal,
       canBe: (state) => state === "dropped" || state === (isSaid ? "aside" : "lost"),
     });
-    if (state === "lost") {
-      store.setDeparture(move, "aside");
-      await this.#setAside(departure);
-    } else store.endDeparture(move);
+    if (state === "lost") await this.#setAside(departure);
+    // Written down last: what is aside does not run any more.
+    const isAside = state === "lost" && lifeOf(ground, departure.guest) !== null;
+    if (isAside) store.setDeparture(move, "aside");
+    else store.endDeparture(move);
     await this.#heard(departure);
     return null;
   }
@@ -288,8 +313,8 @@ export class Departures {
   }
 
   /** The other host has the guest: nothing is left of it here. */
-  async #leave(guest: string): Promise<void> {
-    const { ground } = this.#options;
+  async #leave({ guest, peer }: Departure): Promise<void> {
+    const { store, ground } = this.#options;
     const life = lifeOf(ground, guest);
     if (life === null) return;
     const late = delay(GONE_MS, { persistent: false });
@@ -297,6 +322,7 @@ export class Departures {
     // It has nothing to do any more, or it would have written it down.
     await life.end();
     await life.over;
+    store.wentOn(guest, this.#nameOf(peer));
     ground.leave(guest);
   }
 
@@ -324,6 +350,30 @@ export function reasonGiven(name: string): string {
 export function reasonAside(name: string): string {
   return `the host "${name}" has it, where this one was declared lost. Delete it, or fork it to keep ` +
     "what it has";
+}
+
+/**
+ * Whether it is not known whose the guest of a departure is. Where somebody said that it runs there, it is gone
+ * from here, or has come back.
+ */
+export function isOpen({ state, isSaid }: Departure): boolean {
+  return !isSaid && (state === "giving" || state === "given");
+}
+
+/** What the host is called to which a guest is on its way; null where it is on its way to none. */
+export function goingTo(
+  store: MoveStore,
+  guest: string,
+  peerName: (id: string) => string,
+): string | null {
+  const open = store.departures().find((it) => it.guest === guest && isOpen(it));
+  return open === undefined ? null : peerName(open.peer);
+}
+
+const KNOWN = "it is known whose the guest is";
+
+function refused(why: string): Error {
+  return problem("wrong_state", `Cannot settle the move: ${why}`);
 }
 
 function isKnown(state: SettledState): boolean {

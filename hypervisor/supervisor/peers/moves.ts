@@ -21,7 +21,7 @@ import { Arrivals } from "./arrivals.ts";
 import type { PeerChannel } from "./channel.ts";
 import { parseProcessor, type Processor } from "./cpu_features.ts";
 import { depart, type DepartureEnd, type DepartureOptions } from "./departure.ts";
-import { Departures, reasonGiven } from "./departures.ts";
+import { Departures, isOpen, reasonGiven } from "./departures.ts";
 import { type DiskTracking, VmmDiskTracking } from "./disk_tracking.ts";
 import { answer, PeerRefusal } from "./messages.ts";
 import type { MoveCall } from "./peers.ts";
@@ -51,8 +51,8 @@ export class Moves {
   readonly #departures: Departures;
   readonly #released = new AbortController();
   readonly #processor: Processor;
-  /** Moves whose task is not over: it tells of them itself. */
-  readonly #underWay = new Set<string>();
+  /** Moves whose task is not over, with the other host's id: the task tells of them itself. */
+  readonly #underWay = new Map<string, string>();
   #told = "[]";
 
   constructor(options: MovesOptions) {
@@ -62,7 +62,7 @@ export class Moves {
     const { share = shareBlocks } = options;
     const peerName = (id: string) => this.#peerName(id) ?? id;
     this.#arrivals = new Arrivals({
-      ...{ ...options, share, peerName, released },
+      ...{ ...options, share, peerName, released, tell: () => this.#tell() },
       processor: this.#processor,
     });
     this.#departures = new Departures({ ...options, released });
@@ -88,7 +88,9 @@ export class Moves {
     });
     const coming = store.arrivals().flatMap((it) => {
       const state = STATE_OF_ARRIVAL[it.state];
-      return state === null ? [] : [this.#view(it, { direction: "coming", state })];
+      return state === null || (state === "unknown" && this.#arrivals.isHandingOver(it.move))
+        ? []
+        : [this.#view(it, { direction: "coming", state })];
     });
     return [...leaving, ...coming].sort((a, b) => a.id < b.id ? -1 : 1);
   }
@@ -156,7 +158,7 @@ export class Moves {
     { life, peer, settings, work }: Pick<DepartureOptions, "life" | "peer" | "settings" | "work">,
   ): Promise<void> {
     const move = ulid();
-    this.#underWay.add(move);
+    this.#underWay.set(move, peer.id);
     try {
       await this.#send(move, { life, peer, settings, work });
     } finally {
@@ -251,7 +253,8 @@ export class Moves {
 
   /** Throws where it is not known yet whose a guest is, this host's or that one's. */
   refuseForgetting({ id, name }: PeerRecord): void {
-    if (!this.#arrivals.awaits(id) && !this.#departures.awaits(id)) return;
+    const isUnderWay = [...this.#underWay.values()].includes(id);
+    if (!isUnderWay && !this.#arrivals.awaits(id) && !this.#departures.awaits(id)) return;
     throw problem(
       "wrong_state",
       `Cannot forget "${name}": a guest is on its way between the two hosts`,
@@ -274,10 +277,10 @@ const STATE_OF_ARRIVAL: Readonly<Record<ArrivalState, UnsettledMove["state"] | n
   ...{ sealed: "unknown", claimed: null, lost: "said", dropped: "said", aside: "aside" },
 };
 
-function stateOfDeparture({ state, isSaid }: Departure): UnsettledMove["state"] | null {
-  if (state === "aside") return "aside";
-  if (isSaid) return "said";
-  return state === "giving" || state === "given" ? "unknown" : null;
+function stateOfDeparture(departure: Departure): UnsettledMove["state"] | null {
+  if (departure.state === "aside") return "aside";
+  if (departure.isSaid) return "said";
+  return isOpen(departure) ? "unknown" : null;
 }
 
 /** Whose words they are. */

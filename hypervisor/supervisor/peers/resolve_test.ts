@@ -3,9 +3,21 @@ import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { killProcess } from "../../sys/processes.ts";
 import { ApiError } from "../api/client.ts";
 import type { Guest, UnsettledMove } from "../api/schemas.ts";
+import type { PeerChannel } from "./channel.ts";
 import { openDatabase } from "../store/database.ts";
+import { GuestStore } from "../store/guests.ts";
 import { MoveStore } from "../store/moves.ts";
-import { cutOff, isDecided, NOWHERE, OFF, restart, RUNS, until } from "../testing/move_cuts.ts";
+import {
+  at,
+  cutOff,
+  isDecided,
+  isMoving,
+  NOWHERE,
+  OFF,
+  restart,
+  RUNS,
+  until,
+} from "../testing/move_cuts.ts";
 import type { TestHost } from "../testing/test_host.ts";
 import { TwoHosts, whereabouts } from "../testing/two_hosts.ts";
 
@@ -88,6 +100,20 @@ async function isAside(host: TestHost, { id }: Guest, state: string): Promise<vo
   assertStringIncludes(await refused(resolved), "it is known whose the guest is");
 }
 
+/** What a host answers to the other one's word about a move. */
+async function answered(
+  { supervisor }: TestHost,
+  word: { move: string; owner: "sender" | "receiver"; isSaid: boolean },
+): Promise<unknown> {
+  const said = Promise.withResolvers<unknown>();
+  const channel = { say: said.resolve, end: () => Promise.resolve() } as unknown as PeerChannel;
+  const [{ id }] = supervisor.peers.list();
+  // Why not is in the answer, too.
+  await supervisor.moves.serve(channel, supervisor.peers.get(id), { op: "settle", ...word })
+    .catch(() => {});
+  return await said.promise;
+}
+
 Deno.test("the other host is gone for good: it runs here; when that is back, its copy is set aside", async () => {
   await using hosts = await TwoHosts.start();
   const { a, b } = hosts;
@@ -147,6 +173,8 @@ Deno.test("it runs there: it is forgotten here, also before the other host is ba
   assertEquals((await moves(a)).map((it) => [it.state, it.guestName]), [["said", "web"]]);
   await restart(a);
   assertEquals(whereabouts(a, guest.id), NOWHERE);
+  // Should it come back by another way, it may be started.
+  assertEquals(a.supervisor.guests.ground.claims.keepsOff(guest.id), false);
   await b.up();
   await until(() => a.supervisor.moves.list().length === 0, "the word");
   assertEquals(whereabouts(b, guest.id), RUNS);
@@ -156,6 +184,67 @@ Deno.test("it runs there: it is forgotten here, also before the other host is ba
   const body = { peer };
   await b.done(b.local.client.call("moveGuest", { params: { id: guest.id }, body }));
   await a.reaches(guest.id, "running");
+});
+
+Deno.test("what somebody has said is not said again: what the other host has is the last that there is", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const guest = await givenAway(hosts);
+  // It had come here once from another host, which may not have heard that.
+  const database = openDatabase(a.path("data/denovisor.db"));
+  const store = new MoveStore(database);
+  const { guests } = a.supervisor;
+  store.seal({ move: "earlier", guest: guest.id, peer: "c" }, guests.ground.life(guest.id).record);
+  store.claim("earlier");
+  const [{ id }] = await moves(a);
+  const said = (["there", "here"] as const).map((runs) =>
+    a.supervisor.moves.resolve(id, { runs, confirm: "web" })
+  );
+  const both = await Promise.allSettled(said);
+  assertEquals(both.map(({ status }) => status), ["fulfilled", "rejected"]);
+  assertEquals(store.arrival("earlier")?.wentTo, Deno.hostname());
+  database.close();
+  for (const runs of ["here", "there"] as const) {
+    assertStringIncludes(await refused(() => resolve(a, runs)), "it is known whose the guest is");
+  }
+  await b.up();
+  await until(() => a.supervisor.moves.list().length === 0, "the word");
+  assertEquals(whereabouts(b, guest.id), RUNS);
+});
+
+Deno.test("a guest that just changes hands is nobody's to settle", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const guest = await hosts.guest("slow-go");
+  const told: string[] = [];
+  b.supervisor.events.subscribe(({ name, data }) => {
+    if (name === "moves") told.push(...data.map(({ state }) => state));
+  });
+  const sealed = Promise.withResolvers<void>();
+  at(a, isDecided, sealed.resolve);
+  const task = await hosts.move(guest.id);
+  await sealed.promise;
+  assertEquals(await moves(b), []);
+  const database = openDatabase(b.path("data/denovisor.db"));
+  const [{ move, state }] = new MoveStore(database).arrivals();
+  database.close();
+  assertEquals(state, "sealed");
+  const said = b.supervisor.moves.resolve(move, { runs: "there", confirm: "web" });
+  await assertRejects(() => said, Error, "it is just changing hands");
+  assertEquals((await hosts.end(task)).state, "done");
+  assertEquals([whereabouts(b, guest.id), told], [RUNS, []]);
+});
+
+Deno.test("a guest of which nothing is left is not said to be here", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const guest = await givenAway(hosts);
+  // As where the power fails before the last row is written.
+  a.supervisor.guests.ground.leave(guest.id);
+  assertStringIncludes(await refused(() => resolve(a, "here")), "nothing of the guest is left");
+  await b.up();
+  await until(() => a.supervisor.moves.list().length === 0, "the word");
+  assertEquals(whereabouts(b, guest.id), RUNS);
 });
 
 Deno.test("the host that it comes from is gone: it runs here; when that is back, its copy is set aside", async () => {
@@ -191,6 +280,46 @@ Deno.test("it runs where it came from: nothing of it is kept here", async () => 
   assertEquals((await a.start(guest.id)).state, "running");
 });
 
+Deno.test("a guest that is just dropped here is not said to be here", async () => {
+  await using hosts = await TwoHosts.start();
+  const { b } = hosts;
+  await undecided(hosts);
+  await until(() => b.supervisor.moves.list().length === 1, "the row");
+  const [{ id: move }] = await moves(b);
+  const { moves: there } = b.supervisor;
+  const dropped = there.resolve(move, { runs: "there", confirm: "web" });
+  const answer = answered(b, { move, owner: "receiver", isSaid: false });
+  assertEquals(await answer, { ok: { state: "dropped" } });
+  await dropped;
+});
+
+Deno.test("a guest that was declared lost is not given up while something is under way with it, nor when it went on", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const guest = await givenAway(hosts);
+  const [{ id: move }] = await moves(a);
+  await a.down();
+  await b.up();
+  await b.reaches(guest.id, "running");
+  const word = { move, owner: "sender", isSaid: true } as const;
+  const told = async () => JSON.stringify(await answered(b, word));
+  const end = Promise.withResolvers<void>();
+  const { tasks } = b.supervisor;
+  tasks.begin({ kind: "snapshot", guest, detail: "" }, () => end.promise);
+  assertStringIncludes(await told(), "a snapshot is under way");
+  end.resolve();
+  await tasks.settled();
+  assertEquals([whereabouts(b, guest.id), (await b.get(guest.id)).name], [RUNS, "web"]);
+
+  await b.down();
+  const database = openDatabase(b.path("data/denovisor.db"));
+  new MoveStore(database).wentOn(guest.id, "c");
+  new GuestStore(database).delete(guest.id);
+  database.close();
+  await b.up();
+  assertStringIncludes(await told(), 'it has gone on to the host \\"c\\"');
+});
+
 Deno.test("a host that was given up can be forgotten, and is told when it is paired again", async () => {
   await using hosts = await TwoHosts.start();
   const { a, b } = hosts;
@@ -205,6 +334,29 @@ Deno.test("a host that was given up can be forgotten, and is told when it is pai
   await hosts.pair();
   await isAside(b, guest, "paused");
   await until(() => a.supervisor.moves.list().length === 0, "the word");
+});
+
+Deno.test("a host is not waited for because of a guest that stayed, and hears that when it is paired again", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const guest = await hosts.guest("slow-memory");
+  const remove = () => a.local.client.call("deletePeer", { params: { id: hosts.peer } });
+  const slow = await hosts.move(guest.id, { bytesPerSecond: 1000 });
+  assertStringIncludes(await refused(remove), "on its way");
+  a.supervisor.tasks.cancel(slow.id);
+  await hosts.end(slow);
+  at(a, isMoving, () => setTimeout(() => b.supervisor.close(), 200));
+  assertEquals((await hosts.end(await hosts.move(guest.id))).state, "failed");
+  await b.down();
+  const database = openDatabase(a.path("data/denovisor.db"));
+  const left = () => new MoveStore(database).departures().map((it) => it.state).join();
+  assertEquals([left(), await moves(a)], ["kept", []]);
+  await remove();
+  await b.up();
+  await hosts.pair();
+  await until(() => left() === "", "the word");
+  database.close();
+  assertEquals([whereabouts(a, guest.id), whereabouts(b, guest.id)], [RUNS, NOWHERE]);
 });
 
 Deno.test("both are told that the other is gone: the host that it came from keeps it", async () => {

@@ -168,4 +168,8 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE snapshots ADD COLUMN frozen INTEGER NOT NULL DEFAULT 0 CHECK (frozen IN (0, 1));
   `,
+  // Where guests went on to that had come from another host, should that one say that they are its own.
+  `
+  ALTER TABLE arrivals ADD COLUMN went_to TEXT;
+  `,
 ];

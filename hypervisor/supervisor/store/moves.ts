@@ -51,6 +51,8 @@ export interface Arrival {
   state: ArrivalState;
   /** Whether somebody said whose it is, in the place of the other host. */
   isSaid: boolean;
+  /** What the host is called to which it went on from here, the last time that it did. */
+  wentTo: string | null;
 }
 
 /** How long it is remembered that a guest came, for a host that has not heard it: milliseconds. */
@@ -81,11 +83,12 @@ export class MoveStore {
   }
 
   departures(): Departure[] {
-    return this.#database.prepare("SELECT * FROM departures ORDER BY move").all().map((row) => ({
-      ...ends(row),
-      state: String(row.state) as DepartureState,
-      isSaid: row.fingerprint !== null,
-    }));
+    return this.#database.prepare("SELECT * FROM departures ORDER BY move").all().map((row) => {
+      const state = String(row.state) as DepartureState;
+      // Of those, a fingerprint says only that the other host was forgotten.
+      const isOwn = state === "begun" || state === "kept";
+      return { ...ends(row), state, isSaid: !isOwn && row.fingerprint !== null };
+    });
   }
 
   departure(move: string): Departure | null {
@@ -122,6 +125,7 @@ export class MoveStore {
       ...ends(row),
       state: String(row.state) as ArrivalState,
       isSaid: row.fingerprint !== null,
+      wentTo: row.went_to === null ? null : String(row.went_to),
     }));
   }
 
@@ -145,7 +149,7 @@ export class MoveStore {
     transaction(this.#database, () => {
       this.#guests.put(record);
       this.#snapshots.addAll(guest, snapshots, { current });
-      this.#database.prepare("INSERT INTO arrivals VALUES (?, ?, ?, 'sealed', ?, ?, NULL)")
+      this.#database.prepare("INSERT INTO arrivals VALUES (?, ?, ?, 'sealed', ?, ?, NULL, NULL)")
         .run(move, guest, peer, Date.now(), record.name);
     });
     this.changed();
@@ -167,6 +171,14 @@ export class MoveStore {
        SET fingerprint = coalesce((SELECT fingerprint FROM peers WHERE id = peer), '')
        WHERE move = ?`,
       move,
+    );
+  }
+
+  /** A guest of this host's has gone on to another: who says later that it is its own has to hear that. */
+  wentOn(guest: string, to: string): void {
+    this.#change(
+      "UPDATE arrivals SET went_to = ? WHERE guest = ? AND state IN ('claimed', 'lost')",
+      ...[to, guest],
     );
   }
 

@@ -94,9 +94,13 @@ Deno.test("what somebody said outlives the other host's being forgotten, and its
   guests.put(GUEST);
   moves.begin(ARRIVAL);
   assertEquals(moves.departure("M")?.isSaid, false);
-  moves.sayDeparture("M", "lost");
-  assertEquals([moves.departure("M")?.isSaid, told], [true, 2]);
+  moves.setDeparture("M", "kept");
   peers.delete("P");
+  peers.put({ ...peer, id: "P1" });
+  assertEquals(moves.departure("M"), { ...ARRIVAL, peer: "P1", state: "kept", isSaid: false });
+  moves.sayDeparture("M", "lost");
+  assertEquals([moves.departure("M")?.isSaid, told], [true, 3]);
+  peers.delete("P1");
   peers.put({ ...peer, id: "P2" });
   assertEquals(moves.departure("M")?.peer, "P2");
   moves.setDeparture("M", "aside");
@@ -134,7 +138,7 @@ Deno.test("moves that an older version began are settled by this one", () => {
     const moves = new MoveStore(database);
     assertEquals(moves.departures(), [{ ...ARRIVAL, state: "giving", isSaid: false }]);
     const arrival = { move: "M2", guest: "gone", name: "", peer: "P" };
-    assertEquals(moves.arrivals(), [{ ...arrival, state: "claimed", isSaid: false }]);
+    assertEquals(moves.arrivals(), [{ ...arrival, state: "claimed", isSaid: false, wentTo: null }]);
     database.close();
   } finally {
     Deno.removeSync(directory, { recursive: true });

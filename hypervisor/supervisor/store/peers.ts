@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Database } from "./database.ts";
+import { type Database, transaction } from "./database.ts";
 
 export interface PeerRecord {
   id: string;
@@ -69,7 +69,14 @@ export class PeerStore {
     return kept;
   }
 
+  /** Forgets a host. What it has yet to hear of guests that stayed here, it hears once it is paired again. */
   delete(id: string): void {
-    this.#database.prepare("DELETE FROM peers WHERE id = ?").run(id);
+    transaction(this.#database, () => {
+      this.#database.prepare(
+        `UPDATE departures SET fingerprint = (SELECT fingerprint FROM peers WHERE id = peer)
+         WHERE peer = ? AND state IN ('begun', 'kept')`,
+      ).run(id);
+      this.#database.prepare("DELETE FROM peers WHERE id = ?").run(id);
+    });
   }
 }
