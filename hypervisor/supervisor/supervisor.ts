@@ -224,11 +224,19 @@ function tooEarly(): never {
   throw problem("busy", "Cannot reach other hosts yet: the supervisor has only just started");
 }
 
+/** How long the lock on the data is waited for, and how often it is tried: milliseconds. */
+const LOCK_MS = 500;
+const LOCK_AGAIN_MS = 20;
+
 /** Two supervisors on the same data would each undo what the other does. */
 function lockData(data: string): number {
   const path = join(data, "lock");
   const lock = open(path, O_RDWR | O_CREAT);
-  if (tryLock(lock)) return lock;
+  for (let waited = 0; waited <= LOCK_MS; waited += LOCK_AGAIN_MS) {
+    if (tryLock(lock)) return lock;
+    // The one before may be gone, and a process that it had just begun to start has its lock until it is its own.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_AGAIN_MS);
+  }
   close(lock);
   throw new Error(`Cannot open "${data}": another supervisor runs on it`);
 }
