@@ -17,7 +17,8 @@ import type { HostIdentity } from "./identity.ts";
 export const PEER_NAME = "peer.denovisor.internal";
 /** What the connection is for. */
 export const ALPN = ["denovisor-peer/1"];
-const CONNECT_MS = 10_000;
+/** Until it has shown who it is: milliseconds. A host under full load takes its time for that. */
+const CONNECT_MS = 20_000;
 
 /** Connects to a host that this one is paired with; each has shown who it is. */
 export async function dial(peer: PeerRecord, identity: HostIdentity): Promise<PeerChannel> {
@@ -31,19 +32,27 @@ export async function dial(peer: PeerRecord, identity: HostIdentity): Promise<Pe
   }
 }
 
-/** Connects to whoever has the key of a certificate. */
+/** Connects to whoever has the key of a certificate, within so many milliseconds. */
 export async function connect(
   { hostname, port }: Address,
   certificate: string,
+  { timeoutMs = CONNECT_MS }: { timeoutMs?: number } = {},
 ): Promise<PeerChannel> {
-  const timeout = AbortSignal.timeout(CONNECT_MS);
+  const timeout = AbortSignal.timeout(timeoutMs);
   let plain: Deno.TcpConn;
   try {
     plain = await Deno.connect({ hostname, port, signal: timeout });
   } catch (cause) {
     throw unreachable({ hostname, port }, cause);
   }
-  const close = () => plain.close();
+  let open: Deno.TcpConn | Deno.TlsConn = plain;
+  const close = () => {
+    try {
+      open.close();
+    } catch {
+      // It is just being made one of TLS: that is looked at below.
+    }
+  };
   timeout.addEventListener("abort", close);
   try {
     plain.setNoDelay(true);
@@ -53,10 +62,13 @@ export async function connect(
       caCerts: [certificate],
       alpnProtocols: ALPN,
     });
+    open = tls;
+    if (timeout.aborted) close();
     await tls.handshake();
     return new PeerChannel(tls);
   } catch (cause) {
-    throw unreachable({ hostname, port }, cause);
+    close();
+    throw unreachable({ hostname, port }, timeout.aborted ? "it does not answer" : cause);
   } finally {
     timeout.removeEventListener("abort", close);
   }
