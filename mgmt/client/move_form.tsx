@@ -3,6 +3,7 @@ import type { Guest, Host, MoveGuest, Peer } from "../../hypervisor/supervisor/a
 import { formatMiB } from "../components/format.ts";
 import { call, loadSchemas } from "./api.ts";
 import { Check } from "./check.tsx";
+import { ConfirmField } from "./confirm_field.tsx";
 import { Field } from "./field.tsx";
 import { FormEnd } from "./form_end.tsx";
 import { type Checked, checkForm } from "./forms.ts";
@@ -167,21 +168,11 @@ export function MoveForm({ guest, host, peers, snapshots, onDone }: MoveFormProp
           </Check>
         )}
         {leavesSnapshots && (
-          <Field
+          <ConfirmField
             id="move-confirm"
             label="Its name once more, to delete its snapshots"
             error={errors.confirm}
-          >
-            {(attributes) => (
-              <input
-                {...attributes}
-                name="confirm"
-                autoComplete="off"
-                autoCapitalize="none"
-                spellcheck={false}
-              />
-            )}
-          </Field>
+          />
         )}
       </More>
       <FormEnd verb="Move" isBusy={isBusy} onCancel={onDone} />

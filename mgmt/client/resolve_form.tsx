@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
 import type { ResolveMove, UnsettledMove } from "../../hypervisor/supervisor/api/schemas.ts";
 import { call } from "./api.ts";
-import { Field } from "./field.tsx";
+import { ConfirmField } from "./confirm_field.tsx";
 import { FormEnd } from "./form_end.tsx";
 import { peerWords } from "./move_words.ts";
 import { toast } from "./toasts.ts";
@@ -46,17 +46,7 @@ export function ResolveForm({ move, onDone }: { move: UnsettledMove; onDone: () 
         </Choice>
         {errors.runs && <p class="field-error" role="alert">{errors.runs}</p>}
       </fieldset>
-      <Field id="resolve-confirm" label="Its name once more" error={errors.confirm}>
-        {(attributes) => (
-          <input
-            {...attributes}
-            name="confirm"
-            autoComplete="off"
-            autoCapitalize="none"
-            spellcheck={false}
-          />
-        )}
-      </Field>
+      <ConfirmField id="resolve-confirm" label="Its name once more" error={errors.confirm} />
       <FormEnd verb="Settle it" isBusy={isBusy} onCancel={onDone} isDanger />
     </form>
   );

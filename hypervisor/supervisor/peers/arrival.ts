@@ -6,6 +6,7 @@
  */
 import { join } from "@std/path";
 import { delay } from "@std/async";
+import type { shareBlocks } from "../../sys/reflink.ts";
 import { removeIfThere, renameDurably, syncDirectory, syncFile } from "../durable.ts";
 import { freeBytes, RESERVED_BYTES } from "../host.ts";
 import type { Images } from "../images/images.ts";
@@ -21,7 +22,6 @@ import { TargetFile } from "./disk_files.ts";
 import { type Frame, PeerError } from "./frames.ts";
 import type { ImageOffer, MoveOffer } from "./messages.ts";
 import { goingOn } from "./parcel.ts";
-import { type Share, sharesBlocks } from "./sharing.ts";
 import { SnapshotArrival } from "./snapshot_arrival.ts";
 import type { SnapshotParcel } from "./snapshot_parcel.ts";
 
@@ -36,7 +36,7 @@ export interface ArrivalOptions {
   offer: MoveOffer;
   ground: MoveGround;
   processor: Processor;
-  share: Share;
+  share: typeof shareBlocks;
 }
 
 /** An image that is taken over, or that is here by another name. */
@@ -60,7 +60,7 @@ export class Arrival {
   /** Disks, then images; those that are here are not open. */
   readonly #files: (TargetFile | null)[];
   readonly #release: () => void;
-  readonly #share: Share;
+  readonly #share: typeof shareBlocks;
   readonly snapshots: SnapshotArrival;
   #sinceLook = 0;
   process: VmmProcess | null = null;
@@ -282,8 +282,8 @@ async function refuseUnfit(options: ArrivalOptions): Promise<void> {
 }
 
 /** What its files take here at the least. */
-function neededBytes({ ground, offer: { disks, snapshots }, share }: ArrivalOptions): number {
-  if (snapshots.count > 0 && sharesBlocks(ground.disks, share)) return snapshots.sharedBytes;
+function neededBytes({ ground, offer: { disks, snapshots } }: ArrivalOptions): number {
+  if (snapshots.count > 0 && ground.snapshotFiles.canShare) return snapshots.sharedBytes;
   return disks.reduce((sum, { dataBytes }) => sum + dataBytes, snapshots.dataBytes);
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 import { delay } from "@std/async";
+import type { shareBlocks } from "../../sys/reflink.ts";
 import { type Log, messageOf } from "../log.ts";
 import { problem } from "../problem.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
@@ -20,7 +21,6 @@ import type { Processor } from "./cpu_features.ts";
 import { type Frame, PeerError } from "./frames.ts";
 import { answer, type MoveOffer, MoveRequest, type SettledState } from "./messages.ts";
 import { announce, isHandingOver, isRunning, isUp, type Sealed, takeOver } from "./sealed.ts";
-import type { Share } from "./sharing.ts";
 import type { MoveCall } from "./peers.ts";
 import { pipe } from "./pipe.ts";
 
@@ -34,7 +34,7 @@ export interface ArrivalsOptions {
   tasks: Pick<Tasks, "refuseBusy">;
   log: Log;
   processor: Processor;
-  share: Share;
+  share: typeof shareBlocks;
   /** What a host is called, or its id where it is not known any more. */
   peerName(id: string): string;
   /** Has people told what there is to settle now. */

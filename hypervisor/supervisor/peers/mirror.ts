@@ -4,11 +4,9 @@
  *
  * @module
  */
-import type { PeerChannel } from "./channel.ts";
 import type { Piece, SourceFile } from "./disk_files.ts";
 import type { DiskTracking } from "./disk_tracking.ts";
-import type { Pace } from "./pace.ts";
-import type { Touch } from "./touch.ts";
+import { type SendingWay, sendPiece } from "./sending.ts";
 
 /** Rounds end where the last one brought no more than this, in bytes: it fits into a pause. */
 const SMALL_BYTES = 4 << 20;
@@ -26,13 +24,9 @@ export interface MirroredDisk {
   base: SourceFile | null;
 }
 
-export interface MirrorOptions {
+export interface MirrorOptions extends SendingWay {
   disks: readonly MirroredDisk[];
   tracking: DiskTracking;
-  channel: PeerChannel;
-  touch: Touch;
-  pace: Pace;
-  signal: AbortSignal;
   /** So many bytes went, and so many more than was thought are to go. */
   moved(bytes: number, more: number): void;
 }
@@ -94,16 +88,9 @@ export class Mirror {
     return sum;
   }
 
-  async #send(number: number, { position, length, bytes }: Piece) {
-    const { channel, pace, signal, touch } = this.#options;
-    signal.throwIfAborted();
-    if (bytes === null) await channel.sayZeros(number, { position, length });
-    else {
-      await pace.take(length);
-      await channel.sayData(number, position, bytes);
-    }
-    touch.said();
-    await this.#passed(length);
+  async #send(number: number, piece: Piece) {
+    await sendPiece(this.#options, number, piece);
+    await this.#passed(piece.length);
   }
 
   async #passed(length: number) {

@@ -25,7 +25,6 @@ import { Departures, isOpen, reasonGiven } from "./departures.ts";
 import { type DiskTracking, VmmDiskTracking } from "./disk_tracking.ts";
 import { answer, PeerRefusal } from "./messages.ts";
 import type { MoveCall } from "./peers.ts";
-import type { Share } from "./sharing.ts";
 
 /** How long a task waits for the other host's word; what is left goes on without it, in milliseconds. */
 const SETTLE_MS = 90_000;
@@ -41,7 +40,7 @@ export interface MovesOptions {
   dial(peer: PeerRecord): Promise<PeerChannel>;
   /** For tests: other disks, file systems and processors. */
   tracking?: (process: VmmProcess) => DiskTracking;
-  share?: Share;
+  share?: typeof shareBlocks;
   processor?: Processor;
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 import { join } from "@std/path";
+import type { shareBlocks } from "../../sys/reflink.ts";
 import { syncDirectory, syncFile } from "../durable.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
 import type { NewSnapshotFiles } from "../lives/snapshot_files.ts";
@@ -25,7 +26,7 @@ export interface SnapshotArrivalOptions {
   /** What a snapshot ran with, alike. */
   runHere: (run: NonNullable<SnapshotParcel["run"]>) => NonNullable<SnapshotParcel["run"]>;
   /** Has an open file share another's blocks; false where that cannot be. */
-  share: (target: number, source: number) => boolean;
+  share: typeof shareBlocks;
 }
 
 interface Coming {

@@ -7,13 +7,11 @@
 import type { MoveGround } from "../lives/move_ground.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import type { SnapshotRecord } from "../store/snapshots.ts";
-import type { PeerChannel } from "./channel.ts";
 import { ContentDigest } from "./digests.ts";
-import { type Piece, SourceFile } from "./disk_files.ts";
+import { SourceFile } from "./disk_files.ts";
 import { ask, Done, SharedAnswer, type SnapshotsOffer } from "./messages.ts";
-import type { Pace } from "./pace.ts";
+import { type SendingWay, sendPiece } from "./sending.ts";
 import { isSameFile, packSnapshot, parentsFirst, type SnapshotFile } from "./snapshot_parcel.ts";
-import type { Touch } from "./touch.ts";
 
 const ASK_MS = 120_000;
 /** The other host reads all that came once more; so many bytes a second it can, and more. */
@@ -27,11 +25,7 @@ interface Parcelled {
   files: SnapshotFile[];
 }
 
-export interface SnapshotWay {
-  channel: PeerChannel;
-  touch: Touch;
-  pace: Pace;
-  signal: AbortSignal;
+export interface SnapshotWay extends SendingWay {
   /** So many bytes are done with. */
   moved(bytes: number): void;
 }
@@ -120,7 +114,7 @@ export class SnapshotDeparture {
     let sinceTurn = 0;
     for (const block of file.blocks(before ?? undefined)) {
       digest.add(block);
-      for (const piece of block.differences) await this.#say(way, number, piece);
+      for (const piece of block.differences) await sendPiece(way, number, piece);
       way.signal.throwIfAborted();
       await way.touch.keep();
       if (block.bytes !== null) way.moved(block.length);
@@ -130,20 +124,6 @@ export class SnapshotDeparture {
       await new Promise((resolve) => setTimeout(resolve, 0));
     }
     return digest.end();
-  }
-
-  async #say(
-    { channel, pace, signal, touch }: SnapshotWay,
-    number: number,
-    { position, length, bytes }: Piece,
-  ) {
-    signal.throwIfAborted();
-    if (bytes === null) await channel.sayZeros(number, { position, length });
-    else {
-      await pace.take(length);
-      await channel.sayData(number, position, bytes);
-    }
-    touch.said();
   }
 
   /**
