@@ -6,6 +6,7 @@
  */
 import { dirname, join } from "@std/path";
 import { ownBytes } from "../../sys/extents.ts";
+import { SysError } from "../../sys/errno.ts";
 import { close, O_CREAT, O_EXCL, O_RDWR, open } from "../../sys/files.ts";
 import { shareBlocks } from "../../sys/reflink.ts";
 import { exists, removeIfThere, renameDurably, syncDirectory, syncFile } from "../durable.ts";
@@ -27,12 +28,12 @@ export interface NewSnapshotFiles {
 
 export class SnapshotFiles {
   readonly #directory: string;
-  readonly #canShare: boolean;
+  #canShare: boolean | undefined;
 
   /** The directory of guests; `canShare` where that is known already, as for tests. */
   constructor(directory: string, { canShare }: { canShare?: boolean } = {}) {
     this.#directory = directory;
-    this.#canShare = canShare ?? findSharing(directory);
+    this.#canShare = canShare;
   }
 
   #path(guest: string, id: string): string {
@@ -75,7 +76,8 @@ export class SnapshotFiles {
 
   /** Whether copies of files take nothing here until they are written to. */
   get canShare(): boolean {
-    return this.#canShare;
+    this.#canShare ??= findSharing(this.#directory);
+    return this.#canShare ?? false;
   }
 
   begin(guest: string, id: string): NewSnapshotFiles {
@@ -119,12 +121,17 @@ export class SnapshotFiles {
   }
 }
 
-function findSharing(directory: string): boolean {
+/** Tries it with small files, of which nothing is left; undefined where there is no room for them, say. */
+function findSharing(directory: string): boolean | undefined {
   const paths = ["a", "b"].map((end) => join(directory, `${NEW_PREFIX}probe-${end}`));
-  paths.forEach(removeIfThere);
-  const fds = paths.map((path) => open(path, O_RDWR | O_CREAT | O_EXCL));
+  const fds: number[] = [];
   try {
+    paths.forEach(removeIfThere);
+    for (const path of paths) fds.push(open(path, O_RDWR | O_CREAT | O_EXCL));
     return shareBlocks(fds[0], fds[1]);
+  } catch (error) {
+    if (!(error instanceof SysError)) throw error;
+    return undefined;
   } finally {
     fds.forEach(close);
     paths.forEach(removeIfThere);
