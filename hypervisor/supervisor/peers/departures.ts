@@ -202,8 +202,9 @@ export class Departures {
       signal,
       canBe: (state) => state === "running" || state === "stopped",
     });
-    // Where somebody said so, that is done, and it may have come back.
-    if (!departure.isSaid) await this.#leave(departure);
+    // Where somebody said so, or it has come back meanwhile, that is done.
+    const isOver = departure.isSaid || store.departure(move) === null;
+    if (!isOver) await this.#leave(departure);
     store.endDeparture(move);
     letGo();
     await this.#heard(departure);

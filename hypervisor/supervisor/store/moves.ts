@@ -147,6 +147,10 @@ export class MoveStore {
     } = {},
   ): void {
     transaction(this.#database, () => {
+      // One that went from here, as is known by its coming back: it is not to leave once more.
+      this.#database.prepare(
+        "DELETE FROM departures WHERE guest = ? AND state = 'given' AND fingerprint IS NULL",
+      ).run(guest);
       this.#guests.put(record);
       this.#snapshots.addAll(guest, snapshots, { current });
       this.#database.prepare("INSERT INTO arrivals VALUES (?, ?, ?, 'sealed', ?, ?, NULL, NULL)")

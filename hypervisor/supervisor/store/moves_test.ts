@@ -46,6 +46,19 @@ Deno.test("a guest that does not come leaves nothing", () => {
   database.close();
 });
 
+Deno.test("a guest that comes back is not one that is still to leave", () => {
+  const database = openDatabase(":memory:");
+  const moves = new MoveStore(database);
+  // As a power cut leaves it, between the guest's end here and that of the move.
+  moves.begin(ARRIVAL);
+  moves.setDeparture("M", "given");
+  moves.begin({ ...ARRIVAL, move: "M2", guest: "other" });
+  moves.setDeparture("M2", "given");
+  moves.seal({ ...ARRIVAL, move: "M3" }, GUEST);
+  assertEquals(moves.departures().map(({ move }) => move), ["M2"]);
+  database.close();
+});
+
 Deno.test("what became of a departure is written down", () => {
   const database = openDatabase(":memory:");
   const [guests, moves] = [new GuestStore(database), new MoveStore(database)];
