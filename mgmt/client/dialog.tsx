@@ -22,7 +22,10 @@ export function Dialog({ title, isOpen, onClose, children }: DialogProps) {
       class="dialog"
       ref={dialog}
       aria-label={title}
-      onClose={onClose}
+      onClose={() => {
+        // The event comes after the fact: it may be open again by then.
+        if (!dialog.current?.open) onClose();
+      }}
       onClick={(event) => {
         // The backdrop counts as the dialog itself; what is in it does not.
         if (event.target === dialog.current) onClose();
