@@ -9,6 +9,7 @@ import { BenchGuest, REACHED } from "./bench_guest.ts";
 import type { BenchJob } from "./job.ts";
 import { commandOf, type Monitor } from "./monitors.ts";
 import { Qmp } from "./qmp.ts";
+import { ADDRESSES, SEGMENT_TAP, STREAM_PORT } from "./segment.ts";
 
 /** What the guest may be doing. */
 export const LOADS = {
@@ -16,7 +17,13 @@ export const LOADS = {
   /** Writes 32 MiB of its memory over and over, at its own speed. */
   busy:
     "{ while :; do dd if=/dev/zero of=/dev/shm/busy bs=1M count=32 conv=notrunc 2> /dev/null; done & }",
+  /** Sends to the first PC by one TCP connection, as fast as that goes; it needs a {@linkcode SEGMENT_TAP}. */
+  network: `ip addr add ${ADDRESSES.guest}/24 dev eth0 && ip link set eth0 up && ` +
+    `{ nc ${ADDRESSES.first} ${STREAM_PORT} < /dev/zero > /dev/null 2>&1 & }`,
 } as const;
+
+/** Those that need no network. */
+export const LOCAL_LOADS = ["idle", "busy"] as const;
 
 export interface CopiedShape {
   memoryMiB: number;
@@ -95,7 +102,8 @@ export function copiedCommand(
   job: BenchJob,
 ): string[] {
   const boots = { kernel: job.files.kernel, initrd: job.files.tools.cpu };
-  const { memoryMiB, taps, socket } = shape;
+  const { memoryMiB, load, socket } = shape;
+  const taps = load === "network" ? [SEGMENT_TAP] : shape.taps;
   const command = commandOf(monitor, { cpus: 1, memoryMiB, boots, taps }, job);
   return [...command, ...monitor === "denovisor" ? ["--control", socket] : Qmp.options(socket)];
 }

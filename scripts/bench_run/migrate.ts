@@ -1,54 +1,64 @@
 /**
- * A guest that moves to another monitor: how long it stands still, idle and while it writes to its memory.
+ * A guest that moves to another monitor: how long it stands still, idle, while it writes to its memory, and
+ * while it sends to the network.
  * Over a unix socket of the same host, where both of a pair have its two CPUs for themselves; or to another
  * host.
  *
  * @module
  */
 import { ALLOWED_PAUSE_MS } from "./save.ts";
-import { CopiedGuest, type CopiedShape, LOADS } from "./copied_guest.ts";
+import { CopiedGuest, type CopiedShape, LOCAL_LOADS } from "./copied_guest.ts";
 import type { BenchJob } from "./job.ts";
 import { type Monitor, MONITORS } from "./monitors.ts";
 import { receiveThere } from "./other_host.ts";
 import { receive, type Receiving } from "./receiving.ts";
 import type { Recorder } from "./recorder.ts";
+import { joinSegment, StreamEnd } from "./segment.ts";
 
 const SHAPE = { memoryMiB: 512, filledMiB: 128 };
 
 type Receive = (monitor: Monitor, shape: CopiedShape) => Promise<Receiving>;
 
-export function migrate(job: BenchJob, recorder: Recorder): Promise<void> {
+export async function migrate(job: BenchJob, recorder: Recorder): Promise<void> {
   const here: Receive = (monitor, shape) => receive(monitor, { shape, job });
-  return measure("migrate", here, { job, recorder });
+  for (const load of LOCAL_LOADS) await measure("migrate", { load, to: here }, { job, recorder });
 }
 
 /** In the first of two PCs. */
-export function migrateOver(job: BenchJob, recorder: Recorder): Promise<void> {
+export async function migrateOver(job: BenchJob, recorder: Recorder): Promise<void> {
+  await joinSegment("first");
+  await using stream = new StreamEnd();
   const there: Receive = (monitor, shape) => receiveThere({ monitor, shape });
-  return measure("migrate to another host", there, { job, recorder });
+  for (const load of [...LOCAL_LOADS, "network"] as const) {
+    const goesOn = load === "network" ? () => stream.goesOn() : undefined;
+    await measure("migrate to another host", { load, to: there, goesOn }, { job, recorder });
+  }
+}
+
+interface Measured {
+  load: NonNullable<CopiedShape["load"]>;
+  to: Receive;
+  /** Resolves when it is seen that the guest does what it did. */
+  goesOn?: () => Promise<void>;
 }
 
 async function measure(
   what: string,
-  receiveOne: Receive,
+  { load, to, goesOn }: Measured,
   { job, recorder }: { job: BenchJob; recorder: Recorder },
 ): Promise<void> {
-  for (const load of Object.keys(LOADS) as (keyof typeof LOADS)[]) {
-    const row = {
-      name: `${what}: the guest's pause, ${load}`,
-      unit: "ms",
-      better: "lower",
-    } as const;
-    for (let round = 0; round <= job.rounds; round++) {
-      for (const monitor of MONITORS) {
-        await recorder.attempt(`${row.name}, ${monitor}`, async () => {
-          const shape = { ...SHAPE, load };
-          await using guest = await CopiedGuest.start(monitor, shape, job);
-          await using receiving = await receiveOne(monitor, shape);
-          const ms = await sent(guest, receiving.address);
-          if (round > 0) recorder.add(row, monitor, ms);
-        });
-      }
+  const row = { name: `${what}: the guest's pause, ${load}`, unit: "ms", better: "lower" } as const;
+  for (let round = 0; round <= job.rounds; round++) {
+    for (const monitor of MONITORS) {
+      await recorder.attempt(`${row.name}, ${monitor}`, async () => {
+        const shape = { ...SHAPE, load };
+        await using guest = await CopiedGuest.start(monitor, shape, job);
+        await using receiving = await to(monitor, shape);
+        await goesOn?.();
+        const ms = await sent(guest, receiving.address);
+        await goesOn?.();
+        if (round > 0) recorder.add(row, monitor, ms);
+      });
     }
   }
 }

@@ -5,14 +5,14 @@
  *
  * @module
  */
-import { LINK_NETWORK } from "../lab_pc/link.ts";
 import { lines } from "../lab_pc/qmp.ts";
 import type { CopiedShape } from "./copied_guest.ts";
 import type { BenchJob } from "./job.ts";
 import type { Monitor } from "./monitors.ts";
 import { receive, type Receiving } from "./receiving.ts";
+import { ADDRESSES, joinSegment } from "./segment.ts";
 
-const HOST = `${LINK_NETWORK}.2`;
+const HOST = ADDRESSES.second;
 /** Where monitors are asked for, where QEMU listens, and where what passes to ours comes in. */
 const PORTS = { asked: 7100, qemu: 7101, passing: 7102 } as const;
 /** By then it answers, though its PC has only just come to life. */
@@ -28,6 +28,7 @@ export const isOtherHost = () => Deno.env.get("LAB_HOST") === "2";
 
 /** Serves the first PC for ever, one monitor at a time. */
 export async function serveOtherHost(job: BenchJob): Promise<never> {
+  await joinSegment("second");
   const listener = Deno.listen({ hostname: HOST, port: PORTS.asked });
   for (;;) {
     using asked = await listener.accept();

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { CopiedGuest, LOADS } from "./copied_guest.ts";
+import { CopiedGuest, LOCAL_LOADS } from "./copied_guest.ts";
 import type { BenchJob } from "./job.ts";
 import { MONITORS } from "./monitors.ts";
 import type { Recorder } from "./recorder.ts";
@@ -15,7 +15,7 @@ const FILLED_MIB = 128;
 export const ALLOWED_PAUSE_MS = 300;
 
 export async function save(job: BenchJob, recorder: Recorder): Promise<void> {
-  for (const load of Object.keys(LOADS) as (keyof typeof LOADS)[]) {
+  for (const load of LOCAL_LOADS) {
     const row = { name: `save: the guest's pause, ${load}`, unit: "ms", better: "lower" } as const;
     const shape = { memoryMiB: MEMORY_MIB, filledMiB: FILLED_MIB, load };
     for (const monitor of MONITORS) {
