@@ -32,8 +32,8 @@ export async function joinSegment(pc: "first" | "second"): Promise<void> {
   await run(["ip", "tuntap", "add", "dev", SEGMENT_TAP, "mode", "tap", "vnet_hdr"]);
   await run(["ip", "addr", "flush", "dev", "link"]);
   for (const port of ["link", SEGMENT_TAP]) {
-    await run(["ip", "link", "set", port, "master", BRIDGE]);
-    await run(["ip", "link", "set", port, "up"]);
+    await run(["ip", "link", "set", "dev", port, "master", BRIDGE]);
+    await run(["ip", "link", "set", "dev", port, "up"]);
   }
   await run(["ip", "addr", "add", `${ADDRESSES[pc]}/24`, "dev", BRIDGE]);
   await run(["ip", "link", "set", BRIDGE, "up"]);
