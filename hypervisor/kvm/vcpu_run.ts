@@ -5,18 +5,20 @@
  * @module
  */
 import { ioctl } from "../sys/ioctl.ts";
-import { map } from "../sys/mapping.ts";
+import { map, type Mapping } from "../sys/mapping.ts";
 import { KVM } from "./ioctls.ts";
 
-export class VcpuRun {
+export class VcpuRun implements Disposable {
   readonly fd: number;
+  readonly #mapping: Mapping;
   /** `kvm_run`, whole. */
   readonly run: Uint8Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
 
   constructor(fd: number, runSize: number) {
     this.fd = fd;
-    const buffer = map(runSize, { fd }).buffer;
+    this.#mapping = map(runSize, { fd });
+    const { buffer } = this.#mapping;
     this.run = new Uint8Array(buffer);
     this.view = new DataView(buffer);
   }
@@ -24,6 +26,11 @@ export class VcpuRun {
   /** KVM_RUN: 0 on an exit, negative with errno else (EINTR when kicked). */
   enter(): number {
     return ioctl(this.fd, KVM.RUN, 0);
+  }
+
+  /** Lets go of the page, which keeps the virtual machine: nothing of this may be used any more. */
+  [Symbol.dispose](): void {
+    this.#mapping.unmap();
   }
 }
 

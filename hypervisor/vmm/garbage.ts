@@ -7,10 +7,16 @@
 
 /** With `--v8-flags=--expose-gc`, which those give that start a VMM. */
 interface Collector {
-  gc?: (options: { type: "major"; execution: "sync"; flavor: "last-resort" }) => void;
+  gc?: (
+    options: { type: "major"; execution: "sync"; flavor: "regular" | "last-resort" },
+  ) => void;
 }
 
-/** Gives the host what this thread's heap does not need, where V8 lets us ask for it. */
-export function collectGarbage(): void {
-  (globalThis as Collector).gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
+/**
+ * Gives the host what this thread's heap does not need, where V8 lets us ask for it; with `keepsCode`, not
+ * what is compiled and may soon run.
+ */
+export function collectGarbage({ keepsCode = false } = {}): void {
+  const flavor = keepsCode ? "regular" : "last-resort";
+  (globalThis as Collector).gc?.({ type: "major", execution: "sync", flavor });
 }

@@ -51,7 +51,8 @@ export class Guest {
   readonly startedAt: number;
   /** What comes and goes while the guest runs. */
   readonly hotplug: Hotplug;
-  readonly #machine: Machine;
+  /** What it is made of. */
+  readonly machine: Machine;
   /** Which pages of its memory change, for those who copy it while it runs. */
   readonly tracking: DirtyTracking;
   /** Which parts of its disks change, likewise. */
@@ -100,8 +101,8 @@ export class Guest {
     const threads = this.#threads = options.threads ?? new VcpuThreads(loop);
     const log = (line: string) => host.log(line);
     const restored = restore && restoreMachine(config, { kvm, threads, log, ...restore });
-    this.#machine = restored ?? bootMachine(kvm, config, { threads, log, devices });
-    const pc = this.#pc = this.#machine.pc;
+    this.machine = restored ?? bootMachine(kvm, config, { threads, log, devices });
+    const pc = this.#pc = this.machine.pc;
     this.#serial = new SerialOutput(pc.serial, { loop, host });
     this.#service = new VirtioService(pc, {
       loop,
@@ -126,7 +127,7 @@ export class Guest {
       devices: () => pc.virtio.map(({ device }) => device),
     });
     const slowDown = new SlowDown(pc.life, (ms, action) => loop.after(ms, action));
-    this.#copies = new GuestCopies(this.#machine, {
+    this.#copies = new GuestCopies(this.machine, {
       ...{ config, loop, service: this.#service, hotplug: this.hotplug, tracking: this.tracking },
       slow: (percent) => slowDown.percent = percent,
       hold: (reason) => this.pause(reason),

@@ -13,6 +13,8 @@ import { setUpBootVcpu, setUpVcpu, writeDescriptorTables } from "../machine/cpu/
 import type { GuestMemory } from "../machine/memory.ts";
 import type { MemorySpec } from "../machine/ram.ts";
 import { eventfd, signal } from "../sys/eventfd.ts";
+import { close } from "../sys/files.ts";
+import { Mapping } from "../sys/mapping.ts";
 import { ConfigError } from "./config/fields.ts";
 import type { GuestConfig } from "./control.ts";
 import { GuestCpus } from "./cpu_setup.ts";
@@ -135,6 +137,16 @@ export function startThreads(
   threads.start(fds.map((fd, id): VcpuSpec => (
     { pc: pc.spec, id, fd, runSize, cpus: config.cpuAffinity?.[id] }
   )));
+}
+
+/**
+ * Gives back what a machine holds that is not to be one. What its threads wake the main one by stays: they
+ * may yet do that.
+ */
+export function throwAway({ vm, fds, memory }: Omit<Machine, "cpuids">): void {
+  for (const fd of [...fds, vm.fd]) close(fd);
+  new Mapping(memory.address, memory.length).unmap();
+  if (memory.fd !== undefined) close(memory.fd);
 }
 
 /** Tells KVM of the guest's RAM. */

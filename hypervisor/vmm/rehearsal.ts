@@ -9,28 +9,33 @@ import { tscKhz, Vcpu } from "../kvm/vcpu.ts";
 import { checkCpu } from "../machine/cpu/compatibility.ts";
 import { setUpVcpu, writeDescriptorTables } from "../machine/cpu/setup.ts";
 import { close } from "../sys/files.ts";
-import { Mapping } from "../sys/mapping.ts";
 import { parseConfig } from "./config/guest.ts";
 import type { GuestConfig } from "./control.ts";
 import { GuestCpus } from "./cpu_setup.ts";
+import { collectGarbage } from "./garbage.ts";
 import { applySaved } from "./machine_restore.ts";
-import { assemble } from "./machine_setup.ts";
+import { assemble, throwAway } from "./machine_setup.ts";
 import { openGuestRam } from "./memory_setup.ts";
 import { capture } from "./snapshot/savable_guest.ts";
+import { rehearseOrder } from "./rehearsed_order.ts";
 import { decodeGuest, encodeGuest, type SavedGuest } from "./snapshot/saved_guest.ts";
+import type { VcpuThreads } from "./vcpu_threads.ts";
 
 /** Sets up machines and throws them away; what keeps it from that, the real one will run into. */
-export function rehearse(): void {
+export function rehearse(where: { threads: VcpuThreads; socket: string }): void {
   const config = parseConfig({
     ...{ name: "rehearsal", kernel: "/none", cmdline: "", memoryMiB: 128, cpus: 1 },
     ...{ disks: [], nets: [] },
   });
   const kvm = Kvm.open();
   const cpus = new GuestCpus(kvm, config);
-  const saved = play(kvm, config, { cpus });
+  const saved = encodeGuest(play(kvm, config, { cpus }));
   // The second one goes on from the first, as a guest from a snapshot or a fork.
-  play(kvm, config, { cpus, saved: decodeGuest(encodeGuest(saved)) });
+  play(kvm, config, { cpus, saved: decodeGuest(saved) });
   close(kvm.fd);
+  rehearseOrder(saved, where);
+  // Or the real one would have to, in the middle of its start.
+  collectGarbage({ keepsCode: true });
 }
 
 /** A machine at its start, or that goes on; what there is of it. */
@@ -62,7 +67,7 @@ function play(
     memory: { length: memory.length },
     point: { run: "0".repeat(32), sequence: 1 },
   };
-  for (const fd of [...fds, vm.fd, pc.wakeIoFd, memory.fd!]) close(fd);
-  new Mapping(memory.address, memory.length).unmap();
+  throwAway({ kvm, vm, pc, fds, memory });
+  close(pc.wakeIoFd);
   return taken;
 }

@@ -51,7 +51,7 @@ export function runGuest(source: GuestSource, options: RunOptions): number {
 export function runWaiting(socket: string): number {
   const loop = new EventLoop();
   const threads = new VcpuThreads(loop);
-  rehearse();
+  rehearse({ threads, socket });
   const server = new ControlServer(socket, { loop });
   const order = server.waitForOrder();
   const around = { loop, threads, server };

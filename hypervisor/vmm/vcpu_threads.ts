@@ -24,6 +24,8 @@ export class VcpuThreads {
   /** The others' that have been started before there is anything for them to do. */
   readonly #prepared = new Map<number, Worker>();
   #waiting: VcpuSpec[] = [];
+  /** What is started is no guest's: the first thread waits for another then. */
+  isRehearsing = false;
   #isStarting = false;
 
   /** Starts the first one's, which waits for what it is to do. */
@@ -40,7 +42,7 @@ export class VcpuThreads {
   /** Says what to do: to those that are there now, to the others when they are started. */
   start(specs: readonly VcpuSpec[]): void {
     const [first, ...others] = specs;
-    this.#first.postMessage(first);
+    this.#first.postMessage({ ...first, isRehearsal: this.isRehearsing });
     for (const spec of others) this.#prepared.get(spec.id)?.postMessage(spec);
     this.#waiting = others.filter(({ id }) => !this.#prepared.has(id));
   }

@@ -24,6 +24,8 @@ export interface VcpuSpec {
   runSize: number;
   /** The host's CPUs to run on; any without. */
   cpus?: readonly number[];
+  /** It is thrown away before it ran, and another is to come: see rehearsal.ts. */
+  isRehearsal?: boolean;
 }
 
 /** The guest's CPU cannot go on; everything else that is thrown is the VMM's or the host's failure. */
@@ -42,7 +44,8 @@ self.onmessage = ({ data }: MessageEvent<VcpuSpec>) => {
   }
   life.setStopped(data.id);
   signal(data.pc.wakeIoFd);
-  self.close();
+  if (data.isRehearsal) collectGarbage({ keepsCode: true });
+  else self.close();
 };
 
 function runVcpu(spec: VcpuSpec): void {
@@ -55,7 +58,7 @@ function runVcpu(spec: VcpuSpec): void {
     },
     serialReady: () => signal(spec.pc.wakeIoFd),
   });
-  const vcpu = new VcpuRun(spec.fd, spec.runSize);
+  using vcpu = new VcpuRun(spec.fd, spec.runSize);
   // A kick must be pending, not lost, when it comes between two entries into the guest.
   blockKick();
   pc.life.setThread(spec.id, threadId());

@@ -49,6 +49,21 @@ test("a VMM that waits runs what it is told, once", async ({ socket, config, end
   assertEquals((await ended).code, EXIT_CODES.poweroff);
 });
 
+test("of its rehearsal nothing is left but threads' wake-ups", async ({ folder, socket }) => {
+  const { pid } = (await ask(socket, { op: "status" })).status;
+  assertEquals(folder.names(), ["control.sock", "kernel"]);
+  const open = [...Deno.readDirSync(`/proc/${pid}/fd`)].map(({ name }) => {
+    try {
+      return Deno.readLinkSync(`/proc/${pid}/fd/${name}`);
+    } catch {
+      return "closed meanwhile";
+    }
+  });
+  const left = open.filter((it) => /kvm|memfd/.test(it));
+  const maps = await Deno.readTextFile(`/proc/${pid}/maps`);
+  assertEquals([left, maps.match(/.*(kvm-|memfd:).*/g) ?? []], [[], []]);
+});
+
 test("its folder may have moved meanwhile", async ({ folder, config, ended }) => {
   using moved = new Folder();
   const place = `${moved.path}/guest`;

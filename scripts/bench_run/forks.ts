@@ -39,6 +39,7 @@ export async function forks(job: BenchJob, recorder: Recorder): Promise<void> {
   await parent.guest.run(`ip addr add ${GUEST}/24 dev eth0 && ip link set eth0 up`);
   await run(["ping", "-I", "parent", "-c", "3", "-i", "0.2", "-w", "20", GUEST]);
 
+  const before = await availableMiB();
   const vmms: WaitingVmm[] = [];
   for (let n = 0; n < count; n += STARTED_AT_ONCE) {
     const some = Array.from(
@@ -53,14 +54,17 @@ export async function forks(job: BenchJob, recorder: Recorder): Promise<void> {
   const row = { unit: "ms", better: "lower", noPeer: true } as const;
   const pause = `fork: the running guest's pause, ${MEMORY_MIB} MiB`;
   recorder.add({ ...row, name: pause }, "denovisor", forked.pausedMs);
-  const before = await availableMiB();
   const each = `fork: one of ${count}, by a VMM that waited`;
   for (const [n, vmm] of vmms.entries()) {
     const ms = await vmm.goOnFrom(forked, childConfig(forked, n));
     recorder.add({ ...row, name: each }, "denovisor", ms);
   }
   await seconds(SETTLE_SECONDS);
-  const memory = { ...row, name: `fork: memory of the host for one of ${count}`, unit: "MiB" };
+  const memory = {
+    ...row,
+    name: `fork: memory of the host for one of ${count} and its VMM`,
+    unit: "MiB",
+  };
   const used = (before - await availableMiB()) / count;
   recorder.add(memory, "denovisor", Math.max(0, used));
   let answering = 0;
