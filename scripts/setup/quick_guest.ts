@@ -1,6 +1,7 @@
 /**
  * The stock guest of most tests: all of it is Debian's but its initial RAM disk, which only mounts the
- * disk. Debian's own takes more than half of a boot in the emulated PC; `boot_test.ts` boots with that.
+ * disk. Debian's own looks for much that is not there, which takes long in the emulated PC; `boot_test.ts`
+ * boots with that.
  *
  * @module
  */
