@@ -10,6 +10,11 @@ import type { RamSink } from "./sink.ts";
 
 /** A round that leaves more than this part of what the one before left has not got on. */
 const SHRINKS = 0.9;
+/**
+ * What fits the pause is sent while the guest still runs, if it is as much as this and there is less than
+ * half of it each time; but so often only.
+ */
+const SHORTENS = { bytes: 256 * 2 ** 10, by: 0.5, rounds: 4 };
 /** After so many rounds, a guest of which the rest may follow is not waited for any longer. */
 const ROUNDS_BEFORE_FOLLOWING = 8;
 /** What is sent in less time says nothing about how fast it goes, in milliseconds. */
@@ -141,6 +146,7 @@ export class RamCopier {
       changes.collect(this.#pending);
     }
     let stalled = 0;
+    let shortened = 0;
     let changedBytesPerSecond = 0;
     for (let isLast = false;;) {
       if (isLast) return this.#sendLast(changedBytesPerSecond);
@@ -154,6 +160,8 @@ export class RamCopier {
       began = now;
       if (isLast) continue;
       if (this.#fits(left)) {
+        const shrinks = left >= SHORTENS.bytes && left < bytes * SHORTENS.by;
+        if (shrinks && shortened++ < SHORTENS.rounds) continue;
         control.ready();
         changes.collect(this.#pending);
         isLast = true;

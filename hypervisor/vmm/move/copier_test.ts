@@ -269,6 +269,29 @@ Deno.test("rounds end when the rest fits the pause at the rate that was measured
   image.close();
 });
 
+Deno.test("what fits the pause is sent before it, for as long as that makes it shorter", () => {
+  const roundsOf = (writes: readonly number[]) => {
+    let pages: number[] = [];
+    withMemory(({ memory, writer, file, rounds, copy }) => {
+      memory.write(0, 200, 1);
+      const round = (progress: RoundProgress) => {
+        rounds.push(progress);
+        const count = writes[progress.number] ?? 0;
+        if (count > 0) writer.write(0, count, progress.number);
+      };
+      // What was measured is not even looked at.
+      copy({ allowedPauseMs: Infinity, round });
+      assertEquals(file.read(MiB), memory.bytes);
+      pages = rounds.map(({ bytes }) => bytes / PAGE);
+    });
+    return pages;
+  };
+  assertEquals(roundsOf([]), [200, 0]);
+  // The last one's writes are a stopped guest's no more.
+  assertEquals(roundsOf([90, 20]), [200, 90, 20]);
+  assertEquals(roundsOf([150, 100]), [200, 150]);
+});
+
 Deno.test("what a guest changes as fast as it is copied follows, and what follows is what the copy lacks", () => {
   withMemory(({ memory, writer, file, rounds, copy }) => {
     memory.write(0, 100, 1);
