@@ -130,9 +130,11 @@ export async function startWork(
   await vmm.command(`ip addr add ${guest}/24 dev eth0 && ip link set eth0 up`);
   await vmm.command(`date -s @${Math.floor(Date.now() / 1000)} > /dev/null`);
   await vmm.command(`{ ${FIO}; echo $? > /tmp/fio.end; } > /dev/null 2>&1 &`);
-  // In memory first: on the disk it is the same, or one less.
+  // In memory first: on the disk it is the same, or one less. Never is there nothing, as there would be for a
+  // moment if the file were made anew.
   await vmm.command(
-    `(i=0; while :; do i=$((i+1)); echo $i > /dev/shm/count; ` +
+    `echo > /dev/shm/count; ` +
+      `(i=0; while :; do i=$((i+1)); printf '%-20d\\n' $i 1<> /dev/shm/count; ` +
       `printf '%-511d\\n' $i | dd of=/dev/vdb bs=512 oflag=direct 2> /dev/null; sleep 0.1; done) &`,
   );
   await vmm.command(
