@@ -137,14 +137,17 @@ export class Between implements Disposable {
     repeats?: string;
     /** What becomes of a frame's body, or of what is behind a record of packed pages ("packed"). */
     change?(what: string, body: Bytes): Bytes;
+    /** How much of pages that are not packed is carried in a second; as much as there can be without. */
+    bytesPerSecond?: number;
   }) {
     this.socket = `${options.folder}/between-${crypto.randomUUID().slice(0, 8)}`;
     this.#listener = Deno.listen({ transport: "unix", path: this.socket });
     this.done = this.#run(options);
   }
 
-  async #run({ to, pass, repeats, change = (_, body) => body }: {
+  async #run({ to, pass, repeats, change = (_, body) => body, bytesPerSecond = Infinity }: {
     to: string;
+    bytesPerSecond?: number;
     pass(what: string): boolean | Promise<boolean>;
     repeats?: string;
     change?(what: string, body: Bytes): Bytes;
@@ -175,7 +178,9 @@ export class Between implements Disposable {
           for (let times = KINDS[kind] === repeats ? 2 : 1; times > 0; times--) {
             await stream.put(frame);
           }
-          if (KINDS[kind] === "hello" && !await ram(stream, { ask, change })) break;
+          if (KINDS[kind] === "hello" && !await ram(stream, { ask, change, bytesPerSecond })) {
+            break;
+          }
         }
       } catch {
         // One side is gone.
@@ -192,7 +197,8 @@ export class Between implements Disposable {
 
 async function ram(
   stream: Carrier,
-  { ask, change }: {
+  { ask, change, bytesPerSecond }: {
+    bytesPerSecond: number;
     ask(what: string): Promise<boolean>;
     change(what: string, body: Bytes): Bytes;
   },
@@ -207,7 +213,10 @@ async function ram(
     if (records === 3 && !await ask("more ram")) return false;
     await stream.put(header);
     if (kind === RECORD.END) return true;
-    if (kind === RECORD.DATA) await stream.copy(length);
+    if (kind === RECORD.DATA) {
+      await stream.copy(length);
+      if (bytesPerSecond < Infinity) await pause(length / bytesPerSecond * 1000);
+    }
     if (kind === RECORD.FOLLOW) await stream.copy(bitmapBytes(length));
     if (kind === RECORD.PACKED) {
       const packed = await stream.take(flags * PackedPlace.size + length);
@@ -216,6 +225,8 @@ async function ram(
     }
   }
 }
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 class Carrier {
   readonly #from: Deno.Conn;

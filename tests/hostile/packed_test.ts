@@ -84,6 +84,20 @@ test("what may go in a second is what goes through the socket, and memory that i
   await sender.goesOnAt(vmm);
 });
 
+test("what the connection holds up is packed without being asked to", async () => {
+  using sender = await Sender.running();
+  await using vmm = await Waiting.started();
+  using between = new Between({
+    ...{ folder: sender.folder.path, to: vmm.socket, pass: () => true },
+    bytesPerSecond: 4 * MiB,
+  });
+  const request = { socket: between.socket, compress: "auto", force: true } as const;
+  const last = (await send(sender.control, request)).at(-1);
+  assertEquals(last.isHeard, true, JSON.stringify(last));
+  assert(last.wireBytes < 0.7 * last.bytes, JSON.stringify(last));
+  await sender.goesOnAt(vmm);
+});
+
 /** A greeting or its answer as somebody says it who knows nothing of packing. */
 const before = (body: Uint8Array): Uint8Array<ArrayBuffer> => {
   const { compress: _, ...known } = JSON.parse(new TextDecoder().decode(body));

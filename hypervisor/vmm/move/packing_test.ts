@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { DirtyPages } from "../../machine/dirty_pages.ts";
 import { close, O_RDONLY, open } from "../../sys/files.ts";
 import { zlib } from "../../sys/zlib.ts";
 import { Packing } from "./packing.ts";
@@ -97,6 +98,29 @@ Deno.test("pages that shrink take less, others no more than as they are, and zer
   assertEquals(sent("zeros", "zstd"), [0, 0]);
   // A file takes all at once.
   assertEquals(sent("text", "auto"), [4, 4]);
+});
+
+Deno.test("what is said to follow after it was packed is not there, and all else is", () => {
+  using memory = new MovedMemory({ length: 4 * MiB });
+  write(memory.bytes, { page: 0, count: 100, kind: "text", seed: 3 });
+  const image = new RamImage(memory.spec);
+  const { address, areas } = image;
+  const packing = new Packing("zstd");
+  using file = new TestFile();
+  const sink = new StreamSink({ ...options, fd: file.fd, address, areas, packing });
+  image.pieces({ offset: 0, length: 100 * PAGE }, sink, sink.mostBytes);
+  const set = DirtyPages.of(4 * MiB);
+  set.add(90 * PAGE, 20 * PAGE);
+  sink.follow(set);
+  sink.end();
+  [sink, packing, image].forEach((it) => it.close());
+  using other = new MovedMemory({ length: 4 * MiB });
+  const fd = open(`/proc/self/fd/${file.fd}`, O_RDONLY);
+  const following = DirtyPages.of(4 * MiB);
+  receiveRam({ ...options, fd, memory: other.spec, following, mayPack: true });
+  close(fd);
+  assertEquals([following.count, other.taken], [20, 90 * PAGE]);
+  assertEquals(other.bytes.subarray(0, 90 * PAGE), memory.bytes.subarray(0, 90 * PAGE));
 });
 
 Deno.test("pages that do not shrink are tried ever more seldom, until some do again", () => {
