@@ -63,7 +63,7 @@ export interface SendRequest {
   hold?: boolean;
   /** As with a save. */
   allowedPauseMs?: number;
-  /** While the guest runs, 1 to 10^12. As many as there can be without. */
+  /** While the guest runs, as they go through the socket, 1 to 10^12. As many as there can be without. */
   bytesPerSecond?: number;
   /** By then the guest has stopped, or it is given up; 1 to 10^9. For ever without. */
   timeoutMs?: number;
@@ -86,6 +86,12 @@ export interface SendRequest {
    * Default: false.
    */
   postCopy?: boolean;
+  /**
+   * Whether RAM is packed, by zstd, for a VMM that can unpack it; one of an earlier release gets it as it is. With
+   * "zstd", all pages that shrink are; with "auto", only while what is behind the socket is what holds the send
+   * up, and packing them does not hold it up more. Default: "none".
+   */
+  compress?: "zstd" | "auto" | "none";
 }
 
 /**
@@ -175,7 +181,9 @@ export type SendMessage =
     sending: {
       /** "post-copying": the guest runs there, and `remainingBytes` of its memory are to follow. */
       phase: "greeting" | "moving" | "asking" | "holding" | "giving" | "post-copying";
+      /** Bytes of RAM, and in how many bytes they went through the socket: fewer where they are packed. */
       doneBytes: number;
+      wireBytes: number;
       totalBytes: number;
       rounds: number;
       remainingBytes: number;
@@ -192,7 +200,9 @@ export type SendMessage =
     isHeard: boolean;
     pauseMs: number;
     rounds: number;
+    /** Of RAM, and in how many they went through the socket. */
     bytes: number;
+    wireBytes: number;
     stoodStill?: string;
     /** How much of that followed the guest. */
     followedBytes?: number;

@@ -73,9 +73,11 @@ function isSave(request: Record<string, unknown>): boolean {
 function isSend(request: Record<string, unknown>): boolean {
   const { socket, allowedPauseMs = 0, bytesPerSecond = 1, timeoutMs = 1 } = request;
   const { hold = false, force = false, slowDown = false, postCopy = false } = request;
+  const { compress = "none" } = request;
   return isName(socket) && isBetween(allowedPauseMs, 0, MAX_PAUSE_MS) &&
     isBetween(bytesPerSecond, 1, MAX_BYTES_PER_SECOND) && isBetween(timeoutMs, 1, MAX_TIMEOUT_MS) &&
-    [hold, force, slowDown, postCopy].every((it) => typeof it === "boolean");
+    [hold, force, slowDown, postCopy].every((it) => typeof it === "boolean") &&
+    ["zstd", "auto", "none"].includes(compress as string);
 }
 
 /** Offsets and lengths in bytes, whose sums are whole numbers too. */

@@ -19,6 +19,7 @@ import {
 import { parseRequest } from "./control_requests.ts";
 import { CopyClients } from "./copy_clients.ts";
 import { ControlClient } from "./control_client.ts";
+import { removeIfThere } from "./durable_file.ts";
 import type { EventLoop } from "./event_loop.ts";
 import type { Guest, GuestEnd, GuestHost } from "./guest.ts";
 import type { ReceivedHere } from "./received.ts";
@@ -50,7 +51,7 @@ export class ControlServer implements GuestHost {
     this.#socket = socket;
     this.#loop = options.loop;
     // One that a run before has left.
-    remove(socket);
+    removeIfThere(socket);
   }
 
   /** The file `name` beside the socket. */
@@ -317,18 +318,10 @@ export class ControlServer implements GuestHost {
     let isLate = false;
     this.#loop.after(GOODBYE_MS, () => isLate = true);
     this.#loop.run(() => this.#clients.size === 0 || isLate);
-    if (end.reason !== "upgraded") remove(this.#socket);
+    if (end.reason !== "upgraded") removeIfThere(this.#socket);
   }
 }
 
 function pick({ phase, handOver }: Pick<ReceivedHere, "phase" | "handOver">): Status["receiving"] {
   return { phase, handOver };
-}
-
-function remove(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

@@ -40,3 +40,12 @@ export function prepareFile(path: string, text: string): PreparedFile {
 export function writeDurably(path: string, text: string): void {
   prepareFile(path, text).appear();
 }
+
+/** Removes a file that may not be there. */
+export function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

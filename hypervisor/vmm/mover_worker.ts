@@ -14,6 +14,7 @@ import { type CopyControl, RamCopier } from "./move/copier.ts";
 import { FileSink } from "./move/file_sink.ts";
 import { MoverState } from "./move/mover_state.ts";
 import { Pacing } from "./move/pacing.ts";
+import { type Compression, Packing } from "./move/packing.ts";
 import { mappedBytes, RamImage } from "./move/ram_image.ts";
 import type { RamSink } from "./move/sink.ts";
 import { receiveRam } from "./move/stream_receiver.ts";
@@ -45,6 +46,8 @@ export interface StreamTask {
   taken?: SharedArrayBuffer;
   /** An empty set, for pages that were not sent in the end, and follow in another way if they may. */
   following?: SharedArrayBuffer;
+  /** Pages are packed, which the receiver has to be able to unpack; they are not without. */
+  compress?: Compression;
 }
 
 /** From a pipe or a socket, into memory that no guest uses yet. */
@@ -53,6 +56,8 @@ export interface ReceiveTask {
   fd: number;
   /** As with {@linkcode StreamTask}, of which none is there then. */
   following?: SharedArrayBuffer;
+  /** Pages may come packed. */
+  mayPack?: boolean;
 }
 
 /** What to do; descriptors are the caller's, and stay open. */
@@ -113,13 +118,14 @@ class Mover {
     signal(this.#spec.changedFd);
   }
 
-  #receive({ fd, following }: ReceiveTask): void {
+  #receive({ fd, following, mayPack }: ReceiveTask): void {
     const { memory, wakeFd } = this.#spec;
     const state = this.#state;
     const { receivedBytes } = receiveRam({
       fd,
       memory,
       wakeFd,
+      mayPack,
       checkCancelled: this.#checkCancelled,
       following: following && new DirtyPages(following),
       round(number, { received, left }) {
@@ -138,20 +144,23 @@ class Mover {
     const following = task.kind === "stream" ? task.following : undefined;
     const set = (buffer?: SharedArrayBuffer) =>
       buffer ? new DirtyPages(buffer) : DirtyPages.of(length);
+    const compress = task.kind === "stream" ? task.compress : undefined;
+    const packing = compress && new Packing(compress);
     const changes = task.tracking && new ChangeLog(task.tracking);
     let sink: RamSink | undefined;
     try {
-      sink = this.#sink(task, image);
+      sink = this.#sink(task, image, packing);
       const copier = new RamCopier({
         image,
         sink,
         changes,
-        control: this.#control(),
+        control: this.#control(packing),
         sets: [set(following), set(taken)],
         full: task.kind === "stream" || task.full,
       });
       copier.run();
       this.#state.movedBytes = sink.sentBytes;
+      this.#state.wireBytes = sink.wireBytes;
       this.#enter("copied");
       try {
         sink.settle();
@@ -161,12 +170,13 @@ class Mover {
       }
     } finally {
       sink?.close();
+      packing?.close();
       changes?.close();
       image.close();
     }
   }
 
-  #sink(task: FileTask | StreamTask, image: RamImage): RamSink {
+  #sink(task: FileTask | StreamTask, image: RamImage, packing?: Packing): RamSink {
     const { fd } = task;
     const { address, areas } = image;
     if (task.kind === "file") {
@@ -177,10 +187,11 @@ class Mover {
       });
     }
     const { wakeFd } = this.#spec;
-    return new StreamSink({ fd, address, areas, wakeFd, checkCancelled: this.#checkCancelled });
+    const checkCancelled = this.#checkCancelled;
+    return new StreamSink({ fd, address, areas, wakeFd, checkCancelled, packing });
   }
 
-  #control(): CopyControl {
+  #control(packing?: Packing): CopyControl {
     const state = this.#state;
     const pacing = new Pacing();
     const spec = this.#spec;
@@ -196,11 +207,15 @@ class Mover {
       get mayFollow() {
         return state.mayFollow;
       },
-      pace(sentBytes) {
+      pace(sentBytes, wireBytes) {
         state.movedBytes = sentBytes;
+        state.wireBytes = wireBytes;
         // A new limit, a command: whatever comes, it is looked at after this.
-        const ms = pacing.wait(sentBytes, state.isFinishing ? 0 : state.limit);
-        if (ms > 0) state.wait(ms);
+        const ms = pacing.wait(wireBytes, state.isFinishing ? 0 : state.limit);
+        if (ms > 0) {
+          state.wait(ms);
+          packing?.waited(ms);
+        }
         checkCancelled();
       },
       round({ number, bytes, changedBytesPerSecond, bytesPerSecond }) {

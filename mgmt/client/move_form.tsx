@@ -1,4 +1,5 @@
 import { useState } from "preact/hooks";
+import { MOVE_COMPRESSION } from "../../hypervisor/supervisor/api/limits.ts";
 import type { Guest, Host, MoveGuest, Peer } from "../../hypervisor/supervisor/api/schemas.ts";
 import { formatMiB } from "../components/format.ts";
 import { call, loadSchemas } from "./api.ts";
@@ -29,9 +30,16 @@ const LIMITS = [
   "slowDown",
   "force",
   "postCopy",
+  "compress",
   "withoutSnapshots",
   "confirm",
 ];
+
+const COMPRESSION_WORDS: Record<typeof MOVE_COMPRESSION[number], string> = {
+  auto: "While the network is too slow",
+  zstd: "Always",
+  none: "Never",
+};
 
 /** Moves a running guest to another host. */
 export function MoveForm({ guest, host, peers, snapshots, onDone }: MoveFormProps) {
@@ -131,6 +139,20 @@ export function MoveForm({ guest, host, peers, snapshots, onDone }: MoveFormProp
             max: 86_400,
             hint: "It then stays here and runs on",
           })}
+          <Field
+            id="move-compress"
+            label="Compress its memory"
+            error={errors.compress}
+            hint="A slow network carries more of it so, and both hosts compute more"
+          >
+            {(attributes) => (
+              <select {...attributes} name="compress">
+                {MOVE_COMPRESSION.map((it) => (
+                  <option key={it} value={it}>{COMPRESSION_WORDS[it]}</option>
+                ))}
+              </select>
+            )}
+          </Field>
         </div>
         <Check
           name="slowDown"
@@ -228,6 +250,7 @@ function readMove(data: FormData): unknown {
     slowDown: data.has("slowDown"),
     force: data.has("force"),
     postCopy: data.has("postCopy"),
+    compress: String(data.get("compress")),
     withoutSnapshots: data.has("withoutSnapshots"),
   };
 }

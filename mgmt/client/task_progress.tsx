@@ -1,5 +1,11 @@
 import type { Guest, Task } from "../../hypervisor/supervisor/api/schemas.ts";
-import { amountWords, doingWords, endWords, shareOf } from "../components/task_words.ts";
+import {
+  amountWords,
+  compressedWords,
+  doingWords,
+  endWords,
+  shareOf,
+} from "../components/task_words.ts";
 import { cancelTask } from "./life_actions.ts";
 
 /** How far a task is, or how it ended. */
@@ -15,6 +21,7 @@ export function TaskProgress({ task, guests }: { task: Task; guests: Guest[] }) 
   }
   const share = shareOf(task);
   const amount = amountWords(task);
+  const compressed = compressedWords(task);
   return (
     <>
       <p class="task-phase">
@@ -25,6 +32,7 @@ export function TaskProgress({ task, guests }: { task: Task; guests: Guest[] }) 
         aria-label={`${doingWords(task)}, ${task.guestName}`}
         {...(share !== null && { value: share, max: 1 })}
       />
+      {compressed !== null && <p class="task-phase number">{compressed}</p>}
     </>
   );
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { factorOf } from "../../hypervisor/supervisor/api/limits.ts";
 import type { Task } from "../../hypervisor/supervisor/api/schemas.ts";
 import { formatBytes } from "./format.ts";
 
@@ -49,7 +50,8 @@ export function endWords(task: Task): string | null {
   }
 }
 
-function doneWords({ kind, guestName, detail, made, pauseMs }: Task): string {
+function doneWords(task: Task): string {
+  const { kind, guestName, detail, made, pauseMs } = task;
   const still = pauseMs === null ? "" : `; it stood still for ${formatPause(pauseMs)}`;
   switch (kind) {
     case "snapshot":
@@ -60,7 +62,8 @@ function doneWords({ kind, guestName, detail, made, pauseMs }: Task): string {
       return `Made ${made.length === 1 ? "a guest" : `${made.length} guests`} out of ${guestName}` +
         still;
     case "move":
-      return `Moved ${guestName} to ${detail}${still}`;
+      return [`Moved ${guestName} to ${detail}${still}`, compressedWords(task)]
+        .filter((it) => it !== null).join(". ");
     case "upgrade":
       return `${guestName} has a new VMM${still}`;
   }
@@ -77,6 +80,16 @@ export function amountWords({ doneAmount, totalAmount, unit }: Task): string | n
   if (totalAmount <= 0) return null;
   const words = unit === "bytes" ? formatBytes : String;
   return `${words(Math.round(doneAmount))} of ${words(Math.round(totalAmount))}`;
+}
+
+/** How much less went to another host: "1.5 GiB of memory, compressed to 640 MiB: 2.4 to 1"; null where it did not. */
+export function compressedWords({ sent }: Pick<Task, "sent">): string | null {
+  const factor = factorOf(sent);
+  if (sent === null || factor === null) return null;
+  const [memory, wire] = [sent.memoryBytes, sent.wireBytes].map((it) =>
+    formatBytes(Math.round(it))
+  );
+  return `${memory} of memory, compressed to ${wire}: ${Number(factor.toFixed(1))} to 1`;
 }
 
 /** A task in very few words, for where there is little room: "Moving web-1, 43 %". */

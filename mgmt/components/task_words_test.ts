@@ -4,6 +4,7 @@ import { TASK_KINDS, TASK_STATES } from "../../hypervisor/supervisor/api/limits.
 import type { Task } from "../../hypervisor/supervisor/api/schemas.ts";
 import {
   amountWords,
+  compressedWords,
   doingWords,
   endWords,
   formatPause,
@@ -24,6 +25,7 @@ const MOVE: Task = {
   unit: "bytes",
   canCancel: true,
   pauseMs: null,
+  sent: null,
   made: [],
   error: null,
   startedAt: "2026-11-22T17:40:12.345Z",
@@ -42,6 +44,17 @@ Deno.test("a task says what it does, how far it is and how it ended", () => {
     endWords({ ...MOVE, state: "done", pauseMs: 42.4 }),
     "Moved web-1 to basement-2; it stood still for 42 ms",
   );
+  const sent = { memoryBytes: 3 * 2 ** 29, wireBytes: 5 * 2 ** 27 };
+  assertEquals(compressedWords(MOVE), null);
+  assertEquals(
+    endWords({ ...MOVE, state: "done", pauseMs: 42.4, sent }),
+    "Moved web-1 to basement-2; it stood still for 42 ms. " +
+      "1.5 GiB of memory, compressed to 640 MiB: 2.4 to 1",
+  );
+  // It did not shrink, or nothing has gone.
+  for (const wireBytes of [sent.memoryBytes + 24, 0]) {
+    assertEquals(compressedWords({ sent: { ...sent, wireBytes } }), null);
+  }
   assertEquals(
     endWords({ ...MOVE, state: "failed", error: "The host is gone" }),
     "The move of web-1 failed: The host is gone",
@@ -71,10 +84,12 @@ Deno.test("every task has words, and a share between none and all", () => {
     doneAmount: fc.double({ min: 0, noNaN: true, noDefaultInfinity: true }),
     totalAmount: fc.double({ min: 0, noNaN: true, noDefaultInfinity: true }),
     pauseMs: fc.option(fc.double({ min: 0, noNaN: true, noDefaultInfinity: true })),
+    sent: fc.option(fc.record({ memoryBytes: fc.maxSafeNat(), wireBytes: fc.maxSafeNat() })),
   });
   fc.assert(fc.property(any, (part) => {
     const task = { ...MOVE, ...part };
-    const words = [doingWords(task), endWords(task), amountWords(task), shortWords([task])];
+    const words = [doingWords(task), endWords(task), amountWords(task), shortWords([task])]
+      .concat(compressedWords(task));
     for (const text of words) assert(text === null || !/undefined|NaN|null/.test(text), text ?? "");
     assertEquals(endWords(task) === null, task.state === "running");
     const share = shareOf(task) ?? 0;

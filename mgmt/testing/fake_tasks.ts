@@ -22,6 +22,8 @@ export interface FakeTaskStart {
 }
 
 const TICK_MS = 250;
+/** What memory shrinks to on the way to another host. */
+const FACTOR = 2.4;
 
 export class FakeTasks {
   readonly #options: FakeTasksOptions;
@@ -69,8 +71,10 @@ export class FakeTasks {
 
   /** So much of a copy of memory is done. */
   copied(id: string, { share, atMs }: { share: number; atMs: number }): void {
-    const { totalAmount } = this.get(id);
-    this.put(id, { doneAmount: share * totalAmount });
+    const { totalAmount, kind } = this.get(id);
+    const memoryBytes = share * totalAmount;
+    const sent = kind === "move" ? { memoryBytes, wireBytes: memoryBytes / FACTOR } : null;
+    this.put(id, { doneAmount: memoryBytes, sent });
     const point: TaskPoint = {
       atMs,
       remainingBytes: (1 - share) * totalAmount,
@@ -100,6 +104,7 @@ export class FakeTasks {
       unit: "bytes",
       canCancel: true,
       pauseMs: null,
+      sent: null,
       made: [],
       error: null,
       startedAt: new Date().toISOString(),

@@ -63,8 +63,11 @@ Deno.test({
     const guest = await a.guest({ nets: [], disks: [{ image: "d" }, { sizeMiB: 1 }], cpus: 2 });
     await a.start(guest.id);
     await echoes(a, guest.id, "here");
-    const task = await two.end(await two.move(guest.id, { allowedPauseMs: 1000 }));
+    const how = { allowedPauseMs: 1000, compress: "zstd" };
+    const task = await two.end(await two.move(guest.id, how));
     assertEquals([task.state, task.error], ["done", null]);
+    const { memoryBytes, wireBytes } = task.sent!;
+    assertEquals(memoryBytes > 0 && wireBytes < memoryBytes / 2, true, `${wireBytes}`);
     assertEquals(task.pauseMs! > 0 && task.pauseMs! < 30_000, true, `${task.pauseMs} ms`);
     await b.reaches(guest.id, "running");
     await echoes(b, guest.id, "there");

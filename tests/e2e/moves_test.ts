@@ -50,6 +50,8 @@ browserTest("a guest moves to another host, seen on its page and after a reload"
   await dialog.locator("#move-allowedPauseMs-error", { hasText: "at least 1" }).waitFor();
   await dialog.getByLabel("Allowed pause, ms").fill("250");
   await dialog.getByLabel("At most, MiB per second").fill("0.5");
+  assertEquals(await dialog.getByLabel("Compress its memory").inputValue(), "auto");
+  await dialog.getByLabel("Compress its memory").selectOption("Always");
   await dialog.getByRole("button", { name: "Move" }).click();
   await dialog.getByText("has too little memory free").waitFor();
   await visit.expectComplaint(/status of 422/);
@@ -62,12 +64,14 @@ browserTest("a guest moves to another host, seen on its page and after a reload"
     [body.allowedPauseMs, body.bytesPerSecond, body.slowDown, body.postCopy, body.withoutSnapshots],
     [250, 2 ** 19, true, false, false],
   );
+  assertEquals(body.compress, "zstd");
 
   const panel = page.getByRole("region", { name: "Under way" });
   await panel.getByRole("heading", { name: "Moving to basement-2" }).waitFor();
   await panel.getByText("Copying memory").waitFor();
   copyHalf(site);
   await panel.getByText("1 GiB of 2 GiB").waitFor();
+  await panel.getByText("1 GiB of memory, compressed to 427 MiB: 2.4 to 1").waitFor();
   await panel.getByText("left to copy 1 GiB").waitFor();
   await panel.getByText(/changed meanwhile [\d.]+ MiB\/s/).waitFor();
   await page.getByRole("button", { name: "Moving web-1, 50 %" }).waitFor();

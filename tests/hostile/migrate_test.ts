@@ -244,7 +244,7 @@ testEach(
       const bad of [{}, { socket: "relative" }, { socket: "/x", bytesPerSecond: 0 }, {
         socket: "/x",
         postCopy: 1,
-      }]
+      }, { socket: "/x", compress: "lz4" }]
     ) {
       assertMatch((await ask(control, { op: "send", ...bad })).error, /^Cannot understand/);
     }

@@ -5,9 +5,10 @@
  */
 import { assertEquals } from "@std/assert";
 import type { SendRequest } from "../../hypervisor/vmm/control.ts";
-import { FrameHeader, KINDS } from "../../hypervisor/vmm/migrate/frames.ts";
+import { encodeFrame, FrameHeader, KINDS } from "../../hypervisor/vmm/migrate/frames.ts";
 import {
   bitmapBytes,
+  PackedPlace,
   RECORD,
   StreamRecord,
   StreamStart,
@@ -16,6 +17,8 @@ import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_con
 import { endOf, startVmm, type VmmEnd } from "../../hypervisor/vmm/testing/vmm_process.ts";
 import type { Case } from "./guest_program.ts";
 import { afterLine, judge } from "./hostile_guest.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
 
 /** A VMM that waits for a guest. */
 export class Waiting implements AsyncDisposable {
@@ -132,16 +135,22 @@ export class Between implements Disposable {
     pass(what: string): boolean | Promise<boolean>;
     /** A frame that is said twice. */
     repeats?: string;
+    /** What becomes of a frame's body, or of what is behind a record of packed pages ("packed"). */
+    change?(what: string, body: Bytes): Bytes;
+    /** How much of pages that are not packed is carried in a second; as much as there can be without. */
+    bytesPerSecond?: number;
   }) {
     this.socket = `${options.folder}/between-${crypto.randomUUID().slice(0, 8)}`;
     this.#listener = Deno.listen({ transport: "unix", path: this.socket });
     this.done = this.#run(options);
   }
 
-  async #run({ to, pass, repeats }: {
+  async #run({ to, pass, repeats, change = (_, body) => body, bytesPerSecond = Infinity }: {
     to: string;
+    bytesPerSecond?: number;
     pass(what: string): boolean | Promise<boolean>;
     repeats?: string;
+    change?(what: string, body: Bytes): Bytes;
   }) {
     const sender = await this.#listener.accept();
     const receiver = await Deno.connect({ transport: "unix", path: to });
@@ -165,11 +174,13 @@ export class Between implements Disposable {
           if (!await ask(KINDS[kind])) break;
           const body = await stream.take(length);
           if (body === undefined) break;
+          const frame = encodeFrame(KINDS[kind], change(KINDS[kind], body));
           for (let times = KINDS[kind] === repeats ? 2 : 1; times > 0; times--) {
-            await stream.put(header);
-            await stream.put(body);
+            await stream.put(frame);
           }
-          if (KINDS[kind] === "hello" && !await ram(stream, ask)) break;
+          if (KINDS[kind] === "hello" && !await ram(stream, { ask, change, bytesPerSecond })) {
+            break;
+          }
         }
       } catch {
         // One side is gone.
@@ -184,21 +195,38 @@ export class Between implements Disposable {
   }
 }
 
-async function ram(stream: Carrier, ask: (what: string) => Promise<boolean>): Promise<boolean> {
+async function ram(
+  stream: Carrier,
+  { ask, change, bytesPerSecond }: {
+    bytesPerSecond: number;
+    ask(what: string): Promise<boolean>;
+    change(what: string, body: Bytes): Bytes;
+  },
+): Promise<boolean> {
   const start = await stream.take(StreamStart.size);
   if (start === undefined || !await ask("ram")) return false;
   await stream.put(start);
   for (let records = 0;; records++) {
     const header = await stream.take(StreamRecord.size);
     if (header === undefined) return false;
-    const { kind, length } = StreamRecord.at(header.buffer, 0);
+    const { kind, flags, length } = StreamRecord.at(header.buffer, 0);
     if (records === 3 && !await ask("more ram")) return false;
     await stream.put(header);
     if (kind === RECORD.END) return true;
-    if (kind === RECORD.DATA) await stream.copy(length);
+    if (kind === RECORD.DATA) {
+      await stream.copy(length);
+      if (bytesPerSecond < Infinity) await pause(length / bytesPerSecond * 1000);
+    }
     if (kind === RECORD.FOLLOW) await stream.copy(bitmapBytes(length));
+    if (kind === RECORD.PACKED) {
+      const packed = await stream.take(flags * PackedPlace.size + length);
+      if (packed === undefined) return false;
+      await stream.put(change("packed", packed));
+    }
   }
 }
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 class Carrier {
   readonly #from: Deno.Conn;

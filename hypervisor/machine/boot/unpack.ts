@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { zlib } from "../../sys/zlib.ts";
 import { LZ4_LEGACY_MAGIC, unpackLz4 } from "./lz4.ts";
 
 /** More than any kernel has: what claims to be larger is not unpacked. */
@@ -43,14 +44,6 @@ export function unpackPayload(payload: Uint8Array, scratch: string): Uint8Array 
     bytes = runProgram(program[1], { packed, length, scratch });
   }
   return bytes;
-}
-
-/** Node's module takes a while to load, so only who needs it loads it. */
-function zlib(): typeof import("node:zlib") {
-  const { process } = globalThis as unknown as {
-    process: { getBuiltinModule(name: string): typeof import("node:zlib") };
-  };
-  return process.getBuiltinModule("node:zlib");
 }
 
 /** Never takes more than the declared length from a program, however much that makes of its input. */

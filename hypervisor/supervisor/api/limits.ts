@@ -79,3 +79,15 @@ export type ForkNetwork = typeof FORK_NETWORKS[number];
 /** Long work: see task_schemas.ts. */
 export const TASK_KINDS = ["snapshot", "revert", "fork", "move", "upgrade"] as const;
 export const TASK_STATES = ["running", "done", "failed", "cancelled"] as const;
+
+/** Whether a guest's memory is compressed on its way to another host: see move_schemas.ts. */
+export const MOVE_COMPRESSION = ["auto", "zstd", "none"] as const;
+
+/** How many bytes of memory went as one; null where that is hardly more than one, or not known. */
+export function factorOf(
+  sent: { memoryBytes: number; wireBytes: number } | null,
+): number | null {
+  if (sent === null || sent.wireBytes === 0) return null;
+  const factor = sent.memoryBytes / sent.wireBytes;
+  return factor < 1.05 ? null : factor;
+}

@@ -4,6 +4,7 @@
  * @module
  */
 import * as z from "zod";
+import { MOVE_COMPRESSION } from "./limits.ts";
 import { GuestName, HostAddress, Id } from "./names.ts";
 
 /** Another host that guests can move to and come from. */
@@ -42,7 +43,7 @@ export const PeerAdd = z.strictObject({
 
 export const MoveGuest = z.strictObject({
   peer: Id,
-  /** At most, bytes a second; null for as many as there can be. */
+  /** At most, bytes a second on the network; null for as many as there can be. */
   bytesPerSecond: z.int().min(1).nullable().default(null),
   /** The guest is stopped for the last of its memory once that fits so long. */
   allowedPauseMs: z.int().min(1).max(60_000).default(300),
@@ -54,6 +55,11 @@ export const MoveGuest = z.strictObject({
   force: z.boolean().default(false),
   /** Its memory follows page by page after it has moved. It is lost if either host fails meanwhile. */
   postCopy: z.boolean().default(false),
+  /**
+   * Whether its memory is compressed on the way, where the other host understands that: `auto` while the
+   * network is what holds it up, `zstd` all that shrinks, `none` not at all. Its disks go as they are.
+   */
+  compress: z.enum(MOVE_COMPRESSION).default("auto"),
   /** Its snapshots do not go along: they are deleted here once it has moved. */
   withoutSnapshots: z.boolean().default(false),
 });

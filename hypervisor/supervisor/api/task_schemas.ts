@@ -27,6 +27,11 @@ export const Task = z.strictObject({
   canCancel: z.boolean(),
   /** How long the guest stood still, milliseconds; null where it did not, or not yet. */
   pauseMs: z.number().nullable(),
+  /**
+   * How much of the guest's memory has gone to another host, and in how many bytes: fewer where it was
+   * compressed. Null where none has, or its VMM does not tell.
+   */
+  sent: z.strictObject({ memoryBytes: z.number().min(0), wireBytes: z.number().min(0) }).nullable(),
   /** Guests that it has made. */
   made: z.array(Id),
   /** Why it failed, for a person; else null. */

@@ -91,6 +91,18 @@ export function yesOrNo(value: unknown, name: string): boolean | undefined {
   return value === "yes";
 }
 
+/** One of a few words; undefined where it was not given. */
+export function oneOf<const T extends string>(
+  value: unknown,
+  name: string,
+  words: readonly T[],
+): T | undefined {
+  if (value === undefined) return undefined;
+  const word = words.find((it) => it === value);
+  if (word === undefined) throw new UsageError(`--${name} must be one of ${words.join(", ")}`);
+  return word;
+}
+
 /** Sockets, cores and threads, such as 1x4x2; null for "default". */
 export function topology(
   value: unknown,

@@ -99,7 +99,7 @@ Deno.test("how far a task is, and how it ended, is a line", () => {
   const task: Task = {
     ...{ id: "T", kind: "snapshot", guest: "G", guestName: "web", detail: "a", state: "running" },
     ...{ phase: "Copying memory", doneAmount: 0, totalAmount: 0, unit: "bytes", canCancel: true },
-    ...{ pauseMs: null, made: [], error: null, startedAt: "", endedAt: null },
+    ...{ pauseMs: null, sent: null, made: [], error: null, startedAt: "", endedAt: null },
   };
   assertEquals(progressText(task), "Copying memory");
   const half = { ...task, doneAmount: 2 ** 29, totalAmount: 2 ** 30 };
@@ -112,4 +112,9 @@ Deno.test("how far a task is, and how it ended, is a line", () => {
     endText({ ...task, state: "done", made: ["A"], pauseMs: 12.4 }),
     "The snapshot of web is done: 1 new guest, the guest stood still for 12 ms",
   );
+  const moved = (wireBytes: number) =>
+    endText({ ...task, kind: "move", state: "done", sent: { memoryBytes: 240, wireBytes } });
+  assertEquals(moved(100), "The move of web is done: its memory was compressed 2.4 to 1");
+  // Hardly, not at all, or nobody knows.
+  assertEquals([moved(235), moved(241), moved(0)], new Array(3).fill("The move of web is done"));
 });

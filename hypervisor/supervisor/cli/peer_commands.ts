@@ -4,7 +4,8 @@
  * @module
  */
 import type { Guest, Peer, UnsettledMove } from "../api/schemas.ts";
-import { bytes, parseRest, UsageError, wholeNumber } from "./arguments.ts";
+import { MOVE_COMPRESSION } from "../api/limits.ts";
+import { bytes, oneOf, parseRest, UsageError, wholeNumber } from "./arguments.ts";
 import { type Command, type Context, find, show, words } from "./command.ts";
 import { follow } from "./task_progress.ts";
 
@@ -133,13 +134,14 @@ export const PEER_COMMANDS: readonly Command[] = [
     name: "move",
     words:
       "GUEST HOST [--limit BYTES] [--pause MILLISECONDS] [--within SECONDS] [--force] [--post-copy] " +
-      "[--without-snapshots] [--no-wait]",
+      "[--compress auto|zstd|none] [--without-snapshots] [--no-wait]",
     summary:
       "Move a running guest with its disks and snapshots to another host; --limit is for each second. " +
-      "With --post-copy its memory follows after it, and is lost if a host or the network fails meanwhile",
+      "With --post-copy its memory follows after it, and is lost if a host or the network fails meanwhile. " +
+      "Its memory is compressed while the network is what holds it up; --compress zstd or none says otherwise",
     async run(context, rest) {
       const { words: [guest, host, ...more], options } = parseRest(rest, {
-        strings: ["limit", "pause", "within", "confirm"],
+        strings: ["limit", "pause", "within", "compress", "confirm"],
         booleans: ["force", "post-copy", "without-snapshots", "no-wait"],
       });
       if (host === undefined || more.length > 0) throw new UsageError("it takes GUEST and HOST");
@@ -154,6 +156,7 @@ export const PEER_COMMANDS: readonly Command[] = [
         withinSeconds: wholeNumber(options.within, "within"),
         force: options.force === true,
         postCopy: options["post-copy"] === true,
+        compress: oneOf(options.compress, "compress", MOVE_COMPRESSION),
         withoutSnapshots,
       };
       const task = await context.api.client.call("moveGuest", { params, body });

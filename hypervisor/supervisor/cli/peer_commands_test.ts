@@ -25,7 +25,10 @@ Deno.test("hosts are paired and guests moved from a shell", async () => {
   const moved = await denovisor(a, "move", "web", hosts.peer, "--pause", "100", "--limit", "1G");
   assertEquals(moved.code, 0);
   assertStringIncludes(moved.out, "Copying memory");
-  assertStringIncludes(moved.out, "the guest stood still for 13 ms");
+  assertStringIncludes(
+    moved.out,
+    "the guest stood still for 13 ms, its memory was compressed 2.0 to 1",
+  );
   await b.reaches(id, "running");
   assertEquals((await denovisor(a, "move", "web", hosts.peer)).code, 2, "it is not here any more");
   const offered = await denovisor(a, "--json", "peers", "pair");
@@ -41,9 +44,11 @@ Deno.test("snapshots are left out of a move only where that is meant", async () 
   const { id } = await hosts.guest("", { snapshots: ["one"] });
   const move = ["move", "web", hosts.peer, "--without-snapshots", "--post-copy"];
   assertEquals((await denovisor(a, ...move)).code, 2);
+  assertEquals((await denovisor(a, ...move, "--confirm", "web", "--compress", "lz4")).code, 2);
   assertEquals((await denovisor(a, ...move, "--confirm", "other")).code, 2);
   assertEquals(a.supervisor.tasks.list().map(({ kind }) => kind), ["snapshot"]);
-  assertEquals((await denovisor(a, ...move, "--confirm", "web")).code, 0);
+  const moved = await denovisor(a, ...move, "--confirm", "web", "--compress", "none");
+  assertEquals([moved.code, moved.out.includes("compressed")], [0, false], moved.out);
   await b.reaches(id, "running");
   assertEquals((await b.supervisor.guests.snapshots.tree(id)).snapshots, []);
 });

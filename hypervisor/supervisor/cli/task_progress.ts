@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { factorOf } from "../api/limits.ts";
 import type { Task } from "../api/schemas.ts";
 import type { Context } from "./command.ts";
 
@@ -19,10 +20,12 @@ export function progressText({ phase, doneAmount, totalAmount, unit }: Task): st
 }
 
 /** How a task ended, in a line. */
-export function endText({ kind, guestName, state, pauseMs, made }: Task): string {
+export function endText({ kind, guestName, state, pauseMs, sent, made }: Task): string {
+  const factor = factorOf(sent);
   const notes = [
     ...(made.length === 0 ? [] : [`${made.length} new guest${made.length === 1 ? "" : "s"}`]),
     ...(pauseMs === null ? [] : [`the guest stood still for ${Math.round(pauseMs)} ms`]),
+    ...(factor === null ? [] : [`its memory was compressed ${factor.toFixed(1)} to 1`]),
   ];
   return `The ${kind} of ${guestName} is ${state}` +
     (notes.length === 0 ? "" : `: ${notes.join(", ")}`);

@@ -30,6 +30,8 @@ export interface Work {
   point(point: Omit<TaskPoint, "atMs">): void;
   /** The guest has stood still for so many milliseconds. */
   stoodStill(ms: number): void;
+  /** So much of its memory has gone, in so many bytes. */
+  sent(memoryBytes: number, wireBytes: number): void;
   made(guest: string): void;
 }
 
@@ -100,7 +102,7 @@ export class Tasks {
       task: {
         ...{ id: ulid(), kind, guest: guest.id, guestName: guest.name, detail, unit },
         ...{ state: "running", phase: "", doneAmount: 0, totalAmount: 0, canCancel: true },
-        ...{ pauseMs: null, made: [], error: null, endedAt: null },
+        ...{ pauseMs: null, sent: null, made: [], error: null, endedAt: null },
         startedAt: new Date().toISOString(),
       },
       points: [],
@@ -193,6 +195,7 @@ export class Tasks {
         });
       },
       stoodStill: (pauseMs) => this.#change(entry, { pauseMs }, { now: true }),
+      sent: (memoryBytes, wireBytes) => this.#change(entry, { sent: { memoryBytes, wireBytes } }),
       made: (guest) => this.#change(entry, { made: [...entry.task.made, guest] }, { now: true }),
     };
   }

@@ -59,10 +59,13 @@ Deno.test("phase, progress, points, pause and what was made are in the task and 
   work.progress(1, 2);
   work.point({ remainingBytes: 5, bytesPerSecond: 6, changedBytesPerSecond: 7 });
   work.stoodStill(12);
+  assertEquals(tasks.get(id).sent, null);
+  work.sent(9, 4);
   work.made("A");
   work.made("B");
   work.phase("Ending", { final: true });
-  const { phase, doneAmount, totalAmount, pauseMs, made, canCancel, unit } = tasks.get(id);
+  const { phase, doneAmount, totalAmount, pauseMs, made, canCancel, unit, sent } = tasks.get(id);
+  assertEquals(sent, { memoryBytes: 9, wireBytes: 4 });
   assertEquals({ phase, doneAmount, totalAmount, pauseMs, made, canCancel, unit }, {
     ...{ phase: "Ending", doneAmount: 1, totalAmount: 2, pauseMs: 12 },
     ...{ made: ["A", "B"], canCancel: false, unit: "steps" },

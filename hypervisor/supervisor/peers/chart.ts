@@ -10,7 +10,7 @@ import type { SendProgress } from "./vmm_send.ts";
 const POINT_MS = 200;
 
 export class Chart {
-  readonly #work: Pick<Work, "progress" | "point">;
+  readonly #work: Pick<Work, "progress" | "point" | "sent">;
   readonly #now: () => number;
   #diskDone = 0;
   #diskTotal = 0;
@@ -18,7 +18,10 @@ export class Chart {
   #memoryTotal = 0;
   #last: { at: number; done: number; remaining: number } | null = null;
 
-  constructor(work: Pick<Work, "progress" | "point">, now: () => number = () => performance.now()) {
+  constructor(
+    work: Pick<Work, "progress" | "point" | "sent">,
+    now: () => number = () => performance.now(),
+  ) {
     this.#work = work;
     this.#now = now;
   }
@@ -35,7 +38,8 @@ export class Chart {
     this.#tell();
   }
 
-  memory({ doneBytes, totalBytes, remainingBytes }: SendProgress): void {
+  memory({ doneBytes, totalBytes, remainingBytes, wireBytes }: SendProgress): void {
+    if (wireBytes !== undefined) this.#work.sent(doneBytes, wireBytes);
     this.#memoryDone = doneBytes;
     this.#memoryTotal = Math.max(totalBytes, doneBytes);
     this.#tell();

@@ -48,6 +48,7 @@ export interface DepartureOptions {
     slowDown: boolean;
     force: boolean;
     postCopy: boolean;
+    compress: "auto" | "zstd" | "none";
     withoutSnapshots: boolean;
   };
   ground: MoveGround;
@@ -181,13 +182,14 @@ class Departing {
       work.phase("Copying memory");
       store.begin({ move, guest: life.record.id, name: life.record.name, peer: peer.id });
       using memory = await MemoryWay.open(this.#options, this.#pace);
-      const { bytesPerSecond, allowedPauseMs, slowDown, force, postCopy } = settings;
+      const { bytesPerSecond, allowedPauseMs, slowDown, force, postCopy, compress } = settings;
       const giveUp = () => memory.close();
       signal.addEventListener("abort", giveUp);
       const send = await VmmSend.begin(this.#way.process.controlSocket, {
         ...{ socket: memory.socket, allowedPauseMs, slowDown, force },
         ...(bytesPerSecond !== null && { bytesPerSecond: Math.min(bytesPerSecond, 1e12) }),
         ...(postCopy && { postCopy }),
+        compress,
         timeoutMs: Math.max(LEAST_MS, this.#way.deadline - Date.now()),
       });
       const cut = () => send[Symbol.dispose]();
@@ -295,6 +297,7 @@ class Departing {
     const { store, move, work, released } = this.#options;
     if (last !== null && "sent" in last) {
       work.stoodStill(Math.round(last.pauseMs));
+      if (last.wireBytes !== undefined) work.sent(last.bytes, last.wireBytes);
       store.setDeparture(move, "given");
       // Its VMM stands still for good, and nobody has any use for it.
       if (last.missingBytes !== undefined) await this.#options.life.end();

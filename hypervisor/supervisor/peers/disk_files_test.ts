@@ -93,22 +93,28 @@ Deno.test("a chart has points of what goes and what changes", () => {
   let now = 0;
   const points: unknown[] = [];
   const told: number[][] = [];
+  const sent: number[][] = [];
   const chart = new Chart({
     progress: (...amounts) => told.push(amounts),
     point: (point) => points.push(point),
+    sent: (...bytes) => sent.push(bytes),
   }, () => now);
-  const tell = (doneBytes: number, remainingBytes: number) =>
-    chart.memory({ phase: "moving", doneBytes, totalBytes: 1000, rounds: 1, remainingBytes });
+  const tell = (doneBytes: number, remainingBytes: number, wireBytes?: number) => {
+    const rest = { phase: "moving", totalBytes: 1000, rounds: 1, wireBytes };
+    chart.memory({ ...rest, doneBytes, remainingBytes });
+  };
   chart.begin(500);
   chart.disks(500, 0);
   chart.disks(100, 0);
   tell(0, 1000);
   now = 1000;
-  tell(600, 500);
+  tell(600, 500, 250);
   assertEquals(points, [
     { remainingBytes: 500, bytesPerSecond: 600, changedBytesPerSecond: 100 },
   ]);
   assertEquals(told.at(-1), [1200, 1600]);
+  // A VMM of an earlier release does not say in how many bytes.
+  assertEquals(sent, [[600, 250]]);
 });
 
 /** A file of a few blocks, each zeros or one byte over and over, and a hole where there is nothing. */

@@ -11,6 +11,8 @@ Deno.test("a running guest moves with its disks, and nothing of it is left", asy
   const task = await hosts.end(await hosts.move(guest.id));
   assertEquals([task.state, task.error], ["done", null]);
   assertEquals(task.pauseMs, 13);
+  // What pretends to be a VMM makes half of it.
+  assertEquals(task.sent, { memoryBytes: 2 ** 20, wireBytes: 2 ** 19 });
   assertEquals(whereabouts(a, guest.id), { state: "none", hasDisks: false, hasRun: false });
   const there = await b.reaches(guest.id, "running");
   assertEquals(there.name, guest.name);
@@ -21,6 +23,13 @@ Deno.test("a running guest moves with its disks, and nothing of it is left", asy
   assertEquals(b.supervisor.images.get("kernel", "k") !== null, true);
   await b.stop(guest.id);
   b.assertNothingLeft();
+});
+
+Deno.test("a guest's memory is compressed on its way unless that is not wanted", async () => {
+  await using hosts = await TwoHosts.start();
+  const { id } = await hosts.guest("");
+  const { sent } = await hosts.end(await hosts.move(id, { compress: "none" }));
+  assertEquals(sent, { memoryBytes: 2 ** 20, wireBytes: 2 ** 20 });
 });
 
 Deno.test("a guest that changes its memory too fast moves where that may follow it", async () => {

@@ -16,6 +16,8 @@ const Progress = z.object({
   totalBytes: Count,
   rounds: Count,
   remainingBytes: Count,
+  /** One that was started by an earlier release does not tell. */
+  wireBytes: Count.optional(),
 });
 export type SendProgress = z.output<typeof Progress>;
 
@@ -29,6 +31,7 @@ export const SendLine = z.union([
     pauseMs: Count,
     rounds: Count,
     bytes: Count,
+    wireBytes: Count.optional(),
     stoodStill: Text.optional(),
     /** Of memory that was to follow the guest: it is lost, and so much of it at least is nowhere else. */
     missingBytes: Count.optional(),

@@ -127,6 +127,7 @@ export async function fakeSend(options: FakeSendOptions): Promise<boolean> {
         sending: {
           ...{ phase, doneBytes: done, totalBytes: MEMORY_BYTES, rounds: 1 },
           remainingBytes: MEMORY_BYTES - done,
+          wireBytes: wireBytes(request, done),
         },
       });
     await say({ hello: handOver });
@@ -164,6 +165,7 @@ export async function fakeSend(options: FakeSendOptions): Promise<boolean> {
     const isLost = isPostCopy(request) && !isHeard;
     await tell({
       ...{ sent: handOver, isHeard, pauseMs: 12.5, rounds: 1, bytes: MEMORY_BYTES },
+      wireBytes: wireBytes(request, MEMORY_BYTES),
       ...(isLost && { missingBytes: 4096 }),
     }).catch(() => {});
     // It is of no use to anybody, and stays until it is told to end.
@@ -185,6 +187,11 @@ export async function fakeSend(options: FakeSendOptions): Promise<boolean> {
 /** Whether memory may follow the guest; what pretends has it go before all the same. */
 function isPostCopy(request: SendRequest & { postCopy?: boolean }): boolean {
   return request.postCopy === true;
+}
+
+/** In how many bytes so much of memory goes, as it is told: half of them where they are packed. */
+function wireBytes({ compress = "none" }: SendRequest, bytes: number): number {
+  return compress === "none" ? bytes : bytes / 2;
 }
 
 /** What a guest writes to its disks, as it is told to, and what of it is asked for. */

@@ -5,7 +5,7 @@
  * | from     | frame     | body                                                                       |
  * | -------- | --------- | -------------------------------------------------------------------------- |
  * | sender   | `hello`   | what the receiver has to know to say whether it can: {@linkcode Hello}      |
- * | receiver | `welcome` | it can; where the sender asks whether memory may follow, {@linkcode Welcome} |
+ * | receiver | `welcome` | it can; where the sender asks how memory may come, {@linkcode Welcome}       |
  * | sender   |           | RAM, in rounds (`move/stream_format.ts`)                                   |
  * | sender   | `state`   | the guest as it stands still, as in a snapshot (`snapshot/saved_guest.ts`)  |
  * | receiver | `ready`   | none: it could let the guest run                                            |
@@ -148,20 +148,33 @@ export interface Hello {
   cpuids: CpuidEntry[][];
   /** Its memory is to follow it, if the receiver can have it so. */
   postCopy?: boolean;
+  /** In which of these ways its memory is to come packed, if the receiver knows one of them. */
+  compress?: string[];
 }
 
-/** What a receiver answers to who asks whether memory may follow. */
+/** What a receiver answers to who asks how memory may come. */
 export interface Welcome {
+  /** Whether it may follow its guest. */
   postCopy: boolean;
   /** Why not. */
   why?: string;
+  /** How it may come packed; not at all without. */
+  compress?: "zstd";
 }
 
 const HAND_OVER = /^[0-9a-f]{32}$/;
 const MAX_CPUID_ENTRIES = 256;
 /** Of characters, which may be several bytes each. */
 const MAX_WHY = 500;
+const MAX_COMPRESS = 16;
 const CPUID_FIELDS = ["function", "index", "flags", "eax", "ebx", "ecx", "edx"] as const;
+
+/** What a sender asks that is to send a guest like this. */
+export function asksOf(
+  { postCopy, compress = "none" }: { postCopy?: boolean; compress?: string },
+): Pick<Hello, "postCopy" | "compress"> {
+  return { ...(postCopy && { postCopy }), ...(compress !== "none" && { compress: ["zstd"] }) };
+}
 
 export function encodeHello(hello: Hello): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(JSON.stringify(hello));
@@ -175,7 +188,8 @@ export function decodeHello(body: Uint8Array, newest = PROTOCOL_VERSION): Hello 
   } catch (cause) {
     throw new MigrationError("Cannot understand the other VMM: its greeting is no JSON", { cause });
   }
-  const { protocol, format, handOver, config, plugged = [], cpuids, postCopy } = value ?? {};
+  const { protocol, format, handOver, config, plugged = [], cpuids } = value ?? {};
+  const { postCopy, compress } = value ?? {};
   if (!understood(protocol, newest)) {
     const known = [...new Set([oldestOf(newest), newest])].join(" and ");
     throw new MigrationError(
@@ -183,7 +197,8 @@ export function decodeHello(body: Uint8Array, newest = PROTOCOL_VERSION): Hello 
     );
   }
   const areRight = typeof format === "number" && typeof handOver === "string" &&
-    HAND_OVER.test(handOver) && ["boolean", "undefined"].includes(typeof postCopy);
+    HAND_OVER.test(handOver) && ["boolean", "undefined"].includes(typeof postCopy) &&
+    (compress === undefined || areWays(compress));
   if (!areRight) {
     throw new MigrationError(
       "Cannot understand the other VMM: its greeting lacks what it must have",
@@ -201,14 +216,19 @@ export function decodeHello(body: Uint8Array, newest = PROTOCOL_VERSION): Hello 
     plugged: readPlugged(plugged),
     cpuids,
   };
-  return postCopy === true ? { ...hello, postCopy } : hello;
+  return { ...hello, ...(postCopy === true && { postCopy }), ...(compress && { compress }) };
 }
 
-/** Without a word: of a receiver that was not asked, or has never heard of memory that follows. */
+/** Of which some may be known to a later release only. */
+function areWays(value: unknown): value is string[] {
+  return Array.isArray(value) && value.length <= MAX_COMPRESS &&
+    value.every((it) => typeof it === "string");
+}
+
+/** Without a word: of a receiver that was not asked, or has never heard of what it was asked. */
 export function encodeWelcome(welcome?: Welcome): Uint8Array<ArrayBuffer> {
   if (welcome === undefined) return new Uint8Array();
-  const { postCopy, why } = welcome;
-  const text = JSON.stringify({ postCopy, why: why?.slice(0, MAX_WHY) });
+  const text = JSON.stringify({ ...welcome, why: welcome.why?.slice(0, MAX_WHY) });
   return new TextEncoder().encode(text);
 }
 
@@ -221,11 +241,13 @@ export function decodeWelcome(body: Uint8Array): Welcome {
   } catch (cause) {
     throw new MigrationError("Cannot understand the other VMM: its answer is no JSON", { cause });
   }
-  const { postCopy, why = "it does not say why" } = value ?? {};
+  const { postCopy, why = "it does not say why", compress } = value ?? {};
   if (typeof postCopy !== "boolean" || typeof why !== "string") {
     throw new MigrationError("Cannot understand the other VMM: its answer says nothing");
   }
-  return postCopy ? { postCopy } : { postCopy, why: why.slice(0, MAX_WHY) };
+  const follows = postCopy ? { postCopy } : { postCopy, why: why.slice(0, MAX_WHY) };
+  // Another way was not offered, and a frame of this one would not be understood.
+  return compress === "zstd" ? { ...follows, compress } : follows;
 }
 
 function isCpuid(value: unknown): value is CpuidEntry[] {

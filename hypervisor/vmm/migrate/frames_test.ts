@@ -4,6 +4,7 @@ import { ConfigError } from "../config/fields.ts";
 import { parseConfig } from "../config/guest.ts";
 import { CONFIG } from "../snapshot/testing/saved_guest.ts";
 import {
+  asksOf,
   decodeHeader,
   decodeHello,
   decodeReason,
@@ -16,6 +17,7 @@ import {
   type Hello,
   MigrationError,
   PROTOCOL_VERSION,
+  type Welcome,
 } from "./frames.ts";
 
 const entry = { function: 0, index: 0, flags: 0, eax: 13, ebx: 1, ecx: 2, edx: 3 };
@@ -48,14 +50,29 @@ function isRefused(action: () => unknown): boolean {
 
 Deno.test("a greeting that is read is the one that was written", () => {
   assertEquals(decodeHello(encodeHello(HELLO)), HELLO);
-  assertEquals(decodeHello(encodeHello({ ...HELLO, postCopy: true })).postCopy, true);
+  const asked = { ...HELLO, postCopy: true, compress: ["zstd"] };
+  assertEquals(decodeHello(encodeHello(asked)), asked);
 });
 
-Deno.test("whether memory may follow is answered, and no answer is one too", () => {
-  for (const welcome of [{ postCopy: true }, { postCopy: false, why: "because" }]) {
-    assertEquals(decodeWelcome(encodeWelcome(welcome)), welcome);
+Deno.test("what a sender asks for is what it is to send with", () => {
+  assertEquals(asksOf({}), {});
+  assertEquals(asksOf({ postCopy: false, compress: "none" }), {});
+  for (const compress of ["zstd", "auto"]) {
+    assertEquals(asksOf({ postCopy: true, compress }), { postCopy: true, compress: ["zstd"] });
   }
-  assertEquals(decodeWelcome(encodeWelcome()).postCopy, false);
+});
+
+Deno.test("how memory may come is answered, and no answer is one too", () => {
+  const follows: Welcome[] = [{ postCopy: true }, { postCopy: false, why: "because" }];
+  for (const welcome of follows) {
+    assertEquals(decodeWelcome(encodeWelcome(welcome)), welcome);
+    const packed: Welcome = { ...welcome, compress: "zstd" };
+    assertEquals(decodeWelcome(encodeWelcome(packed)), packed);
+  }
+  const { postCopy, compress } = decodeWelcome(encodeWelcome());
+  assertEquals([postCopy, compress], [false, undefined]);
+  // What was not offered is not taken.
+  assertEquals(decodeWelcome(text({ postCopy: true, compress: "lz5" })).compress, undefined);
   const anything = fc.oneof(fc.uint8Array(), fc.jsonValue().map(text));
   fc.assert(fc.property(anything, (it) => void isRefused(() => decodeWelcome(it))));
 });
@@ -68,6 +85,9 @@ Deno.test("a greeting in which something is wrong is refused by name", () => {
   refused({ cpuids: [[entry]] }, "it does not say what its CPUs are");
   refused({ cpuids: [[entry], [{ ...entry, eax: 0.5 }]] }, "it does not say what its CPUs are");
   refused({ postCopy: "yes" }, "its greeting lacks what it must have");
+  refused({ compress: "zstd" }, "its greeting lacks what it must have");
+  refused({ compress: [1] }, "its greeting lacks what it must have");
+  refused({ compress: new Array(17).fill("zstd") }, "its greeting lacks what it must have");
   refused({ plugged: [{ name: "block1" }] }, "it has no name, or no slot");
   refused({ config: { ...CONFIG, cpus: 99 } }, "the number of CPUs 99");
   assert(isRefused(() => decodeHello(new Uint8Array([0xff]))));

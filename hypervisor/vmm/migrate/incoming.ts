@@ -13,6 +13,7 @@ import { listenForHost } from "../device_sockets.ts";
 import type { EventLoop } from "../event_loop.ts";
 import type { Guest } from "../guest.ts";
 import { Mover } from "../mover.ts";
+import type { ReceiveTask } from "../mover_worker.ts";
 import type { Pc } from "../pc.ts";
 import { encodeReason, type Frame, type FrameKind } from "./frames.ts";
 import { Link } from "./link.ts";
@@ -143,12 +144,12 @@ export class Incoming {
   }
 
   /** Has the connection's next bytes fill memory, by a thread of its own, up to the end of RAM's stream. */
-  receiveRam(memory: MemorySpec, { following }: { following?: SharedArrayBuffer } = {}): void {
+  receiveRam(memory: MemorySpec, how: Pick<ReceiveTask, "following" | "mayPack"> = {}): void {
     const link = this.link;
     link.lend();
     this.#mover = new Mover(this.#loop, {
       memory,
-      task: { kind: "receive", fd: link.fd, following },
+      task: { kind: "receive", fd: link.fd, ...how },
       ended: (error) => {
         this.#mover = undefined;
         if (error === undefined) return link.giveBack();

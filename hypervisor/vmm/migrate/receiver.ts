@@ -44,6 +44,7 @@ import {
   type Frame,
   type Hello,
   MigrationError,
+  type Welcome,
 } from "./frames.ts";
 import { Arrival, whyNotFollow } from "./arrival.ts";
 import { Incoming } from "./incoming.ts";
@@ -224,15 +225,23 @@ export class Receiver {
     const incoming = this.#incoming;
     const { hello, machine: { memory } } = this.#prepared!;
     incoming.phase = "receiving";
-    incoming.link.say("welcome", hello.postCopy ? this.#prepareArrival(memory) : undefined);
-    incoming.receiveRam(memory, { following: this.#arrival?.pages.buffer });
+    const { postCopy = false, compress } = hello;
+    const mayPack = compress?.includes("zstd") ?? false;
+    // Who asks for neither may not know that there is something to ask for.
+    const isAsked = postCopy || compress !== undefined;
+    const answer: Welcome = {
+      ...(postCopy ? this.#prepareArrival(memory) : { postCopy }),
+      ...(mayPack && { compress: "zstd" }),
+    };
+    incoming.link.say("welcome", encodeWelcome(isAsked ? answer : undefined));
+    incoming.receiveRam(memory, { following: this.#arrival?.pages.buffer, mayPack });
   }
 
   /** Whether memory may follow, as the sender is told. */
-  #prepareArrival(memory: MemorySpec): Uint8Array<ArrayBuffer> {
+  #prepareArrival(memory: MemorySpec): Welcome {
     const { config, hello: { plugged } } = this.#prepared!;
     const why = whyNotFollow(config, plugged);
-    if (why !== undefined) return encodeWelcome({ postCopy: false, why });
+    if (why !== undefined) return { postCopy: false, why };
     const { loop, lastWord } = this.#options;
     const incoming = this.#incoming;
     const { hugePages = "transparent" } = config.memory ?? {};
@@ -243,7 +252,7 @@ export class Receiver {
         broken: (error) => this.#broken(error),
       },
     });
-    return encodeWelcome({ postCopy: true });
+    return { postCopy: true };
   }
 
   /** RAM has come but for what follows: before anything looks at it, that is waited for where it is touched. */

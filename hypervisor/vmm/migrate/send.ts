@@ -23,15 +23,17 @@
  * @module
  */
 import type { EventLoop } from "../event_loop.ts";
-import { type PreparedFile, prepareFile } from "../durable_file.ts";
+import { type PreparedFile, prepareFile, removeIfThere } from "../durable_file.ts";
 import { syncInBackground } from "../snapshot/background_sync.ts";
 import { encodeSections, FORMAT_VERSION } from "../snapshot/format.ts";
 import { LiveCopy } from "../snapshot/live_copy.ts";
 import { encodeGuest } from "../snapshot/saved_guest.ts";
+import type { Compression } from "../move/packing.ts";
 import { connectUnix } from "../../sys/unix_sockets.ts";
 import { mappedLength } from "../../machine/ram.ts";
 import { DirtyPages } from "../../machine/dirty_pages.ts";
 import {
+  asksOf,
   decodeReason,
   decodeWelcome,
   encodeHello,
@@ -70,6 +72,8 @@ export class Send {
   #mayGo: boolean;
   /** Why the receiver cannot have memory follow, where it was asked. */
   #whyNot: string | undefined;
+  /** How memory is packed, where that was asked for and the receiver can unpack it. */
+  #compress: Compression | undefined;
   /** What follows, from when it is known. */
   #following: PageServer | undefined;
   readonly #followingSet: DirtyPages | undefined;
@@ -108,8 +112,7 @@ export class Send {
     const { handOver } = this;
     const known = { handOver, config, plugged, cpuids };
     const versions = { protocol: PROTOCOL_VERSION, format: FORMAT_VERSION };
-    const asks = options.postCopy ? { postCopy: true } : {};
-    this.#link.say("hello", encodeHello({ ...versions, ...known, ...asks }));
+    this.#link.say("hello", encodeHello({ ...versions, ...known, ...asksOf(options) }));
     this.#within(WELCOME_MS, "the other VMM does not answer");
   }
 
@@ -171,8 +174,10 @@ export class Send {
     if (kind === "want" && this.#following !== undefined) return this.#following.wanted(body);
     switch (`${this.#phase} ${kind}`) {
       case "greeting welcome": {
-        const { postCopy, why } = decodeWelcome(body);
-        if (this.#options.postCopy && !postCopy) this.#whyNot = why;
+        const { postCopy, why, compress } = decodeWelcome(body);
+        const asked = this.#options;
+        if (asked.postCopy && !postCopy) this.#whyNot = why;
+        if (compress && asked.compress !== "none") this.#compress = asked.compress;
         return this.#move();
       }
       case "asking ready":
@@ -200,7 +205,7 @@ export class Send {
     this.#sync(() => {});
     this.#copy = new LiveCopy(this.#guest, {
       loop: this.#loop,
-      task: { kind: "stream", fd: this.#link.fd },
+      task: { kind: "stream", fd: this.#link.fd, compress: this.#compress },
       ...{ allowedPauseMs, bytesPerSecond, isPatient: !force, slowDown },
       following: mayFollow ? this.#followingSet : undefined,
       host: {
@@ -275,7 +280,7 @@ export class Send {
       record.appear();
     } catch (error) {
       // It may have its name, and then would say what is not so.
-      remove(this.#options.record);
+      removeIfThere(this.#options.record);
       throw error;
     }
     this.#phase = "giving";
@@ -344,11 +349,12 @@ export class Send {
   #result(isHeard: boolean): SendResult {
     const { handOver } = this;
     const figures = this.#copy?.figures ?? NOTHING_COPIED;
+    const wireBytes = this.#copy?.wireBytes ?? 0;
     const following = this.#following;
-    if (following === undefined) return { ...figures, handOver, isHeard };
+    if (following === undefined) return { ...figures, wireBytes, handOver, isHeard };
     const { sentBytes: followedBytes } = following;
-    const bytes = figures.bytes + followedBytes;
-    return { ...figures, bytes, handOver, isHeard, followedBytes };
+    const all = { bytes: figures.bytes + followedBytes, wireBytes: wireBytes + followedBytes };
+    return { ...figures, ...all, handOver, isHeard, followedBytes };
   }
 
   /** The guest goes on here, if it has not been given away. */
@@ -378,22 +384,15 @@ export class Send {
   #tell(): void {
     const phase = this.#phase;
     if (phase === "ending" || phase === "over") return;
-    const { progress } = this.#copy!;
+    const { progress, wireBytes } = this.#copy!;
     const following = this.#following;
-    if (following === undefined) return this.#host.progress({ phase, ...progress });
+    if (following === undefined) return this.#host.progress({ phase, ...progress, wireBytes });
     const { leftBytes: remainingBytes, sentBytes } = following;
     const doneBytes = progress.doneBytes + sentBytes;
     const totalBytes = doneBytes + remainingBytes;
     const bytesPerSecond = following.rate();
     const followed = { doneBytes, totalBytes, remainingBytes, bytesPerSecond };
-    this.#host.progress({ phase, ...progress, ...followed });
-  }
-}
-
-function remove(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    const all = { ...progress, ...followed, wireBytes: wireBytes + sentBytes };
+    this.#host.progress({ phase, ...all });
   }
 }

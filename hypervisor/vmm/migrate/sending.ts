@@ -13,7 +13,7 @@ export interface SendOptions {
   /** The guest stands still until {@linkcode Send.go}, before it is given away. */
   hold?: boolean;
   allowedPauseMs?: number;
-  /** While the guest runs; as many as there can be without. */
+  /** While the guest runs, as they go to the receiver; as many as there can be without. */
   bytesPerSecond?: number;
   /** By then the guest has stopped, or it is given up; for ever without. */
   timeoutMs?: number;
@@ -23,6 +23,8 @@ export interface SendOptions {
   slowDown?: boolean;
   /** The memory of such a guest may follow it, if the receiver can have it so; counts before `force`. */
   postCopy?: boolean;
+  /** Its memory is packed, if the receiver can unpack it, all that shrinks or where that goes faster. */
+  compress?: "zstd" | "auto" | "none";
 }
 
 /** The guest as this needs it. */
@@ -42,12 +44,16 @@ export interface SendableGuest extends SavableGuest {
 
 export interface SendProgress extends CopyProgress {
   phase: "greeting" | "moving" | "asking" | "holding" | "giving" | "post-copying";
+  /** In how many bytes memory has gone until now: fewer than of memory where it is packed. */
+  wireBytes: number;
 }
 
 export interface SendResult extends CopyFigures {
   handOver: string;
   /** Whether the receiver has said that it runs it. */
   isHeard: boolean;
+  /** In how many bytes memory has gone. */
+  wireBytes: number;
   /** Bytes of memory that followed the guest; absent where it was not let go before its memory. */
   followedBytes?: number;
   /** It is lost: so many bytes at least of its memory are nowhere but here. With 0 it may be, and may not. */

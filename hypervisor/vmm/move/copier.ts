@@ -35,10 +35,10 @@ export interface CopyControl {
   /** True once the guest is stopped and its devices hold nothing: the next round is the last. */
   readonly isFinishing: boolean;
   /**
-   * Called often, with the bytes sent until now: throws to cancel, and waits where they are too many,
-   * unless the guest is stopped and waits itself.
+   * Called often, with the bytes of memory that were sent until now and those that this took: throws to cancel,
+   * and waits where these are too many, unless the guest is stopped and waits itself.
    */
-  pace(sentBytes: number): void;
+  pace(sentBytes: number, wireBytes: number): void;
   /** A round begins. */
   round(progress: RoundProgress): void;
   /** Whether what the last round has left may go to the sink as what follows in another way. */
@@ -241,7 +241,8 @@ export class RamCopier {
   #pace(): void {
     this.#sinceLook = 0;
     const began = this.#now();
-    this.#o.control.pace(this.#o.sink.sentBytes);
+    const { control, sink } = this.#o;
+    control.pace(sink.sentBytes, sink.wireBytes);
     this.#heldMs += this.#now() - began;
   }
 }

@@ -214,6 +214,7 @@ Deno.test("rounds end when the rest fits the pause at the rate that was measured
     get sentBytes() {
       return sentBytes;
     },
+    wireBytes: 0,
     round: () => {},
     data: (_offset, length) => {
       sentBytes += length;

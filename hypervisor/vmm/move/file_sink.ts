@@ -87,6 +87,10 @@ export class FileSink implements RamSink {
     else if (result < 0) throw new SysError(`punch a hole at ${offset}`, -result);
   }
 
+  get wireBytes(): number {
+    return this.sentBytes;
+  }
+
   #wrote(offset: number, length: number): void {
     const last = Math.floor((offset + length - 1) / CHUNK_BYTES);
     for (let chunk = Math.floor(offset / CHUNK_BYTES); chunk <= last; chunk++) {

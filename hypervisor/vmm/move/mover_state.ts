@@ -33,6 +33,8 @@ export interface MoverProgress {
   stalls: number;
   /** Bytes of data that were written, sent or received. */
   movedBytes: number;
+  /** Bytes that it took to write or send them: fewer where they were packed. */
+  wireBytes: number;
   /** Bytes of pages at most that are left of the round which began last. */
   remainingBytes: number;
   /** What the guest changes. */
@@ -60,6 +62,7 @@ const LIMIT = 4;
 const PAUSE_MS = 5;
 /** {@linkcode MOVED} when the round began. */
 const MOVED_BEFORE = 6;
+const WIRE = 7;
 const NUMBERS = 16;
 
 const MAX_MESSAGE = 1024;
@@ -105,7 +108,7 @@ export class MoverState {
     return PHASES[Atomics.load(this.#words, PHASE)];
   }
 
-  /** Bytes of data a second; 0 for as many as there can be. */
+  /** Bytes a second, as they go; 0 for as many as there can be. */
   get limit(): number {
     return this.#numbers[LIMIT];
   }
@@ -139,6 +142,7 @@ export class MoverState {
       stalledRounds: Atomics.load(this.#words, STALLED),
       stalls: Atomics.load(this.#words, STALLS),
       movedBytes: numbers[MOVED],
+      wireBytes: numbers[WIRE],
       remainingBytes: Math.max(0, numbers[REMAINING] - (numbers[MOVED] - numbers[MOVED_BEFORE])),
       changedBytesPerSecond: numbers[CHANGED],
       bytesPerSecond: numbers[RATE],
@@ -168,6 +172,10 @@ export class MoverState {
 
   set movedBytes(bytes: number) {
     this.#numbers[MOVED] = bytes;
+  }
+
+  set wireBytes(bytes: number) {
+    this.#numbers[WIRE] = bytes;
   }
 
   stalled(rounds: number): void {

@@ -12,6 +12,8 @@ export interface RamSink extends PieceVisitor {
   readonly mostBytes: number;
   /** Bytes of data that were passed on; of zeros nothing is. */
   readonly sentBytes: number;
+  /** Bytes that this took, with what was said of them: fewer where they were packed. */
+  readonly wireBytes: number;
   /** A pass over memory begins; so much is to come by what is known. */
   round(number: number, bytes: number): void;
   /** Returns once all that it was told is where it is to go. */

@@ -3,9 +3,10 @@
  *
  *     start | record [bytes] | record [bytes] | ... | end
  *
- * What comes later in the stream replaces what came before. At its end it may say which pages are not as
- * they came: those follow in another way (`vmm/migrate/page_frames.ts`). The receiver checks every word of it: the
- * other side may be anybody. Numbers are little-endian.
+ * What comes later in the stream replaces what came before. Pages may come packed, if the receiver has said
+ * that it can unpack them: as a frame of zstd's, behind a list of where its pages belong. At its end it may say
+ * which pages are not as they came: those follow in another way (`vmm/migrate/page_frames.ts`). The receiver
+ * checks every word of it: the other side may be anybody. Numbers are little-endian.
  *
  * @module
  */
@@ -15,8 +16,10 @@ import { isInAreas, type RamArea } from "./ram_image.ts";
 
 /** "DVRM" */
 const MAGIC = 0x4d52_5644;
-/** Another one for records of another size, or whose bytes are packed. */
+/** Another one for records of another size, or whose bytes are packed in another way. */
 const VERSION = 1;
+/** The same, and pages may be packed. */
+const PACKED_VERSION = 2;
 
 export const StreamStart = struct("ram_stream_start", {
   magic: "u32",
@@ -32,7 +35,7 @@ export const StreamStart = struct("ram_stream_start", {
 export const StreamRecord = struct("ram_stream_record", {
   /** One of {@linkcode RECORD}. */
   kind: "u32",
-  /** 0 in this version. */
+  /** Of {@linkcode RECORD.PACKED}, how many places are listed behind it; else 0. */
   flags: "u32",
   offset: "n64",
   length: "n64",
@@ -49,7 +52,21 @@ export const RECORD = {
   END: 4,
   /** A bitmap follows, in whole words: of the `length` bytes at `offset`, which pages follow elsewhere. */
   FOLLOW: 5,
+  /** A list of `flags` places follows, then a frame of `length` bytes, in which their `offset` bytes are packed. */
+  PACKED: 6,
 } as const;
+
+/** Where a part of what is packed belongs. */
+export const PackedPlace = struct("ram_stream_place", {
+  offset: "n64",
+  length: "n64",
+});
+
+/** The most memory in one frame, which is also the most that is looked back at while it is unpacked. */
+export const MAX_PACKED_BYTES: number = 2 ** 18;
+
+/** The most places that one frame is for: each is a page at least. */
+export const MAX_PLACES: number = MAX_PACKED_BYTES / DIRTY_PAGE_BYTES;
 
 /** The most bytes behind one record. */
 export const MAX_RECORD_BYTES: number = 2 ** 20;
@@ -63,12 +80,21 @@ export function bitmapBytes(length: number): number {
 }
 
 export type RamRecord = View<typeof StreamRecord.fields>;
+export type RamPlace = View<typeof PackedPlace.fields>;
 
-export function streamStart(areas: readonly RamArea[]): View<typeof StreamStart.fields> {
+export interface StreamKind {
+  /** Pages may be packed. */
+  mayPack?: boolean;
+}
+
+export function streamStart(
+  areas: readonly RamArea[],
+  { mayPack = false }: StreamKind = {},
+): View<typeof StreamStart.fields> {
   const [ram, added] = areas;
   return StreamStart.create({
     magic: MAGIC,
-    version: VERSION,
+    version: mayPack ? PACKED_VERSION : VERSION,
     page_bytes: DIRTY_PAGE_BYTES,
     length: ram.length,
     added_offset: added?.offset ?? 0,
@@ -76,16 +102,21 @@ export function streamStart(areas: readonly RamArea[]): View<typeof StreamStart.
   });
 }
 
-/** Throws a RangeError where a stream is none of ours, or of other memory than this. */
+/**
+ * Throws a RangeError where a stream is none of ours, or of other memory than this; whether its pages may be
+ * packed, which they may not unless that is allowed here.
+ */
 export function checkStart(
   start: View<typeof StreamStart.fields>,
   areas: readonly RamArea[],
-): void {
+  { mayPack = false }: StreamKind = {},
+): boolean {
   const wanted = streamStart(areas);
   if (start.magic !== MAGIC) {
     throw new RangeError(`Cannot receive memory: bad magic 0x${start.magic.toString(16)}`);
   }
-  if (start.version !== VERSION) {
+  const isPacked = mayPack && start.version === PACKED_VERSION;
+  if (!isPacked && start.version !== VERSION) {
     throw new RangeError(`Cannot receive memory: version ${start.version} is not ${VERSION}`);
   }
   for (const key of ["page_bytes", "reserved", "length", "added_offset", "added_length"] as const) {
@@ -95,22 +126,34 @@ export function checkStart(
       );
     }
   }
+  return isPacked;
+}
+
+function refuse(why: string): never {
+  throw new RangeError(`Cannot receive memory: ${why}`);
+}
+
+/** Throws unless it is a range of whole pages in RAM. */
+function checkPages(offset: number, length: number, areas: readonly RamArea[]): void {
+  if (offset % DIRTY_PAGE_BYTES !== 0 || length % DIRTY_PAGE_BYTES !== 0 || length === 0) {
+    refuse(`${length} bytes at ${offset} are not whole pages`);
+  }
+  if (!isInAreas(areas, offset, length)) refuse(`${length} bytes at ${offset} are not in RAM`);
 }
 
 /**
- * Throws a RangeError that names what is wrong with a record; what remains lies whole in RAM. Nothing follows
- * elsewhere unless somebody `mayFollow`.
+ * Throws a RangeError that names what is wrong with a record; what remains lies whole in RAM, but for what is
+ * packed, of which the places are still to be checked. Nothing follows elsewhere unless somebody `mayFollow`,
+ * and nothing is packed unless it `mayPack`.
  */
 export function checkRecord(
   record: RamRecord,
   areas: readonly RamArea[],
-  { mayFollow = false }: { mayFollow?: boolean } = {},
+  { mayFollow = false, mayPack = false }: StreamKind & { mayFollow?: boolean } = {},
 ): void {
   const { kind, flags, offset, length } = record;
-  const refuse = (why: string): never => {
-    throw new RangeError(`Cannot receive memory: ${why}`);
-  };
-  if (flags !== 0) refuse(`a record's flags are 0x${flags.toString(16)}`);
+  const isPacked = mayPack && kind === RECORD.PACKED;
+  if (flags !== 0 && !isPacked) refuse(`a record's flags are 0x${flags.toString(16)}`);
   // Beyond this they would not be the numbers that were sent.
   if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length)) {
     refuse(`a record names ${length} bytes at ${offset}`);
@@ -118,10 +161,7 @@ export function checkRecord(
   switch (kind) {
     case RECORD.DATA:
     case RECORD.ZERO:
-      if (offset % DIRTY_PAGE_BYTES !== 0 || length % DIRTY_PAGE_BYTES !== 0 || length === 0) {
-        refuse(`${length} bytes at ${offset} are not whole pages`);
-      }
-      if (!isInAreas(areas, offset, length)) refuse(`${length} bytes at ${offset} are not in RAM`);
+      checkPages(offset, length, areas);
       if (kind === RECORD.DATA && length > MAX_RECORD_BYTES) {
         refuse(`a record has ${length} bytes, ${MAX_RECORD_BYTES} at most`);
       }
@@ -138,9 +178,35 @@ export function checkRecord(
         refuse(`a bitmap is about ${length} bytes, ${MAX_FOLLOW_BYTES} at most`);
       }
       return;
+    case RECORD.PACKED:
+      if (!mayPack) break;
+      if (offset > MAX_PACKED_BYTES) {
+        refuse(`${offset} bytes are packed, ${MAX_PACKED_BYTES} at most`);
+      }
+      if (length > offset) refuse(`${offset} bytes are packed in ${length}, which are more`);
+      if (flags === 0 || flags > MAX_PLACES) {
+        refuse(`what is packed has ${flags} places, ${MAX_PLACES} at most`);
+      }
+      return;
     case RECORD.END:
       if (offset !== 0) refuse(`its end is at ${offset}`);
       return;
   }
   refuse(`there is no record of kind ${kind}`);
+}
+
+/** Throws a RangeError unless these places lie whole in RAM, and are for so many bytes. */
+export function checkPlaces(
+  places: readonly RamPlace[],
+  { bytes, areas }: { bytes: number; areas: readonly RamArea[] },
+): void {
+  let sum = 0;
+  for (const { offset, length } of places) {
+    if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length)) {
+      refuse(`what is packed is ${length} bytes at ${offset}`);
+    }
+    checkPages(offset, length, areas);
+    sum += length;
+  }
+  if (sum !== bytes) refuse(`${bytes} bytes are packed for places of ${sum}`);
 }

@@ -17,13 +17,19 @@ import { VectoredStream } from "../../sys/vectored_io.ts";
 import { isInAreas, mappedBytes, ramAreas } from "./ram_image.ts";
 import {
   bitmapBytes,
+  checkPlaces,
   checkRecord,
   checkStart,
   MAX_FOLLOW_BYTES,
+  MAX_PACKED_BYTES,
+  MAX_PLACES,
+  PackedPlace,
+  type RamPlace,
   RECORD,
   StreamRecord,
   StreamStart,
 } from "./stream_format.ts";
+import { FrameUnpacker } from "./zstd.ts";
 
 /** Each is a mapping of its own to the kernel, which has no room for many. */
 const MIN_CLEARED = 2 * 2 ** 20;
@@ -40,6 +46,8 @@ export interface ReceiverOptions {
   round?: (number: number, bytes: { received: number; left: number }) => void;
   /** An empty set, for pages that follow in another way: none may without. None of them is there then. */
   following?: DirtyPages;
+  /** Pages may come packed. */
+  mayPack?: boolean;
 }
 
 /**
@@ -49,18 +57,20 @@ export interface ReceiverOptions {
  */
 export function receiveRam(options: ReceiverOptions): { receivedBytes: number } {
   const { memory, following } = options;
-  const mayFollow = following !== undefined;
   const areas = ramAreas(memory);
   const address = memory.viewAddress ?? memory.address;
   const bytes = new Uint8Array(bufferAt(address, mappedBytes(areas)));
   using input = new Input(options);
-  checkStart(StreamStart.at(input.header(StreamStart.size)), areas);
+  const start = StreamStart.at(input.header(StreamStart.size));
+  const mayPack = checkStart(start, areas, options);
+  const unpacker = mayPack ? new FrameUnpacker() : undefined;
+  const may = { mayFollow: following !== undefined, mayPack };
   let received = 0;
   input.header(StreamRecord.size);
   const record = StreamRecord.at(input.buffer);
   for (;;) {
-    checkRecord(record, areas, { mayFollow });
-    const { kind, offset, length } = record;
+    checkRecord(record, areas, may);
+    const { kind, flags, offset, length } = record;
     switch (kind) {
       case RECORD.DATA:
         // With the next record, which there always is.
@@ -73,6 +83,17 @@ export function receiveRam(options: ReceiverOptions): { receivedBytes: number } 
           bytes.fill(0, offset, offset + length);
         }
         break;
+      case RECORD.PACKED: {
+        const { places, frame } = input.packed(flags, length);
+        checkPlaces(places, { bytes: offset, areas });
+        const unpacked = unpacker!.unpack(frame, offset);
+        let at = 0;
+        for (const place of places) {
+          bytes.set(unpacked.subarray(at, at += place.length), place.offset);
+        }
+        received += offset;
+        break;
+      }
       case RECORD.ROUND:
         options.round?.(offset, { received, left: length });
         break;
@@ -120,6 +141,8 @@ class Input implements Disposable {
   readonly #headers = map(4096, { private: true });
   readonly #iovecs = new Iovecs(2);
   #bitmap: Mapping | undefined;
+  #packed: Mapping | undefined;
+  #places: RamPlace[] | undefined;
   readonly #stream: VectoredStream;
   readonly #wait: InterruptibleWait;
 
@@ -144,6 +167,25 @@ class Input implements Disposable {
     this.#iovecs.set(0, bitmap.address, length);
     this.#fill(1);
     return new Uint32Array(bitmap.buffer, 0, length / Uint32Array.BYTES_PER_ELEMENT);
+  }
+
+  /** The next places, and a frame of `length` bytes; both are there until something else is read. */
+  packed(
+    count: number,
+    length: number,
+  ): { places: readonly RamPlace[]; frame: Uint8Array<ArrayBuffer> } {
+    const { address, buffer } = this.#packed ??= map(
+      MAX_PLACES * PackedPlace.size + MAX_PACKED_BYTES,
+      { private: true },
+    );
+    const places = this.#places ??= Array.from(
+      { length: MAX_PLACES },
+      (_, i) => PackedPlace.at(buffer, i * PackedPlace.size),
+    );
+    const at = count * PackedPlace.size;
+    this.#iovecs.set(0, address, at + length);
+    this.#fill(1);
+    return { places: places.slice(0, count), frame: new Uint8Array(buffer, at, length) };
   }
 
   /** What belongs into memory, and a header behind it. */
@@ -172,5 +214,6 @@ class Input implements Disposable {
     this.#iovecs.free();
     this.#headers.unmap();
     this.#bitmap?.unmap();
+    this.#packed?.unmap();
   }
 }

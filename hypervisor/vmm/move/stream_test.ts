@@ -7,9 +7,11 @@ import { close, O_RDONLY, open } from "../../sys/files.ts";
 import { StreamPair } from "../../sys/testing/stream_pair.ts";
 import { RamImage } from "./ram_image.ts";
 import {
+  checkPlaces,
   checkRecord,
   checkStart,
   MAX_FOLLOW_BYTES,
+  PackedPlace,
   RECORD,
   StreamRecord,
   streamStart,
@@ -196,6 +198,34 @@ Deno.test("a stream of other memory is refused by name", () => {
   refused({ added_length: MiB }, "its added_length is 1048576, not 0");
   refused({ page_bytes: 8192 }, "its page_bytes is 8192, not 4096");
   checkStart(streamStart(areas), areas);
+  // Packed pages, and not unless that is allowed.
+  const packed = streamStart(areas, { mayPack: true });
+  assertThrows(() => checkStart(packed, areas), RangeError, "version 2 is not 1");
+  assertEquals(checkStart(packed, areas, { mayPack: true }), true);
+  assertEquals(checkStart(streamStart(areas), areas, { mayPack: true }), false);
+});
+
+Deno.test("packed pages are refused by what is wrong with their record or their places", () => {
+  const areas = [{ offset: 0, length: 2 * MiB }];
+  const record = (fields: { offset?: number; length?: number; flags?: number }, mayPack = true) =>
+    checkRecord(StreamRecord.create({ kind: RECORD.PACKED, ...fields }), areas, { mayPack });
+  const good = { offset: 2 * PAGE, length: 100, flags: 2 };
+  record(good);
+  const refused = (action: () => void, why: string) =>
+    assertThrows(action, RangeError, `Cannot receive memory: ${why}`);
+  refused(() => record(good, false), "a record's flags are 0x2");
+  refused(() => record({ ...good, flags: 0 }, false), "there is no record of kind 6");
+  refused(() => record({ ...good, flags: 0 }), "what is packed has 0 places, 64 at most");
+  refused(() => record({ ...good, flags: 65 }), "what is packed has 65 places, 64 at most");
+  refused(() => record({ ...good, length: 2 * PAGE + 1 }), "8192 bytes are packed in 8193");
+  refused(() => record({ ...good, offset: MiB }), "1048576 bytes are packed, 262144 at most");
+  const places = (...list: { offset: number | bigint; length: number }[]) =>
+    checkPlaces(list.map((it) => PackedPlace.create(it)), { bytes: 2 * PAGE, areas });
+  places({ offset: 0, length: PAGE }, { offset: 2 * MiB - PAGE, length: PAGE });
+  refused(() => places({ offset: 0, length: PAGE }), "8192 bytes are packed for places of 4096");
+  refused(() => places({ offset: 1, length: 2 * PAGE }), "8192 bytes at 1 are not whole pages");
+  refused(() => places({ offset: 2 * MiB - PAGE, length: 2 * PAGE }), "8192 bytes at");
+  refused(() => places({ offset: 2n ** 63n, length: PAGE }), "what is packed is 4096 bytes at");
 });
 
 Deno.test("a record is refused by what is wrong with it", () => {

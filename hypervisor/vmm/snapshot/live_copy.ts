@@ -181,6 +181,11 @@ export class LiveCopy {
     };
   }
 
+  /** Bytes that went to the file or the stream: fewer than of memory where it is packed. */
+  get wireBytes(): number {
+    return this.#mover.progress.wireBytes;
+  }
+
   get figures(): CopyFigures {
     const { rounds, movedBytes } = this.#mover.progress;
     const { why } = this.#begun;

@@ -6,7 +6,13 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { Uart16550 } from "../../devices/uart16550.ts";
 import { Arena, type Section } from "../../machine/arena.ts";
 import { struct } from "../../sys/struct.ts";
-import { decodeHello, encodeHello, type Hello, MigrationError } from "../migrate/frames.ts";
+import {
+  decodeHello,
+  decodeWelcome,
+  encodeHello,
+  type Hello,
+  MigrationError,
+} from "../migrate/frames.ts";
 import { decodeGreeting, encodeGreeting, type Greeting } from "../upgrade/greeting.ts";
 import {
   checkVersion,
@@ -187,4 +193,14 @@ Deno.test("what a later release adds to a greeting is passed over", () => {
   const later = { ...HELLO, ram: "shared", held: [], weather: "fine" };
   const { protocol, ram } = decodeGreeting(new TextEncoder().encode(JSON.stringify(later)));
   assertEquals([protocol, ram], [1, "shared"]);
+});
+
+Deno.test("a way to pack that only a later release knows is not taken, and one that both know is", () => {
+  const offered = (compress: string[]) => decodeHello(encodeHello({ ...HELLO, compress })).compress;
+  assertEquals(offered(["zstd", "lz5"]), ["zstd", "lz5"]);
+  const answered = (answer: unknown) =>
+    decodeWelcome(new TextEncoder().encode(JSON.stringify(answer))).compress;
+  assertEquals(answered({ postCopy: false, compress: "zstd", weather: "fine" }), "zstd");
+  assertEquals(answered({ postCopy: false, compress: "lz5" }), undefined);
+  assertEquals(answered({ postCopy: false }), undefined);
 });

@@ -15,6 +15,7 @@ import { mappedBytes, type RamArea, ramAreas } from "../ram_image.ts";
 import { RECORD, StreamRecord, streamStart } from "../stream_format.ts";
 import { receiveRam } from "../stream_receiver.ts";
 import { PAGE } from "./memory.ts";
+import { type Packed, packedPieces, packedRecord } from "./packed_case.ts";
 
 /** RAM, a part of the mapping that is none, and what can be added. */
 const RAM_PAGES = 24;
@@ -34,7 +35,10 @@ interface Piece {
 }
 
 export interface StreamCase {
-  pieces: Piece[];
+  pieces: (Piece | Packed)[];
+  /** What the stream says of itself, and what the receiver allows. */
+  isPacked: boolean;
+  mayPack: boolean;
   /** Words of the whole that are other than they should be. */
   edits: { at: number; value: number }[];
   /** How much of the stream there is. */
@@ -65,7 +69,7 @@ const place: fc.Arbitrary<{ offset: number; length: number }> = fc.oneof(
 });
 
 const piece: fc.Arbitrary<Piece> = fc.record({
-  kind: rare(fc.constantFrom(RECORD.DATA, RECORD.DATA, RECORD.ZERO), fc.nat(6)),
+  kind: rare(fc.constantFrom(RECORD.DATA, RECORD.DATA, RECORD.ZERO), fc.nat(7)),
   flags: rare(fc.constant(0), fc.nat(3)),
   place,
   offset: rare(fc.constant<number | undefined>(undefined), odd),
@@ -79,7 +83,12 @@ const piece: fc.Arbitrary<Piece> = fc.record({
 }));
 
 export const streamCase: fc.Arbitrary<StreamCase> = fc.record({
-  pieces: fc.array(piece, { maxLength: 12 }),
+  pieces: fc.array(
+    fc.oneof({ weight: 3, arbitrary: piece }, { weight: 2, arbitrary: packedPieces(place, odd) }),
+    { maxLength: 12 },
+  ),
+  isPacked: rare(fc.constant(true), fc.constant(false)),
+  mayPack: rare(fc.constant(true), fc.constant(false)),
   edits: rare(
     fc.constant([]),
     fc.array(fc.record({ at: fc.nat(400), value: fc.nat(255) }), { minLength: 1, maxLength: 3 }),
@@ -88,18 +97,30 @@ export const streamCase: fc.Arbitrary<StreamCase> = fc.record({
   hasEnd: rare(fc.constant(true), fc.constant(false)),
 });
 
-/** The stream, and what memory holds after it if it is right: undefined where it is not. */
+/** The stream, and what memory holds after it if it is right: undefined where it is not, or may not be. */
 function compose(one: StreamCase, areas: readonly RamArea[]) {
-  const parts: Uint8Array[] = [streamStart(areas).$bytes];
+  const { isPacked } = one;
+  const parts: Uint8Array[] = [streamStart(areas, { mayPack: isPacked }).$bytes];
   const memory = new Uint8Array(mappedBytes(areas));
-  let isRight = one.edits.length === 0 && one.hasEnd;
+  let isRight = one.edits.length === 0 && one.hasEnd && (one.mayPack || !isPacked);
+  let isUnsure = one.edits.length > 0;
   let sent = 0;
   const put = (kind: number, flags: number, offset: number, length: number) => {
     const record = StreamRecord.create({ kind, flags, offset, length });
     parts.push(record.$bytes);
     return record;
   };
-  for (const { kind, flags, cut, fill, ...wanted } of one.pieces) {
+  for (const piece of one.pieces) {
+    if ("places" in piece) {
+      const packed = packedRecord(piece, areas);
+      parts.push(...packed.parts);
+      sent += packed.bytes;
+      isUnsure ||= packed.isUnsure;
+      if (!packed.isRight || !isPacked) isRight = false;
+      if (isRight) packed.unpackInto(memory);
+      continue;
+    }
+    const { kind, flags, cut, fill, ...wanted } = piece;
     // As they are read: a negative one has become a large one.
     const { offset, length } = put(kind, flags, wanted.offset, wanted.length);
     const isWhole = offset % PAGE === 0 && length % PAGE === 0 && length > 0;
@@ -130,7 +151,10 @@ function compose(one: StreamCase, areas: readonly RamArea[]) {
   const tail = Uint8Array.of(1, 2, 3);
   const isCut = one.end < whole.length;
   const bytes = isCut ? whole.slice(0, one.end) : new Uint8Array([...whole, ...tail]);
-  return { bytes, memory: isRight && !isCut ? memory : undefined, tailAt: whole.length };
+  return {
+    ...{ bytes, isUnsure, tailAt: whole.length },
+    memory: isRight && !isCut ? memory : undefined,
+  };
 }
 
 /** A stream is taken whole, or refused with what is wrong with it; nothing is written beside RAM. */
@@ -159,8 +183,8 @@ export function checkStreamCase(one: StreamCase): void {
   const fd = open(`/proc/self/fd/${file}`, O_RDONLY);
   const wakeFd = eventfd();
   try {
-    receiveRam({ fd, memory, wakeFd, checkCancelled: () => {} });
-    assert(one.edits.length > 0 || stream.memory !== undefined, "what is wrong was taken");
+    receiveRam({ fd, memory, wakeFd, mayPack: one.mayPack, checkCancelled: () => {} });
+    assert(stream.isUnsure || stream.memory !== undefined, "what is wrong was taken");
     if (stream.memory !== undefined) {
       for (const { offset, length } of areas) {
         const end = offset + length;
