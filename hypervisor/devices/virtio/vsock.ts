@@ -3,6 +3,9 @@
  *
  * @module
  */
+import { drain } from "../../sys/eventfd.ts";
+import { vhostFeatures } from "../../sys/vhost.ts";
+import { renewVhostVsock } from "../../sys/vhost_vsock.ts";
 import { ConfigSpace } from "./config_space.ts";
 import {
   type DeviceHost,
@@ -15,8 +18,7 @@ import { type QueueState, VirtQueue } from "./queue.ts";
 import { VsockEvents } from "./vsock_events.ts";
 import { EVENT, RX, TX, VSOCK_QUEUE_SIZE, type VsockBackend } from "./vsock_protocol.ts";
 import { UserVsock } from "./vsock_user.ts";
-import { VhostVsock } from "./vsock_vhost.ts";
-import { vhostFeatures } from "../../sys/vhost.ts";
+import { VhostVsock, type VhostVsockOptions } from "./vsock_vhost.ts";
 
 /** Where the other ends of the guest's streams are. */
 export type VsockOptions =
@@ -33,10 +35,25 @@ export type VsockOptions =
       path: string;
     }
     | {
-      /** From `openVhostVsock`: AF_VSOCK sockets of the host. */
+      /** From `openVhostVsock`: AF_VSOCK sockets of the host. The address may still be another VMM's. */
       vhost: number;
     }
   );
+
+/** What the host's kernel does for a device with a `vhost`. */
+export interface VsockKernel {
+  features(vhost: number): ReadonlySet<number>;
+  /** Serves the data queues. */
+  serve(host: DeviceHost, options: VhostVsockOptions): VsockBackend;
+  /** Frees the guest's address, and all else that the descriptor stands for. */
+  renew(vhost: number): void;
+}
+
+const KERNEL: VsockKernel = {
+  features: vhostFeatures,
+  serve: (host, options) => new VhostVsock(host, options),
+  renew: renewVhostVsock,
+};
 
 export class VsockDevice implements VirtioDevice {
   readonly name: string;
@@ -45,16 +62,22 @@ export class VsockDevice implements VirtioDevice {
   readonly offloaded: boolean;
   readonly queueSizes = [VSOCK_QUEUE_SIZE, VSOCK_QUEUE_SIZE, VSOCK_QUEUE_SIZE];
   readonly #options: VsockOptions;
+  readonly #kernel: VsockKernel;
   readonly #config: ConfigSpace;
   #backend: VsockBackend | undefined;
   /** Absent where the driver did not enable its queue. */
   #events: VsockEvents | undefined;
+  #hasLetGo = false;
+  /** Stops looking for buffers for events, where nobody else does. */
+  #unwatch = () => {};
 
-  constructor(options: VsockOptions) {
+  /** Another `kernel` is for tests. */
+  constructor(options: VsockOptions, kernel = KERNEL) {
     this.name = options.name;
     this.#options = options;
+    this.#kernel = kernel;
     this.offloaded = "vhost" in options;
-    const known = "vhost" in options ? vhostFeatures(options.vhost) : undefined;
+    const known = "vhost" in options ? kernel.features(options.vhost) : undefined;
     const rings = [VIRTIO_F.INDIRECT_DESC, VIRTIO_F.EVENT_IDX];
     this.features = rings.filter((bit) => known?.has(bit) ?? true);
     // Section 5.10.4: guest_cid, 64 bits of which the upper half is reserved.
@@ -75,7 +98,7 @@ export class VsockDevice implements VirtioDevice {
     const { features } = setup;
     const queues = [rx, tx];
     this.#backend = "vhost" in this.#options
-      ? new VhostVsock(host, { ...this.#options, queues, features })
+      ? this.#kernel.serve(host, { ...this.#options, queues, features })
       : new UserVsock(host, { ...this.#options, queues, features });
     const events = setup.queues[EVENT];
     if (!events) return;
@@ -88,6 +111,12 @@ export class VsockDevice implements VirtioDevice {
         onViolation: (reason) => host.needsReset(reason),
       }),
     );
+    if (this.offloaded) {
+      // Of its queues vhost serves the other two.
+      const fd = host.queueNotifyFd(EVENT);
+      host.watch(fd, () => void (drain(fd) && this.#events?.notify()));
+      this.#unwatch = () => host.unwatch(fd);
+    }
     // Streams have their other ends in another process, or nowhere.
     if (setup.restored) this.#events.reset();
   }
@@ -117,10 +146,23 @@ export class VsockDevice implements VirtioDevice {
   }
 
   thaw(): void {
+    const hadLetGo = this.#hasLetGo;
+    this.#hasLetGo = false;
     this.#backend?.thaw?.();
+    if (hadLetGo) this.#events?.reset();
+  }
+
+  /** Also where no driver uses it: the address is the descriptor's. The streams are lost either way. */
+  letGo(): void {
+    if (!("vhost" in this.#options)) return;
+    this.#kernel.renew(this.#options.vhost);
+    this.#backend?.letGo?.();
+    this.#hasLetGo = this.#backend !== undefined;
   }
 
   reset(): void {
+    this.#unwatch();
+    this.#unwatch = () => {};
     this.#backend?.stop();
     this.#backend = this.#events = undefined;
   }
