@@ -17,6 +17,7 @@ import {
   MOST_PORTS,
   NetCreate,
 } from "../../hypervisor/supervisor/api/schemas.ts";
+import { newCloudInit } from "../../hypervisor/supervisor/cloud_init/settings.ts";
 import { diskRecord } from "../../hypervisor/supervisor/lives/disk_changes.ts";
 import { netRecord } from "../../hypervisor/supervisor/lives/net_changes.ts";
 import {
@@ -44,6 +45,7 @@ const PLACES: Places = {
   initrd: null,
   kernelCache: "/kernels",
   agentSocket: `/run/denovisor/guests/${ID}/agent.sock`,
+  seed: `/run/denovisor/guests/${ID}/cidata.iso`,
   disk: ({ file }) => `/data/guests/${ID}/${file}`,
   tap: ({ id }) => tapName(id),
 };
@@ -57,6 +59,7 @@ function recordOf(body: ReturnType<typeof GuestCreate.parse>): GuestRecord {
       diskRecord(wish, { id: ID, name: `d${i}`, file: `${i}.img`, sizeMiB: 1 })
     ),
     nets: body.nets.map(netRecord),
+    cloudInit: newCloudInit(body.cloudInit, "Cannot"),
     createdAt: "",
     error: null,
   };
@@ -125,6 +128,7 @@ const guest = fc.record({
   nets: fc.array(net, { maxLength: MOST_NETS + 1 }),
   hotplugPorts: near(0, 2, 8),
   agent: fc.boolean(),
+  cloudInit: fc.option(fc.constant({ userData: "#!/bin/sh" })),
 }, { requiredKeys: ["name", "kernel"] });
 
 Deno.test("the VMM runs every guest that the API lets through", () => {
@@ -136,8 +140,9 @@ Deno.test("the VMM runs every guest that the API lets through", () => {
       through++;
       const config = guestConfig(recordOf(parsed.data), PLACES);
       const read: GuestConfig = parseConfig(JSON.parse(JSON.stringify(config)));
+      const seeds = parsed.data.cloudInit === null ? 0 : 1;
       assertEquals([read.disks.length, read.nets.length], [
-        parsed.data.disks.length,
+        parsed.data.disks.length + seeds,
         parsed.data.nets.length,
       ]);
     }),
@@ -188,6 +193,7 @@ Deno.test("a guest with the most of everything is let through by both", () => {
     disks: Array.from({ length: MOST_DISKS }, () => ({ sizeMiB: 1 })),
     nets: Array.from({ length: MOST_NETS }, () => ({ queues: 8, mtu: 65521 })),
     hotplugPorts: MOST_PORTS,
+    cloudInit: {},
   };
   parseConfig(guestConfig(recordOf(GuestCreate.parse(body)), PLACES));
 });

@@ -26,6 +26,7 @@ const GUEST: GuestRecord = {
   nets: [net("N1"), net("N2")],
   hotplugPorts: 2,
   agent: true,
+  cloudInit: null,
   autostart: true,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: "broke",

@@ -8,6 +8,7 @@
 import { basename, join } from "@std/path";
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
+import { Seed, seedOf } from "../cloud_init/seed.ts";
 import {
   type Attachment,
   CpuSettings,
@@ -31,6 +32,8 @@ const Started = z.object({
   cmdline: z.string(),
   hotplugPorts: z.int(),
   agent: z.boolean(),
+  /** What its disk for cloud-init has: that disk is the last of those that it was started with. */
+  cloudInit: Seed.nullable().default(null),
 });
 type Started = z.output<typeof Started>;
 
@@ -74,6 +77,20 @@ export function runningRun(process: { run: Run } | null): Run {
   return process.run;
 }
 
+/** What a guest is started with. */
+function startedOf(guest: GuestRecord): Started {
+  return Started.parse({ ...guest, cloudInit: seedOf(guest) });
+}
+
+/** The VMM's name of the disk for cloud-init; null where the run has none. */
+export function seedName(
+  { started, devices }: Pick<RunFile, "started" | "devices">,
+): string | null {
+  if (started.cloudInit === null) return null;
+  const isBefore = ({ kind, at }: RunDevice) => kind === "disk" && at === "boot";
+  return `block${Object.values(devices).filter(isBefore).length}`;
+}
+
 const FIELDS = Object.keys(Started.shape) as (keyof Started)[];
 
 /** One run of a guest. */
@@ -100,7 +117,7 @@ export class Run {
       ...guest.disks.map((disk, i) => [`block${i}`, diskDevice(disk, "boot")] as const),
       ...guest.nets.map((net, i) => [`net${i}`, netDevice(net, "boot")] as const),
     ]);
-    const started = Started.parse(guest);
+    const started = startedOf(guest);
     return new Run(directory, { started, devices, frozen: false, base: null });
   }
 
@@ -151,6 +168,11 @@ export class Run {
 
   get hasAgent(): boolean {
     return this.#started.agent;
+  }
+
+  /** What its disk for cloud-init has; null where it has none. */
+  get seed(): Seed | null {
+    return this.#started.cloudInit;
   }
 
   get memory(): MemorySettings {
@@ -220,7 +242,11 @@ export class Run {
   /** The name that the VMM gives to the next device of a kind that is plugged in. */
   nextName(kind: RunDevice["kind"]): string {
     const prefix = kind === "disk" ? "block" : "net";
-    for (let n = 0;; n++) if (!this.#devices.has(`${prefix}${n}`)) return `${prefix}${n}`;
+    const seed = seedName(this.file());
+    for (let n = 0;; n++) {
+      const name = `${prefix}${n}`;
+      if (!this.#devices.has(name) && name !== seed) return name;
+    }
   }
 
   /** Takes note of a device that is in a port, or is about to be. */
@@ -263,10 +289,11 @@ export class Run {
 
   /** Fields of `guest` that have other values here, such as "cpus" and "memory.hugePages". */
   pending(guest: GuestRecord): string[] {
+    const wanted = startedOf(guest);
     return FIELDS.flatMap((field) => {
-      const [is, was] = [guest[field], this.#started[field]];
+      const [is, was] = [wanted[field], this.#started[field]];
       if (isDeepStrictEqual(is, was)) return [];
-      if (typeof is !== "object" || is === null) return [field];
+      if (typeof is !== "object" || is === null || was === null) return [field];
       return Object.keys(is)
         .filter((key) => !isDeepStrictEqual(Reflect.get(is, key), Reflect.get(was as object, key)))
         .map((key) => `${field}.${key}`);
@@ -311,6 +338,7 @@ function beforeRuns(directory: string): RunFile {
       cmdline: config.cmdline,
       hotplugPorts: 0,
       agent: false,
+      cloudInit: null,
     },
     devices: {
       ...(config.disks.length > 0 && {
