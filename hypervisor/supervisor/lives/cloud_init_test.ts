@@ -58,6 +58,7 @@ Deno.test("a guest's last disk tells its system who it is", async () => {
   });
   assertEquals(Deno.statSync(seedPath(host, id)).mode! & 0o777, 0o600);
   // What is plugged in has another name than that disk, which the guest does not have among its own.
+  assertEquals(host.processFor(id).run.nextName("disk"), "block2");
   const { disks } = await host.local.client.call("addDisk", {
     params: { id },
     body: { sizeMiB: 1 },
@@ -140,6 +141,7 @@ Deno.test("a reboot makes the disk anew, and another supervisor knows what is on
   await host.start(id);
   await host.down();
   await host.up();
+  await host.reaches(id, "running");
   await change(host, id, { hostname: "db" });
   assertEquals((await host.get(id)).pending, ["cloudInit.hostname"]);
   await host.type(id, "reboot\n");
