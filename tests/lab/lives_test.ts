@@ -16,7 +16,6 @@ import {
 import { TestHost } from "../../hypervisor/supervisor/testing/test_host.ts";
 import { vmmCommand } from "../../hypervisor/supervisor/vmm_command.ts";
 import { run } from "../../scripts/setup/command.ts";
-import { GUEST_LOGIN } from "../../scripts/setup/guests.ts";
 import { quickGuest } from "../../scripts/setup/quick_guest.ts";
 import { IS_THOROUGH } from "../hostile/thorough.ts";
 import { BRIDGE, Ground } from "./ground.ts";
@@ -93,13 +92,7 @@ async function done(host: TestHost, { id }: Task): Promise<Task> {
 
 async function logIn(host: TestHost, id: string): Promise<void> {
   using port = await prompt(host, id);
-  await port.type("\n");
-  await port.until("login: ");
-  await port.type(`${GUEST_LOGIN.user}\n`);
-  await port.until("assword: ");
-  await new Promise((resolve) => setTimeout(resolve, 2000));
-  await port.type(`${GUEST_LOGIN.password}\n`);
-  await port.until("# ");
+  await port.logIn();
 }
 
 const count = async (host: TestHost, id: string) =>
