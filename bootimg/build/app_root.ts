@@ -7,6 +7,7 @@ import { denoPlugin } from "@deno/esbuild-plugin";
 import * as esbuild from "esbuild";
 import { CHECKOUT } from "../../scripts/setup/checkout.ts";
 import { run } from "../../scripts/setup/command.ts";
+import { yamlPlugin } from "../../scripts/setup/yaml_plugin.ts";
 import { SERVICES, type ServiceSpec } from "../services.ts";
 import type { Tree } from "./cpio.ts";
 
@@ -69,15 +70,6 @@ async function workers(): Promise<Record<string, string>> {
   return found;
 }
 
-/** The YAML parser has a build for Node that requires what a bundle of modules cannot, and one for all. */
-const yamlModule: esbuild.Plugin = {
-  name: "yaml",
-  setup(build) {
-    const path = `${CHECKOUT}/node_modules/yaml/browser/index.js`;
-    build.onResolve({ filter: /^yaml$/ }, () => ({ path }));
-  },
-};
-
 /** Bundles modules, by the names of what comes out. */
 export async function bundle(
   entries: Readonly<Record<string, string>>,
@@ -97,7 +89,7 @@ export async function bundle(
       minifyWhitespace: true,
       legalComments: "none",
       logLevel: "error",
-      plugins: [yamlModule, denoPlugin()],
+      plugins: [yamlPlugin, denoPlugin()],
     });
     for (const { path, text } of outputFiles) {
       const [, name] = /\b__require\("([^"]+)"\)/.exec(text) ?? [];

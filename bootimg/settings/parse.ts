@@ -3,33 +3,17 @@
  *
  * @module
  */
-import {
-  type Document,
-  isAlias,
-  isMap,
-  isNode,
-  isPair,
-  isScalar,
-  LineCounter,
-  parseDocument,
-  visit,
-} from "yaml";
+import { type Document, isAlias, isMap, isNode, isPair, isScalar } from "yaml";
 import { explainIssue } from "../../hypervisor/supervisor/api/field_errors.ts";
 import { HostSettings, type SettingName } from "../../hypervisor/supervisor/api/host_settings.ts";
+import { type Mistake, oneLine, readYaml } from "../../hypervisor/supervisor/api/yaml_text.ts";
+
+export type { Mistake } from "../../hypervisor/supervisor/api/yaml_text.ts";
 
 /** More than a file with every field at its longest has. */
 export const MOST_BYTES = 64 * 1024;
 /** Nobody reads more of them on a screen. */
 const MOST_MISTAKES = 8;
-/** Deeper than any field goes; what nests deeper is not even read. */
-const MOST_DEPTH = 16;
-
-export interface Mistake {
-  /** From 1. */
-  line: number;
-  /** For a person. */
-  reason: string;
-}
 
 /** What a file says: fields that are null are set back to their default. */
 export interface FileSettings {
@@ -52,45 +36,8 @@ function readSettings(text: string): FileSettings {
   const tell = (line: number, reason: string) => {
     if (found.mistakes.length < MOST_MISTAKES) found.mistakes.push({ line, reason });
   };
-  const bytes = new TextEncoder().encode(text).length;
-  if (bytes > MOST_BYTES) {
-    tell(1, `the file has ${bytes} bytes, ${MOST_BYTES} at most`);
-    return found;
-  }
-  const deep = tooDeep(text);
-  if (deep !== null) {
-    tell(deep, `nests deeper than ${MOST_DEPTH} levels`);
-    return found;
-  }
-  const lines = new LineCounter();
-  const document: Document = parseDocument(text, {
-    ...{ lineCounter: lines, schema: "core", logLevel: "silent", prettyErrors: false },
-    // Its own search for keys that stand twice compares each with each.
-    uniqueKeys: false,
-  });
-  const lineAt = (offset: number) => Math.max(1, lines.linePos(offset).line);
-  for (const { pos: [at], message } of [...document.errors, ...document.warnings]) {
-    tell(lineAt(at), oneLine(message));
-  }
-  // What an alias stands for can grow without bounds, and no setting needs one.
-  visit(document, {
-    Alias(_, node) {
-      tell(lineAt(node.range?.[0] ?? 0), "aliases (*name) are not taken");
-    },
-    Map(_, { items }) {
-      const names = new Set<string>();
-      for (const { key } of items) {
-        if (!isScalar(key)) continue;
-        const name = String(key.value);
-        if (names.has(name)) {
-          tell(lineAt(key.range?.[0] ?? 0), `${oneLine(name)} stands here twice`);
-        }
-        names.add(name);
-      }
-    },
-  });
-  // A text that YAML itself cannot make sense of may mean anything.
-  if (found.mistakes.length > 0) return found;
+  const { document, mistakes, lineAt } = readYaml(text, { mostBytes: MOST_BYTES });
+  if (document === null) return { settings: {}, mistakes };
   const { contents } = document;
   // An empty file, or one of comments.
   if (contents === null || isScalar(contents) && contents.value === null) return found;
@@ -148,31 +95,4 @@ function lineOf(
     if (isNode(node) && !isAlias(node) && node.range) return lineAt(node.range[0]);
   }
   return null;
-}
-
-/**
- * The line on which brackets, or the marks of lists and keys, nest too deep, without building what they
- * mean: whoever builds it calls itself for each level. Marks that are text count too.
- */
-function tooDeep(text: string): number | null {
-  let line = 1;
-  let depth = 0;
-  for (const row of text.split(/\r\n|\r|\n/)) {
-    // A line's own marks open levels without anything before them.
-    const marks = /^(?:\s*[-?:](?=\s|$))*/.exec(row)![0].replace(/\s/g, "").length;
-    if (marks > MOST_DEPTH) return line;
-    if (!/^\s*#/.test(row)) {
-      for (const character of row) {
-        if ("[{".includes(character)) {
-          if (++depth > MOST_DEPTH) return line;
-        } else if ("]}".includes(character)) depth = Math.max(0, depth - 1);
-      }
-    }
-    line++;
-  }
-  return null;
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}+/gu, " ").trim().slice(0, 120);
 }

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { denoPlugin } from "@deno/esbuild-plugin";
 import * as esbuild from "esbuild";
+import { yamlPlugin } from "../../scripts/setup/yaml_plugin.ts";
 import { isAlive, killProcess } from "../sys/processes.ts";
 import { unixApi } from "./api/unix.ts";
 
@@ -32,7 +33,7 @@ async function bundle(directory: string) {
       platform: "node",
       target: "esnext",
       logLevel: "error",
-      plugins: [denoPlugin()],
+      plugins: [yamlPlugin, denoPlugin()],
     });
   } finally {
     await esbuild.stop();
@@ -110,6 +111,9 @@ Deno.test("the bundled program, with its permissions alone, serves, is killed, a
   Deno.writeTextFileSync(join(directory, "seeds", "broken", "guest.json"), "{");
   Deno.writeFileSync(join(seed, "vmlinuz"), new Uint8Array(1000));
   Deno.writeFileSync(join(seed, "disk.raw"), new Uint8Array(2048));
+  const [userData, networkConfig] = ["#!/bin/sh\n", "version: 2\n"];
+  Deno.writeTextFileSync(join(seed, "user-data"), userData);
+  Deno.writeTextFileSync(join(seed, "network-config"), networkConfig);
   Deno.writeTextFileSync(
     join(seed, "guest.json"),
     JSON.stringify({
@@ -117,7 +121,11 @@ Deno.test("the bundled program, with its permissions alone, serves, is killed, a
       memoryMiB: 128,
       nets: [],
       disks: [{ sizeMiB: 1 }],
-      files: { kernel: "vmlinuz", disk: "disk.raw" },
+      cloudInit: { hostname: "seeded" },
+      files: {
+        ...{ kernel: "vmlinuz", disk: "disk.raw" },
+        ...{ userData: "user-data", networkConfig: "network-config" },
+      },
     }),
   );
   const args = ["--data", data, "--run", run, "--vmm", join(directory, "vmm.js")];
@@ -141,6 +149,10 @@ Deno.test("the bundled program, with its permissions alone, serves, is killed, a
       using api = unixApi(join(run, "supervisor.sock"));
       const [guest] = await api.client.call("listGuests", {});
       assertEquals([guest.name, guest.disks[0].sizeMiB, guest.kernel], ["demo", 1, "vmlinuz"]);
+      const told = await api.client.call("getCloudInit", { params: { id: guest.id } });
+      assertEquals([told.hostname, told.userData, told.networkConfig], [
+        ...["seeded", userData, networkConfig],
+      ]);
       running = await api.client.call("startGuest", { params: { id: guest.id } });
       assertEquals(running.state, "running");
     }

@@ -4,7 +4,8 @@
  * @module
  */
 import { join } from "@std/path";
-import { GuestCreate, type ImageKind, SeedGuest } from "./api/schemas.ts";
+import type * as z from "zod";
+import { CLOUD_INIT_MOST, GuestCreate, type ImageKind, SeedGuest } from "./api/schemas.ts";
 import { parseBody } from "./http/body.ts";
 import { fileStream } from "./images/file_stream.ts";
 import { messageOf } from "./log.ts";
@@ -46,8 +47,36 @@ async function importSeed(supervisor: Supervisor, directory: string) {
     disks = [{ ...first, image }, ...others];
     await importImage(supervisor, join(directory, files.disk), { kind: "disk", name: image });
   }
-  await supervisor.guests.create(GuestCreate.parse({ ...guest, kernel, initrd, disks }));
+  const cloudInit = await readTexts(directory, { files, cloudInit: guest.cloudInit });
+  const body = JSON.stringify({ ...guest, kernel, initrd, disks, cloudInit });
+  await supervisor.guests.create(parseBody(GuestCreate, body));
   supervisor.log("info", "imported a guest", { guest: guest.name });
+}
+
+/** What cloud-init is to find, of which texts may be files. */
+async function readTexts(
+  directory: string,
+  { files, cloudInit }: Pick<z.output<typeof SeedGuest>, "files" | "cloudInit">,
+): Promise<z.output<typeof SeedGuest>["cloudInit"]> {
+  const { userData, networkConfig } = files;
+  if (userData === null && networkConfig === null) return cloudInit;
+  const { userDataBytes, networkConfigBytes } = CLOUD_INIT_MOST;
+  const none = { userData: null, networkConfig: null, hostname: null, sshKeys: [] };
+  return {
+    ...none,
+    ...cloudInit,
+    ...(userData !== null && { userData: await readText(directory, userData, userDataBytes) }),
+    ...(networkConfig !== null && {
+      networkConfig: await readText(directory, networkConfig, networkConfigBytes),
+    }),
+  };
+}
+
+async function readText(directory: string, name: string, mostBytes: number): Promise<string> {
+  const path = join(directory, name);
+  const { size } = await Deno.stat(path);
+  if (size <= mostBytes) return await Deno.readTextFile(path);
+  throw new RangeError(`Cannot use "${path}": it has ${size} bytes, and may have ${mostBytes}`);
 }
 
 async function importImage(

@@ -1,6 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { createGate, createRedirect } from "./gate.ts";
+import { LIMITS } from "./limits.ts";
 import { connectUpstream } from "./upstream.ts";
 
 interface Bench extends AsyncDisposable {
@@ -112,7 +113,8 @@ Deno.test("what is too long or of a foreign page is refused before the superviso
     return response.status;
   };
   const post = { method: "POST" };
-  assertEquals(await status("/api/v1/x", { ...post, body: "x".repeat(70_000) }), 413);
+  const long = "x".repeat(LIMITS.bodyBytes + 1);
+  assertEquals(await status("/api/v1/x", { ...post, body: long }), 413);
   assertEquals(await status("/api/v1/x", { headers: { cookie: "y".repeat(17_000) } }), 431);
   assertEquals(await status("/api/v1/x", { ...post, headers: { origin: "https://evil" } }), 403);
   assertEquals(
@@ -130,7 +132,7 @@ Deno.test("a body of unknown length is cut off at the limit", async () => {
     return new Response("read");
   });
   const body = ReadableStream.from(
-    Array.from({ length: 40 }, () => new Uint8Array(4096)),
+    Array.from({ length: LIMITS.bodyBytes / 4096 + 20 }, () => new Uint8Array(4096)),
   );
   const response = await fetch(`${bench.url}/api/v1/x`, {
     method: "POST",

@@ -2,8 +2,8 @@
 export const LIMITS = {
   /** Of all a request's headers together. */
   headerBytes: 16 * 1024,
-  /** Of a body that is not an image. */
-  bodyBytes: 64 * 1024,
+  /** Of a body that is not an image: what the API takes. */
+  bodyBytes: 384 * 1024,
   /** A body whose next bytes do not come within this time is given up. */
   bodyStallMs: 30_000,
   webSockets: 64,

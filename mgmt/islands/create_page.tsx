@@ -8,11 +8,13 @@ import type {
   Template,
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { call, loadSchemas, messageOf } from "../client/api.ts";
+import { CloudInitFields, readCloudInit, saysAnything } from "../client/cloud_init_fields.tsx";
 import { type ControlAttributes, Field } from "../client/field.tsx";
 import { useHydrated } from "../client/hydrated.ts";
 import { checkForm, initially, initiallyChecked } from "../client/forms.ts";
 import { addGuest, useLive } from "../client/live.ts";
 import { follow } from "../client/shortcuts.ts";
+import { More } from "../client/more.tsx";
 import { TemplateForm } from "../client/template_form.tsx";
 import { toast } from "../client/toasts.ts";
 import { useForm } from "../client/use_form.ts";
@@ -238,6 +240,16 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
         </div>
       </fieldset>
       <fieldset>
+        <legend>cloud-init</legend>
+        <label class="check">
+          <input type="checkbox" name="hasCloudInit" {...initiallyChecked(false)} />
+          <span>A disk that tells its system who it is, for images made for clouds</span>
+        </label>
+        <More title="What the system is told" errors={errors} fields="cloudInit.">
+          <CloudInitFields errors={errors} />
+        </More>
+      </fieldset>
+      <fieldset>
         <legend>Ways</legend>
         {WAYS.map(({ name, label, isOn }) => (
           <label class="check" key={name}>
@@ -287,6 +299,7 @@ function ImageSelect({ attributes, name, images, others = [] }: ImageSelectProps
 
 /** The form's values as the API wants them; not checked yet. */
 function readForm(data: FormData): unknown {
+  const cloudInit = readCloudInit(data);
   const image = String(data.get("disks.0.image"));
   const size = String(data.get("disks.0.sizeMiB") ?? "");
   return {
@@ -301,6 +314,8 @@ function readForm(data: FormData): unknown {
       sizeMiB: size === "" ? null : Number(size),
     }],
     nets: data.has("network") ? [{}] : [],
+    // Who fills it in wants it.
+    cloudInit: data.has("hasCloudInit") || saysAnything(cloudInit) ? cloudInit : null,
     autostart: data.has("autostart"),
   };
 }

@@ -9,6 +9,7 @@ import type {
   Task,
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { ActionButton } from "../client/action_button.tsx";
+import { CloudInitPanel } from "../client/cloud_init_panel.tsx";
 import { DevicePanels } from "../client/device_panels.tsx";
 import { Confirm } from "../client/dialog.tsx";
 import { GoneGuest } from "../client/gone_guest.tsx";
@@ -147,7 +148,10 @@ export default function GuestPage(props: GuestPageProps) {
       {shown && <TaskPanel key={shown.id} task={shown} guests={live.guests} />}
       <div class="guest-parts">
         <Terminal guestId={guest.id} name={guest.name} isOn={isAllowed("console", guest.state)} />
-        <GuestSettings guest={guest} host={live.host} />
+        <div class="facts-column">
+          <GuestSettings guest={guest} host={live.host} />
+          <CloudInitPanel guest={guest} />
+        </div>
       </div>
       <DevicePanels guest={guest} host={live.host} figures={props.figures} />
       <SnapshotPanel guest={guest} tree={props.snapshots} task={task} />

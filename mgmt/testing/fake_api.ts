@@ -15,6 +15,7 @@ import {
   Login,
   Setup,
 } from "../../hypervisor/supervisor/api/schemas.ts";
+import { FakeCloudInits, newCloudInit } from "./fake_cloud_init.ts";
 import { changeDevices, FakeRefusal } from "./fake_devices.ts";
 import { FakeLives } from "./fake_lives.ts";
 import { FakeNetwork } from "./fake_network.ts";
@@ -44,6 +45,7 @@ export class FakeApi {
   /** Snapshots, other hosts, and tasks. */
   readonly lives: FakeLives;
   readonly network = new FakeNetwork();
+  readonly #cloudInits = new FakeCloudInits();
   password: string | null;
   /** What the last requests were, as "METHOD path". */
   readonly log: string[] = [];
@@ -173,7 +175,7 @@ export class FakeApi {
     if (image) return await this.#image(request, image[1] as ImageKind, image[2]);
     const device = /^\/guests\/([^/]+)\/(disks|nets)(?:\/([^/]+))?(?:\/(plug|unplug))?$/.exec(path);
     if (device) return await this.#device(request, device);
-    const guest = /^\/guests\/([^/]+)(?:\/(\w+))?$/.exec(path);
+    const guest = /^\/guests\/([^/]+)(?:\/([\w-]+))?$/.exec(path);
     if (guest) return await this.#guest(request, guest[1], guest[2]);
     throw problem(404, "not_found", `Cannot find "${path}"`);
   }
@@ -221,7 +223,10 @@ export class FakeApi {
     if ([...this.guests.values()].some(({ name }) => name === parsed.data.name)) {
       throw problem(409, "name_taken", `Cannot create "${parsed.data.name}": the name is taken`);
     }
-    const guest = newGuest(parsed.data);
+    const { cloudInit } = parsed.data;
+    const made = newGuest(parsed.data);
+    const told = this.#cloudInits.put(made, cloudInit && newCloudInit(cloudInit));
+    const guest = { ...made, cloudInit: told };
     this.guests.set(guest.id, guest);
     this.#emit("guest", guest);
     return Response.json(guest, { status: 201 });
@@ -267,6 +272,11 @@ export class FakeApi {
       case "POST resume":
         need("resume");
         return Response.json(this.put(id, { pausedFor: null }));
+      case "GET cloud-init": {
+        const told = this.#cloudInits.get(guest);
+        if (told === null) throw problem(404, "not_found", "It has no disk for that");
+        return Response.json(told);
+      }
       case "GET figures":
         return Response.json([]);
       case "GET console": {
@@ -298,9 +308,10 @@ export class FakeApi {
     }
   }
 
-  #update(guest: Guest, { cpu, memory, ...body }: GuestUpdate): Guest {
+  #update(guest: Guest, { cpu, memory, cloudInit, ...body }: GuestUpdate): Guest {
     return this.put(guest.id, {
       ...body,
+      cloudInit: this.#cloudInits.change({ ...guest, ...body }, cloudInit),
       cpu: { ...guest.cpu, ...cpu },
       memory: { ...guest.memory, ...memory },
     });

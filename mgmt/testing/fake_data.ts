@@ -13,6 +13,7 @@ import {
   type NetCreate,
   NetCreate as NetSchema,
 } from "../../hypervisor/supervisor/api/schemas.ts";
+import { cloudInitFacts, newCloudInit } from "./fake_cloud_init.ts";
 
 const MINUTE = 60_000;
 export const ago = (minutes: number) => new Date(Date.now() - minutes * MINUTE).toISOString();
@@ -37,7 +38,7 @@ export function demoHost(): Host {
 
 /** A guest as the supervisor makes it of a body. */
 export function newGuest(input: GuestCreate, more: Partial<Guest> = {}): Guest {
-  const { disks, nets, ...body } = Schema.parse(input);
+  const { disks, nets, cloudInit, ...body } = Schema.parse(input);
   return {
     ...body,
     id: ulid(),
@@ -48,6 +49,7 @@ export function newGuest(input: GuestCreate, more: Partial<Guest> = {}): Guest {
     disks: disks.map((wish) => newDisk({ ...wish, name: wish.name ?? freeDiskName(disks) })),
     nets: nets.map(newNet),
     freePorts: null,
+    cloudInit: cloudInitFacts(body.name, cloudInit && newCloudInit(cloudInit)),
     agentFacts: null,
     vmmVersion: "0.1.0",
     upgradeAvailable: false,

@@ -17,6 +17,7 @@ import {
   MOST_PORTS,
   NetCreate,
 } from "../../hypervisor/supervisor/api/schemas.ts";
+import { newCloudInit } from "../../hypervisor/supervisor/cloud_init/settings.ts";
 import { diskRecord } from "../../hypervisor/supervisor/lives/disk_changes.ts";
 import { netRecord } from "../../hypervisor/supervisor/lives/net_changes.ts";
 import { firstRun } from "../../hypervisor/supervisor/lives/run.ts";
@@ -40,6 +41,7 @@ const PLACES: Places = {
   initrd: null,
   kernelCache: "/kernels",
   agentSocket: `/run/denovisor/guests/${ID}/agent.sock`,
+  seed: `/run/denovisor/guests/${ID}/cidata.iso`,
   disk: ({ file }) => `/data/guests/${ID}/${file}`,
   tap: ({ id }) => tapName(id),
 };
@@ -53,6 +55,7 @@ function recordOf(body: ReturnType<typeof GuestCreate.parse>): GuestRecord {
       diskRecord(wish, { id: ID, name: `d${i}`, file: `${i}.img`, sizeMiB: 1 })
     ),
     nets: body.nets.map(netRecord),
+    cloudInit: newCloudInit(body.cloudInit, "Cannot"),
     createdAt: "",
     error: null,
   };
@@ -122,6 +125,7 @@ const guest = fc.record({
   nets: fc.array(net, { maxLength: MOST_NETS + 1 }),
   hotplugPorts: near(0, 2, 8),
   agent: fc.boolean(),
+  cloudInit: fc.option(fc.constant({ userData: "#!/bin/sh" })),
 }, { requiredKeys: ["name", "kernel"] });
 
 Deno.test("the VMM runs every guest that the API lets through", () => {
@@ -134,8 +138,9 @@ Deno.test("the VMM runs every guest that the API lets through", () => {
       const record = recordOf(parsed.data);
       const told = configOf(record, firstRun(record), PLACES);
       const { config, plugged } = parseStart(JSON.parse(JSON.stringify(told)));
+      const seeds = parsed.data.cloudInit === null ? 0 : 1;
       assertEquals([config.disks.length, config.nets.length + plugged.length], [
-        parsed.data.disks.length,
+        parsed.data.disks.length + seeds,
         parsed.data.nets.length,
       ]);
     }),
@@ -186,6 +191,7 @@ Deno.test("a guest with the most of everything is let through by both", () => {
     disks: Array.from({ length: MOST_DISKS }, () => ({ sizeMiB: 1 })),
     nets: Array.from({ length: MOST_NETS }, () => ({ queues: 8, mtu: 65521 })),
     hotplugPorts: MOST_PORTS,
+    cloudInit: {},
   };
   const record = recordOf(GuestCreate.parse(body));
   assertEquals(parseStart(configOf(record, firstRun(record), PLACES)).plugged.length, MOST_PORTS);

@@ -10,7 +10,6 @@ import { fileStream } from "../../hypervisor/supervisor/images/file_stream.ts";
 import { BridgedTaps, type Network } from "../../hypervisor/supervisor/network.ts";
 import { TestHost } from "../../hypervisor/supervisor/testing/test_host.ts";
 import { vmmCommand } from "../../hypervisor/supervisor/vmm_command.ts";
-import { GUEST_LOGIN } from "../../scripts/setup/guests.ts";
 import { quickGuest } from "../../scripts/setup/quick_guest.ts";
 import { BRIDGE, type Ground } from "./ground.ts";
 import { VMM } from "./running_guest.ts";
@@ -64,13 +63,7 @@ export async function done(host: TestHost, { id }: Task): Promise<Task> {
 /** Waits until the guest has booted, and logs in. */
 export async function logIn(host: TestHost, id: string): Promise<void> {
   using port = await prompt(host, id);
-  await port.type("\n");
-  await port.until("login: ");
-  await port.type(`${GUEST_LOGIN.user}\n`);
-  await port.until("assword: ");
-  await new Promise((resolve) => setTimeout(resolve, 2000));
-  await port.type(`${GUEST_LOGIN.password}\n`);
-  await port.until("# ");
+  await port.logIn();
 }
 
 /** A guest "web" that boots quickly. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
+import { GUEST_LOGIN } from "../../scripts/setup/guests.ts";
 
 export class SerialPort implements Disposable {
   readonly #connection: ControlConnection;
@@ -27,6 +28,17 @@ export class SerialPort implements Disposable {
   async until(text: string): Promise<void> {
     const seen = await this.#connection.until(text);
     if (!seen.endsWith(text)) throw new Error(`The guest did not write "${text}": ${seen}`);
+  }
+
+  /** Logs in at the prompt, whenever that comes. */
+  async logIn(): Promise<void> {
+    await this.type("\n");
+    await this.until("login: ");
+    await this.type(`${GUEST_LOGIN.user}\n`);
+    await this.until("assword: ");
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    await this.type(`${GUEST_LOGIN.password}\n`);
+    await this.until("# ");
   }
 
   /** Runs a command at the guest's prompt; what it printed. */

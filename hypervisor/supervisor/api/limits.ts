@@ -62,6 +62,14 @@ export function hasBalloon({ hugePages }: { hugePages: string }): boolean {
   return POOLS[hugePages] === undefined;
 }
 
+/** What a guest's cloud-init disk can have at most: bytes of UTF-8, and characters of a key. */
+export const CLOUD_INIT_MOST = {
+  userDataBytes: 64 * 1024,
+  networkConfigBytes: 16 * 1024,
+  sshKeys: 16,
+  sshKeyCharacters: 4096,
+} as const;
+
 /** How many guests can be made at once of one. */
 export const MOST_FORKS = 256;
 

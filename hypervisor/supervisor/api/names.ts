@@ -32,6 +32,12 @@ export const MacAddress = z.string().regex(
   "must be a unicast MAC address such as 52:54:00:12:34:56, in small letters",
 );
 
+/** What a system calls itself: a name, or one with its domain. */
+export const HostName = z.string().max(253).regex(
+  /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/,
+  "must be a name such as web or web.example.org: parts of 1 to 63 of a-z, 0-9 and '-'",
+);
+
 /** A network interface of the host, as Linux lets one be called. */
 export const InterfaceName = z.string().regex(
   /^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,14}$/,

@@ -10,6 +10,7 @@ import { HOST_ROUTES } from "./host_routes.ts";
 import { LIFE_ROUTES } from "./life_routes.ts";
 import type { Route } from "./route.ts";
 import {
+  CloudInit,
   Events,
   Figures,
   Guest,
@@ -158,6 +159,15 @@ export const ROUTES = {
       "not_enough_memory",
       "device_refused",
     ],
+  },
+  getCloudInit: {
+    method: "GET",
+    path: "/guests/:id/cloud-init",
+    summary: "All that the guest's system is told by its cloud-init disk, from its next start on",
+    access: "session",
+    params: guest,
+    status: 200,
+    answer: CloudInit,
   },
   deleteGuest: {
     method: "DELETE",

@@ -6,6 +6,7 @@
  */
 import * as z from "zod";
 import { GUEST_STATES } from "./actions.ts";
+import { CloudInitCreate, CloudInitFacts, CloudInitUpdate } from "./cloud_init_schemas.ts";
 import { Disk, DiskCreate, Net, NetCreate } from "./device_schemas.ts";
 import { Figures } from "./figure_schemas.ts";
 import { DEFAULT_PORTS, MOST_DISKS, MOST_NETS, MOST_PORTS } from "./limits.ts";
@@ -23,6 +24,7 @@ import { Peer, UnsettledMove } from "./move_schemas.ts";
 import { SnapshotTree } from "./snapshot_schemas.ts";
 import { Task, TaskPoint } from "./task_schemas.ts";
 
+export * from "./cloud_init_schemas.ts";
 export * from "./device_schemas.ts";
 export * from "./figure_schemas.ts";
 export * from "./limits.ts";
@@ -54,6 +56,8 @@ const guestFields = z.strictObject({
   hotplugPorts: HotplugPorts.default(DEFAULT_PORTS),
   /** Whether it has a channel to a guest agent, which tells addresses and the system's name. */
   agent: z.boolean().default(true),
+  /** What a disk with the label `cidata` tells its system, the last at its start; null for no such disk. */
+  cloudInit: CloudInitCreate.nullable().default(null),
   autostart: z.boolean().default(false),
 });
 
@@ -91,6 +95,8 @@ export const GuestUpdate = z.strictObject({
   cmdline: Cmdline,
   hotplugPorts: HotplugPorts,
   agent: z.boolean(),
+  /** Null takes its disk away. */
+  cloudInit: CloudInitUpdate.nullable(),
   autostart: z.boolean(),
 }).partial();
 
@@ -125,6 +131,8 @@ export const Guest = z.strictObject({
   agent: z.boolean(),
   /** Null where no agent answers. */
   agentFacts: AgentFacts.nullable(),
+  /** Null where it has no disk for that. */
+  cloudInit: CloudInitFacts.nullable(),
   autostart: z.boolean(),
   /** The release of the VMM that it runs in; null where it is not up, or its VMM does not say. */
   vmmVersion: z.string().nullable(),
@@ -199,6 +207,9 @@ export const SeedGuest = guestFields.extend({
     initrd: ImageName.nullable().default(null),
     /** What is on the first disk. */
     disk: ImageName.nullable().default(null),
+    /** Texts for cloud-init. */
+    userData: ImageName.nullable().default(null),
+    networkConfig: ImageName.nullable().default(null),
   }),
 });
 

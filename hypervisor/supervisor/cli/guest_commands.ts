@@ -14,7 +14,14 @@ import {
   wholeNumber,
   yesOrNo,
 } from "./arguments.ts";
-import { type Command, find, showGuests, words } from "./command.ts";
+import {
+  CLOUD_INIT,
+  CLOUD_INIT_HELP,
+  CLOUD_INIT_LISTS,
+  cloudInitChange,
+  cloudInitOf,
+} from "./cloud_init_options.ts";
+import { type Command, find, show, showGuests, words } from "./command.ts";
 import { diskSpec, netSpec } from "./specs.ts";
 import { attachTerminal } from "./terminal.ts";
 
@@ -33,12 +40,14 @@ const SETTINGS = [
     "pin",
   ],
   ...["huge-pages", "mergeable", "balloon", "addable", "added", "ports", "agent", "autostart"],
+  ...CLOUD_INIT,
 ];
 
 const SETTINGS_HELP = `[--cpus N] [--memory SIZE] [--initrd IMAGE] [--cmdline TEXT]
          [--cpu MODEL] [--topology SxCxT] [--nested yes|no] [--hyperv yes|no] [--pin 0,2+3]
          [--huge-pages auto|transparent|2M|1G|none] [--mergeable yes|no] [--balloon SIZE]
-         [--addable SIZE] [--added SIZE] [--ports N] [--agent yes|no] [--autostart yes|no]`;
+         [--addable SIZE] [--added SIZE] [--ports N] [--agent yes|no] [--autostart yes|no]
+         ${CLOUD_INIT_HELP}`;
 
 /** What options say, without what they do not say. */
 function said<T extends object>(values: T): T | undefined {
@@ -81,12 +90,13 @@ function settings(options: Options): GuestUpdate {
 function createBody(rest: string[]): GuestCreate {
   const { words: [name, ...more], options } = parseRest(rest, {
     strings: SETTINGS,
-    lists: ["disk", "net"],
+    lists: ["disk", "net", ...CLOUD_INIT_LISTS],
     booleans: ["no-network"],
   });
   if (name === undefined || more.length > 0) throw new UsageError("it takes NAME and options");
   const { kernel, ...others } = settings(options);
   if (kernel === undefined) throw new UsageError("--kernel is missing");
+  const cloudInit = cloudInitOf(options);
   const disks = options.disk as string[];
   const nets = options.net as string[];
   if (options["no-network"] && nets.length > 0) {
@@ -97,6 +107,7 @@ function createBody(rest: string[]): GuestCreate {
     name,
     kernel,
     disks: disks.map(diskSpec),
+    ...(cloudInit !== undefined && { cloudInit }),
     ...(options["no-network"] ? { nets: [] } : nets.length > 0 && { nets: nets.map(netSpec) }),
   };
 }
@@ -124,19 +135,44 @@ export const GUEST_COMMANDS: readonly Command[] = [
   {
     name: "change",
     words: `NAME [--name NAME] [--kernel IMAGE]
-         ${SETTINGS_HELP}`,
-    summary: "Change a guest: balloon and added memory at once, the rest at its next start",
+         ${SETTINGS_HELP} [--new-instance]`,
+    summary: "Change a guest: balloon and added memory at once, the rest at its next start; " +
+      "--user-data=- and the like take a text away, and with --new-instance cloud-init does all of it again",
     async run(context, rest) {
       const { words: [name, ...more], options } = parseRest(rest, {
         strings: [...SETTINGS, "name"],
+        lists: CLOUD_INIT_LISTS,
+        booleans: ["new-instance"],
       });
       if (name === undefined || more.length > 0) throw new UsageError("it takes NAME and options");
-      const body = said({ ...settings(options), name: text(options.name) });
+      const cloudInit = cloudInitChange(options);
+      const body = said({ ...settings(options), cloudInit, name: text(options.name) });
       if (body === undefined) throw new UsageError("it takes something to change");
       const { id } = await find(context, name);
       await showGuests(context, [
         await context.api.client.call("updateGuest", { params: { id }, body }),
       ]);
+    },
+  },
+  {
+    name: "cloud-init",
+    words: "NAME",
+    summary: "Show what a guest's cloud-init disk tells its system",
+    async run(context, rest) {
+      const { id, cloudInit } = await find(context, words(rest, "NAME")[0]);
+      const all = await context.api.client.call("getCloudInit", { params: { id } });
+      await show(context, all, [
+        ["instance-id", all.instanceId],
+        ["hostname", cloudInit?.hostname ?? ""],
+        ...all.sshKeys.map((key) => ["ssh-key", key]),
+      ]);
+      if (context.json) return;
+      const texts = { "user-data": all.userData, "network-config": all.networkConfig };
+      for (const [name, text] of Object.entries(texts)) {
+        if (text !== null) {
+          await context.out(`\n${name}:\n${text.replace(/\r\n?/g, "\n").trimEnd()}\n`);
+        }
+      }
     },
   },
   ...(["start", "pause", "resume", "reset"] as const).map((name): Command => ({

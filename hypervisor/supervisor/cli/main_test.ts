@@ -98,6 +98,59 @@ Deno.test("disks, cards and settings of a running guest from the command line", 
   await ok("resume", "web");
 });
 
+Deno.test("what cloud-init tells a guest is given as files, shown, and taken away", async () => {
+  await using host = await TestHost.start();
+  await host.image("kernel", "k");
+  const file = (name: string, text: string) => {
+    Deno.writeTextFileSync(host.path(name), text);
+    return host.path(name);
+  };
+  const key = `ssh-ed25519 ${btoa("\0\0\0\x0bssh-ed25519\0\0\0\x20key")}`;
+  const userData = file("user", "\ufeff#cloud-config\nruncmd: [reboot]\n");
+  const keys = file("keys", `# mine\n${key} me@home\r\n\n${key}\n`);
+  const created = await cli(
+    host,
+    ...["create", "web", "--kernel", "k", "--user-data", userData, "--ssh-key", keys],
+    ...["--hostname", "web.example.org"],
+  );
+  assertEquals(created.code, 0, created.text);
+  const { text } = await cli(host, "cloud-init", "web");
+  assertStringIncludes(text, "web.example.org");
+  assertStringIncludes(text, `ssh-key      ${key} me@home\n`);
+  assertStringIncludes(text, "user-data:\n#cloud-config\nruncmd: [reboot]");
+  const all = async () => JSON.parse((await cli(host, "--json", "cloud-init", "web")).text);
+  const { instanceId, sshKeys } = await all();
+  assertEquals(sshKeys.length, 2);
+
+  const config = file("config", "version: 2\nethernets: [eth0]\n");
+  const refused = await cli(host, "change", "web", "--network-config", config);
+  assertEquals(refused.code, 1);
+  assertStringIncludes(refused.text, "cloudInit.networkConfig: line 2: ethernets must have names");
+  const change = async (...args: string[]) => {
+    const { code, text } = await cli(host, "change", "web", ...args);
+    assertEquals(code, 0, text);
+    return await all();
+  };
+  const emptied = await change("--user-data=-", "--ssh-key=-", "--hostname=-");
+  assertEquals(emptied, {
+    ...{ instanceId, hostname: null, userData: null, networkConfig: null, sshKeys: [] },
+  });
+  const renewed = await change("--new-instance");
+  assertEquals(renewed.instanceId !== instanceId, true);
+  assertEquals((await cli(host, "change", "web", "--cloud-init", "no")).code, 0);
+  assertEquals((await cli(host, "cloud-init", "web")).code, 1);
+  await change("--cloud-init", "yes");
+
+  const long = file("long", "#".repeat(100_000));
+  for (const path of [long, host.path("nowhere"), host.path("keys")]) {
+    const { code, text } = await cli(host, "change", "web", "--user-data", path);
+    assertEquals(code !== 0, true, text);
+  }
+  const both = ["--cloud-init", "no", "--hostname", "web"];
+  assertEquals((await cli(host, "change", "web", ...both)).code, 2);
+  assertEquals((await cli(host, "change", "web", "--cloud-init", "no", "--new-instance")).code, 2);
+});
+
 Deno.test("what is typed wrong is told, with how it goes", async () => {
   await using host = await TestHost.start();
   const wrong = [

@@ -8,7 +8,9 @@ import { explainIssue } from "../api/field_errors.ts";
 import { problem } from "../problem.ts";
 
 /** More than the longest body that the schemas allow. */
-export const MAX_BODY_BYTES = 64 * 1024;
+export const MAX_BODY_BYTES = 384 * 1024;
+/** The same, of those that somebody may send who has not signed in. */
+export const MAX_OPEN_BODY_BYTES = 64 * 1024;
 /** Deeper than any schema goes. */
 export const MAX_DEPTH = 16;
 /** No error lists more fields than a person would read. */
@@ -20,19 +22,19 @@ function invalid(message: string, fields?: { path: string; message: string }[]) 
   return problem("invalid_body", `Cannot read the body: ${message}`, { fields });
 }
 
-function tooLarge() {
-  return problem("body_too_large", `Cannot read the body: it is over ${MAX_BODY_BYTES} bytes`);
+function tooLarge(maxBytes: number) {
+  return problem("body_too_large", `Cannot read the body: it is over ${maxBytes} bytes`);
 }
 
 /** The body's bytes, read no further than the limit. */
-async function readBytes(request: Request): Promise<Uint8Array> {
-  if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
+  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge(maxBytes);
   const chunks: Uint8Array[] = [];
   let length = 0;
   // Leaving the loop cancels the stream, so what is not read is not kept either.
   for await (const chunk of request.body ?? []) {
     length += chunk.length;
-    if (length > MAX_BODY_BYTES) throw tooLarge();
+    if (length > maxBytes) throw tooLarge(maxBytes);
     chunks.push(chunk);
   }
   const bytes = new Uint8Array(length);
@@ -88,7 +90,7 @@ export function parseBody<T>(schema: z.ZodType<T>, text: string): T {
 export async function readBody<T>(
   request: Request,
   schema: z.ZodType<T>,
-  options: { optional?: boolean } = {},
+  options: { optional?: boolean; maxBytes?: number } = {},
 ): Promise<T> {
   const type = request.headers.get("content-type");
   const isJson = type !== null && /^application\/json\s*(;|$)/i.test(type);
@@ -98,7 +100,7 @@ export async function readBody<T>(
       `Cannot read the body: its content-type must be application/json and is ${type ?? "missing"}`,
     );
   }
-  const bytes = await readBytes(request);
+  const bytes = await readBytes(request, options.maxBytes ?? MAX_BODY_BYTES);
   if (bytes.length === 0 && options.optional) return parseBody(schema, "{}");
   let text: string;
   try {

@@ -98,6 +98,7 @@ export function createHandlers(supervisor: Supervisor): Handlers {
     listGuests: () => guests.list(),
     createGuest: ({ body }) => guests.create(body),
     getGuest: ({ params }) => guests.get(params.id),
+    getCloudInit: ({ params }) => guests.cloudInit(params.id),
     updateGuest: ({ params, body }) => guests.update(params.id, body),
     deleteGuest: ({ params }) => guests.delete(params.id),
     startGuest: ({ params }) => guests.start(params.id),

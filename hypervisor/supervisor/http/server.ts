@@ -9,7 +9,7 @@ import { Id } from "../api/schemas.ts";
 import { messageOf } from "../log.ts";
 import { ApiProblem, problem } from "../problem.ts";
 import type { Supervisor } from "../supervisor.ts";
-import { readBody } from "./body.ts";
+import { MAX_OPEN_BODY_BYTES, readBody } from "./body.ts";
 import { type Door, enter } from "./door.ts";
 import { createHandlers, type Handlers } from "./handlers.ts";
 import { match } from "./router.ts";
@@ -78,7 +78,10 @@ async function answer(
   const params = checkParams(route, found.params);
   const body = route.body === undefined || route.body === "bytes"
     ? undefined
-    : await readBody(request, route.body, { optional: route.bodyOptional });
+    : await readBody(request, route.body, {
+      optional: route.bodyOptional,
+      ...(route.access === "anyone" && { maxBytes: MAX_OPEN_BODY_BYTES }),
+    });
   // The table of routes gives operation, parameters and body their types together; it is only here,
   // where the operation is not known before it runs, that TypeScript cannot follow.
   const handler = handlers[found.operation as keyof Handlers] as

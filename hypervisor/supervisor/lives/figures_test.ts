@@ -30,6 +30,7 @@ const RECORD: GuestRecord = {
   nets: [{ ...NetSettings.parse({}), id: "n", mac: "52:54:00:00:00:01" }],
   hotplugPorts: 2,
   agent: true,
+  cloudInit: null,
   autostart: false,
   createdAt: "",
   error: null,

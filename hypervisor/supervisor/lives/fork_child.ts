@@ -4,6 +4,7 @@
  * @module
  */
 import { ulid } from "@std/ulid";
+import { ofChild } from "../cloud_init/settings.ts";
 import type { ForkNetwork } from "../api/schemas.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import { randomMac } from "./net_changes.ts";
@@ -36,15 +37,30 @@ export function childOf(parent: Child, { network }: { network?: ForkNetwork } = 
     ...{ id: idOf(net.id), mac: randomMac() },
     linkUp: net.linkUp && isUp(net.id),
   }));
+  const cloudInit = ofChild({
+    kept: parent.record.cloudInit,
+    ran: run?.started.cloudInit ?? null,
+  });
   const record: GuestRecord = {
     ...structuredClone(parent.record),
+    cloudInit: cloudInit.kept,
     ...{ id: ulid(), nets, autostart: false, createdAt: new Date().toISOString(), error: null },
     disks: parent.record.disks.map((disk) => ({
       ...disk,
       ...{ id: idOf(disk.id), file: `${idOf(disk.id)}.img` },
     })),
   };
-  return { record, run: run && runOf(run, { idOf, nets, isUp: network === "up" }) };
+  const goesOn = run && runOf(run, { idOf, nets, isUp: network === "up" });
+  if (goesOn !== null) goesOn.started.cloudInit = cloudInit.ran;
+  return { record, run: goesOn };
+}
+
+/** The child once it has its name, which it goes on with, too. */
+export function named({ record, run }: Child, name: string): Child {
+  const seed = run?.started.cloudInit ?? null;
+  if (seed === null) return { record: { ...record, name }, run };
+  const started = { ...run!.started, cloudInit: { ...seed, hostname: name } };
+  return { record: { ...record, name }, run: { ...run!, started } };
 }
 
 function isInPort({ devices }: RunFile, id: string): boolean {

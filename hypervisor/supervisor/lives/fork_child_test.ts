@@ -26,6 +26,7 @@ const GUEST: GuestRecord = {
   nets: [net("N1"), net("N2")],
   hotplugPorts: 2,
   agent: true,
+  cloudInit: null,
   autostart: true,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: "broke",
@@ -43,7 +44,7 @@ function run(): RunFile {
 }
 
 const PLACES = { disk: ({ file }: { file: string }) => `/d/${file}`, tap: () => "tap" };
-const FILES = { kernel: "/k", initrd: null, kernelCache: "/c", agentSocket: "/a" };
+const FILES = { kernel: "/k", initrd: null, kernelCache: "/c", agentSocket: "/a", seed: "/s" };
 
 Deno.test("a guest goes on as the machine that ran, not as what it is to be", () => {
   const { cpus, kernel, disks, nets } = guestOf(GUEST, run());

@@ -7,7 +7,7 @@ import type * as z from "zod";
 import type { ForkCreate, Task } from "../api/schemas.ts";
 import { problem } from "../problem.ts";
 import type { SnapshotRecord } from "../store/snapshots.ts";
-import { childOf, replugged, whyNotReplug } from "./fork_child.ts";
+import { type Child, childOf, named, replugged, whyNotReplug } from "./fork_child.ts";
 import { type ForkOrigin, originOf } from "./fork_origin.ts";
 import { thawed } from "./freezing.ts";
 import { type GuestLife, refuse } from "./guest_life.ts";
@@ -89,17 +89,21 @@ export class Forks {
   ): Promise<string> {
     const { disks, add, remove, refuseShutDown, launcher } = this.#ground;
     const { signal } = work;
-    const { record, run } = childOf(origin, wish);
+    const made = childOf(origin, wish);
+    const { record } = made;
     const copies = record.disks.map(({ file }, i) => ({ from: origin.disks[i], to: file }));
     await disks.createFrom({ id: record.id, name: parent }, copies, { signal });
     let child: GuestLife;
+    let run: Child["run"];
     try {
       signal.throwIfAborted();
       // Chosen when it is taken at once: several are made at the same time.
       const name = wish.name !== undefined && wish.count === 1
         ? wish.name
         : this.#freeName(wish.name ?? parent);
-      child = add({ ...record, name });
+      const goesOn = named(made, name);
+      run = goesOn.run;
+      child = add(goesOn.record);
     } catch (error) {
       disks.delete(record.id);
       throw error;

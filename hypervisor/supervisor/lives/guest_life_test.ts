@@ -22,6 +22,7 @@ const RECORD: GuestRecord = {
   nets: [],
   hotplugPorts: 0,
   agent: false,
+  cloudInit: null,
   autostart: false,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: null,

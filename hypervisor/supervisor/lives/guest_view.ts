@@ -4,6 +4,7 @@
  * @module
  */
 import type { GuestState } from "../api/actions.ts";
+import { cloudInitFacts } from "../cloud_init/settings.ts";
 import type { AgentFacts, Disk, Guest, Net } from "../api/schemas.ts";
 import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
 import { VERSION } from "../version.ts";
@@ -34,6 +35,7 @@ export function guestView(record: GuestRecord, moment: Moment): Guest {
       return { ...told, ...standing(disk) };
     }),
     nets: record.nets.map((net): Net => ({ ...net, ...standing(net) })),
+    cloudInit: cloudInitFacts(record),
     freePorts: run?.freePorts ?? null,
     pending: run?.pending(record) ?? [],
     state,

@@ -6,12 +6,12 @@
 import type * as z from "zod";
 import { AgentWatch, type AgentWatchOptions } from "../agent/watch.ts";
 import {
+  type CloudInit,
   type Figures,
   type Guest,
   type GuestCreate,
   type GuestUpdate,
   type HostShutdownProgress,
-  machineIssues,
 } from "../api/schemas.ts";
 import { removeIfThere } from "../durable.ts";
 import type { EventHub } from "../events.ts";
@@ -22,6 +22,7 @@ import type { GuestRecord, GuestStore } from "../store/guests.ts";
 import type { SnapshotStore } from "../store/snapshots.ts";
 import { agentHolders } from "./agent_holders.ts";
 import { startAll } from "./autostart.ts";
+import { changedGuest } from "./changed_guest.ts";
 import { Claims } from "./claims.ts";
 import type { Control } from "./control_client.ts";
 import type { DeviceGround } from "./device_ground.ts";
@@ -197,6 +198,16 @@ export class Guests {
     return this.#life(id).view();
   }
 
+  /** All that a guest's system is told by its disk for cloud-init, from its next start on. */
+  cloudInit(id: string): CloudInit {
+    const { name, cloudInit } = this.#life(id).record;
+    if (cloudInit !== null) return cloudInit;
+    throw problem(
+      "not_found",
+      `Cannot tell what cloud-init finds in "${name}": it has no disk for it`,
+    );
+  }
+
   /** What the devices of a guest counted lately. */
   figures(id: string): Figures[] {
     return this.#figures.recent(this.#life(id).record.id);
@@ -242,18 +253,7 @@ export class Guests {
       refuse("update", life.phase);
       tasks.refuseBusy(life.record, "Cannot change");
       refuseResuming(life, Object.keys(body));
-      const { cpu, memory, ...rest } = body;
-      const record = {
-        ...life.record,
-        ...rest,
-        cpu: { ...life.record.cpu, ...cpu },
-        memory: { ...life.record.memory, ...memory },
-      };
-      const fields = machineIssues(record);
-      if (fields.length > 0) {
-        const listed = fields.map(({ path, message }) => `${path}: ${message}`).join("; ");
-        throw problem("invalid_body", `Cannot change "${record.name}": ${listed}`, { fields });
-      }
+      const record = changedGuest(life.record, body);
       store.refuseTakenName(record.name, id);
       if (body.memoryMiB !== undefined) this.#budget.refuseTooMuch(record);
       if (body.kernel !== undefined) images.require("kernel", body.kernel);

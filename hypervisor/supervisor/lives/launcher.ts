@@ -4,6 +4,7 @@
  * @module
  */
 import { join } from "@std/path";
+import { seedPath } from "../cloud_init/seed.ts";
 import { removeIfThere } from "../durable.ts";
 import type { Images } from "../images/images.ts";
 import type { Network } from "../network.ts";
@@ -93,6 +94,7 @@ export class Launcher {
       initrd: record.initrd === null ? null : images.path("initrd", record.initrd),
       kernelCache,
       agentSocket: this.agentSocket(id),
+      seed: seedPath(this.directory(id)),
       disk: ({ file }) => disks.path(id, file),
       tap: (net) => taps.get(net.id)!,
     };

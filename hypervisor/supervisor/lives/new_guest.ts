@@ -5,6 +5,7 @@
  */
 import { ulid } from "@std/ulid";
 import type * as z from "zod";
+import { newCloudInit } from "../cloud_init/settings.ts";
 import { freeDiskName, type GuestCreate } from "../api/schemas.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import type { DeviceGround } from "./device_ground.ts";
@@ -26,6 +27,7 @@ export async function newGuest(
   if (body.initrd !== null) images.require("initrd", body.initrd);
   const nets = body.nets.map(netRecord);
   nets.forEach(({ mac, id }) => store.refuseTakenMac(mac, id));
+  const cloudInit = newCloudInit(body.cloudInit, `Cannot create "${body.name}"`);
   const made = body.disks.map((wish, i) => diskRequest({ images }, wish, `disks.${i}.`));
   const sizes = await disks.create({ id, name: body.name }, made.map(({ request }) => request));
   const named: GuestRecord["disks"] = [];
@@ -40,6 +42,7 @@ export async function newGuest(
     id,
     disks: named,
     nets,
+    cloudInit,
     createdAt: new Date().toISOString(),
     error: null,
   };

@@ -6,6 +6,7 @@
 import { join } from "@std/path";
 import { delay } from "@std/async";
 import type { GuestConfig } from "../../vmm/control.ts";
+import { writeSeed } from "../cloud_init/seed.ts";
 import { writeFileDurably } from "../durable.ts";
 import { askVmm, statusOf } from "./control_client.ts";
 import { Run, type RunFile } from "./run.ts";
@@ -37,6 +38,7 @@ export async function startReceiving(
   const run = Run.begin(directory, options.run);
   const prepare = () => {
     writeFileDurably(join(directory, "config.json"), JSON.stringify(config));
+    writeSeed(directory, run.seed);
     run.save();
   };
   const { id } = startVmm(directory, { command, pool, cgroup, prepare });

@@ -8,6 +8,7 @@
 import { basename, join } from "@std/path";
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
+import { Seed, seedOf } from "../cloud_init/seed.ts";
 import {
   type Attachment,
   CpuSettings,
@@ -31,6 +32,8 @@ const Started = z.object({
   cmdline: z.string(),
   hotplugPorts: z.int(),
   agent: z.boolean(),
+  /** What its disk for cloud-init has: that disk is the last of those that it was started with. */
+  cloudInit: Seed.nullable().default(null),
 });
 type Started = z.output<typeof Started>;
 
@@ -84,7 +87,21 @@ export function firstRun(guest: GuestRecord): RunFile {
     ...fixed.map((net, i) => [`net${i}`, netDevice(net, "boot")] as const),
     ...inPorts.map((net, i) => [`net${fixed.length + i}`, netDevice(net, "port")] as const),
   ]);
-  return { started: Started.parse(guest), devices, frozen: false };
+  return { started: startedOf(guest), devices, frozen: false };
+}
+
+/** What a guest is started with. */
+function startedOf(guest: GuestRecord): Started {
+  return Started.parse({ ...guest, cloudInit: seedOf(guest) });
+}
+
+/** The VMM's name of the disk for cloud-init; null where the run has none. */
+export function seedName(
+  { started, devices }: Pick<RunFile, "started" | "devices">,
+): string | null {
+  if (started.cloudInit === null) return null;
+  const isBefore = ({ kind, at }: RunDevice) => kind === "disk" && at === "boot";
+  return `block${Object.values(devices).filter(isBefore).length}`;
 }
 
 const FIELDS = Object.keys(Started.shape) as (keyof Started)[];
@@ -156,6 +173,11 @@ export class Run {
     return this.#started.agent;
   }
 
+  /** What its disk for cloud-init has; null where it has none. */
+  get seed(): Seed | null {
+    return this.#started.cloudInit;
+  }
+
   get memory(): MemorySettings {
     return this.#started.memory;
   }
@@ -223,7 +245,11 @@ export class Run {
   /** The name that the VMM gives to the next device of a kind that is plugged in. */
   nextName(kind: RunDevice["kind"]): string {
     const prefix = kind === "disk" ? "block" : "net";
-    for (let n = 0;; n++) if (!this.#devices.has(`${prefix}${n}`)) return `${prefix}${n}`;
+    const seed = seedName(this.file());
+    for (let n = 0;; n++) {
+      const name = `${prefix}${n}`;
+      if (!this.#devices.has(name) && name !== seed) return name;
+    }
   }
 
   /** Takes note of a device that is in a port, or is about to be. */
@@ -266,10 +292,11 @@ export class Run {
 
   /** Fields of `guest` that have other values here, such as "cpus" and "memory.hugePages". */
   pending(guest: GuestRecord): string[] {
+    const wanted = startedOf(guest);
     return FIELDS.flatMap((field) => {
-      const [is, was] = [guest[field], this.#started[field]];
+      const [is, was] = [wanted[field], this.#started[field]];
       if (isDeepStrictEqual(is, was)) return [];
-      if (typeof is !== "object" || is === null) return [field];
+      if (typeof is !== "object" || is === null || was === null) return [field];
       return Object.keys(is)
         .filter((key) => !isDeepStrictEqual(Reflect.get(is, key), Reflect.get(was as object, key)))
         .map((key) => `${field}.${key}`);
@@ -314,6 +341,7 @@ function beforeRuns(directory: string): RunFile {
       cmdline: config.cmdline,
       hotplugPorts: 0,
       agent: false,
+      cloudInit: null,
     },
     devices: {
       ...(config.disks.length > 0 && {

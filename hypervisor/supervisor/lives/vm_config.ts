@@ -4,6 +4,7 @@
  * @module
  */
 import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
+import { seedDisk } from "../cloud_init/seed.ts";
 import { hasBalloon } from "../api/schemas.ts";
 import type { DiskConfig, GuestConfig, MemoryConfig, NetConfig } from "../../vmm/control.ts";
 
@@ -22,6 +23,8 @@ export interface Places {
   kernelCache: string;
   /** The socket that the guest's agent is behind. */
   agentSocket: string;
+  /** Where the disk for cloud-init is put. */
+  seed: string;
   disk(disk: DiskRecord): string;
   /** The name of a card's tap. */
   tap(net: NetRecord): string;
@@ -47,7 +50,11 @@ export function guestConfig(guest: GuestRecord, places: Places): GuestConfig {
     memoryMiB: guest.memoryMiB,
     cpus: guest.cpus,
     ...(Object.keys(own).length > 0 && { cpu: own }),
-    disks: guest.disks.map((disk) => diskConfig(disk, places.disk(disk))),
+    disks: [
+      ...guest.disks.map((disk) => diskConfig(disk, places.disk(disk))),
+      // The last, so that the others are called as without it.
+      ...(guest.cloudInit === null ? [] : [seedDisk(places.seed)]),
+    ],
     nets: guest.nets.map((net) => netConfig(net, places.tap(net))),
     ...(Object.keys(from).length > 0 && { memory: from }),
     ...(hasBalloon(memory) && { balloon: { targetMiB: memory.balloonMiB } }),

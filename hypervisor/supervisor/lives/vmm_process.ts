@@ -2,7 +2,8 @@
  * One VMM process: started in a session of its own with a directory of its own, or found again by a
  * supervisor that was started after it, and followed to its end.
  *
- * The directory holds `config.json` (what to run), `run.json` (what it has become since),
+ * The directory holds `config.json` (what to run), `cidata.iso` (what cloud-init finds, where the guest has a
+ * disk for that), `run.json` (what it has become since),
  * `process.json` (which process runs it), `log` (its stderr), `control.sock`, `agent.sock`, while another is
  * to go on with the guest `next` (heir.ts), and at the end `exit.json`.
  *
@@ -21,6 +22,7 @@ import {
   type RunRequest,
   type Status,
 } from "../../vmm/control.ts";
+import { writeSeed } from "../cloud_init/seed.ts";
 import { exists, removeIfThere, writeFileDurably } from "../durable.ts";
 import { messageOf } from "../log.ts";
 import { askVmm, type DeviceReports, openControl, readEvents, statusOf } from "./control_client.ts";
@@ -114,6 +116,7 @@ export class VmmProcess {
     const run = Run.begin(directory, options.run);
     const prepare = () => {
       writeFileDurably(configFile, JSON.stringify(config));
+      writeSeed(directory, run.seed);
       run.save();
     };
     // Only one that waits can be told to go on from somewhere.

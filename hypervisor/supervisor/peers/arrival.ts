@@ -21,7 +21,7 @@ import { sha256OfFile } from "./digests.ts";
 import { TargetFile } from "./disk_files.ts";
 import { type Frame, PeerError } from "./frames.ts";
 import type { ImageOffer, MoveOffer } from "./messages.ts";
-import { goingOn } from "./parcel.ts";
+import { goingOn, unpackRecord } from "./parcel.ts";
 import { SnapshotArrival } from "./snapshot_arrival.ts";
 import type { SnapshotParcel } from "./snapshot_parcel.ts";
 
@@ -96,7 +96,8 @@ export class Arrival {
   #here(record: SnapshotParcel["record"]): GuestRecord {
     refuseUnoffered(this.#offer, record);
     const kernel = this.#imageHere("kernel", record.kernel);
-    return { ...record, kernel, initrd: this.#imageHere("initrd", record.initrd), error: null };
+    const initrd = this.#imageHere("initrd", record.initrd);
+    return { ...unpackRecord(record), kernel, initrd };
   }
 
   #runHere(run: MoveOffer["parcel"]["run"]): MoveOffer["parcel"]["run"] {

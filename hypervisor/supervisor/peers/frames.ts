@@ -29,8 +29,8 @@ export type FrameKind = typeof KINDS[number];
 
 /** The most bytes of a file in one frame. */
 export const MAX_DATA_BYTES = 1 << 20;
-/** More than the longest message: that of a guest with as many devices as there may be. */
-export const MAX_MESSAGE_BYTES = 256 * 1024;
+/** More than the longest message: that of a guest with as many devices, and texts, as there may be. */
+export const MAX_MESSAGE_BYTES = 1024 * 1024;
 
 const LENGTHS: Readonly<Record<FrameKind, { least: number; most: number }>> = {
   message: { least: 2, most: MAX_MESSAGE_BYTES },

@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { textsIn } from "../testing/iso_reader.ts";
 import { until } from "../testing/move_cuts.ts";
 import { TwoHosts, whereabouts } from "../testing/two_hosts.ts";
 
@@ -30,6 +31,37 @@ Deno.test("a guest's memory is compressed on its way unless that is not wanted",
   const { id } = await hosts.guest("");
   const { sent } = await hosts.end(await hosts.move(id, { compress: "none" }));
   assertEquals(sent, { memoryBytes: 2 ** 20, wireBytes: 2 ** 20 });
+});
+
+Deno.test("a guest's cloud-init disk is at another host what it was, whatever it is to be later", async () => {
+  await using hosts = await TwoHosts.start();
+  const { a, b } = hosts;
+  const made = await a.guest({ cloudInit: { userData: "#!/bin/sh\n" } });
+  const { id, cloudInit } = made;
+  await a.start(id);
+  const snapshot = await a.snapshot(id, { name: "then" });
+  const body = { name: "renamed", cloudInit: { userData: null } };
+  await a.local.client.call("updateGuest", { params: { id }, body });
+  const seed = (host: typeof a) => Deno.readFileSync(host.path("run/guests", id, "cidata.iso"));
+  const before = seed(a);
+  const task = await hosts.end(await hosts.move(id));
+  assertEquals([task.state, task.error], ["done", null]);
+  const there = await b.reaches(id, "running");
+  assertEquals(seed(b), before);
+  assertEquals([there.cloudInit!.instanceId, there.pending], [
+    cloudInit!.instanceId,
+    ["cloudInit.userData", "cloudInit.hostname"],
+  ]);
+  const params = { id, snapshot };
+  await b.done(b.local.client.call("revertGuest", { params, body: {} }));
+  assertEquals(seed(b), before);
+  await b.stop(id);
+  await b.start(id);
+  const { instanceId } = cloudInit!;
+  assertEquals(textsIn(seed(b)), {
+    "meta-data": `instance-id: "${instanceId}"\nlocal-hostname: "renamed"\n`,
+    "user-data": "#!/bin/sh\n",
+  });
 });
 
 Deno.test("a guest that changes its memory too fast moves where that may follow it", async () => {

@@ -5,6 +5,7 @@
  */
 import * as z from "zod";
 import {
+  CloudInit,
   Cpus,
   CpuSettings,
   DiskSettings,
@@ -18,7 +19,7 @@ import {
 } from "../api/schemas.ts";
 import { Cmdline, DiskName, GuestName, Id, ImageName, MacAddress } from "../api/names.ts";
 import type { PlugConfig } from "../../vmm/control.ts";
-import { type RunDevice, RunFile } from "../lives/run.ts";
+import { type RunDevice, RunFile, seedName } from "../lives/run.ts";
 import { diskConfig, guestConfig, netConfig, type Places } from "../lives/vm_config.ts";
 import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
 
@@ -49,6 +50,8 @@ export const RecordParcel = z.strictObject({
   nets: z.array(NetParcel).max(MOST_NETS),
   hotplugPorts: z.int().min(0).max(MOST_PORTS),
   agent: z.boolean(),
+  /** Not there where there is none: hosts of before know nothing of it, and take such a guest. */
+  cloudInit: CloudInit.optional(),
   autostart: z.boolean(),
   createdAt: z.iso.datetime(),
 });
@@ -88,6 +91,7 @@ export function parcelIssues(
   for (const { path, message } of machineIssues(run.started)) wrong(`run.started.${path}`, message);
   const devices = Object.entries(run.devices);
   if (!isUnique(devices.map(([, { id }]) => id))) wrong("run.devices", "share an id");
+  if (devices.some(([name]) => name === seedName(run))) wrong("run.devices", "are not the guest's");
   for (const [name, { kind, id }] of devices) {
     const kindOfName = DEVICE_NAME.exec(name)?.[1] === "block" ? "disk" : "net";
     const owned: readonly { id: string }[] = kind === "disk" ? disks : nets;
@@ -112,8 +116,18 @@ function isUnique(values: readonly unknown[]): boolean {
 
 /** What of a guest goes to another host. */
 export function pack(record: GuestRecord, run: RunFile): Parcel {
-  const { error: _, ...kept } = record;
-  return { record: kept, run };
+  return { record: packRecord(record), run };
+}
+
+/** What is kept of a guest, as it goes to another host. */
+export function packRecord(record: GuestRecord): z.output<typeof RecordParcel> {
+  const { error: _, cloudInit, ...kept } = record;
+  return cloudInit === null ? kept : { ...kept, cloudInit };
+}
+
+/** What is kept of a guest that comes from another host. */
+export function unpackRecord(record: z.output<typeof RecordParcel>): GuestRecord {
+  return { ...record, cloudInit: record.cloudInit ?? null, error: null };
 }
 
 /** The VMM's configuration of a guest that goes on in it, and what is in its ports. */
@@ -127,7 +141,7 @@ export interface GoingOn {
  * on what this host has for it.
  */
 export function goingOn({ record, run }: Parcel, places: Places): GoingOn {
-  const kept: GuestRecord = { ...record, error: null };
+  const kept = unpackRecord(record);
   const { disks, nets } = devicesOf(kept, run.devices, "boot");
   const now: GuestRecord = {
     ...{ ...kept, ...run.started },

@@ -16,7 +16,7 @@ const RECORD: GuestRecord = {
     serial: `S${n}`,
   })),
   nets: [{ ...NetSettings.parse({}), id: ID(4), mac: "52:00:00:00:00:02" }],
-  ...{ hotplugPorts: 2, agent: true, autostart: false, error: "once" },
+  ...{ hotplugPorts: 2, agent: true, cloudInit: null, autostart: false, error: "once" },
   createdAt: "2026-01-01T00:00:00.000Z",
 };
 
@@ -25,7 +25,7 @@ const PARCEL = pack(RECORD, {
   frozen: false,
   started: {
     ...{ cpus: 2, memoryMiB: 512, cpu: RECORD.cpu, memory: RECORD.memory, kernel: "k1" },
-    ...{ initrd: null, cmdline: "loud", hotplugPorts: 2, agent: true },
+    ...{ initrd: null, cmdline: "loud", hotplugPorts: 2, agent: true, cloudInit: null },
   },
   devices: {
     block1: { kind: "disk", id: ID(3), at: "port", settings: DiskSettings.parse({}) },
@@ -40,7 +40,7 @@ const PARCEL = pack(RECORD, {
 });
 
 const PLACES = {
-  ...{ kernel: "/k", initrd: null, kernelCache: "/c", agentSocket: "/a" },
+  ...{ kernel: "/k", initrd: null, kernelCache: "/c", agentSocket: "/a", seed: "/s" },
   disk: ({ file }: { file: string }) => `/disks/${file}`,
   tap: () => "tap0",
 };
@@ -53,6 +53,37 @@ Deno.test("a guest goes on with what it runs with, and keeps what it is to have"
   assertEquals(config.nets[0].mac, "52:00:00:00:00:01");
   assertEquals(Object.keys(config.plugged), ["block1"]);
   assertEquals(record, { ...RECORD, error: null });
+});
+
+const CLOUD_INIT = {
+  ...{ instanceId: "i-1", hostname: null, userData: "#!/bin/sh", networkConfig: null },
+  sshKeys: [],
+};
+
+/** It was started with a disk for cloud-init that tells other things than it is to tell later. */
+const SEEDED = pack({ ...RECORD, cloudInit: CLOUD_INIT }, {
+  ...PARCEL.run,
+  devices: {
+    ...{ block2: PARCEL.run.devices.block1, block0: PARCEL.run.devices.block0 },
+    net0: PARCEL.run.devices.net0,
+  },
+  started: { ...PARCEL.run.started, cloudInit: { ...CLOUD_INIT, hostname: "then" } },
+});
+
+Deno.test("a guest's disk for cloud-init is the last of those that it was started with", () => {
+  const parcel = Parcel.parse(JSON.parse(JSON.stringify(SEEDED)));
+  const { config, record } = goingOn(parcel, PLACES);
+  assertEquals(config.disks.map(({ path }) => path), [`/disks/${ID(1)}.img`, "/s"]);
+  assertEquals(Object.keys(config.plugged), ["block2"]);
+  assertEquals(record.cloudInit, CLOUD_INIT);
+  assertEquals(parcel.run.started.cloudInit?.hostname, "then");
+});
+
+Deno.test("a host that knows nothing of cloud-init takes a guest without it", () => {
+  assertEquals("cloudInit" in PARCEL.record, false);
+  const { cloudInit: _, ...started } = PARCEL.run.started;
+  const parcel = Parcel.parse({ ...PARCEL, run: { ...PARCEL.run, started } });
+  assertEquals(goingOn(parcel, PLACES).record.cloudInit, null);
 });
 
 Deno.test("a guest that cannot be one is refused", () => {
@@ -69,6 +100,11 @@ Deno.test("a guest that cannot be one is refused", () => {
     ({ run }) => run.devices.net0 = run.devices.block0,
     ({ run }) => run.devices["../x"] = run.devices.block0,
     (parcel) => Object.assign(parcel.record, { isAdmin: true }),
+    ({ record }) => record.cloudInit = { ...CLOUD_INIT, instanceId: "a\nb" },
+    ({ record }) => record.cloudInit = { ...CLOUD_INIT, userData: "x".repeat(70_000) },
+    ({ run }) => run.started.cloudInit = { ...CLOUD_INIT, hostname: "a b" },
+    // A plugged disk cannot have the name of that for cloud-init.
+    ({ run }) => run.started.cloudInit = { ...CLOUD_INIT, hostname: "web" },
   ];
   for (const [i, breakIt] of broken.entries()) {
     const parcel = structuredClone(PARCEL);

@@ -8,6 +8,7 @@ import { contentDigestOf } from "./digests.ts";
 import { PeerError } from "./frames.ts";
 import { SnapshotArrival } from "./snapshot_arrival.ts";
 import { SnapshotDeparture } from "./snapshot_departure.ts";
+import { unpackRecord } from "./parcel.ts";
 import { packSnapshot, parentsFirst, SnapshotParcel } from "./snapshot_parcel.ts";
 
 const ID = (n: number) => `01ARZ3NDEKTSV4RRFFQ69G5F${String(n).padStart(2, "0")}`;
@@ -30,7 +31,7 @@ function snapshot(n: number, parent: number | null): SnapshotRecord {
         ...{ id: ID(50), name: "disk", file: "disk.img", sizeMiB: 1, image: null, serial: "S" },
       }],
       nets: [],
-      ...{ hotplugPorts: 0, agent: false, autostart: false, error: null },
+      ...{ hotplugPorts: 0, agent: false, cloudInit: null, autostart: false, error: null },
       createdAt: "2026-01-01T00:00:00.000Z",
     },
   };
@@ -50,7 +51,7 @@ function places() {
       store: { refuseTakenDevices: () => {} },
       snapshotFiles: new SnapshotFiles(`${directory}/there`, { canShare: false }),
     } as unknown as MoveGround,
-    here: (record) => ({ ...record, error: null }),
+    here: unpackRecord,
     runHere: (run) => run,
     share: () => false,
   });

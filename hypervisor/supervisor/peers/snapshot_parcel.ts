@@ -9,7 +9,7 @@ import { MOST_DISKS, SnapshotName } from "../api/schemas.ts";
 import { Id } from "../api/names.ts";
 import type { SnapshotFiles } from "../lives/snapshot_files.ts";
 import type { SnapshotRecord } from "../store/snapshots.ts";
-import { parcelIssues, RecordParcel, RunParcel } from "./parcel.ts";
+import { packRecord, parcelIssues, RecordParcel, RunParcel } from "./parcel.ts";
 
 const Bytes = z.number().int().min(0).max(2 ** 52);
 
@@ -81,7 +81,8 @@ export function packSnapshot(
   snapshot: SnapshotRecord,
   files: SnapshotFiles,
 ): { parcel: SnapshotParcel; files: SnapshotFile[] } {
-  const { guest, id, record: { error: _, ...record }, run } = snapshot;
+  const { guest, id, run } = snapshot;
+  const record = packRecord(snapshot.record);
   const at = (path: string): { bytes: number; dataBytes: number } => {
     const { size, blocks } = Deno.statSync(path);
     return { bytes: size, dataBytes: Math.min(size, (blocks ?? 0) * BLOCK_BYTES) };

@@ -54,6 +54,10 @@ const GUEST: GuestRecord = {
   ],
   hotplugPorts: 2,
   agent: true,
+  cloudInit: {
+    ...{ instanceId: "i-1", hostname: null, userData: "#!/bin/sh", networkConfig: null },
+    sshKeys: [],
+  },
   autostart: false,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: null,
@@ -112,6 +116,7 @@ Deno.test("version 1 keeps its guests, a setting and a session", () => {
       nets: [],
       hotplugPorts: 2,
       agent: true,
+      cloudInit: null,
       autostart: true,
       createdAt,
       error: "broke",

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { CpuSettings, MemorySettings } from "../api/schemas.ts";
+import { CloudInit, CpuSettings, MemorySettings } from "../api/schemas.ts";
 import { problem } from "../problem.ts";
 import { type Database, transaction } from "./database.ts";
 import {
@@ -31,6 +31,8 @@ export interface GuestRecord {
   nets: NetRecord[];
   hotplugPorts: number;
   agent: boolean;
+  /** What a disk for that tells its system; null for none. */
+  cloudInit: CloudInit | null;
   autostart: boolean;
   createdAt: string;
   /** Why the last start or run ended in an error. */
@@ -52,6 +54,7 @@ const COLUMNS: Record<keyof Own, string> = {
   cmdline: "cmdline",
   hotplugPorts: "hotplug_ports",
   agent: "agent",
+  cloudInit: "cloud_init",
   autostart: "autostart",
   createdAt: "created_at",
   error: "error",
@@ -65,6 +68,10 @@ function toCell(value: Own[keyof Own]): Cell {
   return typeof value === "object" && value !== null ? JSON.stringify(value) : value;
 }
 
+function readCloudInit(cell: unknown): CloudInit | null {
+  return cell === null ? null : CloudInit.parse(JSON.parse(String(cell)));
+}
+
 function fromRow(row: Record<string, unknown>): Own {
   const record = Object.fromEntries(KEYS.map((key) => [key, row[COLUMNS[key]]]));
   return {
@@ -72,6 +79,7 @@ function fromRow(row: Record<string, unknown>): Own {
     cpu: CpuSettings.parse(JSON.parse(String(record.cpu))),
     memory: MemorySettings.parse(JSON.parse(String(record.memory))),
     agent: record.agent === 1,
+    cloudInit: readCloudInit(record.cloudInit),
     autostart: record.autostart === 1,
   } as Own;
 }

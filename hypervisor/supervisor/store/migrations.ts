@@ -172,4 +172,8 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE arrivals ADD COLUMN went_to TEXT;
   `,
+  // What a guest's system is told by cloud-init; those of before are told nothing.
+  `
+  ALTER TABLE guests ADD COLUMN cloud_init TEXT;
+  `,
 ];

@@ -12,7 +12,8 @@ const GUEST: GuestRecord = {
   memory: MemorySettings.parse({}),
   disks: [],
   nets: [{ ...NetSettings.parse({}), id: "N", mac: "52:00:00:00:00:01" }],
-  ...{ hotplugPorts: 0, agent: true, autostart: true, createdAt: "now", error: null },
+  ...{ hotplugPorts: 0, agent: true, cloudInit: null, autostart: true },
+  ...{ createdAt: "now", error: null },
 };
 const ARRIVAL = { move: "M", guest: "G", name: "web", peer: "P" };
 
@@ -143,7 +144,10 @@ Deno.test("moves that an older version began are settled by this one", () => {
   try {
     const before = MIGRATIONS.findIndex((it) => it.includes("departures_before"));
     const old = openDatabase(path, MIGRATIONS.slice(0, before));
-    new GuestStore(old).put(GUEST);
+    old.exec(
+      `INSERT INTO guests VALUES ('G', 'web', 1, 512, '{}', '{}', 'k', NULL, '', 0, 1, 1, 'now', NULL,
+         NULL, NULL)`,
+    );
     old.exec("INSERT INTO departures VALUES ('M', 'G', 'P', 'giving')");
     old.exec("INSERT INTO arrivals VALUES ('M2', 'gone', 'P', 'claimed', 5e12)");
     old.close();

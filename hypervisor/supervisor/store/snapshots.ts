@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { CpuSettings, DiskSettings, MemorySettings, NetSettings } from "../api/schemas.ts";
+import {
+  CloudInit,
+  CpuSettings,
+  DiskSettings,
+  MemorySettings,
+  NetSettings,
+} from "../api/schemas.ts";
 import { problem } from "../problem.ts";
 import { type Database, transaction } from "./database.ts";
 import { type GuestRecord, GuestStore } from "./guests.ts";
@@ -45,6 +51,7 @@ function readGuest(text: unknown): GuestRecord {
     ...guest,
     cpu: settings(CpuSettings, guest.cpu),
     memory: settings(MemorySettings, guest.memory),
+    cloudInit: CloudInit.nullable().default(null).parse(guest.cloudInit),
     disks: guest.disks.map((disk: GuestRecord["disks"][number]) => ({
       ...disk,
       ...settings(DiskSettings, disk),

@@ -22,6 +22,7 @@ const GUEST: GuestRecord = {
   nets: [{ ...NetSettings.parse({ linkUp: false }), id: "N", mac: "52:00:00:00:00:01" }],
   hotplugPorts: 2,
   agent: true,
+  cloudInit: null,
   autostart: false,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: null,
@@ -66,6 +67,7 @@ Deno.test("what a version before wrote of a guest has the defaults of this one",
   const older = structuredClone(GUEST) as unknown as Record<string, Record<string, unknown>[]>;
   delete older.disks[0].rateLimit;
   delete older.nets[0].mtu;
+  delete (older as Partial<typeof older>).cloudInit;
   (older.memory as unknown as Record<string, unknown>).unknown = 1;
   database.prepare("UPDATE snapshots SET record = ?").run(JSON.stringify(older));
   assertEquals(snapshots.get(GUEST.id, "A").record, GUEST);

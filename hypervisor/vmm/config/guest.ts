@@ -16,7 +16,8 @@ import { SOCKET_FIELDS, socketFields } from "./sockets.ts";
 
 /** Enough for a kernel that is made small; a distribution's needs some 100 MiB to unpack itself. */
 export const MIN_MEMORY_MIB = 64;
-const MAX_DISKS = 16;
+/** One more than a person may ask the supervisor for, which tells a guest's system things by a disk. */
+const MAX_DISKS = 17;
 const MAX_NETS = 8;
 
 const FIELDS = [

@@ -44,7 +44,7 @@ Deno.test("fields that are missing, unknown or of another kind are refused by th
   refused({ cmdline: null }, "the command line null");
   refused({ colour: "red" }, 'the configuration "colour": known fields are name,');
   refused({ disks: {} }, "the disks");
-  refused({ disks: new Array(17).fill({ path: "/d" }) }, "there may be at most 16");
+  refused({ disks: new Array(18).fill({ path: "/d" }) }, "there may be at most 17");
   refused({ nets: new Array(9).fill(VALID.nets[0]) }, "there may be at most 8");
   refused({ disks: [{}] }, "a disk's path");
   refused({ disks: [{ path: "/d", readonly: 1 }] }, "a disk's readonly 1");
