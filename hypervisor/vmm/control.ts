@@ -22,7 +22,7 @@ import type {
   TrackedDisk,
   UpgradeRequest,
 } from "./control_copies.ts";
-import type { GuestConfig, PlugConfig } from "./guest_config.ts";
+import type { GuestConfig, PlugConfig, StartConfig } from "./guest_config.ts";
 
 /** Bumped when a supervisor of one version could misunderstand a VMM of another. */
 export const CONTROL_VERSION = 1;
@@ -61,7 +61,8 @@ export type VmmState = "running" | "stopping";
 /**
  * To a VMM that was started with `--wait`: what it is to run. So it has started before, which is what
  * takes a start longest. The response comes once the guest runs, or says why it cannot; then the VMM
- * ends. A guest goes on from a snapshot's directory with `restore`; `identity` and `config` are then as
+ * ends. In `plugged`, a configuration may have what is in hot-plug ports from the guest's start, by the
+ * names that the VMM is to give them, the first in the first port. A guest goes on from a snapshot's directory with `restore`; `identity` and `config` are then as
  * with `main.ts --restore`, and `config` may have, in `plugged`, what the devices stand on that were
  * plugged in. With `receive` the VMM listens on that unix socket for one that sends its guest
  * ({@linkcode SendRequest}), and `identity` is "same" without; with `upgrade` for one of this host
@@ -76,7 +77,7 @@ export type RunRequest =
   }
   & (
     | {
-      config: GuestConfig;
+      config: StartConfig;
       restore?: undefined;
       receive?: undefined;
       fork?: undefined;

@@ -20,6 +20,7 @@ import { ConfigError } from "./config/fields.ts";
 import type { DiskConfig, GuestConfig, NetConfig, PlugConfig } from "./control.ts";
 import { socketDevices } from "./device_sockets.ts";
 import { memoryDevices, type MemoryDeviceSpec } from "./memory_setup.ts";
+import type { PluggedDevice } from "./hotplug.ts";
 import { openNet } from "./net_resources.ts";
 import type { Held } from "./upgrade/held.ts";
 
@@ -52,6 +53,19 @@ export function openDevices(config: GuestConfig, options: OpenOptions = {}): Dev
       ...memoryDevices(config),
       ...socketDevices(config, options.held),
     ];
+  } catch (cause) {
+    throw new ConfigError((cause as Error).message, { cause });
+  }
+}
+
+/** The same of what is in hot-plug ports as a guest starts. */
+export function openInPorts(
+  plugged: readonly PluggedDevice[],
+  { cpus }: { cpus: number },
+): (PluggedDevice & { spec: DeviceSpec })[] {
+  try {
+    const open = ({ name, device }: PluggedDevice) => openPlugged(device, { name, cpus });
+    return plugged.map((one) => ({ ...one, spec: open(one) }));
   } catch (cause) {
     throw new ConfigError((cause as Error).message, { cause });
   }

@@ -12,13 +12,20 @@ import { readPseudoFile } from "../sys/pseudo_files.ts";
 import { announce } from "./announcing.ts";
 import { checkHostMemory } from "./config/guest.ts";
 import type { ExitReason, GuestConfig } from "./control.ts";
-import { openDevices, takeDisks } from "./device_specs.ts";
+import { takeDisks } from "./device_specs.ts";
 import { DirtyTracking } from "./dirty_tracking.ts";
 import { DiskTracking } from "./disk_tracking.ts";
 import type { EventLoop } from "./event_loop.ts";
 import { collectGarbage } from "./garbage.ts";
 import { GuestCopies, type UpgradeOptions } from "./guest_copies.ts";
-import { type GuestEnd, type GuestHost, type RestoreOptions, SAVED, WAITS } from "./guest_host.ts";
+import {
+  type GuestEnd,
+  type GuestHost,
+  type GuestOptions,
+  type RestoreOptions,
+  SAVED,
+  WAITS,
+} from "./guest_host.ts";
 import { Hotplug } from "./hotplug.ts";
 import type { Fork, ForkHost } from "./fork/fork.ts";
 import {
@@ -40,7 +47,7 @@ import { SlowDown } from "./slow_down.ts";
 import { VcpuThreads } from "./vcpu_threads.ts";
 import { VirtioService } from "./virtio_service.ts";
 
-export type { GuestEnd, GuestHost, RestoreOptions } from "./guest_host.ts";
+export type { GuestEnd, GuestHost, GuestOptions, RestoreOptions } from "./guest_host.ts";
 
 /** When a guest is busy with itself after its start, in milliseconds. */
 const SETTLED_MS = 10_000;
@@ -78,17 +85,8 @@ export class Guest {
    * Sets the guest up and starts it, or lets it go on from a snapshot; throws where it cannot, and then
    * the process is to end.
    */
-  constructor(
-    config: GuestConfig,
-    options: {
-      loop: EventLoop;
-      host: GuestHost;
-      /** Where they have been started before. */
-      threads?: VcpuThreads;
-      restore?: RestoreOptions;
-    },
-  ) {
-    const { loop, host, restore } = options;
+  constructor(config: GuestConfig, options: GuestOptions) {
+    const { loop, host, restore, plugged } = options;
     this.config = config;
     this.#loop = loop;
     this.#host = host;
@@ -96,13 +94,14 @@ export class Guest {
     checkAffinity(config);
     const { snapshot } = restore ?? {};
     const kvm = snapshot && "machine" in snapshot ? snapshot.machine.kvm : Kvm.open();
-    const devices = restore === undefined ? openDevices(config) : [];
     // A thread takes longest to start, so it does while the rest is set up.
     const threads = this.#threads = options.threads ?? new VcpuThreads(loop);
     const log = (line: string) => host.log(line);
-    const restored = restore && restoreMachine(config, { kvm, threads, log, ...restore });
-    this.machine = restored ?? bootMachine(kvm, config, { threads, log, devices });
-    const pc = this.#pc = this.machine.pc;
+    const machine = restore === undefined
+      ? bootMachine(kvm, config, { threads, log, plugged })
+      : restoreMachine(config, { kvm, threads, log, ...restore });
+    const { pc } = this.machine = machine;
+    this.#pc = pc;
     this.#serial = new SerialOutput(pc.serial, { loop, host });
     this.#service = new VirtioService(pc, {
       loop,
@@ -164,7 +163,7 @@ export class Guest {
         this.#end("host", "The vCPUs' threads did not start");
       }
     });
-    restored?.plugged.forEach((one) => this.hotplug.restored(one));
+    machine.plugged.forEach((one) => this.hotplug.takeOn(one));
     const isHeld = restore?.isHeld || restore?.waits;
     if (restore?.waits) {
       this.#waitsAs = restore.identity;

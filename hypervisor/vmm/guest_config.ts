@@ -33,8 +33,8 @@ export interface GuestConfig {
   /** 1 to 8 nodes that the guest sees: together all its CPUs and memory. Without, it sees none. */
   numaNodes?: NumaNodeConfig[];
   /**
-   * How many disks and network cards can be plugged in while the guest runs: 0 to 8, 0 without. Each
-   * port costs the guest a little time at its start.
+   * How many disks and network cards can be plugged in at a time: 0 to 8, 0 without. Each port costs the
+   * guest a little time at its start.
    */
   hotplugPorts?: number;
   /** /dev/hvc0 in the guest; none without. */
@@ -79,6 +79,12 @@ export interface VsockConfig {
 
 /** A device that is plugged into a running guest. */
 export type PlugConfig = { disk: DiskConfig } | { net: NetConfig };
+
+/**
+ * What a guest is to start with: also what is in its hot-plug ports as it does, the first in the first port. By
+ * their names: "block" or "net", and a number that no device of `disks` or `nets` has by its place there.
+ */
+export type StartConfig = GuestConfig & { plugged?: Record<string, PlugConfig> };
 
 export interface CpuConfig {
   /**

@@ -4,7 +4,10 @@
  * @module
  */
 import type { ExitReason } from "./control.ts";
+import type { EventLoop } from "./event_loop.ts";
+import type { PluggedDevice } from "./hotplug.ts";
 import type { RestoreSource } from "./machine_restore.ts";
+import type { VcpuThreads } from "./vcpu_threads.ts";
 
 /** How a guest goes on from a snapshot. */
 export interface RestoreOptions {
@@ -21,6 +24,17 @@ export interface RestoreOptions {
   /** Of one that only goes on in another process: when it started, and why it is to stay paused. */
   startedAt?: number;
   pausedFor?: string;
+}
+
+/** What a guest begins with, besides its configuration. */
+export interface GuestOptions {
+  loop: EventLoop;
+  host: GuestHost;
+  /** Where they have been started before. */
+  threads?: VcpuThreads;
+  restore?: RestoreOptions;
+  /** What is in hot-plug ports as it starts; one that goes on has what it had. */
+  plugged?: readonly PluggedDevice[];
 }
 
 export interface GuestEnd {

@@ -33,7 +33,7 @@ const PRESS_AGAIN_MS = 15_000;
 /** A guest that minds none of these will not mind another. */
 const MAX_PRESSES = 8;
 
-/** A device in a slot, as data: what a machine that was saved had plugged in. */
+/** A device in a slot, as data: what a machine has as it starts, or had when it was saved. */
 export interface PluggedDevice {
   name: string;
   /** From 0. */
@@ -42,7 +42,7 @@ export interface PluggedDevice {
 }
 
 /** What stands behind one in this process. */
-export interface RestoredDevice {
+export interface BuiltDevice {
   spec: DeviceSpec;
   transport: VirtioPci;
   release: () => void;
@@ -115,8 +115,8 @@ export class Hotplug {
     return [...this.#plugged.values()].map(({ spec }) => spec);
   }
 
-  /** Takes on what {@linkcode Slot.restore} has put back. */
-  restored(one: PluggedDevice & RestoredDevice): void {
+  /** Takes on what was in a slot before this was there: {@linkcode Slot.fill}, {@linkcode Slot.restore}. */
+  takeOn(one: PluggedDevice & BuiltDevice): void {
     const { name, device, spec, transport, release } = one;
     const slot = this.#pc.slots[one.slot];
     const plugged = { device, spec, slot, transport, release, presses: 0 };

@@ -7,6 +7,7 @@ import { eventfd } from "../sys/eventfd.ts";
 import { close } from "../sys/files.ts";
 import { map } from "../sys/mapping.ts";
 import type { PlugConfig } from "./control.ts";
+import { openPlugged } from "./device_specs.ts";
 import { Hotplug } from "./hotplug.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 import { arenaBytes } from "./slots.ts";
@@ -121,6 +122,32 @@ test("a disk that is plugged in is there for every thread, and its registers are
   // The capacity in sectors.
   assertEquals(vcpu.memoryBus.read(bar + 0x4000, 4), 2048);
   assertEquals(pc.virtio.map(({ device }) => device.name), ["rng0", "block0"]);
+});
+
+test("a disk that is in a port from the start is found there, and the guest can let go of it", (m) => {
+  const { pc, vcpu, hotplug, log } = m;
+  const device = m.disk();
+  const spec = openPlugged(device, { name: "block3", cpus: 1 });
+  const built = pc.slots[1].fill(spec);
+  pc.virtio.push(built.transport);
+  hotplug.takeOn({ name: "block3", slot: 1, device, spec, ...built });
+  assertEquals(hotplug.devices(), [{ name: "block3", slot: 1, device }]);
+  for (const thread of [vcpu, pc]) {
+    assertEquals(thread.memoryBus.read(behind(1, 0), 4), 0x1042_1AF4);
+  }
+  // Its address is that of the port; its driver turns both on.
+  const bar = portWindows(1, BITS).memory.start;
+  assertEquals(vcpu.memoryBus.read(behind(1, 0x10), 4), bar + 4);
+  for (const at of [port(1, 4), behind(1, 4)]) vcpu.memoryBus.write(at, 2, 6);
+  assertEquals(vcpu.memoryBus.read(bar + 0x4000, 4), 2048);
+  // The other port is free, and the name taken.
+  assertEquals(hotplug.plug(m.disk("B")), "block0");
+  hotplug.unplug("block3");
+  vcpu.memoryBus.write(port(1, SLOT_CONTROL), 2, OFF);
+  hotplug.serve();
+  assertEquals(log, ["stop block3", "stop block3", "unplugged block3"]);
+  hotplug.unplug("block0", { force: true });
+  assertEquals(openFds(m.image), 0);
 });
 
 test("a disk that the guest lets go of is stopped, told of and closed", (m) => {

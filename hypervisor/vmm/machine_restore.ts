@@ -21,9 +21,9 @@ import { ConfigError } from "./config/fields.ts";
 import type { GuestConfig } from "./control.ts";
 import { GuestCpus } from "./cpu_setup.ts";
 import { type DeviceSpec, openDevices, openPlugged } from "./device_specs.ts";
-import type { PluggedDevice, RestoredDevice } from "./hotplug.ts";
 import {
   assemble,
+  type Filled,
   giveMemory,
   type Machine,
   type MachineOptions,
@@ -83,7 +83,7 @@ export function prepareMachine(
 export function restoreMachine(
   config: GuestConfig,
   options: MachineOptions & { kvm: Kvm; snapshot: RestoreSource },
-): Machine & { plugged: (PluggedDevice & RestoredDevice)[] } {
+): Machine & Filled {
   try {
     return goOn(config, options);
   } catch (cause) {
@@ -115,7 +115,7 @@ function goOn(
       } by its configuration`,
     );
   }
-  const plugged: (PluggedDevice & RestoredDevice)[] = [];
+  const plugged: Filled["plugged"] = [];
   pc.restore(saved.arena, () => plugged.push(...putBack(pc, config, snapshot)));
   for (const { device } of pc.virtio) {
     // Of all that can be changed, what a device would have saved: no snapshot makes a disk grow.
@@ -171,7 +171,7 @@ function putBack(
   pc: Pc,
   config: GuestConfig,
   snapshot: RestoreSource,
-): (PluggedDevice & RestoredDevice)[] {
+): Filled["plugged"] {
   const { saved } = snapshot;
   const received = "machine" in snapshot ? snapshot : undefined;
   const from = { unlocked: received !== undefined, held: received?.held };

@@ -18,7 +18,8 @@ import { Mapping } from "../sys/mapping.ts";
 import { ConfigError } from "./config/fields.ts";
 import type { GuestConfig } from "./control.ts";
 import { GuestCpus } from "./cpu_setup.ts";
-import type { DeviceSpec } from "./device_specs.ts";
+import { type DeviceSpec, openDevices, openInPorts } from "./device_specs.ts";
+import type { BuiltDevice, PluggedDevice } from "./hotplug.ts";
 import { numaTopology, openGuestRam } from "./memory_setup.ts";
 import { Pc, type PcSpec } from "./pc.ts";
 import { arenaBytes } from "./slots.ts";
@@ -58,20 +59,28 @@ function load(memory: GuestMemory, options: Parameters<typeof loadLinux>[1]) {
   }
 }
 
+/** What else a machine has where its guest starts or goes on: what is in its hot-plug ports. */
+export interface Filled {
+  plugged: (PluggedDevice & BuiltDevice)[];
+}
+
 /** A machine that starts its kernel. */
 export function bootMachine(
   kvm: Kvm,
   config: GuestConfig,
-  options: MachineOptions & { devices: DeviceSpec[] },
-): Machine {
+  options: MachineOptions & { plugged?: readonly PluggedDevice[] },
+): Machine & Filled {
   const cpus = new GuestCpus(kvm, config);
   const bits = cpus.physicalBits;
   const memory = openGuestRam(config, { physicalBits: bits, log: options.log });
-  const { devices } = options;
+  const devices = openDevices(config);
+  const inPorts = openInPorts(options.plugged ?? [], config);
   const parts = { cpus, physicalBits: bits, memory, devices };
   const machine = assemble(kvm, config, parts);
   const { vm, pc, fds } = machine;
   pc.powerOn();
+  const plugged = inPorts.map((one) => ({ ...one, ...pc.slots[one.slot].fill(one.spec) }));
+  for (const { transport } of plugged) pc.virtio.push(transport);
   // The first thread builds its devices while the kernel is loaded here; then it is let in.
   startThreads(machine, config, options.threads);
 
@@ -93,7 +102,7 @@ export function bootMachine(
     if (id === 0) setUpBootVcpu(vcpu, boot);
     vcpu.unmaskSignalsInGuest();
   });
-  return { ...machine, cpuids };
+  return { ...machine, cpuids, plugged };
 }
 
 /** The parts of a machine, wired together; its devices have neither power nor saved registers yet. */

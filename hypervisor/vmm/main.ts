@@ -7,7 +7,7 @@ import { parseArgs } from "@std/cli";
 import { DISK_FLAG_HELP, diskFromFlag } from "./config/disk.ts";
 import { CPU_FLAG_HELP, cpuFromFlag } from "./config/cpu.ts";
 import { ConfigError } from "./config/fields.ts";
-import { parseConfig } from "./config/guest.ts";
+import { parseConfig, parseStart } from "./config/guest.ts";
 import { balloonFlag, memoryFlag, numaFlag, pinFlags } from "./config/memory_flags.ts";
 import { NET_FLAG_HELP, netFromFlag } from "./config/net.ts";
 import { socketFlags } from "./config/socket_flags.ts";
@@ -101,8 +101,8 @@ function main(args: string[]): number {
   }
   if (flags.config !== undefined) {
     if (!flags.control) throw new ConfigError("Cannot use --config without --control SOCKET");
-    const config = parseConfig(readJson(flags.config));
-    return runGuest(() => ({ config }), { socket: flags.control, hasTerminal: false });
+    const start = parseStart(readJson(flags.config));
+    return runGuest(() => start, { socket: flags.control, hasTerminal: false });
   }
   const config = parseConfig({
     name: flags.name || "guest",

@@ -6,12 +6,19 @@
 import { take } from "../sys/eventfd.ts";
 import { SIGHUP, SIGINT, signalEventfd, SIGTERM } from "../sys/signal_events.ts";
 import { ConfigError } from "./config/fields.ts";
-import { parseConfig } from "./config/guest.ts";
+import { parseStart } from "./config/guest.ts";
 import { EXIT_CODES, type GuestConfig, type RunRequest } from "./control.ts";
 import { ControlServer } from "./control_server.ts";
 import { EventLoop } from "./event_loop.ts";
 import { forkFrom } from "./fork/fork_source.ts";
-import { Guest, type GuestEnd, type GuestHost, type RestoreOptions } from "./guest.ts";
+import {
+  Guest,
+  type GuestEnd,
+  type GuestHost,
+  type GuestOptions,
+  type RestoreOptions,
+} from "./guest.ts";
+import type { PluggedDevice } from "./hotplug.ts";
 import { writeDurably } from "./durable_file.ts";
 import { Receiver } from "./migrate/receiver.ts";
 import type { ReceivedHere } from "./received.ts";
@@ -32,6 +39,8 @@ export interface RunOptions {
 export type GuestSource = () => {
   config: GuestConfig;
   restore?: RestoreOptions;
+  /** What is in hot-plug ports as it starts. */
+  plugged?: readonly PluggedDevice[];
   /** Who has it from another VMM. */
   receiver?: ReceivedHere;
   /** The folder that its control socket is then to be in. */
@@ -90,7 +99,7 @@ function sourceOf(
     });
     return { ...receiver.receive(), receiver, folder: request.becomes };
   }
-  if (request.restore === undefined) return { config: parseConfig(request.config) };
+  if (request.restore === undefined) return parseStart(request.config);
   const { restore, config, identity = "new", hold = false } = request;
   const source = restoreFrom(restore, { config, identity });
   return { ...source, restore: { ...source.restore, waits: hold } };
@@ -108,8 +117,9 @@ function run(source: GuestSource, options: Surroundings): number {
   const hosts = [terminal, server].filter((host) => host !== undefined);
   let end: GuestEnd;
   try {
-    const { config, restore, receiver, folder } = source();
-    const guest = start(config, { loop, threads, host: together(hosts), restore, receiver });
+    const { config, restore, plugged, receiver, folder } = source();
+    const host = together(hosts);
+    const guest = start(config, { loop, threads, host, restore, plugged, receiver });
     if (server) server.receiver = undefined;
     if (receiver?.serial) server?.takePlace({ serial: receiver.serial, folder });
     endPolitely(guest, loop);
@@ -138,7 +148,7 @@ function run(source: GuestSource, options: Surroundings): number {
 /** A guest that runs; throws where it cannot, or is another VMM's. */
 function start(
   config: GuestConfig,
-  options: ConstructorParameters<typeof Guest>[1] & { receiver?: ReceivedHere },
+  options: GuestOptions & { receiver?: ReceivedHere },
 ): Guest {
   const { loop, receiver } = options;
   if (receiver === undefined) return new Guest(config, options);

@@ -152,10 +152,22 @@ export class Slot {
    * what its interrupts and notifications stand on, once it is taken out and stopped.
    */
   insert(spec: DeviceSpec): { transport: VirtioPci; release: () => void } {
+    const built = this.#make(spec);
+    this.port.insert(built.transport.function);
+    return built;
+  }
+
+  /** The same before the guest runs, which finds the device there as it starts. */
+  fill(spec: DeviceSpec): { transport: VirtioPci; release: () => void } {
+    const built = this.#make(spec);
+    this.port.fill(built.transport.function);
+    return built;
+  }
+
+  #make(spec: DeviceSpec) {
     this.#write(spec);
     const built = this.#build(spec, { fresh: true });
     built.transport.powerOn();
-    this.port.insert(built.transport.function);
     return built;
   }
 }

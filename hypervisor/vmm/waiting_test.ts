@@ -64,6 +64,30 @@ test("of its rehearsal nothing is left but threads' wake-ups", async ({ folder, 
   assertEquals([left, maps.match(/.*(kvm-|memfd:).*/g) ?? []], [[], []]);
 });
 
+test("a guest starts with what is in its ports, and lets go of it", async (vmm) => {
+  const { socket, folder, ended } = vmm;
+  const path = folder.file("disk", new Uint8Array(512));
+  const plugged = { block4: { disk: { path, serial: "IN PORT" } } };
+  const config = { ...vmm.config, hotplugPorts: 2, plugged };
+  const { ok, error } = await ask(socket, { op: "run", config });
+  assertEquals([ok, error], [true, undefined]);
+  const { devices } = await ask(socket, { op: "devices" });
+  assertEquals(Object.keys(devices), ["rng0", "block4"]);
+  assertEquals((await ask(socket, { op: "unplug", device: "block4", force: true })).ok, true);
+  const after = await ask(socket, { op: "devices" });
+  assertEquals(Object.keys(after.devices), ["rng0"]);
+  assertEquals((await ask(socket, { op: "plug", device: plugged.block4 })).plugged, "block0");
+  await ask(socket, { op: "kill" });
+  assertEquals((await ended).code, EXIT_CODES.poweroff);
+});
+
+test("what cannot be in a port is refused", async (vmm) => {
+  const plugged = { block0: { disk: { path: `${vmm.folder.path}/none` } } };
+  const config = { ...vmm.config, hotplugPorts: 1, plugged };
+  assertStringIncludes((await ask(vmm.socket, { op: "run", config })).error, "none");
+  assertEquals((await vmm.ended).code, EXIT_CODES.refused);
+});
+
 test("its folder may have moved meanwhile", async ({ folder, config, ended }) => {
   using moved = new Folder();
   const place = `${moved.path}/guest`;

@@ -21,7 +21,7 @@ import {
   SLOT_CONTROL,
   SLOT_STATUS,
 } from "./express.ts";
-import { HEADER, PciFunction } from "./function.ts";
+import { HEADER, PCI, PciFunction } from "./function.ts";
 import { Msi } from "./msi.ts";
 
 const RootPortV1 = struct("pci_root_port", {
@@ -62,6 +62,7 @@ export class RootPort {
   readonly #s;
   readonly #msi: Msi;
   readonly #express: number;
+  readonly #memory: Window;
   readonly #build: () => PciFunction;
   readonly #cut: () => void;
   #seen = 0;
@@ -70,6 +71,7 @@ export class RootPort {
   constructor(arena: Arena, options: RootPortOptions) {
     const { index } = options;
     const name = `pci.port${index}`;
+    this.#memory = options.windows.memory;
     this.#s = arena.place(`${name}.slot`, RootPortV1);
     this.#build = options.build;
     this.#cut = options.cut;
@@ -144,6 +146,10 @@ export class RootPort {
 
   get #control(): number {
     return this.function.config.getUint16(this.#express + EXPRESS.SLOT_CONTROL, true);
+  }
+
+  set #control(value: number) {
+    this.function.config.setUint16(this.#express + EXPRESS.SLOT_CONTROL, value, true);
   }
 
   get #status(): number {
@@ -234,6 +240,24 @@ export class RootPort {
   /** Whether the guest was asked to let go of the function. */
   get isLeaving(): boolean {
     return this.#s.leaving === 1;
+  }
+
+  /**
+   * After power-on, before the guest runs: `fn`, which is as after power-on too, has been in the slot all
+   * along. It has power, and an address, as firmware would have left it; of nothing is there news.
+   */
+  fill(fn: PciFunction): void {
+    const s = this.#s;
+    s.generation++;
+    s.occupied = 1;
+    this.#seen = s.generation;
+    this.#occupant = fn;
+    fn.writeConfig(PCI.BASE_ADDRESS_0, 4, this.#memory.start);
+    this.#control = this.#control & ~SLOT_CONTROL.POWER_OFF & ~SLOT_CONTROL.POWER_INDICATOR |
+      INDICATOR.ON;
+    this.#status |= SLOT_STATUS.PRESENT;
+    this.#update();
+    this.#status &= ~SLOT_STATUS.LINK_CHANGED;
   }
 
   /** Puts `fn`, which is as after power-on, into the empty slot. */

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { EXPRESS, INDICATOR, SLOT_CONTROL, SLOT_STATUS } from "./express.ts";
-import { portWindows } from "../address_map.ts";
+import { ECAM, portWindows } from "../address_map.ts";
 import { BRIDGE } from "./bridge.ts";
 import { PCI } from "./function.ts";
 import { ALL_ON, BITS, EXPRESS_AT, hotplugPc, MSI_AT } from "./testing/hotplug_pc.ts";
@@ -64,6 +64,29 @@ Deno.test("a card that comes is told of, appears with its power, and in every th
   assertEquals([vcpu.vendor(1), main.vendor(1), vcpu.vendor(2)], [0x1AF4, 0x1AF4, 0xFFFF]);
   const address = vcpu.mapCard(0);
   assertEquals([vcpu.memory.read(address + 8, 4), main.memory.read(address, 4)], [0x1008, 0x1000]);
+});
+
+Deno.test("a card that was there from the start has power and an address, and is no news", () => {
+  using pc = hotplugPc();
+  const { fake, main, vcpu } = pc;
+  main.fill(0);
+  assertEquals(vcpu.slotStatus, [PRESENT, 0]);
+  assertEquals([vcpu.linkActive(0), vcpu.vendor(1), vcpu.vendor(2)], [true, 0x1AF4, 0xFFFF]);
+  const control = [0, 1].map((i) => vcpu.config(i, EXPRESS_AT + EXPRESS.SLOT_CONTROL));
+  assertEquals(control, [INDICATOR.ON, INDICATOR.OFF | SLOT_CONTROL.POWER_OFF]);
+  const { start } = portWindows(0, BITS).memory;
+  const bar = ECAM.start + ECAM.busLength + PCI.BASE_ADDRESS_0;
+  assertEquals(vcpu.memory.read(bar, 4), start + 4);
+  vcpu.startDriver(0);
+  assertEquals(fake.deliver(), []);
+  // All that its driver has to do is to turn it on.
+  vcpu.memory.write(ECAM.start + ECAM.busLength + PCI.COMMAND, 2, 2);
+  assertEquals(vcpu.memory.read(start, 4), 0x1000);
+  assert(main.ports[0].press());
+  vcpu.slotControl(0, OFF);
+  assertEquals(vcpu.cut, [0]);
+  main.ports[0].remove();
+  assertEquals([vcpu.slotStatus[0] & PRESENT, vcpu.vendor(1)], [0, 0xFFFF]);
 });
 
 Deno.test("a card answers where its port leads, and only there", () => {

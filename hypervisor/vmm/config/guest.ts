@@ -4,11 +4,12 @@
  * @module
  */
 import type { GuestConfig } from "../control.ts";
+import type { PluggedDevice } from "../hotplug.ts";
 import { MAX_CPUS } from "../lifecycle.ts";
 import { cpu } from "./cpu.ts";
 import { disk } from "./disk.ts";
 import { ConfigError, list, optionalText, record, text, whole } from "./fields.ts";
-import { hotplugPorts } from "./hotplug.ts";
+import { hotplugPorts, pluggedAtStart } from "./hotplug.ts";
 import { MEMORY_FIELDS, memoryFields } from "./memory.ts";
 import { net } from "./net.ts";
 import { SOCKET_FIELDS, socketFields } from "./sockets.ts";
@@ -18,23 +19,14 @@ export const MIN_MEMORY_MIB = 64;
 const MAX_DISKS = 16;
 const MAX_NETS = 8;
 
+const FIELDS = [
+  ...["name", "kernel", "kernelCache", "initrd", "cmdline", "memoryMiB", "cpus", "cpu"],
+  ...["disks", "nets", ...MEMORY_FIELDS, "hotplugPorts", ...SOCKET_FIELDS],
+];
+
 /** Returns a configuration that cannot be wrong in itself, or throws a {@linkcode ConfigError}. */
 export function parseConfig(value: unknown): GuestConfig {
-  const c = record(value, "the configuration", [
-    "name",
-    "kernel",
-    "kernelCache",
-    "initrd",
-    "cmdline",
-    "memoryMiB",
-    "cpus",
-    "cpu",
-    "disks",
-    "nets",
-    ...MEMORY_FIELDS,
-    "hotplugPorts",
-    ...SOCKET_FIELDS,
-  ]);
+  const c = record(value, "the configuration", FIELDS);
   const guest = {
     memoryMiB: whole(c.memoryMiB, "the memory in MiB", { min: MIN_MEMORY_MIB, max: 2 ** 20 }),
     cpus: whole(c.cpus, "the number of CPUs", { min: 1, max: MAX_CPUS }),
@@ -54,6 +46,13 @@ export function parseConfig(value: unknown): GuestConfig {
     ...hotplugPorts(c.hotplugPorts),
     ...socketFields(c),
   };
+}
+
+/** The same of a guest that is to start, which may have devices in hot-plug ports, in `plugged`. */
+export function parseStart(value: unknown): { config: GuestConfig; plugged: PluggedDevice[] } {
+  const { plugged, ...rest } = record(value, "the configuration", [...FIELDS, "plugged"]);
+  const config = parseConfig(rest);
+  return { config, plugged: pluggedAtStart(plugged, config) };
 }
 
 /** Refuses a guest that this host has not the memory for. */

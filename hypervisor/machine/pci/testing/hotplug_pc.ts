@@ -69,6 +69,10 @@ export class HotplugThread {
     return card;
   }
 
+  fill(index: number): void {
+    this.ports[index].fill(this.card(index, { fresh: true }));
+  }
+
   insert(index: number): void {
     this.ports[index].insert(this.card(index, { fresh: true }));
   }

@@ -54,7 +54,11 @@ function offset() {
   return fc.oneof(fc.integer({ min: 0, max: 0x1010 }), fc.integer({ min: 0, max: MMIO32.length }));
 }
 
-export const rootPortCase = fc.array(step, { minLength: 1, maxLength: 80 });
+const fill = fc.record({ do: fc.constant("fill" as const), index });
+export const rootPortCase = fc.tuple(
+  fc.array(fill, { maxLength: PORTS }),
+  fc.array(step, { minLength: 1, maxLength: 80 }),
+).map(([first, then]) => [...first, ...then]);
 export type RootPortCase = typeof rootPortCase extends fc.Arbitrary<infer T> ? T : never;
 
 /** Applies the steps, the guest's in one thread and the host's in another, and looks after each. */
@@ -70,6 +74,7 @@ export function checkRootPortCase(steps: RootPortCase): void {
       vcpu.config(i, 0x0E, 1),
     ]);
   const before = fixed();
+  let begun = false;
   for (const one of steps) {
     apply(one);
     for (const [i, port] of main.ports.entries()) {
@@ -90,6 +95,8 @@ export function checkRootPortCase(steps: RootPortCase): void {
 
   function apply(one: RootPortCase[number]): void {
     const port = "index" in one ? main.ports[one.index] : main.ports[0];
+    // What is there from the start is so before anything else happens.
+    begun ||= one.do !== "fill";
     switch (one.do) {
       case "config":
         vcpu.configure(one.index, one.register, one.value % 2 ** (8 * one.size), one.size);
@@ -114,6 +121,9 @@ export function checkRootPortCase(steps: RootPortCase): void {
         return vcpu.slotControl(one.index, one.on ? ALL_ON : OFF);
       case "map":
         vcpu.mapCard(one.index);
+        return;
+      case "fill":
+        if (!begun && !port.isOccupied) main.fill(one.index);
         return;
       case "insert":
         if (!port.isOccupied) main.insert(one.index);
