@@ -7,6 +7,7 @@ import type {
   NetUpdate,
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { call, loadSchemas, messageOf } from "./api.ts";
+import { Check } from "./check.tsx";
 import { Field } from "./field.tsx";
 import { type Checked, checkForm } from "./forms.ts";
 import { LimitFields, readLimit } from "./limit_fields.tsx";
@@ -51,6 +52,16 @@ export function NetForm({ guest, host, net, onDone }: NetFormProps) {
         <input type="checkbox" name="linkUp" defaultChecked={net?.linkUp ?? true} />
         <span>The cable is plugged in</span>
       </label>
+      <Check
+        name="inPort"
+        isOn={net?.inPort ?? true}
+        error={errors.inPort}
+        hint={`${
+          later ? `${later}. ` : ""
+        }It can be taken out while the guest runs, and forks get cards of their own. The guest may know it by another name than outside a port`}
+      >
+        In a hot-plug port from the guest’s start
+      </Check>
       <div class="two">
         <Field
           id="net-mac"
@@ -163,6 +174,7 @@ function readNet(data: FormData) {
     linkUp: data.has("linkUp"),
     mtu: numberOf(data, "mtu"),
     queues: numberOf(data, "queues"),
+    inPort: data.has("inPort"),
     receiveLimit: readLimit(data, "receiveLimit"),
     sendLimit: readLimit(data, "sendLimit"),
   };

@@ -79,11 +79,13 @@ export function newNet(wish: NetCreate): Net {
 
 /** With all of its devices in use, as if it had been started so. */
 export function attached(guest: Guest): Guest {
+  let freePorts = guest.hotplugPorts;
+  const place = (net: Net) => net.inPort && freePorts-- > 0 ? "port" : "boot";
   return {
     ...guest,
     disks: guest.disks.map((disk) => ({ ...disk, attached: "boot" })),
-    nets: guest.nets.map((net) => ({ ...net, attached: "boot" })),
-    freePorts: guest.hotplugPorts,
+    nets: guest.nets.map((net) => ({ ...net, attached: place(net) })),
+    freePorts: Math.max(0, freePorts),
   };
 }
 

@@ -19,22 +19,18 @@ import {
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { diskRecord } from "../../hypervisor/supervisor/lives/disk_changes.ts";
 import { netRecord } from "../../hypervisor/supervisor/lives/net_changes.ts";
-import {
-  diskConfig,
-  guestConfig,
-  netConfig,
-  type Places,
-} from "../../hypervisor/supervisor/lives/vm_config.ts";
+import { firstRun } from "../../hypervisor/supervisor/lives/run.ts";
+import { configOf } from "../../hypervisor/supervisor/lives/source.ts";
+import { diskConfig, netConfig, type Places } from "../../hypervisor/supervisor/lives/vm_config.ts";
 import { tapName } from "../../hypervisor/supervisor/network.ts";
 import type { GuestRecord } from "../../hypervisor/supervisor/store/guests.ts";
 import { MAX_HOST_CPUS } from "../../hypervisor/sys/affinity.ts";
 import { MAX_HOTPLUG_PORTS } from "../../hypervisor/machine/address_map.ts";
 import { MODELS } from "../../hypervisor/machine/cpu/models.ts";
 import { blockBytesFor } from "../../hypervisor/machine/hotplug.ts";
-import { parseConfig } from "../../hypervisor/vmm/config/guest.ts";
+import { parseStart } from "../../hypervisor/vmm/config/guest.ts";
 import { plugged } from "../../hypervisor/vmm/config/hotplug.ts";
 import { MAX_CPUS } from "../../hypervisor/vmm/lifecycle.ts";
-import type { GuestConfig } from "../../hypervisor/vmm/control.ts";
 
 const ID = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 const MIB = 2 ** 20;
@@ -95,6 +91,7 @@ const net = fc.record({
   linkUp: fc.boolean(),
   mtu: fc.option(near(68, 1500, 65521)),
   queues: fc.option(near(1, 8)),
+  inPort: fc.boolean(),
   receiveLimit: fc.option(limit),
   sendLimit: fc.option(limit),
 }, { requiredKeys: [] });
@@ -134,9 +131,10 @@ Deno.test("the VMM runs every guest that the API lets through", () => {
       const parsed = GuestCreate.safeParse(body);
       if (!parsed.success) return;
       through++;
-      const config = guestConfig(recordOf(parsed.data), PLACES);
-      const read: GuestConfig = parseConfig(JSON.parse(JSON.stringify(config)));
-      assertEquals([read.disks.length, read.nets.length], [
+      const record = recordOf(parsed.data);
+      const told = configOf(record, firstRun(record), PLACES);
+      const { config, plugged } = parseStart(JSON.parse(JSON.stringify(told)));
+      assertEquals([config.disks.length, config.nets.length + plugged.length], [
         parsed.data.disks.length,
         parsed.data.nets.length,
       ]);
@@ -189,5 +187,6 @@ Deno.test("a guest with the most of everything is let through by both", () => {
     nets: Array.from({ length: MOST_NETS }, () => ({ queues: 8, mtu: 65521 })),
     hotplugPorts: MOST_PORTS,
   };
-  parseConfig(guestConfig(recordOf(GuestCreate.parse(body)), PLACES));
+  const record = recordOf(GuestCreate.parse(body));
+  assertEquals(parseStart(configOf(record, firstRun(record), PLACES)).plugged.length, MOST_PORTS);
 });

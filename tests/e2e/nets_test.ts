@@ -36,6 +36,7 @@ supervisedTest("a card is added, plugged in, limited, unplugged and deleted", as
 
   await card.getByRole("button", { name: `Change network card ${mac}` }).click();
   await dialog.getByLabel("The cable is plugged in").uncheck();
+  assertEquals(await dialog.getByLabel("In a hot-plug port").isChecked(), true);
   await dialog.getByText("Limits of what it sends").click();
   await dialog.getByRole("group").filter({ hasText: "Limits of what it sends" })
     .getByLabel("MiB per second").fill("1");

@@ -5,29 +5,20 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { hostMemoryMiB } from "../../hypervisor/supervisor/host.ts";
-import type { Guest, Task } from "../../hypervisor/supervisor/api/schemas.ts";
-import { fileStream } from "../../hypervisor/supervisor/images/file_stream.ts";
 import {
   type AttachOptions,
   BridgedTaps,
   type Network,
 } from "../../hypervisor/supervisor/network.ts";
-import { TestHost } from "../../hypervisor/supervisor/testing/test_host.ts";
-import { vmmCommand } from "../../hypervisor/supervisor/vmm_command.ts";
+import type { TestHost } from "../../hypervisor/supervisor/testing/test_host.ts";
 import { run } from "../../scripts/setup/command.ts";
-import { GUEST_LOGIN } from "../../scripts/setup/guests.ts";
-import { quickGuest } from "../../scripts/setup/quick_guest.ts";
 import { IS_THOROUGH } from "../hostile/thorough.ts";
 import { BRIDGE, Ground } from "./ground.ts";
-import { VMM } from "./running_guest.ts";
-import { SerialPort } from "./serial_port.ts";
+import { command, created, done, hostOn, logIn } from "./hosted_guest.ts";
 
 const HOST = "10.96.0.1";
 const GUEST = "10.96.0.2";
 const FORKS = IS_THOROUGH ? 3 : 2;
-const LOOK_AGAIN_MS = 200;
-const PATIENCE_MS = 300_000;
 
 /**
  * Counts in memory, and writes each number to the disk too: what is on the disk is never ahead of memory,
@@ -51,57 +42,6 @@ class OtherTaps implements Network {
 
 const flipped = (id: string) => [...id].reverse().join("");
 
-async function hostOn(
-  ground: Ground,
-  realNetwork: Network = new BridgedTaps({ bridge: BRIDGE }),
-): Promise<TestHost> {
-  return await TestHost.start({
-    parent: ground.path,
-    realNetwork,
-    command: vmmCommand(VMM),
-    memoryMiB: hostMemoryMiB,
-    poolSize: 1,
-    peers: { hostname: "127.0.0.1", port: 0 },
-  });
-}
-
-/** The guest's prompt, wherever its VMM is by now. */
-function prompt(host: TestHost, id: string): Promise<SerialPort> {
-  return SerialPort.open(host.path("run/guests", id, "control.sock"));
-}
-
-async function command(host: TestHost, id: string, line: string): Promise<string> {
-  using port = await prompt(host, id);
-  return await port.run(line);
-}
-
-/** Resolves once a task is done. */
-async function done(host: TestHost, { id }: Task): Promise<Task> {
-  const deadline = performance.now() + PATIENCE_MS;
-  for (;;) {
-    const task = await host.local.client.call("getTask", { params: { id } });
-    if (task.state === "done") {
-      console.log(`${task.kind}: stood still for ${task.pauseMs} ms`);
-      return task;
-    }
-    const words = `${task.kind} is ${task.state}, ${task.phase}: ${task.error}`;
-    assertEquals(task.state, "running", words);
-    assert(performance.now() < deadline, words);
-    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
-  }
-}
-
-async function logIn(host: TestHost, id: string): Promise<void> {
-  using port = await prompt(host, id);
-  await port.type("\n");
-  await port.until("login: ");
-  await port.type(`${GUEST_LOGIN.user}\n`);
-  await port.until("assword: ");
-  await new Promise((resolve) => setTimeout(resolve, 2000));
-  await port.type(`${GUEST_LOGIN.password}\n`);
-  await port.until("# ");
-}
-
 const count = async (host: TestHost, id: string) =>
   Number(await command(host, id, "cat /dev/shm/count"));
 
@@ -115,25 +55,6 @@ async function works(host: TestHost, id: string): Promise<void> {
   assert(Math.abs(memory - disk) <= 1, `${memory} in memory and ${disk} on the disk`);
   const bad = "soft lockup|rcu.*stall|unstable|Call Trace|I/O error|BUG:";
   assertEquals(await command(host, id, `dmesg | grep -E '${bad}' || true`), "");
-}
-
-async function created(host: TestHost): Promise<Guest> {
-  const system = await quickGuest();
-  for (
-    const { kind, path } of [
-      { kind: "kernel", path: system.kernel },
-      { kind: "initrd", path: system.initrd },
-      { kind: "disk", path: system.disk },
-    ] as const
-  ) {
-    await host.supervisor.images.put({ kind, name: kind }, fileStream(await Deno.open(path)));
-  }
-  return await host.local.client.call("createGuest", {
-    body: {
-      ...{ name: "web", kernel: "kernel", initrd: "initrd", cmdline: system.cmdline },
-      ...{ memoryMiB: 192, disks: [{ image: "disk" }] },
-    },
-  });
 }
 
 async function prepare(host: TestHost, id: string): Promise<void> {

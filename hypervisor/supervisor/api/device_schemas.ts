@@ -93,6 +93,12 @@ const net = {
   mtu: z.int().min(68).max(65521).nullable(),
   /** Pairs of queues; null for one for each CPU, at most 4. */
   queues: z.int().min(1).max(8).nullable(),
+  /**
+   * Whether it is in a hot-plug port from the guest's start, as far as there are ports: then it can be taken
+   * out while the guest runs, and forks have cards of their own. The guest sees it at another place than a
+   * card that is in none, and may call it by another name.
+   */
+  inPort: z.boolean(),
   receiveLimit: RateLimit.nullable(),
   sendLimit: RateLimit.nullable(),
 };
@@ -103,11 +109,14 @@ export const NetSettings = z.strictObject({
   linkUp: net.linkUp.default(true),
   mtu: net.mtu.default(null),
   queues: net.queues.default(null),
+  /** What a guest from before there was a choice has, whose system knows its card by its place. */
+  inPort: net.inPort.default(false),
   receiveLimit: net.receiveLimit.default(null),
   sendLimit: net.sendLimit.default(null),
 });
 
 export const NetCreate = NetSettings.extend({
+  inPort: net.inPort.default(true),
   /** One that no other card here has, made at random by default. */
   mac: MacAddress.optional(),
 });

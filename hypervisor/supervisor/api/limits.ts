@@ -9,8 +9,8 @@
 export const MOST_DISKS = 16;
 export const MOST_NETS = 8;
 export const MOST_PORTS = 8;
-/** One for a disk and one for a card, or for the new one of a kind beside the old. */
-export const DEFAULT_PORTS = 2;
+/** One for the card that a guest starts with, one for a disk and one for another card. */
+export const DEFAULT_PORTS = 3;
 
 export const MOST_CPUS = 8;
 /** As many CPUs of a host as Linux's sets here have room for. */

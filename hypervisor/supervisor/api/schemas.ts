@@ -50,7 +50,7 @@ const guestFields = z.strictObject({
     .refine(hasOwnNames, "must have names of their own"),
   nets: z.array(NetCreate).max(MOST_NETS).prefault([{}])
     .refine(hasOwnAddresses, "must have addresses of their own"),
-  /** How many disks and network cards can be plugged in while it runs. */
+  /** How many disks and network cards can be in hot-plug ports: cards from its start, and what comes later. */
   hotplugPorts: HotplugPorts.default(DEFAULT_PORTS),
   /** Whether it has a channel to a guest agent, which tells addresses and the system's name. */
   agent: z.boolean().default(true),

@@ -52,6 +52,8 @@ const NET: Record<string, Option> = {
   }),
   "mtu": number(["mtu"]),
   "queues": number(["queues"]),
+  "port": flag(["inPort"], true),
+  "no-port": flag(["inPort"], false),
   ...limits("receive-", "receiveLimit", "frames"),
   ...limits("send-", "sendLimit", "frames"),
 };
@@ -61,7 +63,7 @@ export const SPEC_HELP = `A DISK or a CARD is a list of options, such as image=d
       write-cache, no-write-cache, operations=N and bytes=SIZE (both per second),
       operations-burst=N, bytes-burst=SIZE, unlimited
   CARD: mac=MAC, bridge=NAME (- for the host's own), link=up|down, mtu=N, queues=N,
-      receive-frames=N, receive-bytes=SIZE (both per second), receive-frames-burst=N,
+      port or no-port (whether it is in a hot-plug port from the start), receive-frames=N, receive-bytes=SIZE (both per second), receive-frames-burst=N,
       receive-bytes-burst=SIZE, receive-unlimited, and the same with send-
 `;
 

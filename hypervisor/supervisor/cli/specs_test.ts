@@ -25,13 +25,15 @@ Deno.test("a disk is a size, or what options say", () => {
 });
 
 Deno.test("a card has limits for both ways", () => {
-  assertEquals(netSpec("mac=52:54:00:AA:00:01,bridge=br1,link=down,mtu=9000,queues=2"), {
+  assertEquals(netSpec("mac=52:54:00:AA:00:01,bridge=br1,link=down,mtu=9000,queues=2,no-port"), {
     mac: "52:54:00:aa:00:01",
     bridge: "br1",
     linkUp: false,
     mtu: 9000,
     queues: 2,
+    inPort: false,
   });
+  assertEquals(netChange("port"), { inPort: true });
   assertEquals(netChange("receive-bytes=1M,send-frames=10,bridge=-"), {
     receiveLimit: { bytesPerSecond: 2 ** 20 },
     sendLimit: { operationsPerSecond: 10 },

@@ -35,10 +35,11 @@ Deno.test("a valid guest is read with its defaults", async () => {
       linkUp: true,
       mtu: null,
       queues: null,
+      inPort: true,
       receiveLimit: null,
       sendLimit: null,
     }],
-    hotplugPorts: 2,
+    hotplugPorts: 3,
     agent: true,
     autostart: false,
   });

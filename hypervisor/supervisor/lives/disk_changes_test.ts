@@ -60,7 +60,7 @@ Deno.test("a guest has several disks, in their order and with their settings", a
     { ...at(1), cache: "direct", rateLimit: { operationsPerSecond: 100 } },
     { ...at(2), readonly: true, writeCache: false },
   ]);
-  assertEquals(config.hotplugPorts, 2);
+  assertEquals(config.hotplugPorts, 3);
 });
 
 Deno.test("names of disks are a guest's own, and each is there once", async () => {
@@ -144,9 +144,10 @@ Deno.test("a disk from a guest's start stays until it stops, and then can be del
 
 Deno.test("ports are as many as a guest was started with", async () => {
   await using host = await TestHost.start();
-  const guest = await host.guest({ hotplugPorts: 1 });
+  const guest = await host.guest({ hotplugPorts: 2 });
   const disks = disksOf(host, guest);
-  await host.start(guest.id);
+  // Its card is in one.
+  assertEquals((await host.start(guest.id)).freePorts, 1);
   const first = (await disks.add({ sizeMiB: 1 })).disks[0];
   await disks.plug(first.id);
   const second = (await disks.add({ sizeMiB: 1 })).disks[1];

@@ -5,7 +5,7 @@ import type { GuestRecord } from "../store/guests.ts";
 import { TestHost } from "../testing/test_host.ts";
 import type { DeviceReports } from "./control_client.ts";
 import { figuresOf } from "./figures.ts";
-import { Run } from "./run.ts";
+import { firstRun, Run } from "./run.ts";
 
 const ID = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 const RECORD: GuestRecord = {
@@ -47,7 +47,7 @@ Deno.test("reports become figures of the guest's own devices", () => {
     },
     mem0: { pluggedMiB: 128 },
   };
-  assertEquals(figuresOf({ id: ID, at: 1 }, reports, Run.begin("/r", RECORD)), {
+  assertEquals(figuresOf({ id: ID, at: 1 }, reports, Run.begin("/r", firstRun(RECORD))), {
     id: ID,
     at: 1,
     disks: { d: { reads: 5, readBytes: 4096, writes: 1, writtenBytes: 512, errors: 0 } },
@@ -63,7 +63,7 @@ Deno.test("whatever a VMM reports, figures are what the API says they are", () =
   const keys = fc.constantFrom("reads", "received", "statistics", "actualMiB", "pluggedMiB", "z");
   const value = fc.oneof(fc.jsonValue(), fc.double(), fc.dictionary(fc.string(), fc.jsonValue()));
   const reports = fc.dictionary(names, fc.dictionary(keys, value));
-  const run = Run.begin("/r", RECORD);
+  const run = Run.begin("/r", firstRun(RECORD));
   fc.assert(fc.property(reports, (reports) => {
     Figures.parse(figuresOf({ id: ID, at: 1 }, reports as DeviceReports, run));
   }));

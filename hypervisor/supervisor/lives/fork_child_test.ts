@@ -2,8 +2,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { CpuSettings, DiskSettings, MemorySettings, NetSettings } from "../api/schemas.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import { childOf, replugged, whyNotReplug } from "./fork_child.ts";
-import { diskDevice, netDevice, Run, type RunFile } from "./run.ts";
-import { guestOf, netsOf, orderOf, pluggedOf } from "./source.ts";
+import { diskDevice, firstRun, netDevice, type RunFile } from "./run.ts";
+import { configOf, guestOf, netsOf, orderOf, pluggedOf } from "./source.ts";
 
 const disk = (id: string) => ({
   ...DiskSettings.parse({}),
@@ -34,7 +34,7 @@ const GUEST: GuestRecord = {
 /** It was started with less, and has two devices plugged in. */
 function run(): RunFile {
   const then = { ...GUEST, cpus: 1, kernel: "old", disks: [disk("ROOT"), disk("DATA")] };
-  const begun = Run.begin("/nonexistent", { ...then, nets: [net("N2")] }).file();
+  const begun = firstRun({ ...then, nets: [net("N2")] });
   const late = diskDevice({ ...disk("LATE"), readonly: true }, "port");
   return {
     ...begun,
@@ -43,6 +43,7 @@ function run(): RunFile {
 }
 
 const PLACES = { disk: ({ file }: { file: string }) => `/d/${file}`, tap: () => "tap" };
+const FILES = { kernel: "/k", initrd: null, kernelCache: "/c", agentSocket: "/a" };
 
 Deno.test("a guest goes on as the machine that ran, not as what it is to be", () => {
   const { cpus, kernel, disks, nets } = guestOf(GUEST, run());
@@ -55,6 +56,27 @@ Deno.test("a guest goes on as the machine that ran, not as what it is to be", ()
   });
   const without = { ...GUEST, disks: GUEST.disks.slice(1) };
   assertThrows(() => pluggedOf(without, run(), PLACES), Error, "Cannot go on");
+});
+
+Deno.test("a guest starts with its cards in ports, as far as there are ports and it wants that", () => {
+  const inPort = (id: string) => ({ ...net(id), inPort: true });
+  const guest = { ...GUEST, nets: [inPort("N1"), net("N2"), inPort("N3"), inPort("N4")] };
+  const cards = (hotplugPorts: number) =>
+    Object.entries(firstRun({ ...guest, hotplugPorts }).devices)
+      .filter(([, { kind }]) => kind === "net")
+      .map(([name, { id, at }]) => [name, id, at]);
+  assertEquals(cards(2), [
+    ["net0", "N2", "boot"],
+    ["net1", "N4", "boot"],
+    ["net2", "N1", "port"],
+    ["net3", "N3", "port"],
+  ]);
+  assertEquals(cards(0).map(([, id, at]) => [id, at]), guest.nets.map(({ id }) => [id, "boot"]));
+  const { nets, plugged } = configOf(guest, firstRun(guest), { ...PLACES, ...FILES });
+  assertEquals(nets.map(({ mac }) => mac), ["52:00:00:00:00:02", "52:00:00:00:00:04"]);
+  assertEquals(Object.keys(plugged!), ["net2", "net3"]);
+  // Those of a guest from before are where its system knows them.
+  assertEquals(net("N1").inPort, false);
 });
 
 Deno.test("a child that goes on has all its parent's devices, each its own", () => {

@@ -22,9 +22,10 @@ async function children(host: TestHost, task: Task): Promise<Guest[]> {
 const begins = (path: string, length: number) =>
   new TextDecoder().decode(Deno.readFileSync(path).subarray(0, length));
 
-/** A guest whose disk says "mine". */
+/** A guest whose disk says "mine", with a card that is in no port. */
 async function parent(host: TestHost, cmdline = ""): Promise<Guest> {
-  const guest = await host.guest({ disks: [{ sizeMiB: 1, name: "root" }], cmdline });
+  const nets = [{ inPort: false }];
+  const guest = await host.guest({ disks: [{ sizeMiB: 1, name: "root" }], nets, cmdline });
   using file = Deno.openSync(host.diskFile(guest), { write: true });
   file.writeSync(new TextEncoder().encode("mine"));
   return guest;
@@ -169,19 +170,30 @@ Deno.test("a VMM that waits is taken for a child, also where it goes on", async 
   assertStringIncludes(await host.said(task.made[0]), "once web");
 });
 
-/** The snapshot of a guest with a card that was plugged in. */
-async function withPluggedCard(host: TestHost, cmdline = "") {
+/** The snapshot of a guest with a card in a port. */
+async function withCardInPort(
+  host: TestHost,
+  { cmdline = "", isPlugged = false }: { cmdline?: string; isPlugged?: boolean } = {},
+) {
   const { client } = host.local;
-  const { id } = await host.guest({ nets: [], cmdline });
+  const { id, nets } = await host.guest({ cmdline, ...(isPlugged && { nets: [] }) });
   await host.start(id);
-  const [net] = (await client.call("addNet", { params: { id }, body: {} })).nets;
-  await client.call("plugNet", { params: { id, net: net.id } });
+  let [net] = nets;
+  if (isPlugged) {
+    [net] = (await client.call("addNet", { params: { id }, body: {} })).nets;
+    await client.call("plugNet", { params: { id, net: net.id } });
+  }
   return { id, net, snapshot: await host.snapshot(id, { name: "a" }) };
 }
 
-Deno.test("a card in a port is exchanged in each child, for one with an address of its own", async () => {
+Deno.test("a card that was plugged in is exchanged in each child, for one of its own", () =>
+  exchanges({ isPlugged: true }));
+
+Deno.test("so is one that has been there since the start", () => exchanges({ isPlugged: false }));
+
+async function exchanges(options: { isPlugged: boolean }): Promise<void> {
   await using host = await TestHost.start();
-  const { id, net, snapshot } = await withPluggedCard(host);
+  const { id, net, snapshot } = await withCardInPort(host, options);
   const task = await host.done(fork(host, id, { snapshot, count: 3, network: "replug" }));
   const made = await children(host, task);
   for (const child of made) {
@@ -204,7 +216,7 @@ Deno.test("a card in a port is exchanged in each child, for one with an address 
   for (const { id } of made) await host.stop(id);
   await host.stop(id);
   host.assertNothingLeft();
-});
+}
 
 Deno.test("links of children are as they are wanted, and only a card in a port is exchanged", async () => {
   await using host = await TestHost.start();
@@ -229,7 +241,7 @@ Deno.test("links of children are as they are wanted, and only a card in a port i
 
 Deno.test("a child whose card cannot be exchanged is not left", async () => {
   await using host = await TestHost.start();
-  const { id, snapshot } = await withPluggedCard(host, "no-replugging");
+  const { id, snapshot } = await withCardInPort(host, { cmdline: "no-replugging" });
   const task = await host.ended(await fork(host, id, { snapshot }));
   assertEquals([task.state, task.error], ["failed", "Cannot plug a device in: not here"]);
   assertEquals((await host.local.client.call("listGuests", {})).length, 1);

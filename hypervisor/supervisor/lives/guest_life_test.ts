@@ -6,7 +6,7 @@ import type { ExitReason } from "../../vmm/control.ts";
 import { ApiProblem } from "../problem.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import { GuestLife, type Vmm, type VmmEnd, type VmmListener } from "./guest_life.ts";
-import { Run } from "./run.ts";
+import { firstRun, Run } from "./run.ts";
 
 const RECORD: GuestRecord = {
   id: "01ARZ3NDEKTSV4RRFFQ69G5FAV",
@@ -37,7 +37,7 @@ class ScriptedVmm implements Vmm {
   isClean = false;
   killed = false;
   pressed = 0;
-  readonly run = Run.begin("/nonexistent", RECORD);
+  readonly run = Run.begin("/nonexistent", firstRun(RECORD));
 
   follow(listener: VmmListener): Promise<VmmEnd> {
     this.#listener = listener;

@@ -79,7 +79,8 @@ Deno.test("a guest starts, and stops at its power button with nothing left", asy
     path: host.diskFile(guest),
     serial: guest.disks[0].id.slice(-20),
   }]);
-  assertEquals(config.nets, [{ tap: [...host.network.taps][0], mac: started.nets[0].mac }]);
+  const net = { tap: [...host.network.taps][0], mac: started.nets[0].mac };
+  assertEquals([config.nets, config.plugged], [[], { net0: { net } }]);
 
   const stopped = host.reaches(id, "stopped");
   await host.local.client.call("stopGuest", { params: { id } });

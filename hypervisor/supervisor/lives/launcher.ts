@@ -12,9 +12,9 @@ import type { GuestDisks } from "./disks.ts";
 import type { GuestConfig } from "../../vmm/control.ts";
 import { Heir, settleHeir } from "./heir.ts";
 import { startReceiving } from "./receiving_vmm.ts";
-import type { RunFile } from "./run.ts";
-import { guestOf, netsOf, pluggedOf, type Source } from "./source.ts";
-import { guestConfig, type Places } from "./vm_config.ts";
+import { firstRun, type RunFile } from "./run.ts";
+import { configOf, guestOf, netsOf, type Source } from "./source.ts";
+import type { Places } from "./vm_config.ts";
 import type { VmmPool } from "./vmm_pool.ts";
 import { type VmmCommand, VmmProcess } from "./vmm_process.ts";
 
@@ -68,18 +68,14 @@ export class Launcher {
     const { command, pool } = this.#options;
     const { id } = record;
     const directory = this.directory(id);
-    const guest = source === undefined ? record : guestOf(record, source.run);
+    const run = source?.run ?? firstRun(record);
+    const guest = guestOf(record, run);
     const taps = new Map<string, string>();
     try {
-      const nets = source === undefined ? record.nets : netsOf(record, source.run);
-      for (const net of nets) taps.set(net.id, this.attach(net, guest));
-      const places = this.#places(guest, taps);
-      const config = {
-        ...guestConfig(guest, places),
-        ...(source !== undefined && { plugged: pluggedOf(record, source.run, places) }),
-      };
+      for (const net of netsOf(record, run)) taps.set(net.id, this.attach(net, guest));
+      const config = configOf(record, run, this.#places(guest, taps));
       return VmmProcess.start(directory, config, {
-        ...{ record, command, pool, source },
+        ...{ run, command, pool, source },
         cgroup: cgroupOf(id),
       });
     } catch (error) {

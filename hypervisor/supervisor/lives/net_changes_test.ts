@@ -39,26 +39,48 @@ Deno.test("a guest has several cards, each with a tap and settings of its own", 
   const guest = await host.guest({
     cpus: 2,
     nets: [
-      {},
+      { inPort: false },
       { mac: "52:54:00:00:00:99", mtu: 9000, queues: 2, linkUp: false },
       { bridge: "br7", queues: 1, sendLimit: { bytesPerSecond: 1000 } },
     ],
   });
   assertMatch(guest.nets[0].mac, /^52(:[0-9a-f]{2}){5}$/);
-  await host.start(guest.id);
+  const { nets, freePorts } = await host.start(guest.id);
+  assertEquals([nets.map(({ attached }) => attached), freePorts], [["boot", "port", "port"], 1]);
   assertEquals([...host.network.taps].sort(), tapsOf(guest));
   assertEquals(host.network.lastOptions, { bridge: "br7", multiQueue: false });
   const config = JSON.parse(
     Deno.readTextFileSync(host.path("run/guests", guest.id, "config.json")),
   );
   const [first, second, third] = guest.nets;
-  assertEquals(config.nets, [
-    { tap: tapName(first.id), mac: first.mac },
-    { tap: tapName(second.id), mac: "52:54:00:00:00:99", queues: 2, mtu: 9000, linkUp: false },
-    { tap: tapName(third.id), mac: third.mac, queues: 1, sendLimit: { bytesPerSecond: 1000 } },
+  assertEquals(config.nets, [{ tap: tapName(first.id), mac: first.mac }]);
+  const [mac, sendLimit] = ["52:54:00:00:00:99", { bytesPerSecond: 1000 }];
+  assertEquals(Object.entries(config.plugged), [
+    ["net1", { net: { tap: tapName(second.id), mac, queues: 2, mtu: 9000, linkUp: false } }],
+    ["net2", { net: { tap: tapName(third.id), mac: third.mac, queues: 1, sendLimit } }],
   ]);
   await host.stop(guest.id);
   host.assertNothingLeft();
+});
+
+Deno.test("a card is in a port at the next start, or is not, as it is wanted", async () => {
+  await using host = await TestHost.start();
+  const guest = await host.guest();
+  const nets = netsOf(host, guest);
+  const [{ id, inPort }] = guest.nets;
+  assertEquals([inPort, (await host.start(guest.id)).nets[0].attached], [true, "port"]);
+  const later = await nets.change(id, { inPort: false });
+  assertEquals([later.nets[0].attached, later.nets[0].restartNeeded], ["port", true]);
+  await host.stop(guest.id);
+  const fixed = await host.start(guest.id);
+  assertEquals([fixed.nets[0].attached, fixed.nets[0].restartNeeded], ["boot", false]);
+  await refused(nets.unplug(id), "wrong_state");
+  await nets.change(id, { inPort: true });
+  await host.stop(guest.id);
+  assertEquals((await host.start(guest.id)).nets[0].attached, "port");
+  await nets.unplug(id);
+  await host.until(guest.id, ({ nets }) => nets[0].attached === null);
+  assertEquals(host.network.taps.size, 0);
 });
 
 Deno.test("an address is one card's alone, whoever's it is", async () => {
@@ -106,7 +128,7 @@ Deno.test("a card is plugged in and out, and its tap comes and goes with it", as
   assertEquals(host.network.taps.size, 0);
   const [{ id }] = added.nets;
   const plugged = await nets.plug(id);
-  assertEquals([plugged.nets[0].attached, plugged.freePorts], ["port", 1]);
+  assertEquals([plugged.nets[0].attached, plugged.freePorts], ["port", 2]);
   assertEquals([...host.network.taps], tapsOf(added));
   await refused(nets.delete(id), "device_in_use");
   await nets.unplug(id);

@@ -34,7 +34,7 @@ export async function startReceiving(
   options: ReceivingOptions,
 ): Promise<VmmProcess> {
   const { socket, command, pool, cgroup } = options;
-  const run = Run.goOn(directory, options.run);
+  const run = Run.begin(directory, options.run);
   const prepare = () => {
     writeFileDurably(join(directory, "config.json"), JSON.stringify(config));
     run.save();

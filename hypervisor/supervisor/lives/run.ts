@@ -74,6 +74,19 @@ export function runningRun(process: { run: Run } | null): Run {
   return process.run;
 }
 
+/** What `guest` is about to be started with: its cards are in ports where they are to be and there are some. */
+export function firstRun(guest: GuestRecord): RunFile {
+  const { disks, nets, hotplugPorts } = guest;
+  const inPorts = nets.filter(({ inPort }) => inPort).slice(0, hotplugPorts);
+  const fixed = nets.filter((net) => !inPorts.includes(net));
+  const devices = Object.fromEntries([
+    ...disks.map((disk, i) => [`block${i}`, diskDevice(disk, "boot")] as const),
+    ...fixed.map((net, i) => [`net${i}`, netDevice(net, "boot")] as const),
+    ...inPorts.map((net, i) => [`net${fixed.length + i}`, netDevice(net, "port")] as const),
+  ]);
+  return { started: Started.parse(guest), devices, frozen: false };
+}
+
 const FIELDS = Object.keys(Started.shape) as (keyof Started)[];
 
 /** One run of a guest. */
@@ -94,24 +107,14 @@ export class Run {
     this.#base = base;
   }
 
-  /** What `guest` is about to be started with, by a VMM in `directory`. */
-  static begin(directory: string, guest: GuestRecord): Run {
-    const devices = Object.fromEntries([
-      ...guest.disks.map((disk, i) => [`block${i}`, diskDevice(disk, "boot")] as const),
-      ...guest.nets.map((net, i) => [`net${i}`, netDevice(net, "boot")] as const),
-    ]);
-    const started = Started.parse(guest);
-    return new Run(directory, { started, devices, frozen: false, base: null });
-  }
-
   /** What an earlier supervisor began in `directory`. */
   static find(directory: string): Run {
     const file = readMessage(OwnFile, join(directory, "run.json"));
     return new Run(directory, file ?? { ...beforeRuns(directory), base: null });
   }
 
-  /** What another run, here or on another host, has come to, and a VMM in `directory` goes on with. */
-  static goOn(directory: string, file: RunFile): Run {
+  /** What a VMM in `directory` starts with, or goes on with: another run, here or on another host, has come to it. */
+  static begin(directory: string, file: RunFile): Run {
     return new Run(directory, { ...structuredClone(file), base: null });
   }
 

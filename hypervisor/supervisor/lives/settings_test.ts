@@ -50,7 +50,7 @@ Deno.test("processors and memory reach the VMM as they were chosen", async () =>
   });
 });
 
-Deno.test("where nothing is chosen, a guest has a balloon, an agent's port and two for devices", async () => {
+Deno.test("where nothing is chosen, a guest has a balloon, an agent's port and three for devices", async () => {
   await using host = await TestHost.start();
   const { id } = await host.guest();
   await host.start(id);
@@ -59,7 +59,7 @@ Deno.test("where nothing is chosen, a guest has a balloon, an agent's port and t
     cpu: undefined,
     memory: undefined,
     balloon: { targetMiB: 0 },
-    hotplugPorts: 2,
+    hotplugPorts: 3,
     ports: [{
       name: "org.qemu.guest_agent.0",
       socket: host.path("run/guests", id, "agent.sock"),

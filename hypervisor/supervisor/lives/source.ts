@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { GuestConfig, PlugConfig, RunRequest } from "../../vmm/control.ts";
+import type { GuestConfig, PlugConfig, RunRequest, StartConfig } from "../../vmm/control.ts";
 import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
 import type { RunDevice, RunFile } from "./run.ts";
-import { diskConfig, netConfig } from "./vm_config.ts";
+import { diskConfig, guestConfig, netConfig, type Places } from "./vm_config.ts";
 
 export type Source =
   & {
@@ -68,11 +68,11 @@ export function guestOf(guest: GuestRecord, run: RunFile): GuestRecord {
   };
 }
 
-/** What was plugged in, on what it stands now, by the VMM's names. */
+/** What is in ports, on what it stands now, by the VMM's names. */
 export function pluggedOf(
   guest: GuestRecord,
   run: RunFile,
-  places: { disk(disk: DiskRecord): string; tap(net: NetRecord): string },
+  places: Pick<Places, "disk" | "tap">,
 ): Record<string, PlugConfig> {
   const disks = devicesOf(run, "port", "disk").map(([name, device]) => {
     const disk = withSettings(guest.disks, device);
@@ -83,6 +83,12 @@ export function pluggedOf(
     return [name, { net: netConfig(net, places.tap(net)) }] as const;
   });
   return Object.fromEntries([...disks, ...nets]);
+}
+
+/** What the VMM is told that has the guest start, or go on, with `run`. */
+export function configOf(guest: GuestRecord, run: RunFile, places: Places): StartConfig {
+  const plugged = pluggedOf(guest, run, places);
+  return { ...guestConfig(guestOf(guest, run), places), plugged };
 }
 
 /** All cards that the run has. */

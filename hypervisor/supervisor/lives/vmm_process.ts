@@ -23,10 +23,9 @@ import {
 } from "../../vmm/control.ts";
 import { exists, removeIfThere, writeFileDurably } from "../durable.ts";
 import { messageOf } from "../log.ts";
-import type { GuestRecord } from "../store/guests.ts";
 import { askVmm, type DeviceReports, openControl, readEvents, statusOf } from "./control_client.ts";
 import { PassingControl } from "./passing_control.ts";
-import { Run } from "./run.ts";
+import { Run, type RunFile } from "./run.ts";
 import { explain } from "./vmm_ends.ts";
 import { boundLog, logTail } from "./vmm_log.ts";
 import { orderOf, type Source } from "./source.ts";
@@ -96,14 +95,14 @@ export class VmmProcess {
   }
 
   /**
-   * Starts a VMM in `directory`, which must not exist; `record` is the guest that `config` is of. With
-   * `source`, the guest goes on from there, with what `source.run` says.
+   * Starts a VMM in `directory`, which must not exist; `run` is what `config` is of. With `source`, the guest
+   * goes on from there.
    */
   static start(
     directory: string,
     config: GuestConfig,
     options: {
-      record: GuestRecord;
+      run: RunFile;
       command: VmmCommand;
       cgroup: string;
       pool: VmmPool;
@@ -112,9 +111,7 @@ export class VmmProcess {
   ): VmmProcess {
     const { command, pool, cgroup, source } = options;
     const configFile = join(directory, "config.json");
-    const run = source === undefined
-      ? Run.begin(directory, options.record)
-      : Run.goOn(directory, source.run);
+    const run = Run.begin(directory, options.run);
     const prepare = () => {
       writeFileDurably(configFile, JSON.stringify(config));
       run.save();
