@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { drain } from "../../sys/eventfd.ts";
+import { vhostFeatures } from "../../sys/vhost.ts";
 import { ConfigSpace } from "./config_space.ts";
 import {
   type DeviceHost,
@@ -15,8 +17,7 @@ import { type QueueState, VirtQueue } from "./queue.ts";
 import { VsockEvents } from "./vsock_events.ts";
 import { EVENT, RX, TX, VSOCK_QUEUE_SIZE, type VsockBackend } from "./vsock_protocol.ts";
 import { UserVsock } from "./vsock_user.ts";
-import { VhostVsock } from "./vsock_vhost.ts";
-import { vhostFeatures } from "../../sys/vhost.ts";
+import { VhostVsock, type VhostVsockOptions } from "./vsock_vhost.ts";
 
 /** Where the other ends of the guest's streams are. */
 export type VsockOptions =
@@ -38,6 +39,18 @@ export type VsockOptions =
     }
   );
 
+/** What the host's kernel does for a device with a `vhost`. */
+export interface VsockKernel {
+  features(vhost: number): ReadonlySet<number>;
+  /** Serves the data queues. */
+  serve(host: DeviceHost, options: VhostVsockOptions): VsockBackend;
+}
+
+const KERNEL: VsockKernel = {
+  features: vhostFeatures,
+  serve: (host, options) => new VhostVsock(host, options),
+};
+
 export class VsockDevice implements VirtioDevice {
   readonly name: string;
   readonly id = VIRTIO_ID.vsock;
@@ -45,16 +58,21 @@ export class VsockDevice implements VirtioDevice {
   readonly offloaded: boolean;
   readonly queueSizes = [VSOCK_QUEUE_SIZE, VSOCK_QUEUE_SIZE, VSOCK_QUEUE_SIZE];
   readonly #options: VsockOptions;
+  readonly #kernel: VsockKernel;
   readonly #config: ConfigSpace;
   #backend: VsockBackend | undefined;
   /** Absent where the driver did not enable its queue. */
   #events: VsockEvents | undefined;
+  /** Stops looking for buffers for events, where nobody else does. */
+  #unwatch = () => {};
 
-  constructor(options: VsockOptions) {
+  /** Another `kernel` is for tests. */
+  constructor(options: VsockOptions, kernel = KERNEL) {
     this.name = options.name;
     this.#options = options;
+    this.#kernel = kernel;
     this.offloaded = "vhost" in options;
-    const known = "vhost" in options ? vhostFeatures(options.vhost) : undefined;
+    const known = "vhost" in options ? kernel.features(options.vhost) : undefined;
     const rings = [VIRTIO_F.INDIRECT_DESC, VIRTIO_F.EVENT_IDX];
     this.features = rings.filter((bit) => known?.has(bit) ?? true);
     // Section 5.10.4: guest_cid, 64 bits of which the upper half is reserved.
@@ -75,7 +93,7 @@ export class VsockDevice implements VirtioDevice {
     const { features } = setup;
     const queues = [rx, tx];
     this.#backend = "vhost" in this.#options
-      ? new VhostVsock(host, { ...this.#options, queues, features })
+      ? this.#kernel.serve(host, { ...this.#options, queues, features })
       : new UserVsock(host, { ...this.#options, queues, features });
     const events = setup.queues[EVENT];
     if (!events) return;
@@ -88,6 +106,12 @@ export class VsockDevice implements VirtioDevice {
         onViolation: (reason) => host.needsReset(reason),
       }),
     );
+    if (this.offloaded) {
+      // Of its queues vhost serves the other two.
+      const fd = host.queueNotifyFd(EVENT);
+      host.watch(fd, () => void (drain(fd) && this.#events?.notify()));
+      this.#unwatch = () => host.unwatch(fd);
+    }
     // Streams have their other ends in another process, or nowhere.
     if (setup.restored) this.#events.reset();
   }
@@ -121,6 +145,8 @@ export class VsockDevice implements VirtioDevice {
   }
 
   reset(): void {
+    this.#unwatch();
+    this.#unwatch = () => {};
     this.#backend?.stop();
     this.#backend = this.#events = undefined;
   }
