@@ -37,6 +37,7 @@ export const EPIPE = 32;
 export const ENOSYS = 38;
 export const EBADFD = 77;
 export const EOPNOTSUPP = 95;
+export const EADDRINUSE = 98;
 export const ECONNRESET = 104;
 export const ENOBUFS = 105;
 export const EDQUOT = 122;

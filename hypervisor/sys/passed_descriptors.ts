@@ -15,6 +15,7 @@ const libc = libraryOf({
   sendmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" },
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "isize" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  dup3: { parameters: ["i32", "i32", "i32"], result: "i32" },
 });
 
 export const SOL_SOCKET = 1;
@@ -23,6 +24,7 @@ export const MSG_CTRUNC = 8;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x4000_0000;
 const F_DUPFD_CLOEXEC = 1030;
+const O_CLOEXEC = 0o2000000;
 
 /** As many as one message can bring; of more, none is kept. */
 export const MAX_PASSED = 4;
@@ -91,6 +93,15 @@ export function receiveDescriptors(
 /** Another descriptor of the same open file. */
 export function duplicate(fd: number): number {
   return check(libc.symbols.fcntl(fd, F_DUPFD_CLOEXEC, 3), `duplicate descriptor ${fd}`);
+}
+
+/** Has `fd` be the open file of `by`, which is closed, in place of its own, which it lets go of. */
+export function replace(fd: number, by: number): void {
+  try {
+    check(libc.symbols.dup3(by, fd, O_CLOEXEC), `replace descriptor ${fd}`);
+  } finally {
+    close(by);
+  }
 }
 
 interface Transfer {

@@ -6,6 +6,7 @@ import {
   duplicate,
   MAX_PASSED,
   receiveDescriptors,
+  replace,
   sendDescriptors,
 } from "./passed_descriptors.ts";
 import { accept, connectUnix, listenUnix, receive, send, WOULD_BLOCK } from "./unix_sockets.ts";
@@ -81,4 +82,19 @@ Deno.test("a duplicate outlives what it was made of", () => {
   assertEquals(take(other), 1);
   close(other);
   assertThrows(() => duplicate(other), SysError, "duplicate");
+});
+
+Deno.test("a descriptor that is replaced is another open file, and its own is let go of", () => {
+  pair((near, far) => {
+    const [event, fd] = [eventfd(), duplicate(far)];
+    replace(fd, duplicate(event));
+    signal(fd);
+    assertEquals(take(event), 1);
+    // The other end of the connection has one descriptor only again.
+    assertEquals(send(near, LINE), LINE.length);
+    assertEquals(receive(far, new Uint8Array(100)), LINE.length);
+    const spare = duplicate(event);
+    assertThrows(() => replace(-1, spare), SysError, "replace descriptor -1");
+    for (const one of [event, fd]) close(one);
+  });
 });

@@ -22,14 +22,18 @@ export function socketDevices(config: GuestConfig, held?: Held): DeviceSpec[] {
   const console = openConsole(config, held?.get(CONSOLE));
   return [
     ...(console ? [{ kind: "console", options: console } as const] : []),
-    ...(vsock ? [{ kind: "vsock", options: openVsock(vsock, held?.get(VSOCK)) } as const] : []),
+    ...(vsock ? [{ kind: "vsock", options: openVsock(vsock, held) } as const] : []),
   ];
 }
 
-function openVsock({ cid = 3, backend, socket }: VsockConfig, held?: HeldDevice): VsockOptions {
+function openVsock({ cid = 3, backend, socket }: VsockConfig, held?: Held): VsockOptions {
   const name = VSOCK;
-  if (backend === "vhost") return { name, cid, vhost: openVhostVsock(cid) };
-  return { name, cid, path: socket!, listener: held?.fds[0] ?? listenForHost(socket!) };
+  if (backend === "vhost") {
+    // The VMM that hands the guest over has the address until the guest stands still.
+    return { name, cid, vhost: openVhostVsock(held === undefined ? cid : undefined) };
+  }
+  const listener = held?.get(name)?.fds[0];
+  return { name, cid, path: socket!, listener: listener ?? listenForHost(socket!) };
 }
 
 /** The console device's options; undefined where nothing is configured that needs one. */

@@ -152,7 +152,7 @@ export class GuestCopies {
   /** Has the guest go on in another VMM of this host. */
   upgrade({ socket, serial }: UpgradeOptions, host: UpgradeHost): Upgrade {
     const { cpuids, pc } = this.#machine;
-    const { hotplug, loop, standing, leave } = this.#options;
+    const { hotplug, loop, service, standing, leave } = this.#options;
     const being = `It ${BEING.upgrade}`;
     const own: Omit<UpgradableGuest, keyof SavableGuest> = {
       cpuids,
@@ -170,6 +170,7 @@ export class GuestCopies {
         return serial();
       },
       startedAt: standing().startedAt,
+      letGo: () => service.letGo(),
       leave: (message) => leave(message, "upgraded"),
     };
     const guest = this.#guest("upgrade");

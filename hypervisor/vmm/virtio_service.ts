@@ -91,6 +91,11 @@ export class VirtioService {
     this.lookAtRequests();
   }
 
+  /** While devices stand still: another VMM of this host is about to go on with them. */
+  letGo(): void {
+    for (const { device } of this.#pc.virtio) device.letGo?.();
+  }
+
   #goOn(transports: readonly VirtioPci[]): void {
     for (const transport of transports) {
       transport.thaw();

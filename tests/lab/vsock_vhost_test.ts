@@ -9,6 +9,7 @@ import {
   HOST_CID,
   RX,
   TX,
+  VIRTIO_VSOCK_EVENT_TRANSPORT_RESET,
   VIRTIO_VSOCK_OP as OP,
   VIRTIO_VSOCK_TYPE_STREAM,
   VsockHeader,
@@ -20,12 +21,14 @@ import { DIRTY_PAGE_BYTES, DirtyPages } from "../../hypervisor/machine/dirty_pag
 import { mapVhostLog, unmapVhostLog, VhostLog } from "../../hypervisor/machine/vhost_log.ts";
 import { signal } from "../../hypervisor/sys/eventfd.ts";
 import { close } from "../../hypervisor/sys/files.ts";
-import { openVhostVsock } from "../../hypervisor/sys/vhost_vsock.ts";
+import type { QueueState } from "../../hypervisor/devices/virtio/queue.ts";
+import { openVhostVsock, takeVsockAddress } from "../../hypervisor/sys/vhost_vsock.ts";
 
 const CID = 4711;
 const HEADER = VsockHeader.size;
 const RX_AREA = 0x20000;
 const TX_AREA = 0x60000;
+const EVENT_AREA = 0x70000;
 const SIZE = 64;
 
 /** Deno has AF_VSOCK behind a flag that the tests are not run with. */
@@ -41,11 +44,29 @@ const ANSWERS = `
   listener.close();
 `;
 
+/** Says what comes of its stream. */
+const LISTENS = `
+  const listener = Deno.listen({ transport: "vsock", cid: -1, port: 5000 });
+  console.log("ready");
+  const connection = await listener.accept();
+  // As an error, or as an end: it is the kernel's to say.
+  const heard = await connection.read(new Uint8Array(64)).catch(() => null);
+  console.log(heard === null ? "it is gone" : "it says something");
+  listener.close();
+`;
+
+function program(code: string): { child: Deno.ChildProcess; said(): Promise<string> } {
+  const args = ["eval", "--unstable-vsock", "--no-config", code];
+  const child = new Deno.Command(Deno.execPath(), { args, stdout: "piped" }).spawn();
+  const words = child.stdout.pipeThrough(new TextDecoderStream())[Symbol.asyncIterator]();
+  return { child, said: async () => (await words.next()).value ?? "" };
+}
+
 class Rig implements Disposable {
   readonly memory = testMemory(1 << 20);
   readonly host = new TestHost(this.memory, { queues: 3 });
   readonly vhost = openVhostVsock(CID);
-  readonly device = new VsockDevice({ name: "vsock0", cid: CID, vhost: this.vhost });
+  device = new VsockDevice({ name: "vsock0", cid: CID, vhost: this.vhost });
   /** The guest's end: one that was closed a moment ago is not yet forgotten by the kernel. */
   port = 50;
   #drivers: Driver[] = [];
@@ -54,6 +75,26 @@ class Rig implements Disposable {
   constructor() {
     this.host.device = this.device;
     this.activate();
+  }
+
+  /** As in another VMM, over the same memory, from where this one stands still. */
+  goOnBy(device: VsockDevice, states: readonly (QueueState | null)[]): void {
+    this.device.reset();
+    this.device = this.host.device = device;
+    const queues = this.#drivers.map(({ setup }, i) => ({ ...setup, state: states[i]! }));
+    device.activate(this.host, { queues, features: new Set(), restored: true });
+  }
+
+  /** Offers a buffer for an event. */
+  offerEvent(): void {
+    this.memory.view.setUint32(EVENT_AREA, 0xEEEE_EEEE, true);
+    this.#drivers[EVENT].add([{ address: EVENT_AREA, length: 4, writable: true }]);
+  }
+
+  /** What events have come, of those that there were buffers for. */
+  events(): number[] {
+    const area = () => this.memory.view.getUint32(EVENT_AREA, true);
+    return this.#drivers[EVENT].takeAll().map(({ written }) => written === 4 ? area() : NaN);
   }
 
   get tx(): Driver {
@@ -208,4 +249,84 @@ Deno.test("vhost-vsock: an address belongs to one guest", () => {
   using _rig = new Rig();
   assertThrows(() => openVhostVsock(CID), Error, `take the vsock address ${CID}`);
   assert(CID > HOST_CID);
+});
+
+Deno.test("vhost-vsock: one that lets go of its address leaves it to another, whose streams are new", async () => {
+  using rig = new Rig();
+  rig.port = 52;
+  const before = program(LISTENS);
+  assertEquals(await before.said(), "ready\n");
+  rig.send(OP.REQUEST, 5000);
+  await rig.packet(OP.RESPONSE);
+  const { device, vhost } = rig;
+  const other = openVhostVsock();
+  const take = () => takeVsockAddress(other, CID, { patienceMs: 20 });
+  assertThrows(take, Error, `take the vsock address ${CID}`);
+  const next = new VsockDevice({ name: "vsock0", cid: CID, vhost: other });
+  const states = device.freeze();
+  rig.offerEvent();
+  device.letGo();
+  // The host's end hears of it, whoever goes on.
+  assertEquals(await before.said(), "it is gone\n");
+  assertEquals((await before.child.status).code, 0);
+  rig.goOnBy(next, states);
+  assertEquals(rig.events(), [VIRTIO_VSOCK_EVENT_TRANSPORT_RESET]);
+  assertThrows(() => takeVsockAddress(vhost, CID), Error, `take the vsock address ${CID}`);
+  rig.tx.takeAll();
+  const after = program(ANSWERS);
+  assertEquals(await after.said(), "ready\n");
+  rig.port = 53;
+  rig.send(OP.REQUEST, 5000);
+  await rig.packet(OP.RESPONSE);
+  rig.send(OP.RW, 5000, "good day");
+  assertEquals(await rig.packet(OP.RW), "good day, and to you");
+  assertEquals((await after.child.status).code, 0);
+  next.reset();
+  close(other);
+});
+
+Deno.test("vhost-vsock: one that has let go of its address goes on, if nobody else does", async () => {
+  using rig = new Rig();
+  const { device } = rig;
+  device.freeze();
+  rig.offerEvent();
+  device.letGo();
+  assertEquals(rig.events(), []);
+  device.thaw();
+  assertEquals(rig.events(), [VIRTIO_VSOCK_EVENT_TRANSPORT_RESET]);
+  assertThrows(() => openVhostVsock(CID), Error, `take the vsock address ${CID}`);
+  rig.send(OP.REQUEST, 9);
+  await rig.packet(OP.RST);
+  // Once, and not whenever it stands still.
+  device.freeze();
+  rig.offerEvent();
+  device.thaw();
+  assertEquals(rig.events(), []);
+  // Where the driver has no buffer yet, when it has.
+  device.freeze();
+  device.letGo();
+  rig.events();
+  device.thaw();
+  assertEquals(rig.events(), [VIRTIO_VSOCK_EVENT_TRANSPORT_RESET]);
+  device.freeze();
+  device.letGo();
+  device.thaw();
+  assertEquals(rig.events(), []);
+  rig.offerEvent();
+  signal(rig.host.queueNotifyFd(EVENT));
+  let event: number[] = [];
+  rig.host.until(() => (event = rig.events()).length > 0);
+  assertEquals(event, [VIRTIO_VSOCK_EVENT_TRANSPORT_RESET]);
+});
+
+Deno.test("vhost-vsock: one whose address is another's by then stops alone", () => {
+  using rig = new Rig();
+  const { device } = rig;
+  device.freeze();
+  device.letGo();
+  const other = openVhostVsock(CID);
+  assertThrows(() => device.thaw(), Error, `take the vsock address ${CID}`);
+  device.reset();
+  assertEquals(rig.host.watched, 0);
+  close(other);
 });

@@ -134,6 +134,12 @@ export interface VirtioDevice {
   /** By the main loop: goes on after {@linkcode freeze}, as if nothing had been. */
   thaw?(): void;
   /**
+   * By the main loop, of a device whose guest stands still: another VMM of this host is about to go on with
+   * it, so what the kernel lets only one have is free when this returns. Should the other not go on, this
+   * one does, by {@linkcode thaw}, with what that has cost. Throws where it cannot, and is as it was.
+   */
+  letGo?(): void;
+  /**
    * By the main loop: what {@linkcode change} has set and is not in the arena, as it would be set again
    * in a machine that is restored.
    */

@@ -5,6 +5,7 @@
  */
 import { drain } from "../../sys/eventfd.ts";
 import { vhostFeatures } from "../../sys/vhost.ts";
+import { renewVhostVsock } from "../../sys/vhost_vsock.ts";
 import { ConfigSpace } from "./config_space.ts";
 import {
   type DeviceHost,
@@ -34,7 +35,7 @@ export type VsockOptions =
       path: string;
     }
     | {
-      /** From `openVhostVsock`: AF_VSOCK sockets of the host. */
+      /** From `openVhostVsock`: AF_VSOCK sockets of the host. The address may still be another VMM's. */
       vhost: number;
     }
   );
@@ -44,11 +45,14 @@ export interface VsockKernel {
   features(vhost: number): ReadonlySet<number>;
   /** Serves the data queues. */
   serve(host: DeviceHost, options: VhostVsockOptions): VsockBackend;
+  /** Frees the guest's address, and all else that the descriptor stands for. */
+  renew(vhost: number): void;
 }
 
 const KERNEL: VsockKernel = {
   features: vhostFeatures,
   serve: (host, options) => new VhostVsock(host, options),
+  renew: renewVhostVsock,
 };
 
 export class VsockDevice implements VirtioDevice {
@@ -63,6 +67,7 @@ export class VsockDevice implements VirtioDevice {
   #backend: VsockBackend | undefined;
   /** Absent where the driver did not enable its queue. */
   #events: VsockEvents | undefined;
+  #hasLetGo = false;
   /** Stops looking for buffers for events, where nobody else does. */
   #unwatch = () => {};
 
@@ -141,7 +146,18 @@ export class VsockDevice implements VirtioDevice {
   }
 
   thaw(): void {
+    const hadLetGo = this.#hasLetGo;
+    this.#hasLetGo = false;
     this.#backend?.thaw?.();
+    if (hadLetGo) this.#events?.reset();
+  }
+
+  /** Also where no driver uses it: the address is the descriptor's. The streams are lost either way. */
+  letGo(): void {
+    if (!("vhost" in this.#options)) return;
+    this.#kernel.renew(this.#options.vhost);
+    this.#backend?.letGo?.();
+    this.#hasLetGo = this.#backend !== undefined;
   }
 
   reset(): void {

@@ -59,5 +59,7 @@ export interface VsockBackend {
   /** How far RX and TX have got; nothing touches guest memory until {@linkcode thaw}. */
   freeze(): QueueState[];
   thaw?(): void;
+  /** See {@linkcode VirtioDevice.letGo}. */
+  letGo?(): void;
   stop(): void;
 }

@@ -6,7 +6,7 @@
 import { drain, eventfd, signal } from "../../sys/eventfd.ts";
 import { close } from "../../sys/files.ts";
 import { VhostQueue } from "../../sys/vhost.ts";
-import { runVhostVsock } from "../../sys/vhost_vsock.ts";
+import { runVhostVsock, takeVsockAddress } from "../../sys/vhost_vsock.ts";
 import type { DeviceHost } from "./device.ts";
 import { checkRings, NEW_QUEUE, type QueueSetup, type QueueState, type Rings } from "./queue.ts";
 import { prepareVhost } from "./vhost_setup.ts";
@@ -19,11 +19,14 @@ export interface VhostVsockOptions {
   features: ReadonlySet<number>;
 }
 
+/** Who has the address may be a VMM that has just ended. */
+const ADDRESS_PATIENCE_MS = 1000;
+
 export class VhostVsock implements VsockBackend {
   readonly #host: DeviceHost;
-  readonly #cid: number;
-  readonly #vhost: number;
+  readonly #options: VhostVsockOptions;
   #rings: readonly Rings[] = [];
+  /** None before vhost is this process's. */
   #queues: readonly VhostQueue[] = [];
   /** Signalled by vhost when it finds a ring broken. */
   readonly #error = eventfd();
@@ -32,20 +35,15 @@ export class VhostVsock implements VsockBackend {
   #frozen: QueueState[] = [];
 
   constructor(host: DeviceHost, options: VhostVsockOptions) {
-    const { vhost, features } = options;
-    const { memory } = host;
     this.#host = host;
-    this.#cid = options.cid;
-    this.#vhost = vhost;
+    this.#options = options;
     host.watch(this.#error, () => {
       if (drain(this.#error)) host.needsReset("vhost-vsock found a broken ring");
     });
     try {
       this.#rings = options.queues.map((setup) =>
-        checkRings(memory, setup, { maxSize: VSOCK_QUEUE_SIZE })
+        checkRings(host.memory, setup, { maxSize: VSOCK_QUEUE_SIZE })
       );
-      prepareVhost(vhost, { memory, features });
-      this.#queues = this.#rings.map(({ index }) => new VhostQueue(vhost, index));
       this.#start(options.queues.map(({ state = NEW_QUEUE }) => state));
     } catch (error) {
       this.stop();
@@ -54,9 +52,14 @@ export class VhostVsock implements VsockBackend {
   }
 
   #start(states: readonly QueueState[]): void {
+    const { cid, vhost, features } = this.#options;
+    const { memory } = this.#host;
+    takeVsockAddress(vhost, cid, { patienceMs: ADDRESS_PATIENCE_MS });
+    prepareVhost(vhost, { memory, features });
+    this.#queues = this.#rings.map(({ index }) => new VhostQueue(vhost, index));
     this.#rings.forEach(({ index, size, desc, avail, used }, i) => {
       const queue = this.#queues[i];
-      const at = (offset: number) => this.#host.memory.address + offset;
+      const at = (offset: number) => memory.address + offset;
       const { nextAvail } = states[i];
       queue.setRings(size, { desc: at(desc), avail: at(avail), used: at(used) }, nextAvail);
       queue.setEvents({
@@ -65,7 +68,7 @@ export class VhostVsock implements VsockBackend {
         error: this.#error,
       });
     });
-    runVhostVsock(this.#vhost, true);
+    runVhostVsock(vhost, true);
     this.#running = true;
     // What the driver made available before anybody listened is not notified of again.
     for (const { index } of this.#rings) signal(this.#host.queueNotifyFd(index));
@@ -75,7 +78,7 @@ export class VhostVsock implements VsockBackend {
   notify(): void {}
 
   report(): Record<string, unknown> {
-    return { cid: this.#cid, backend: "vhost" };
+    return { cid: this.#options.cid, backend: "vhost" };
   }
 
   /** Streams stay in the kernel, and their packets wait there. */
@@ -93,8 +96,13 @@ export class VhostVsock implements VsockBackend {
     this.#start(this.#frozen);
   }
 
+  /** The descriptor is a new one's, which is nobody's yet. */
+  letGo(): void {
+    this.#queues = [];
+  }
+
   #pause(): void {
-    if (this.#running) runVhostVsock(this.#vhost, false);
+    if (this.#running) runVhostVsock(this.#options.vhost, false);
     this.#running = false;
     // No further interrupts, also none that were on their way.
     for (const queue of this.#queues) queue.setEvents({ call: -1, kick: -1, error: -1 });

@@ -2,7 +2,7 @@
  * The socket device around a kernel that serves its data queues: a pretended one, as few hosts have
  * vhost-vsock. What the true one does is tried in the lab.
  */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { signal } from "../../sys/eventfd.ts";
 import type { QueueState } from "./queue.ts";
 import { Driver, testMemory } from "./testing/driver.ts";
@@ -25,6 +25,8 @@ class Served implements Disposable {
   readonly memory = testMemory(0x40000);
   readonly host = new TestHost(this.memory, { queues: 3 });
   readonly log: string[] = [];
+  /** Whether the address is another's by now. */
+  isTaken = false;
   readonly device: VsockDevice;
   readonly drivers = [RX, TX, EVENT].map((index) =>
     new Driver(this.memory, { size: 16, base: 0x1000 + index * 0x4000, index })
@@ -37,12 +39,17 @@ class Served implements Disposable {
       notify: () => note("notify"),
       report: () => ({}),
       freeze: () => (note("freeze"), [...STATES]),
-      thaw: () => note("thaw"),
+      thaw: () => {
+        note("thaw");
+        if (this.isTaken) throw new Error("Cannot take the vsock address 7");
+      },
+      letGo: () => note("let go"),
       stop: () => note("stop"),
     };
     this.device = new VsockDevice({ name: "vsock0", cid: 7, vhost: VHOST }, {
       features: () => new Set<number>(),
       serve: () => (note("serve"), backend),
+      renew: (vhost) => note(`renew ${vhost}`),
     });
     this.host.device = this.device;
   }
@@ -120,3 +127,48 @@ Deno.test("an event queue that contradicts itself stops the device", () => {
     "stop",
   ]]);
 });
+
+Deno.test("one that let go of its address and goes on tells that its streams are gone, once", () => {
+  using guest = new Served();
+  guest.activate();
+  guest.device.freeze();
+  guest.offer();
+  guest.device.letGo();
+  assertEquals([guest.events(), guest.log], [[], ["serve", "freeze", "renew 999", "let go"]]);
+  guest.device.thaw();
+  assertEquals(guest.events(), [RESET]);
+  guest.device.freeze();
+  guest.offer();
+  guest.device.thaw();
+  assertEquals(guest.events(), []);
+});
+
+Deno.test("an address is let go of where no driver uses it, too; a unix socket's is nobody's", () => {
+  using guest = new Served();
+  guest.device.letGo();
+  assertEquals(guest.log, ["renew 999"]);
+  guest.offer();
+  guest.activate();
+  assertEquals(guest.events(), []);
+  const user = { name: "vsock1", cid: 7, path: "/nowhere", listener: -1 };
+  new VsockDevice(user, { features: fail, serve: fail, renew: fail }).letGo();
+});
+
+Deno.test("one whose address is another's by then does not go on, and can be stopped", () => {
+  using guest = new Served();
+  guest.activate();
+  guest.device.freeze();
+  guest.device.letGo();
+  guest.isTaken = true;
+  assertThrows(() => guest.device.thaw(), Error, "Cannot take the vsock address 7");
+  guest.device.reset();
+  assertEquals(guest.host.watched, 0);
+  // Its next driver has lost nothing.
+  guest.offer();
+  guest.activate();
+  assertEquals(guest.events(), []);
+});
+
+function fail(): never {
+  throw new Error("the kernel was asked");
+}

@@ -53,6 +53,8 @@ export interface UpgradableGuest extends SavableGuest {
   readonly registers: Sections;
   /** What its serial port sent last. */
   readonly serial: Uint8Array<ArrayBuffer>;
+  /** Frees what only one of the two can have; it can still go on here, by `release`. */
+  letGo(): void;
   /** It is the other VMM's: it ends here. */
   leave(message: string): void;
 }
@@ -95,12 +97,7 @@ export class Upgrade {
     this.#host = options.host;
     this.#deadline = new Deadline(options.loop);
     this.#ram = memory.copied ? "copied" : memory.fd === undefined ? "private" : "shared";
-    let held;
-    try {
-      held = heldBy(guest.devices);
-    } catch (error) {
-      throw new Error(`Cannot upgrade the guest: ${(error as Error).message}`);
-    }
+    const held = heldBy(guest.devices);
     const names = namesOf(held);
     this.#held = JSON.stringify([...held]);
     this.#link = new Link(connectUnix(options.socket), {
@@ -167,6 +164,7 @@ export class Upgrade {
       case "greeting welcome":
         return this.#move();
       case "asking ready":
+        this.#guest.letGo();
         // It cannot be taken back any more, and there is nothing to wait for but one word.
         this.#deadline.clear();
         this.#phase = "giving";

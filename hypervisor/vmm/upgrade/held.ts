@@ -1,7 +1,7 @@
 /**
  * What a guest's devices hold open, for another VMM of the same host that is to have the very same open
  * files: a tap lets nobody else in, a disk stays locked with them, and who connects to a socket is heard by
- * either.
+ * either. What the kernel serves for one process alone is not among them: the other opens its own.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export interface HeldName {
   segmentsUdp?: boolean;
 }
 
-/** What devices hold; throws where one has what cannot be handed over. */
+/** What devices hold. */
 export function heldBy(devices: readonly DeviceSpec[]): Map<string, HeldDevice> {
   return new Map(
     devices.map((spec) => [spec.options.name, { fds: filesOf(spec), ...factsOf(spec) }] as const)
@@ -46,9 +46,7 @@ function filesOf(spec: DeviceSpec): number[] {
       return [...(console ? [console] : []), ...ports].map(({ listener }) => listener);
     }
     case "vsock":
-      if ("listener" in spec.options) return [spec.options.listener];
-      // The kernel has one of each address, and lets go of it only with its process.
-      throw new Error(`${spec.options.name} is served by vhost, which cannot be handed over`);
+      return "listener" in spec.options ? [spec.options.listener] : [];
     default:
       return [];
   }
