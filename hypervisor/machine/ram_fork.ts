@@ -32,7 +32,7 @@ export interface ForkableRam {
   options: RamOptions;
 }
 
-/** Why there can be no copies of RAM; undefined where there can, once its changes are not tracked. */
+/** Why there can be no copies of RAM; undefined where there can. */
 export function whyUnforkable({ memory, spec }: ForkableRam): string | undefined {
   if (spec.hotplug !== undefined) return "memory can be added to it, for which it is mapped twice";
   if (spec.pooled) return "its memory is from a pool of huge pages, which has none for copies";
@@ -52,12 +52,9 @@ export class RamBase {
   readonly #ranges: DataRange[];
   readonly #words: Uint32Array<ArrayBuffer>;
 
-  /** Throws where there is no memory for it, or its changes are tracked. */
+  /** Throws where there is no memory for it. */
   constructor(ram: ForkableRam) {
     const { memory, spec } = ram;
-    if (memory.changes !== undefined) {
-      throw new Error("Cannot fork the guest: changes of its memory are tracked");
-    }
     this.#ram = ram;
     this.#isTaken = spec.fd !== undefined && !spec.copied;
     this.fd = this.#isTaken ? spec.fd! : memfd("guest-ram", spec.length);
@@ -94,11 +91,15 @@ export class RamBase {
 
   /**
    * Has the guest go on with a private copy; nobody can write to the file any more. Where this throws,
-   * the guest goes on as well, with or without such a copy. Returns what is to be unmapped, a piece at a
+   * the guest goes on as well, with or without such a copy; so it does where changes of RAM are tracked, and
+   * nothing has been done then. Returns what is to be unmapped, a piece at a
    * time, as that takes a moment for every page that the guest has used.
    */
   adopt(): Mapping | undefined {
     const { memory, spec, options } = this.#ram;
+    if (memory.changes !== undefined) {
+      throw new Error("Cannot fork the guest: changes of its memory are tracked");
+    }
     const { address, length } = spec;
     const aside = this.#isTaken ? setPagesAside(address, length) : undefined;
     const before = spec.fd;

@@ -163,7 +163,11 @@ Deno.test("RAM that cannot be forked is told of with the reason", () => {
   const tracked = ram();
   tracked.memory.changes = DirtyPages.of(LENGTH);
   assertEquals(whyUnforkable(tracked), undefined);
-  assertThrows(() => new RamBase(tracked), Error, "changes of its memory are tracked");
+  const base = new RamBase(tracked);
+  assertThrows(() => base.adopt(), Error, "changes of its memory are tracked");
+  base.abandon();
+  write(tracked, [5], 5);
+  assertEquals(content(tracked.spec.fd!)[5 * PAGE + 7], 5);
 });
 
 Deno.test("a base that is given up leaves RAM as it was", () => {

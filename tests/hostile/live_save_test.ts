@@ -46,6 +46,12 @@ test("a guest is saved while it runs, and then what has changed, each complete b
   }
   await until(socket, (pausedFor) => pausedFor === undefined);
   await swept(folder, "9");
+  // So does a fork.
+  {
+    using control = await ControlConnection.open(socket, { op: "fork", hold: true });
+    for (let line = await control.line(); !line.held; line = await control.line());
+  }
+  await until(socket, (pausedFor) => pausedFor === undefined);
   const refused = async (base: string) =>
     (await ask(socket, { op: "save", directory: path(9), base })).error;
   for (const n of [1, 2]) {

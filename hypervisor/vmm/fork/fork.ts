@@ -79,8 +79,6 @@ export class Fork {
   ) {
     const why = whyUnforkable(options.ram);
     if (why !== undefined) throw new Error(`Cannot fork the guest: ${why}`);
-    // RAM gets another mapping, of which no changes are tracked.
-    guest.history.forget();
     this.#guest = guest;
     this.#ram = options.ram;
     this.#loop = options.loop;
@@ -171,6 +169,9 @@ export class Fork {
 
   #finish(): void {
     const base = this.#base!;
+    // RAM gets another mapping, of which no changes are tracked. Not before: a fork that comes to nothing
+    // leaves the base of the next save what it is.
+    this.#guest.history.forget();
     const aside = base.adopt();
     this.#phase = "encoding";
     this.#guest.release();
