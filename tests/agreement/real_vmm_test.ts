@@ -7,6 +7,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { fromFileUrl } from "@std/path";
 import { HAS_KVM } from "../../hypervisor/kvm/testing/has_kvm.ts";
 import { ApiError } from "../../hypervisor/supervisor/api/client.ts";
+import { DEFAULT_PORTS } from "../../hypervisor/supervisor/api/limits.ts";
 import { hostMemoryMiB } from "../../hypervisor/supervisor/host.ts";
 import { BridgedTaps } from "../../hypervisor/supervisor/network.ts";
 import { TestHost } from "../../hypervisor/supervisor/testing/test_host.ts";
@@ -62,7 +63,7 @@ Deno.test({
     const disk = (i: number) => ({ params: { id, disk: guest.disks[i].id } });
     const started = await host.start(id);
     assertEquals(started.disks.map(({ attached }) => attached), ["boot", "boot"]);
-    assertEquals([started.freePorts, started.pending], [2, []]);
+    assertEquals([started.freePorts, started.pending], [DEFAULT_PORTS, []]);
 
     await client.call("updateDisk", { ...disk(0), body: { sizeMiB: 4 } });
     const rateLimit = { operationsPerSecond: 10, operationsBurst: 20 };
@@ -104,10 +105,10 @@ Deno.test({
     const withDisk = await client.call("addDisk", { params, body: { sizeMiB: 1, name: "late" } });
     const disk = { params: { id, disk: withDisk.disks[0].id } };
     const plugged = await client.call("plugDisk", disk);
-    assertEquals([plugged.disks[0].attached, plugged.freePorts], ["port", 1]);
+    assertEquals([plugged.disks[0].attached, plugged.freePorts], ["port", DEFAULT_PORTS - 2]);
     const added = await client.call("addNet", { params, body: {} });
     const net = { params: { id, net: added.nets[1].id } };
-    assertEquals((await client.call("plugNet", net)).freePorts, 0);
+    assertEquals((await client.call("plugNet", net)).freePorts, DEFAULT_PORTS - 3);
     await client.call("updateNet", { ...net, body: { linkUp: false } });
     const { net0, net1, block0 } = await host.processFor(id).devices();
     assertEquals([net0.linkUp, net0.mtu, net1.linkUp], [false, 1400, false]);
@@ -121,7 +122,7 @@ Deno.test({
     await client.call("deleteDisk", disk);
     await client.call("unplugNet", { ...net, body: { force: true } });
     const gone = await host.until(id, ({ nets }) => nets[1].attached === null);
-    assertEquals(gone.freePorts, 2);
+    assertEquals(gone.freePorts, DEFAULT_PORTS - 1);
     await client.call("stopGuest", { params, body: { force: true } });
     await host.reaches(id, "stopped");
   },

@@ -111,7 +111,7 @@ export class Arrivals {
       await this.#takeOver(sealed).catch((error) => {
         throw problem("busy", messageOf(error));
       });
-    } else if (sealed.process !== null && await isRunning(sealed.process)) {
+    } else if (await isRunning(sealed, this.#options.ground)) {
       throw problem("wrong_state", "Cannot settle the move: the guest runs here");
     } else await this.#drop(sealed, { isSaid: true });
   }
@@ -244,14 +244,15 @@ export class Arrivals {
 
   /** A VMM that heard that the guest is its own runs it: then it is this host's. */
   async #watch(sealed: Sealed) {
-    const { log, tell, released } = this.#options;
+    const { log, tell, released, ground } = this.#options;
     const { move, process } = sealed;
     try {
       for (let isTold = false; !released.aborted && this.#sealed.has(move);) {
         const isLate = !this.isHandingOver(move);
         if (isLate && !isTold) tell();
         isTold = isLate;
-        if (process !== null && await isRunning(process)) return await this.#claim(sealed);
+        // What cannot be told now may be later.
+        if (await isRunning(sealed, ground).catch(() => false)) return await this.#claim(sealed);
         if (isLate && (process === null || process.hasEnded)) return;
         await delay(LOOK_MS, { signal: released }).catch(() => {});
       }
@@ -308,7 +309,7 @@ export class Arrivals {
     if (sealed === undefined) throw new Error("Cannot settle the move: it is about to be settled");
     if (owner === null) {
       if (sealed.process === null || sealed.process.hasEnded) return "stopped";
-      if (await isRunning(sealed.process)) return "running";
+      if (await isRunning(sealed, ground)) return "running";
       const { phase } = (await statusOfVmm(sealed.process))?.receiving ?? {};
       if (phase === "undecided") return "undecided";
       throw new Error(`Cannot say whose the guest is: its VMM is ${phase ?? "not answering"}`);
@@ -318,7 +319,7 @@ export class Arrivals {
       // What came of it is written down: who hears that it is here has nothing left of it.
       return await this.#settle(peer, word);
     }
-    if (sealed.process !== null && await isRunning(sealed.process)) {
+    if (await isRunning(sealed, ground)) {
       // Never so, as only the VMM that gave it away could have said so.
       log("error", "a guest runs here that another host has kept", { guest: sealed.record.name });
       return "running";
@@ -341,14 +342,13 @@ export class Arrivals {
 
   /** Somebody said at the other host that this one was gone, and that the guest is that one's. */
   async #giveUp(row: ArrivalRow, sealed: Sealed | undefined): Promise<SettledState> {
-    const { store, tasks } = this.#options;
+    const { store, tasks, ground } = this.#options;
     const { move, guest, name } = row;
     if (row.state === "sealed" && sealed === undefined) {
       throw new Error("Cannot settle the move: it is about to be settled");
     }
     if (sealed !== undefined) {
-      const { process } = sealed;
-      if (process === null || !await isRunning(process)) return await this.#drop(sealed);
+      if (!await isRunning(sealed, ground)) return await this.#drop(sealed);
       await this.#claim(sealed);
     }
     if (this.#isGone(row)) return "dropped";
@@ -382,7 +382,8 @@ export class Arrivals {
   }
 
   async #takeOver(sealed: Sealed): Promise<void> {
-    await takeOver(sealed, () => this.#sealed.has(sealed.move));
+    const { ground } = this.#options;
+    await takeOver(sealed, { ground, isKept: () => this.#sealed.has(sealed.move) });
     await this.#claim(sealed);
   }
 

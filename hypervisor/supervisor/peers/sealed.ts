@@ -4,10 +4,12 @@
  * @module
  */
 import { delay } from "@std/async";
+import { isLocked } from "../../sys/flock.ts";
 import { askVmm } from "../lives/control_client.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
 import type { VmmProcess } from "../lives/vmm_process.ts";
 import { type Log, messageOf } from "../log.ts";
+import { problem } from "../problem.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import { statusOfVmm } from "./arrival.ts";
 
@@ -41,13 +43,14 @@ export function isHandingOver({ since }: Sealed, isConnected: boolean): boolean 
  * disks. Resolves, too, as soon as it is not kept any more.
  */
 export async function takeOver(
-  { process }: Sealed,
-  isKept: () => boolean,
+  sealed: Sealed,
+  { ground, isKept }: { ground: MoveGround; isKept: () => boolean },
 ): Promise<void> {
+  const { process } = sealed;
   for (const deadline = Date.now() + TAKE_OVER_MS; isKept();) {
     if (process === null || process.hasEnded) return;
     const status = await statusOfVmm(process);
-    if (status !== null && status.state !== "waiting") return;
+    if (status === null ? holdsDisks(sealed, ground) : status.state !== "waiting") return;
     const { phase, handOver } = status?.receiving ?? {};
     if (phase === "undecided" && handOver !== undefined) {
       await askVmm(process.controlSocket, { op: "take_over", handOver });
@@ -59,9 +62,30 @@ export async function takeOver(
   }
 }
 
-export async function isRunning(process: VmmProcess): Promise<boolean> {
+/**
+ * Whether the guest runs in its VMM, by what that says. One that does not answer may run it all the same, and
+ * is known by the guest's disks. Throws a problem where there are none that could tell.
+ */
+export async function isRunning(sealed: Sealed, ground: MoveGround): Promise<boolean> {
+  const { process, record } = sealed;
+  if (process === null || process.hasEnded) return false;
   const status = await statusOfVmm(process);
-  return status !== null && status.state !== "waiting";
+  if (status !== null) return status.state !== "waiting";
+  if (process.hasEnded) return false;
+  const holds = holdsDisks(sealed, ground);
+  if (holds !== null) return holds;
+  throw problem(
+    "busy",
+    `Cannot say whether "${record.name}" runs: its VMM, process ${process.pid}, does not answer, and it ` +
+      "has no disk that would tell. Try again, or end that process",
+  );
+}
+
+/** Whether the VMM has locked a disk: before it runs the guest, and not earlier. Null where it has none. */
+function holdsDisks({ process, record }: Sealed, { disks }: MoveGround): boolean | null {
+  const used = record.disks.filter(({ id }) => process!.run.find(id) !== undefined);
+  if (used.length === 0) return null;
+  return used.some(({ file }) => isLocked(disks.path(record.id, file)));
 }
 
 export function isUp(ground: MoveGround, guest: string): boolean {

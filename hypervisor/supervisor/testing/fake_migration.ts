@@ -27,13 +27,15 @@ export class FakeReceiver {
   phase: ReceivingPhase = "listening";
   handOver: string | undefined;
   readonly #taken = Promise.withResolvers<void>();
+  readonly #words: ReadonlySet<string>;
 
   constructor(socket: string, { words }: { words: ReadonlySet<string> }) {
+    this.#words = words;
     const listener = Deno.listen({ transport: "unix", path: socket });
     (async () => {
       const connection = await listener.accept();
       listener.close();
-      await this.#receive(connection, words);
+      await this.#receive(connection);
     })().catch((error) => {
       if (this.phase === "ready") this.phase = "undecided";
       else this.#taken.reject(error);
@@ -45,7 +47,13 @@ export class FakeReceiver {
     return this.#taken.promise;
   }
 
-  async #receive(connection: Deno.Conn, words: ReadonlySet<string>) {
+  /** Whether it answers nobody. */
+  get isMute(): boolean {
+    return this.#words.has(this.phase === "taken" ? "mute-there" : `mute-${this.phase}`);
+  }
+
+  async #receive(connection: Deno.Conn) {
+    const words = this.#words;
     const say = speaker(connection);
     const lines = new LineReader(connection, { longest: 1 << 20 });
     const hear = async () => {

@@ -13,6 +13,8 @@ import {
   type RunRequest,
   type Status,
 } from "../../vmm/control.ts";
+import { O_RDWR, open } from "../../sys/files.ts";
+import { tryLock } from "../../sys/flock.ts";
 import { VERSION } from "../version.ts";
 import { FakeReceiver } from "./fake_migration.ts";
 import { type Handed, take } from "./fake_upgrade.ts";
@@ -41,6 +43,7 @@ export async function ordered(listener: Deno.UnixListener, door: Door): Promise<
   let receiver: FakeReceiver | undefined;
   let receiving: Receiving = () => undefined;
   door.handle = async (connection) => {
+    if (receiver?.isMute) return connection.close();
     const buffer = new Uint8Array(65536);
     const count = await connection.read(buffer) ?? 0;
     const request = JSON.parse(new TextDecoder().decode(buffer.subarray(0, count)));
@@ -94,7 +97,12 @@ function receive(request: RunRequest & { receive: string }, order: Order): FakeR
   const orders = told(request);
   const words = new Set(orders.config.cmdline.split(/\s+/));
   const receiver = new FakeReceiver(request.receive, { words });
-  receiver.taken.then(() => order.resolve(orders), (error) => {
+  const run = () => {
+    // Whatever becomes of one that is mute, it holds its guest's disks.
+    if (receiver.isMute) orders.config.disks.forEach(({ path }) => tryLock(open(path, O_RDWR)));
+    else order.resolve(orders);
+  };
+  receiver.taken.then(run, (error) => {
     console.error(error.message);
     Deno.exit(EXIT_CODES.host);
   });

@@ -20,7 +20,9 @@
  *
  * and, while it gives its guest to another or gets one, `no-cpu`, `slow-memory`, `dies-at-go`,
  * `changes-its-mind`, `dies-when-written`, `dies-when-said`, `mute-go`, `silent-receiver`, `slow-go`,
- * `dies-before-ready` and `dies-at-word`: see `fake_migration.ts`. With `writes`, the guest writes to its first disk in the last moment.
+ * `dies-before-ready` and `dies-at-word`: see `fake_migration.ts`. One with `mute-there` or
+ * `mute-undecided` answers nobody once it runs the guest, or waits for a word that does not come. With
+ * `writes`, the guest writes to its first disk in the last moment.
  *
  * Serial input is echoed; `poweroff`, `reboot` and `crash` typed as a line do what they say, and `full`
  * and `room` have the host's disk full and no more. `write DISK POSITION TEXT` writes that to a disk.
