@@ -6,7 +6,6 @@
 import { setUp } from "../../hypervisor/sys/links.ts";
 import type { NetworkCard } from "../../hypervisor/supervisor/api/network_schemas.ts";
 import { type Ground, HostNetwork, type HostNetworkOptions } from "../network/host_network.ts";
-import { serveNetwork } from "../network/serve.ts";
 import type { DhcpClient, Step } from "../network/plan.ts";
 import { runTool } from "./children.ts";
 import { type Coldplug, wiredCards } from "./coldplug.ts";
@@ -66,15 +65,15 @@ async function write({ path, text }: { path: string; text: string }): Promise<vo
   await Deno.rename(`${path}.new`, path);
 }
 
-/** Brings the network up and keeps it so; the supervisor changes it by the socket. */
+/** Brings the network up and keeps it so; `onStart` is told of it before it is up. */
 export async function startNetwork(
   coldplug: Coldplug,
-  options: HostNetworkOptions & { socket: string },
+  options: HostNetworkOptions & { onStart: (network: HostNetwork) => void },
 ): Promise<HostNetwork> {
   setUp("lo");
   const network = new HostNetwork(options);
   whenLinksChange(coldplug, () => void network.settle());
-  attempt("Cannot let the network be changed", () => void serveNetwork(network, options.socket));
+  options.onStart(network);
   await network.settle();
   return network;
 }

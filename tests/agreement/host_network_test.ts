@@ -2,8 +2,9 @@
  * The host's network, asked of the API and run by process 1, with links that only pretend.
  */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { serveHost } from "../../bootimg/host_socket.ts";
 import { HostNetwork, type HostNetworkOptions } from "../../bootimg/network/host_network.ts";
-import { serveNetwork } from "../../bootimg/network/serve.ts";
+import { networkActions } from "../../bootimg/network/serve.ts";
 import { FakeLinks } from "../../bootimg/testing/fake_links.ts";
 import { ApiError } from "../../hypervisor/supervisor/api/client.ts";
 import { Network } from "../../hypervisor/supervisor/api/schemas.ts";
@@ -30,7 +31,7 @@ class Appliance implements AsyncDisposable {
       graceMs: 0,
       ...options,
     });
-    this.#server = serveNetwork(this.#network, `${folder}/host.sock`);
+    this.#server = serveHost(networkActions(this.#network), `${folder}/host.sock`);
   }
 
   static async start(options: Partial<HostNetworkOptions> = {}): Promise<Appliance> {
