@@ -1,5 +1,11 @@
 import type { Guest, Task } from "../../hypervisor/supervisor/api/schemas.ts";
-import { amountWords, doingWords, endWords, shareOf } from "../components/task_words.ts";
+import {
+  amountWords,
+  doingWords,
+  endWords,
+  shareOf,
+  subjectWords,
+} from "../components/task_words.ts";
 import { cancelTask } from "./life_actions.ts";
 
 /** How far a task is, or how it ended. */
@@ -22,7 +28,7 @@ export function TaskProgress({ task, guests }: { task: Task; guests: Guest[] }) 
         {amount !== null && <span class="number">{amount}</span>}
       </p>
       <progress
-        aria-label={`${doingWords(task)}, ${task.guestName}`}
+        aria-label={`${doingWords(task)}, ${subjectWords(task)}`}
         {...(share !== null && { value: share, max: 1 })}
       />
     </>
@@ -57,7 +63,7 @@ export function CancelButton({ task }: { task: Task }) {
         if (task.canCancel) void cancelTask(task);
       }}
     >
-      Cancel <span class="unseen">the {task.kind} of {task.guestName}</span>
+      Cancel <span class="unseen">the {task.kind} of {subjectWords(task)}</span>
     </button>
   );
 }

@@ -77,5 +77,5 @@ export const FORK_NETWORKS = ["replug", "down", "up"] as const;
 export type ForkNetwork = typeof FORK_NETWORKS[number];
 
 /** Long work: see task_schemas.ts. */
-export const TASK_KINDS = ["snapshot", "revert", "fork", "move", "upgrade"] as const;
+export const TASK_KINDS = ["snapshot", "revert", "fork", "move", "upgrade", "install"] as const;
 export const TASK_STATES = ["running", "done", "failed", "cancelled"] as const;

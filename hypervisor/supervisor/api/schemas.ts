@@ -21,6 +21,7 @@ import {
 import { Cmdline, GuestName, Id, ImageName } from "./names.ts";
 import { Peer, UnsettledMove } from "./move_schemas.ts";
 import { SnapshotTree } from "./snapshot_schemas.ts";
+import { HostStorage } from "./storage_schemas.ts";
 import { Task, TaskPoint } from "./task_schemas.ts";
 
 export * from "./device_schemas.ts";
@@ -247,6 +248,8 @@ export const Events = {
   peers: z.array(Peer),
   /** Moves that are not settled are other ones now. */
   moves: z.array(UnsettledMove),
+  /** The host's disks or its pool are other ones now, or in another state. */
+  storage: HostStorage,
 } as const;
 
 export type GuestCreate = z.input<typeof GuestCreate>;

@@ -24,7 +24,7 @@ export function endText({ kind, guestName, state, pauseMs, made }: Task): string
     ...(made.length === 0 ? [] : [`${made.length} new guest${made.length === 1 ? "" : "s"}`]),
     ...(pauseMs === null ? [] : [`the guest stood still for ${Math.round(pauseMs)} ms`]),
   ];
-  return `The ${kind} of ${guestName} is ${state}` +
+  return `The ${kind} of ${guestName ?? "this host"} is ${state}` +
     (notes.length === 0 ? "" : `: ${notes.join(", ")}`);
 }
 
