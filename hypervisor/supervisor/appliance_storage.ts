@@ -36,7 +36,7 @@ export interface ApplianceStorageOptions {
 export class ApplianceStorage {
   readonly #options: ApplianceStorageOptions;
   readonly #timer: ReturnType<typeof setInterval> | undefined;
-  #told = "";
+  #told: HostStorage | null = null;
   #isLooking = false;
   #isClosed = false;
 
@@ -56,6 +56,11 @@ export class ApplianceStorage {
     } catch (error) {
       log("warn", "cannot ask for the storage", { error: messageOf(error) });
     }
+  }
+
+  /** What was told last. */
+  get told(): HostStorage | null {
+    return this.#told;
   }
 
   get(): Promise<HostStorage> {
@@ -144,9 +149,8 @@ export class ApplianceStorage {
 
   async #tell(asked: Promise<HostStorage>): Promise<HostStorage> {
     const data = await asked;
-    const text = JSON.stringify(data);
-    if (text !== this.#told) {
-      this.#told = text;
+    if (JSON.stringify(data) !== JSON.stringify(this.#told)) {
+      this.#told = data;
       this.#options.events.publish({ name: "storage", data });
     }
     return data;

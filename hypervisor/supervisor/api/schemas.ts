@@ -234,6 +234,8 @@ export const Events = {
     guests: z.array(Guest),
     /** Those under way, and those that ended lately. */
     tasks: z.array(Task),
+    /** As it was last told; null where the disks are not ours, or nobody has looked yet. */
+    storage: HostStorage.nullable(),
   }),
   guest: Guest,
   guest_deleted: z.strictObject({ id: Id }),
