@@ -7,13 +7,12 @@
 import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
 import { UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
 import { Network } from "../../hypervisor/supervisor/api/network_schemas.ts";
-import { type Actions, serveHost } from "../host_socket.ts";
+import { HostSocket } from "../host_socket.ts";
 import type { HostNetwork } from "../network/host_network.ts";
-import { networkActions } from "../network/serve.ts";
 import { commandOf, CONSOLE_UID, HOST_SOCKET, parseServices, PASSWORD_FILE } from "../services.ts";
 import { KeptSettings } from "../settings/kept.ts";
 import type { OpenPool } from "../storage/pool.ts";
-import { storageActions } from "../storage/serve.ts";
+import { storageRoutes } from "../storage/serve.ts";
 import { reapOrphans } from "./children.ts";
 import { Coldplug, kvmModule } from "./coldplug.ts";
 import { dhcpService } from "./dhcp.ts";
@@ -52,8 +51,6 @@ const NETWORK_MS = 10_000;
 const services: Service[] = [];
 const SETTINGS = `${DATA}/host/settings.json`;
 const kept = new KeptSettings(SETTINGS);
-/** What the supervisor can have done, as parts of the host come up. */
-const actions: Actions = {};
 let network: HostNetwork | null = null;
 /** Set once the host is ending; aborted by who does not want to wait for guests. */
 let hurry: AbortController | null = null;
@@ -118,14 +115,17 @@ async function start(board: StatusBoard): Promise<void> {
   const seed = await attempt("Cannot look for settings and guests", () => mountSeed(SEED));
   if (seed?.problem) board.problem("settings file", seed.problem);
   await takeSettings(seed?.settings ?? null, board);
-  await attempt("Cannot let the host be changed", () => void serveHost(actions, HOST_SOCKET));
+  const socket = await attempt(
+    "Cannot let the host be changed",
+    () => new HostSocket(HOST_SOCKET),
+  );
   await attempt("Cannot look after the storage", () => {
     const parts = { coldplug, disks, pool, bootId, kept, board };
     const storage = startStorage({ ...parts, data: DATA, settings: SETTINGS });
-    Object.assign(actions, storageActions(storage));
+    socket?.add(storageRoutes(storage));
   }, (why) => board.problem("storage", why));
   const networkReady = attempt("Cannot bring the network up", async () => {
-    network = await bringUpNetwork(coldplug, board);
+    network = await bringUpNetwork(coldplug, { board, socket });
     board.refresh();
   }, (why) => board.problem("network", why));
   networkReady.then(() => {
@@ -182,7 +182,10 @@ async function takeSettings(file: string | null, board: StatusBoard): Promise<vo
   }, (why) => board.problem("settings", why));
 }
 
-function bringUpNetwork(coldplug: Coldplug, board: StatusBoard): Promise<HostNetwork> {
+function bringUpNetwork(
+  coldplug: Coldplug,
+  { board, socket }: { board: StatusBoard; socket: HostSocket | undefined },
+): Promise<HostNetwork> {
   const ground = new LinuxGround({
     coldplug,
     startDhcp(client) {
@@ -198,7 +201,7 @@ function bringUpNetwork(coldplug: Coldplug, board: StatusBoard): Promise<HostNet
   });
   return startNetwork(coldplug, {
     ground,
-    onStart: (network) => Object.assign(actions, networkActions(network)),
+    socket,
     network: kept.settings.network ?? Network.parse({}),
     keep: (network) => kept.change({ network }),
     onProblem: (problem) => board.problem("network", problem),

@@ -6,6 +6,8 @@
 import { setUp } from "../../hypervisor/sys/links.ts";
 import type { NetworkCard } from "../../hypervisor/supervisor/api/network_schemas.ts";
 import { type Ground, HostNetwork, type HostNetworkOptions } from "../network/host_network.ts";
+import type { HostSocket } from "../host_socket.ts";
+import { networkRoutes } from "../network/serve.ts";
 import type { DhcpClient, Step } from "../network/plan.ts";
 import { runTool } from "./children.ts";
 import { type Coldplug, wiredCards } from "./coldplug.ts";
@@ -65,15 +67,15 @@ async function write({ path, text }: { path: string; text: string }): Promise<vo
   await Deno.rename(`${path}.new`, path);
 }
 
-/** Brings the network up and keeps it so; `onStart` is told of it before it is up. */
+/** Brings the network up and keeps it so; the supervisor changes it by the socket. */
 export async function startNetwork(
   coldplug: Coldplug,
-  options: HostNetworkOptions & { onStart: (network: HostNetwork) => void },
+  options: HostNetworkOptions & { socket?: HostSocket },
 ): Promise<HostNetwork> {
   setUp("lo");
   const network = new HostNetwork(options);
   whenLinksChange(coldplug, () => void network.settle());
-  options.onStart(network);
+  options.socket?.add(networkRoutes(network));
   await network.settle();
   return network;
 }

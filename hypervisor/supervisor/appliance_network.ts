@@ -5,16 +5,14 @@
  * @module
  */
 import { HostNetwork, type Network } from "./api/network_schemas.ts";
-import type { ProcessOne } from "./process_one.ts";
+import type { ProcessOne, Question } from "./process_one.ts";
 
-/** Process 1 answers before it changes anything. */
-const LIMIT_MS = 10_000;
-
+/** Asks process 1. */
 export class ApplianceNetwork {
-  readonly #one: ProcessOne;
+  readonly #processOne: ProcessOne;
 
-  constructor(one: ProcessOne) {
-    this.#one = one;
+  constructor(processOne: ProcessOne) {
+    this.#processOne = processOne;
   }
 
   get(): Promise<HostNetwork> {
@@ -33,9 +31,8 @@ export class ApplianceNetwork {
     return this.#ask("POST", "/network/undo");
   }
 
-  #ask(method: string, path: string, body?: Network): Promise<HostNetwork> {
-    return this.#one.ask("show or change the network", {
-      ...{ method, path, body, answer: HostNetwork, refused: "network_refused", limitMs: LIMIT_MS },
-    });
+  #ask(method: Question["method"], path: string, body?: Network): Promise<HostNetwork> {
+    const question = { what: "the network", refused: "network_refused" } as const;
+    return this.#processOne.ask({ ...question, method, path, body }, HostNetwork);
   }
 }

@@ -16,7 +16,7 @@ import {
 import type { EventHub } from "./events.ts";
 import type { Tasks, Work } from "./lives/tasks.ts";
 import { type Log, messageOf } from "./log.ts";
-import type { ProcessOne } from "./process_one.ts";
+import type { ProcessOne, Question } from "./process_one.ts";
 
 /** Writing over the ends of a slow disk, and copying the system to it, takes its time. */
 const LIMIT_MS = 180_000;
@@ -24,7 +24,7 @@ const LOOK_MS = 5000;
 const FOLLOW_MS = 500;
 
 export interface ApplianceStorageOptions {
-  one: ProcessOne;
+  processOne: ProcessOne;
   tasks: Tasks;
   events: EventHub;
   log: Log;
@@ -42,14 +42,14 @@ export class ApplianceStorage {
 
   constructor(options: ApplianceStorageOptions) {
     this.#options = options;
-    const { one, lookMs = LOOK_MS } = options;
-    if (one.isThere) this.#timer = setInterval(() => void this.#look(), lookMs);
+    const { processOne, lookMs = LOOK_MS } = options;
+    if (processOne.isThere) this.#timer = setInterval(() => void this.#look(), lookMs);
   }
 
   /** Takes up an installation that the supervisor before this one had begun. */
   async adopt(): Promise<void> {
-    const { one, log } = this.#options;
-    if (!one.isThere) return;
+    const { processOne, log } = this.#options;
+    if (!processOne.isThere) return;
     try {
       const { installation } = await this.get();
       if (installation?.state === "running") this.#follow(installation);
@@ -156,9 +156,8 @@ export class ApplianceStorage {
     return data;
   }
 
-  #ask(method: string, path: string, body?: unknown): Promise<HostStorage> {
-    return this.#options.one.ask("show or change the disks", {
-      ...{ method, path, body, answer: HostStorage, refused: "storage_refused", limitMs: LIMIT_MS },
-    });
+  #ask(method: Question["method"], path: string, body?: unknown): Promise<HostStorage> {
+    const question = { what: "its disks", refused: "storage_refused", limitMs: LIMIT_MS } as const;
+    return this.#options.processOne.ask({ ...question, method, path, body }, HostStorage);
   }
 }

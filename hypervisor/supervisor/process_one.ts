@@ -1,5 +1,6 @@
 /**
- * Asking process 1 of the appliance for what is the host's own: it outlives the supervisor.
+ * Process 1 of the appliance, which the supervisor asks on a socket for what only that has: the
+ * network, the log, the settings. It outlives the supervisor.
  *
  * @module
  */
@@ -7,22 +8,26 @@ import * as z from "zod";
 import { problem, type ProblemCode } from "./problem.ts";
 
 const Refusal = z.object({ message: z.string() });
+/** It answers before it changes anything. */
+const LIMIT_MS = 10_000;
 
-/** What is asked of process 1, and how its answer is read. */
-export interface Asked<T extends z.ZodType> {
-  method: string;
+export interface Question {
+  method?: "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
   path: string;
+  query?: Record<string, unknown>;
   body?: unknown;
-  answer: T;
-  /** The code of the problem that a refusal of its is. */
+  /** What the host has that only process 1 can show, for who asks on a host without. */
+  what: string;
+  /** The code of its refusals. */
   refused: ProblemCode;
-  limitMs: number;
+  /** How long it may take, where it does not answer before it has done something. */
+  limitMs?: number;
 }
 
-/** Process 1, on its socket; null where the host is no appliance. */
 export class ProcessOne {
   readonly #socket: string | null;
 
+  /** Null where the host is no appliance. */
   constructor(socket: string | null) {
     this.#socket = socket;
   }
@@ -31,26 +36,53 @@ export class ProcessOne {
     return this.#socket !== null;
   }
 
-  /** Asks; `what` is what a host that is no appliance cannot do, such as "show or change the network". */
-  async ask<T extends z.ZodType>(what: string, asked: Asked<T>): Promise<z.output<T>> {
-    const { method, path, body, answer, refused, limitMs } = asked;
-    if (this.#socket === null) {
-      throw problem(
-        "not_an_appliance",
-        `Cannot ${what}: this host is no appliance, so it is not ours`,
-      );
+  /** Asks it something; the answer is as `schema` says. */
+  async ask<T>(question: Question, schema: z.ZodType<T>): Promise<T> {
+    using client = this.#client(question);
+    const { limitMs = LIMIT_MS } = question;
+    const response = await this.#send(client, question, AbortSignal.timeout(limitMs));
+    return schema.parse(await response.json());
+  }
+
+  /** The lines of an answer that has no end but `signal`. */
+  async *lines<T>(
+    question: Question,
+    schema: z.ZodType<T>,
+    signal: AbortSignal,
+  ): AsyncGenerator<T> {
+    using client = this.#client(question);
+    const response = await this.#send(client, question, signal);
+    let rest = "";
+    for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
+      const parts = (rest + text).split("\n");
+      rest = parts.pop()!;
+      for (const part of parts) yield schema.parse(JSON.parse(part));
     }
-    using client = Deno.createHttpClient({ proxy: { transport: "unix", path: this.#socket } });
+  }
+
+  #client({ what }: Question): Deno.HttpClient {
+    if (this.#socket === null) {
+      throw problem("not_an_appliance", `Cannot show or change ${what}: this host is no appliance`);
+    }
+    return Deno.createHttpClient({ proxy: { transport: "unix", path: this.#socket } });
+  }
+
+  async #send(
+    client: Deno.HttpClient,
+    { method = "GET", path, query = {}, body, refused }: Question,
+    signal: AbortSignal,
+  ): Promise<Response> {
+    const url = new URL(path, "http://localhost");
+    for (const [name, value] of Object.entries(query)) {
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    }
     const init: RequestInit & { client: Deno.HttpClient } = {
-      client,
-      method,
+      ...{ client, method, signal },
       body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(limitMs),
     };
-    const response = await fetch(`http://localhost${path}`, init);
-    const told = await response.json();
-    if (response.ok) return answer.parse(told);
-    const { message } = Refusal.parse(told);
+    const response = await fetch(url, init);
+    if (response.ok) return response;
+    const { message } = Refusal.parse(await response.json());
     throw response.status === 422 ? problem(refused, message) : new Error(message);
   }
 }

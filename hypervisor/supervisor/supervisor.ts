@@ -130,10 +130,10 @@ export class Supervisor {
         codeFile: join(run, "setup_code"),
         ...options.access,
       });
-      const one = new ProcessOne(options.hostSocket ?? null);
-      this.network = new ApplianceNetwork(one);
+      const processOne = new ProcessOne(options.hostSocket ?? null);
+      this.network = new ApplianceNetwork(processOne);
       const { events, tasks } = this;
-      this.storage = new ApplianceStorage({ one, events, tasks, log, ...options.storage });
+      this.storage = new ApplianceStorage({ processOne, events, tasks, log, ...options.storage });
       const hostTimer = setInterval(() => this.#tellHost(), HOST_EVENT_MS);
       this.#release = () => {
         clearInterval(hostTimer);

@@ -5,11 +5,11 @@ import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { readTable, writeTable } from "../../bootimg/disk/disk_table.ts";
 import { PARTITION_TYPES, type PartitionTable } from "../../bootimg/disk/gpt.ts";
 import { BOOT_NAME, DATA_NAME, UNFINISHED_NAME } from "../../bootimg/disk/names.ts";
-import { serveHost } from "../../bootimg/host_socket.ts";
+import { HostSocket } from "../../bootimg/host_socket.ts";
 import { HostStorage } from "../../bootimg/storage/host_storage.ts";
 import { planDisk } from "../../bootimg/storage/place.ts";
 import { makePool } from "../../bootimg/storage/pool.ts";
-import { storageActions } from "../../bootimg/storage/serve.ts";
+import { storageRoutes } from "../../bootimg/storage/serve.ts";
 import { FakeDisks } from "../../bootimg/testing/fake_disks.ts";
 import { ApiError } from "../../hypervisor/supervisor/api/client.ts";
 import type { HostStorage as Told, Task } from "../../hypervisor/supervisor/api/schemas.ts";
@@ -26,11 +26,11 @@ class Appliance implements AsyncDisposable {
     storage: { followMs: 5, lookMs: 20 },
   });
   schedule: "monthly" | "off" = "monthly";
-  #server!: Deno.HttpServer<Deno.UnixAddr>;
+  readonly #socket = new HostSocket(`${this.folder}/host.sock`);
 
   static async start(): Promise<Appliance> {
     const appliance = new Appliance();
-    const { disks, folder } = appliance;
+    const { disks } = appliance;
     const sda = disks.add("sda", MIB);
     const id = "aaaaaaaa-2222-3333-4444-555555555555";
     const boot: PartitionTable = {
@@ -49,14 +49,14 @@ class Appliance implements AsyncDisposable {
       scrub: { file: null, timeZone: () => "UTC", schedule: () => appliance.schedule },
       keepSchedule: (schedule) => appliance.schedule = schedule,
     });
-    appliance.#server = serveHost(storageActions(storage), `${folder}/host.sock`);
+    appliance.#socket.add(storageRoutes(storage));
     await appliance.host.up();
     return appliance;
   }
 
   async [Symbol.asyncDispose]() {
     await this.host[Symbol.asyncDispose]();
-    await this.#server.shutdown();
+    await this.#socket.close();
     await this.disks[Symbol.asyncDispose]();
     await Deno.remove(this.folder, { recursive: true });
   }
@@ -174,5 +174,5 @@ Deno.test("a host that is no appliance says that its disks are not ours", async 
   await using host = await TestHost.start();
   const { client } = host.local;
   const why = await refused(() => client.call("getStorage", {}), "not_an_appliance");
-  assertStringIncludes(why, "Cannot show or change the disks");
+  assertStringIncludes(why, "Cannot show or change its disks");
 });
