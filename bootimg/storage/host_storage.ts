@@ -310,11 +310,11 @@ function deviceName(path: string): string {
   return path.replace(/^\/dev\//, "");
 }
 
-/** What does not fit a disk is for who chose it. */
+/** What a disk or a program says against it is for who chose the disk. */
 async function refusing<T>(act: () => Promise<T>): Promise<T> {
   try {
     return await act();
   } catch (error) {
-    throw error instanceof RangeError ? new StorageRefusal(error.message) : error;
+    throw new StorageRefusal(error instanceof Error ? error.message : String(error));
   }
 }

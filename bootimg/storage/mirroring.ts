@@ -85,11 +85,14 @@ export async function removeFromPool(ground: Ground, options: RemoveOptions): Pr
     await again(() => ground.run("mdadm", [ARRAY_DEVICE, "--remove", `/dev/${device}`]));
   }
   await ground.run("mdadm", ["--grow", ARRAY_DEVICE, "--raid-devices=1", "--force"]);
-  if (device !== null && disk !== null) {
+  await nameDataOn(stays, DATA_NAME);
+  if (device === null || disk === null) return;
+  try {
     await nameDataOn(disk, UNFINISHED_NAME);
     await ground.run("mdadm", ["--zero-superblock", `/dev/${device}`]);
+  } catch {
+    // One that cannot be written to any more is out all the same.
   }
-  await nameDataOn(stays, DATA_NAME);
 }
 
 /** md needs a moment to let go of a disk after it was told that it failed. */

@@ -155,7 +155,8 @@ export class Supervisor {
   async prepare(): Promise<void> {
     await this.access.prepare();
     await this.guests.adopt();
-    await this.storage.adopt();
+    // Guests need not wait for slow disks.
+    void this.storage.adopt();
   }
 
   /** Takes up moves, and opens the door for other hosts: once the API is served, before guests are started. */

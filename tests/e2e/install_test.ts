@@ -15,7 +15,9 @@ const DISK_BYTES = 1700 * MIB;
 const SETTINGS = "hostname: of-the-stick\ninstall: { disk: TARGET1, erase: true }\n";
 
 async function up(host: Appliance): Promise<void> {
-  await consoleAnswers({ port: host.port, limitSeconds: 90 * host.patience });
+  // From here on the screen is in the error, should something be missing.
+  await host.pc.screen.waitFor(/^Console +https:/, 90 * host.patience);
+  await consoleAnswers({ port: host.port, limitSeconds: 60 * host.patience });
   await host.until("the supervisor", () => host.process("supervisor"));
   const problems = host.pc.screen.lines.filter((it) => it.text.startsWith("Problem"));
   assertEquals(problems, []);
@@ -47,13 +49,13 @@ Deno.test("a stick installs by itself, and the disk goes on without it, alone an
     "the stick installs on the disk that it names, and goes on with its pool",
     async () => {
       await using host = await Appliance.start(stick, {
-        ...{ diskBus: "usb", otherDisks: { TARGET1: target } },
+        ...{ diskBus: "sata", otherDisks: { TARGET1: target } },
       });
       await up(host);
       const { disks, pool, alarms } = await storageOf(host);
       const disk = disks.find(({ serial }) => serial === "TARGET1")!;
       assertEquals([disk.isBoot, disk.isData, disk.bus], [false, true, "nvme"]);
-      assertEquals(disks.find(({ isBoot }) => isBoot)?.bus, "usb");
+      assertEquals(disks.find(({ isBoot }) => isBoot)?.bus, "sata");
       assertEquals([pool.kind, pool.members, alarms], ["mirror", [{
         ...{ disk: disk.name, state: "in-sync" },
       }], []]);
