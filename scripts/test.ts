@@ -8,6 +8,7 @@ import { HAS_KVM } from "../hypervisor/kvm/testing/has_kvm.ts";
 import { labFiles } from "./lab_pc/files.ts";
 import { markerInitrd } from "./lab_pc/marker_initrd.ts";
 import { CHECKOUT, progress } from "./setup/checkout.ts";
+import { diskTools } from "./setup/disk_tools.ts";
 import { guestSystem } from "./setup/guests.ts";
 import { quickGuest } from "./setup/quick_guest.ts";
 import { hostPackages } from "./setup/host_packages.ts";
@@ -160,6 +161,7 @@ async function labSetup(): Promise<void> {
   await labFiles();
   await vmmBundle();
   await markerInitrd();
+  await diskTools();
   await Promise.all([
     quickGuest(),
     guestSystem({ suite: "bookworm", flavour: "cloud" }),

@@ -23,11 +23,59 @@ export function spawn(program: string, options: Deno.CommandOptions): Deno.Child
 
 /** Runs a program to its end; throws with what it said if it fails. */
 export async function runTool(program: string, args: string[]): Promise<void> {
-  const child = spawn(program, { args, stdin: "null", stdout: "null", stderr: "piped" });
-  const [status, said] = await Promise.all([child.status, new Response(child.stderr).text()]);
-  if (!status.success) {
-    throw new Error(`Cannot run "${program} ${args.join(" ")}": ${said.trim() || status.code}`);
+  await readTool(program, args);
+}
+
+export interface ReadToolOptions {
+  /** Exit codes that are no failure besides 0. */
+  codes?: readonly number[];
+  /** How long it may take; as long as it wants without. */
+  limitMs?: number;
+}
+
+/** More than any program prints that is of use. */
+const MOST_PRINTED_BYTES = 1024 * 1024;
+
+/** Runs a program to its end and returns what it printed; throws with what it said if it fails. */
+export async function readTool(
+  program: string,
+  args: string[],
+  options: ReadToolOptions = {},
+): Promise<string> {
+  const { codes = [], limitMs } = options;
+  const child = spawn(program, { args, stdin: "null", stdout: "piped", stderr: "piped" });
+  const kill = () => {
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+  };
+  const timer = limitMs === undefined ? undefined : setTimeout(kill, limitMs);
+  try {
+    const [status, printed, said] = await Promise.all([
+      child.status,
+      firstText(child.stdout, MOST_PRINTED_BYTES),
+      firstText(child.stderr, MOST_PRINTED_BYTES),
+    ]);
+    if (!status.success && !codes.includes(status.code)) {
+      const why = said.trim() || (status.signal ?? status.code);
+      throw new Error(`Cannot run "${program} ${args.join(" ")}": ${why}`);
+    }
+    return printed;
+  } finally {
+    clearTimeout(timer);
   }
+}
+
+/** The first bytes of a stream as text; what is beyond is read and forgotten. */
+async function firstText(stream: ReadableStream<Uint8Array>, most: number): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const bytes of stream) {
+    if (text.length < most) text += decoder.decode(bytes, { stream: true });
+  }
+  return text.slice(0, most);
 }
 
 /** Reaps orphans as they die, from now on. */

@@ -1,177 +1,186 @@
 /**
- * The data partition: found, or made in the free room behind the boot partition on first boot.
+ * The data partition: found, or made on first boot, where the settings say or behind the boot partition.
  *
  * @module
  */
 import { mount, MS_NOATIME, MS_NODEV, MS_NOSUID, syncAll } from "../../hypervisor/sys/mounts.ts";
-import { rereadPartitions } from "../../hypervisor/sys/partitions.ts";
 import { readAt, readTable, readTailTable, writeTable } from "../disk/disk_table.ts";
+import { type PartitionTable, SECTOR_BYTES } from "../disk/gpt.ts";
+import { DATA_NAME, UNFINISHED_NAME } from "../disk/names.ts";
+import { install } from "../storage/install.ts";
+import { dataPartition, findBoot, keptData, planData } from "../storage/place.ts";
 import {
-  ALIGNMENT_SECTORS,
-  freeNumber,
-  freeTail,
-  type Partition,
-  PARTITION_TYPES,
-  type PartitionTable,
-  SECTOR_BYTES,
-} from "../disk/gpt.ts";
-import { BOOT_NAME, DATA_NAME, UNFINISHED_NAME } from "../disk/names.ts";
-import { runTool } from "./children.ts";
+  type FoundPart,
+  makePool,
+  type NewPart,
+  type OpenPool,
+  openPool,
+} from "../storage/pool.ts";
+import { chooseDataDisks, chooseInstallTarget, type Wishes } from "../storage/wishes.ts";
 import type { Coldplug } from "./coldplug.ts";
+import type { LinuxDisks } from "./disks.ts";
 import { log, reason } from "./log.ts";
 import { type BlockDevice, blockDevices } from "./sysfs.ts";
 
 const XFS_MAGIC = "XFSB";
 
-/** The least that XFS and one small guest need. */
-export const MIN_DATA_SECTORS = 512 * 1024 * 1024 / SECTOR_BYTES;
-
-/**
- * Where the data partition begins at the earliest, if the disk is large enough: what is written to
- * the disk's beginning later, a newer and larger image, must not reach it.
- */
-export const DATA_FIRST_SECTOR = 1024 * 1024 * 1024 / SECTOR_BYTES;
-
 /** How long the boot disk may take to appear: a USB stick on a slow hub. */
 const BOOT_DISK_LIMIT_MS = 15_000;
 /** How long another disk, with data from before, may take once the boot disk is there. */
 const OTHER_DISKS_LIMIT_MS = 2000;
+/** How long a disk may take that the settings name, or that is known to be the other half. */
+const NAMED_DISKS_LIMIT_MS = 15_000;
 
 interface Disk {
   device: BlockDevice;
   table: PartitionTable;
 }
 
-/** Mounts the data partition on `target`, making it first if there is none. */
-export async function mountData(
-  coldplug: Coldplug,
-  options: { target: string; bootId: string | null },
-): Promise<void> {
-  const device = await findData(coldplug, options.bootId);
-  mount("xfs", options.target, { source: device, flags: MS_NOSUID | MS_NODEV | MS_NOATIME });
-  log(`the data partition is ${device}`);
+export interface MountDataOptions {
+  coldplug: Coldplug;
+  disks: LinuxDisks;
+  target: string;
+  bootId: string | null;
+  /** What the settings say of disks: asked only where there are no data yet. */
+  wishes: () => Promise<Wishes>;
+  onStage: (stage: string) => void;
 }
 
-async function findData(coldplug: Coldplug, bootId: string | null): Promise<string> {
+/** Mounts the pool on `target`, making it first if there is none. */
+export async function mountData(options: MountDataOptions): Promise<OpenPool> {
+  const { target } = options;
+  const pool = await findPool(options);
+  mount("xfs", target, { source: pool.device, flags: MS_NOSUID | MS_NODEV | MS_NOATIME });
+  log(`the data are on ${pool.device}`);
+  return pool;
+}
+
+async function findPool(options: MountDataOptions): Promise<OpenPool> {
+  const { coldplug, disks, bootId } = options;
   const boot = await coldplug.until(
     "block",
     async () => findBoot(await partitionedDisks(), bootId),
     BOOT_DISK_LIMIT_MS,
   );
-  const own = boot && dataOf(boot);
-  if (own) return own;
-  const kept = boot && await takeUpKept(boot, coldplug);
-  if (kept) return kept;
+  const open = (part: FoundPart) =>
+    openPool(disks, part, {
+      others: async () => (await partitionedDisks()).flatMap(foundPart),
+      wait: (find) => coldplug.until("block", find, NAMED_DISKS_LIMIT_MS),
+      log,
+    });
+  const own = boot && (foundPart(boot)[0] ?? await takeUpKept(boot, disks));
+  if (own) return await open(own);
   const other = await coldplug.until(
     "block",
-    async () => (await partitionedDisks()).map(dataOf).find((it) => it !== undefined),
+    async () => (await partitionedDisks()).flatMap(foundPart)[0],
     OTHER_DISKS_LIMIT_MS,
   );
-  if (other) return other;
+  if (other) return await open(other);
+  const wishes = await options.wishes();
+  if (wishes.install) return await open(await installAsWished(boot, wishes.install, options));
+  const making = { sync: syncAll, log };
+  if (wishes.dataDisks.length > 0) {
+    return await makePool(disks, await wishedParts(boot, wishes.dataDisks, options), making);
+  }
   if (!boot) {
     throw new Error(
-      `Cannot make the data partition: no disk has a partition "${BOOT_NAME}"; boot from a disk that the image was written to`,
+      "Cannot make the data partition: no disk has the system's boot partition; boot from a disk that the image was written to",
     );
   }
-  return await makeData(boot, coldplug);
-}
-
-/** The disk that this system was booted from: by the partition's id that the firmware's loader told. */
-export function findBoot<T extends { table: PartitionTable }>(
-  disks: readonly T[],
-  bootId: string | null,
-): T | undefined {
-  const boots = disks.filter((it) => it.table.partitions.some((part) => part.name === BOOT_NAME));
-  return boots.find((it) => it.table.partitions.some((part) => part.id === bootId)) ?? boots[0];
+  log(`making the data partition on ${boot.device.path}`);
+  return await makePool(disks, [behindBoot(boot)], making);
 }
 
 /** Takes up the data partition of before, if the image was written over the disk anew. */
-async function takeUpKept({ device: disk, table }: Disk, coldplug: Coldplug) {
+async function takeUpKept({ device: disk, table }: Disk, disks: LinuxDisks) {
   const part = keptData(table, await readTailTable(disk.path, disk.sectors));
   if (!part) return undefined;
-  using file = await Deno.open(disk.path);
-  const magic = await readAt(file, part.firstSector * SECTOR_BYTES, XFS_MAGIC.length);
-  if (new TextDecoder("latin1").decode(magic) !== XFS_MAGIC) return undefined;
-  log(`taking up the data partition of before on ${disk.path}`);
-  await writeTable(
-    disk.path,
-    { ...table, partitions: [...table.partitions, part] },
-    disk.sectors,
-  );
-  return await showPartition(disk, part.number, coldplug);
-}
-
-/** The data partition that `old` tells of, as it fits into the new table; null if it does not. */
-export function keptData(table: PartitionTable, old: PartitionTable | null): Partition | null {
-  const part = old?.partitions.find((it) => it.name === DATA_NAME);
-  const end = Math.max(0, ...table.partitions.map((it) => it.lastSector + 1));
-  if (!part || part.firstSector < end) return null;
-  return { ...part, number: freeNumber(table) };
-}
-
-async function makeData({ device: disk, table: old }: Disk, coldplug: Coldplug): Promise<string> {
-  const table = planData(old, disk.sectors);
-  const part = table.partitions.find((it) => it.name === UNFINISHED_NAME)!;
-  log(`making the data partition on ${disk.path}`);
-  await writeTable(disk.path, table, disk.sectors);
-  const device = await showPartition(disk, part.number, coldplug);
-  await runTool("/sbin/mkfs.xfs", ["-f", "-q", "-m", "reflink=1", "-L", "denovisor", device]);
-  syncAll();
-  // Only now does it count: a cut before this line leaves a partition that the next boot makes anew.
-  const finished = table.partitions.map((it) => it === part ? { ...it, name: DATA_NAME } : it);
-  await writeTable(disk.path, { ...table, partitions: finished }, disk.sectors);
-  return device;
-}
-
-/** Has Linux read the table that was just written; returns the partition's device. */
-async function showPartition(
-  disk: BlockDevice,
-  number: number,
-  coldplug: Coldplug,
-): Promise<string> {
-  rereadPartitions(disk.path);
-  const device = await coldplug.until(
-    "block",
-    () => blockDevices().find((it) => it.disk === disk.name && it.partition === number),
-    5000,
-  );
-  if (!device) throw new Error(`Cannot use the data partition: ${disk.path} does not show it`);
-  return device.path;
-}
-
-/** The table with the unfinished data partition in it, whose room is what is left behind all others. */
-export function planData(table: PartitionTable, diskSectors: number): PartitionTable {
-  const others = table.partitions.filter((it) => it.name !== UNFINISHED_NAME);
-  const rest = { ...table, partitions: others };
-  const behind = freeTail(rest, diskSectors);
-  const isLarge = behind !== null &&
-    behind.lastSector - DATA_FIRST_SECTOR + 1 >= MIN_DATA_SECTORS;
-  const room = isLarge
-    ? { ...behind, firstSector: Math.max(behind.firstSector, DATA_FIRST_SECTOR) }
-    : behind;
-  const size = room ? room.lastSector - room.firstSector + 1 : 0;
-  if (!room || size < MIN_DATA_SECTORS) {
-    const mib = (sectors: number) => Math.floor(sectors / ALIGNMENT_SECTORS);
-    throw new RangeError(
-      `Cannot make the data partition: ${mib(size)} MiB are free behind the last partition, but ${
-        mib(MIN_DATA_SECTORS)
-      } are needed; use a larger disk`,
-    );
+  {
+    using file = await Deno.open(disk.path);
+    const magic = await readAt(file, part.firstSector * SECTOR_BYTES, XFS_MAGIC.length);
+    if (new TextDecoder("latin1").decode(magic) !== XFS_MAGIC) return undefined;
   }
-  const added = {
-    number: freeNumber(rest),
-    type: PARTITION_TYPES.linuxData,
-    id: crypto.randomUUID(),
-    name: UNFINISHED_NAME,
-    ...room,
-  };
-  return { ...rest, partitions: [...others, added] };
+  log(`taking up the data partition of before on ${disk.path}`);
+  const taken = { ...table, partitions: [...table.partitions, part] };
+  await writeTable(disk.path, taken, disk.sectors);
+  const device = await disks.showPartition(disk, part.number);
+  return { disk, table: taken, part, device };
 }
 
-function dataOf({ device, table }: Disk): string | undefined {
-  const part = table.partitions.find((it) => it.name === DATA_NAME);
-  return part &&
-    blockDevices().find((it) => it.disk === device.name && it.partition === part.number)?.path;
+/** The room behind the boot partition, for data. */
+function behindBoot({ device: disk, table }: Disk): NewPart {
+  const unfinished = planData(table, disk.sectors);
+  const part = unfinished.partitions.find((it) => it.name === UNFINISHED_NAME)!;
+  const finished = unfinished.partitions.map((it) => it === part ? { ...it, name: DATA_NAME } : it);
+  return {
+    ...{ disk, unfinished, number: part.number },
+    finished: { ...unfinished, partitions: finished },
+  };
+}
+
+/** The disks that the settings name for the data, erased where the settings allow it. */
+async function wishedParts(
+  boot: Disk | undefined,
+  wanted: Wishes["dataDisks"],
+  { coldplug, disks }: MountDataOptions,
+): Promise<NewPart[]> {
+  let failure: unknown;
+  const chosen = await coldplug.until("block", async () => {
+    try {
+      return await chooseDataDisks(await disks.look({ fresh: true }), wanted, {
+        boot: boot?.device.name ?? null,
+      });
+    } catch (error) {
+      failure = error;
+      return undefined;
+    }
+  }, NAMED_DISKS_LIMIT_MS);
+  if (!chosen) throw failure;
+  const parts: NewPart[] = [];
+  for (const { disk, part } of chosen) {
+    log(`making the pool on ${disk.path}`);
+    parts.push(part === null ? behindBoot(boot!) : await part());
+  }
+  return parts;
+}
+
+/** Installs on the disk that the settings name; the host then goes on with the pool that is there. */
+async function installAsWished(
+  boot: Disk | undefined,
+  wish: NonNullable<Wishes["install"]>,
+  { coldplug, disks, onStage }: MountDataOptions,
+): Promise<FoundPart> {
+  if (!boot) throw new Error("Cannot install: the disk that was booted from is not to be found");
+  let failure: unknown;
+  const target = await coldplug.until("block", async () => {
+    try {
+      return chooseInstallTarget(await disks.look({ fresh: true }), wish, {
+        boot: boot.device.name,
+      });
+    } catch (error) {
+      failure = error;
+      return undefined;
+    }
+  }, NAMED_DISKS_LIMIT_MS);
+  if (!target) throw failure;
+  log(`installing on ${target.path}`);
+  await install(disks, {
+    target,
+    boot: { path: boot.device.path, table: boot.table },
+    onPhase: (phase) => onStage(`installing on ${target.path}: ${phase}`),
+    ...{ sync: syncAll, log },
+  });
+  const found = (await partitionedDisks()).flatMap(foundPart)
+    .find((it) => it.disk.name === target.name);
+  if (!found) throw new Error(`Cannot go on from ${target.path}: it does not show its partitions`);
+  return found;
+}
+
+function foundPart({ device: disk, table }: Disk): FoundPart[] {
+  const part = dataPartition(table);
+  const device = part &&
+    blockDevices().find((it) => it.disk === disk.name && it.partition === part.number);
+  return part && device ? [{ disk, table, part, device: device.path }] : [];
 }
 
 async function partitionedDisks(): Promise<Disk[]> {

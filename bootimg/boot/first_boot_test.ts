@@ -3,9 +3,15 @@ import fc from "fast-check";
 import { PARTITION_TYPES, type PartitionTable } from "../disk/gpt.ts";
 import { fatLabel } from "../disk/fat.ts";
 import { BOOT_NAME, DATA_NAME, UNFINISHED_NAME } from "../disk/names.ts";
+import {
+  DATA_FIRST_SECTOR,
+  findBoot,
+  keptData,
+  MIN_DATA_SECTORS,
+  planData,
+} from "../storage/place.ts";
 import { fingerprint } from "./certificate.ts";
 import { kvmModule } from "./coldplug.ts";
-import { DATA_FIRST_SECTOR, findBoot, keptData, MIN_DATA_SECTORS, planData } from "./data.ts";
 import { parsePartitionId } from "./efi.ts";
 import { parseProgress } from "./shutdown.ts";
 import { timeConfig } from "./time.ts";

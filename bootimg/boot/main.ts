@@ -7,14 +7,18 @@
 import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
 import { UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
 import { Network } from "../../hypervisor/supervisor/api/network_schemas.ts";
+import { HostSocket } from "../host_socket.ts";
 import type { HostNetwork } from "../network/host_network.ts";
 import { commandOf, CONSOLE_UID, HOST_SOCKET, parseServices, PASSWORD_FILE } from "../services.ts";
 import { KeptSettings } from "../settings/kept.ts";
+import type { OpenPool } from "../storage/pool.ts";
+import { storageRoutes } from "../storage/serve.ts";
 import { reapOrphans } from "./children.ts";
 import { Coldplug, kvmModule } from "./coldplug.ts";
 import { dhcpService } from "./dhcp.ts";
 import { bootPartitionId } from "./efi.ts";
 import { mountData } from "./data.ts";
+import { LinuxDisks } from "./disks.ts";
 import { mountFirst } from "./first_mounts.ts";
 import { attempt, log, logTo, reason } from "./log.ts";
 import { LinuxGround, startNetwork, wakeCards } from "./network.ts";
@@ -24,6 +28,7 @@ import { mountSeed } from "./seed.ts";
 import { Service } from "./service.ts";
 import { shutDown } from "./shutdown.ts";
 import { StatusBoard } from "./status.ts";
+import { readWishes, startStorage } from "./storage.ts";
 import { read } from "./sysfs.ts";
 import { timeService } from "./time.ts";
 import { within } from "./within.ts";
@@ -34,7 +39,7 @@ const SEED = `${RUN}/seed`;
 const TLS = `${DATA}/console`;
 
 /** Asked for by us, not by a device. */
-const DATA_MODULES = ["crc32c_intel", "crc32c_generic", "xfs"];
+const DATA_MODULES = ["crc32c_intel", "crc32c_generic", "xfs", "raid1"];
 const SEED_MODULES = ["vfat", "nls_cp437", "nls_ascii", "nls_utf8"];
 const GUEST_MODULES = ["tun", "vhost_net"];
 
@@ -44,7 +49,8 @@ const CONSOLE_PORT = 443;
 const NETWORK_MS = 10_000;
 
 const services: Service[] = [];
-const kept = new KeptSettings(`${DATA}/host/settings.json`);
+const SETTINGS = `${DATA}/host/settings.json`;
+const kept = new KeptSettings(SETTINGS);
 let network: HostNetwork | null = null;
 /** Set once the host is ending; aborted by who does not want to wait for guests. */
 let hurry: AbortController | null = null;
@@ -82,12 +88,26 @@ async function start(board: StatusBoard): Promise<void> {
   board.stage("looking for the data partition");
   const seedReady = coldplug.loadAll(SEED_MODULES);
   const guestsReady = Promise.all([coldplug.loadAll(GUEST_MODULES), loadKvm(coldplug, board)]);
+  const disks = new LinuxDisks({
+    until: (...asked) => coldplug.until(...asked),
+    scratch: `${RUN}/scratch`,
+  });
+  let pool: OpenPool | null = null;
+  let bootId: string | null = null;
   await attempt(
     "No data partition",
     async () => {
       await coldplug.loadAll(["efivarfs", ...DATA_MODULES]);
       if (hurry !== null) return;
-      await mountData(coldplug, { target: DATA, bootId: bootPartitionId() });
+      bootId = bootPartitionId();
+      pool = await mountData({
+        ...{ coldplug, disks, target: DATA, bootId },
+        async wishes() {
+          await seedReady;
+          return await readWishes(SEED);
+        },
+        onStage: (stage) => board.stage(stage),
+      });
     },
     (why) => board.problem("data", `${why}. Guests are kept in memory and lost at power-off`),
   );
@@ -95,8 +115,17 @@ async function start(board: StatusBoard): Promise<void> {
   const seed = await attempt("Cannot look for settings and guests", () => mountSeed(SEED));
   if (seed?.problem) board.problem("settings file", seed.problem);
   await takeSettings(seed?.settings ?? null, board);
+  const socket = await attempt(
+    "Cannot let the host be changed",
+    () => new HostSocket(HOST_SOCKET),
+  );
+  await attempt("Cannot look after the storage", () => {
+    const parts = { coldplug, disks, pool, bootId, kept, board };
+    const storage = startStorage({ ...parts, data: DATA, settings: SETTINGS });
+    socket?.add(storageRoutes(storage));
+  }, (why) => board.problem("storage", why));
   const networkReady = attempt("Cannot bring the network up", async () => {
-    network = await bringUpNetwork(coldplug, board);
+    network = await bringUpNetwork(coldplug, { board, socket });
     board.refresh();
   }, (why) => board.problem("network", why));
   networkReady.then(() => {
@@ -153,7 +182,10 @@ async function takeSettings(file: string | null, board: StatusBoard): Promise<vo
   }, (why) => board.problem("settings", why));
 }
 
-function bringUpNetwork(coldplug: Coldplug, board: StatusBoard): Promise<HostNetwork> {
+function bringUpNetwork(
+  coldplug: Coldplug,
+  { board, socket }: { board: StatusBoard; socket: HostSocket | undefined },
+): Promise<HostNetwork> {
   const ground = new LinuxGround({
     coldplug,
     startDhcp(client) {
@@ -169,7 +201,7 @@ function bringUpNetwork(coldplug: Coldplug, board: StatusBoard): Promise<HostNet
   });
   return startNetwork(coldplug, {
     ground,
-    socket: HOST_SOCKET,
+    socket,
     network: kept.settings.network ?? Network.parse({}),
     keep: (network) => kept.change({ network }),
     onProblem: (problem) => board.problem("network", problem),

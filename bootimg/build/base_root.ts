@@ -1,6 +1,6 @@
 /**
  * The part of the appliance's root that changes seldom: Linux's modules, the C library, Deno and the
- * four programs that are not ours.
+ * few programs that are not ours.
  *
  * @module
  */
@@ -19,33 +19,57 @@ const PACKAGES = [
   "busybox-static",
   "libblkid1",
   "libc6",
+  "libcap2",
   "libgcc-s1",
   "libinih1",
+  "libpcre2-8-0",
+  "libselinux1",
+  "libstdc++6",
+  "libudev1",
   "liburcu8t64",
   "libuuid1",
+  "mdadm",
   "openntpd",
+  "smartmontools",
+  "util-linux",
   "xfsprogs",
 ] as const;
 
-/** What Deno, ntpd and mkfs.xfs are linked with, and what names and addresses are looked up with. */
+/** Programs of Debian's, by their paths. */
+const PROGRAMS = [
+  "usr/bin/busybox",
+  "usr/sbin/ntpd",
+  // Disks: what is on them, file systems, mirrors, health.
+  "usr/sbin/blkid",
+  "usr/sbin/mkfs.xfs",
+  "usr/sbin/mdadm",
+  "usr/sbin/smartctl",
+];
+
+/** What Deno and the programs are linked with, and what names and addresses are looked up with. */
 const LIBRARIES = [
   "ld-linux-x86-64.so.2",
   "libblkid.so.1",
   "libc.so.6",
+  "libcap.so.2",
   "libdl.so.2",
   "libgcc_s.so.1",
   "libinih.so.1",
   "libm.so.6",
+  "libpcre2-8.so.0",
   "libpthread.so.0",
   "libresolv.so.2",
   "librt.so.1",
+  "libselinux.so.1",
+  "libstdc++.so.6",
+  "libudev.so.1",
   "liburcu.so.8",
   "libuuid.so.1",
 ];
 const LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu";
 
 /** Bumped when the code below would make another root from the same packages. */
-const RECIPE = 3;
+const RECIPE = 4;
 
 export interface BaseRoot {
   /** As `uname -r` gives it. */
@@ -62,7 +86,14 @@ export async function baseRoot(): Promise<BaseRoot> {
   const deno = Deno.execPath();
   const folder = await builtOnce({
     name: "bootimg-base",
-    madeFrom: JSON.stringify([RECIPE, lock, Deno.version.deno, WANTED_MODULES, LIBRARIES]),
+    madeFrom: JSON.stringify([
+      RECIPE,
+      lock,
+      Deno.version.deno,
+      WANTED_MODULES,
+      LIBRARIES,
+      PROGRAMS,
+    ]),
     step: "packing the appliance's Linux and Deno (one to two minutes)",
     build: (target) => build(target, deno),
   });
@@ -83,9 +114,7 @@ async function build(target: string, deno: string): Promise<void> {
     const tree: Tree = new Map();
     addSkeleton(tree);
     await addFile(tree, "usr/bin/deno", deno);
-    await addFile(tree, "usr/bin/busybox", `${staging}/root/usr/bin/busybox`);
-    await addFile(tree, "usr/sbin/ntpd", `${staging}/root/usr/sbin/ntpd`);
-    await addFile(tree, "usr/sbin/mkfs.xfs", `${staging}/root/usr/sbin/mkfs.xfs`);
+    for (const path of PROGRAMS) await addFile(tree, path, `${staging}/root/${path}`);
     for (const name of LIBRARIES) {
       await addFile(tree, `${LIBRARY_FOLDER}/${name}`, `${staging}/root/${LIBRARY_FOLDER}/${name}`);
     }

@@ -8,7 +8,22 @@
 export const BOOT_NAME = "denovisor-boot";
 /** The partition with all that the host keeps. */
 export const DATA_NAME = "denovisor-data";
-/** The data partition while its file system is being made: it holds nothing of worth. */
+/**
+ * The same where its file system is on another disk too. It has a name of its own because releases that
+ * know of no mirrors would write to one half of it.
+ */
+export const MIRROR_NAME = "denovisor-mirror";
+/** A partition that is being made: it holds nothing of worth. */
 export const UNFINISHED_NAME = "denovisor-unfinished";
 /** The label of FAT volumes in which the appliance looks for guests to import. */
 export const SEED_LABEL = "DENOVISOR";
+
+/** Whether a partition of that name is booted from. */
+export function isBootName(name: string): boolean {
+  return name === BOOT_NAME || name.startsWith(`${BOOT_NAME}-`);
+}
+
+/** Whether a partition of that name holds data, or a half of them. */
+export function isDataName(name: string): boolean {
+  return name === DATA_NAME || name === MIRROR_NAME;
+}

@@ -22,6 +22,8 @@ export const WANTED_MODULES: readonly string[] = [
   "crc32c_generic",
   "crc32c-intel",
   "efivarfs",
+  // The pool on two disks.
+  "raid1",
   // Disks.
   "sd_mod",
   "ahci",

@@ -10,6 +10,7 @@ import { Access, type AccessOptions } from "./access/access.ts";
 import type { AgentWatchOptions } from "./agent/watch.ts";
 import type { Host, ImageKind } from "./api/schemas.ts";
 import { ApplianceNetwork } from "./appliance_network.ts";
+import { ApplianceStorage, type ApplianceStorageOptions } from "./appliance_storage.ts";
 import { EventHub } from "./events.ts";
 import { readHost } from "./host.ts";
 import { Images } from "./images/images.ts";
@@ -22,6 +23,7 @@ import { type Log, messageOf } from "./log.ts";
 import type { Network } from "./network.ts";
 import { problem } from "./problem.ts";
 import type { Address } from "./peers/address.ts";
+import { ProcessOne } from "./process_one.ts";
 import { loadIdentity } from "./peers/identity.ts";
 import { Moves, type MovesOptions } from "./peers/moves.ts";
 import { Peers, type PeersOptions } from "./peers/peers.ts";
@@ -54,6 +56,7 @@ export interface SupervisorOptions {
   poolRefillMs?: number;
   agents?: Partial<AgentWatchOptions>;
   canShare?: boolean;
+  storage?: Pick<ApplianceStorageOptions, "followMs" | "lookMs">;
 }
 
 const HOST_EVENT_MS = 10_000;
@@ -66,6 +69,7 @@ export class Supervisor {
   readonly access: Access;
   /** The host's own network, not its guests'. */
   readonly network: ApplianceNetwork;
+  readonly storage: ApplianceStorage;
   readonly log: Log;
   /** Aborts when the supervisor goes: streams end then. */
   readonly closing: AbortSignal;
@@ -126,10 +130,14 @@ export class Supervisor {
         codeFile: join(run, "setup_code"),
         ...options.access,
       });
-      this.network = new ApplianceNetwork(options.hostSocket ?? null);
+      const processOne = new ProcessOne(options.hostSocket ?? null);
+      this.network = new ApplianceNetwork(processOne);
+      const { events, tasks } = this;
+      this.storage = new ApplianceStorage({ processOne, events, tasks, log, ...options.storage });
       const hostTimer = setInterval(() => this.#tellHost(), HOST_EVENT_MS);
       this.#release = () => {
         clearInterval(hostTimer);
+        this.storage.close();
         this.#moves?.close();
         this.#peers?.close();
         this.guests.close();
@@ -147,6 +155,8 @@ export class Supervisor {
   async prepare(): Promise<void> {
     await this.access.prepare();
     await this.guests.adopt();
+    // Guests need not wait for slow disks.
+    void this.storage.adopt();
   }
 
   /** Takes up moves, and opens the door for other hosts: once the API is served, before guests are started. */

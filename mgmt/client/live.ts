@@ -6,12 +6,19 @@
  */
 import { type Signal, signal } from "@preact/signals";
 import { IS_BROWSER } from "fresh/runtime";
-import type { Figures, Guest, Host, Task } from "../../hypervisor/supervisor/api/schemas.ts";
+import type {
+  Figures,
+  Guest,
+  Host,
+  HostStorage,
+  Task,
+} from "../../hypervisor/supervisor/api/schemas.ts";
 import { goToLogin } from "./api.ts";
 import { useHydrated } from "./hydrated.ts";
 import { takeMoves } from "./live_moves.ts";
 import { takePeers } from "./live_peers.ts";
 import { takeSnapshots } from "./live_snapshots.ts";
+import { takeStorage } from "./live_storage.ts";
 import { takePoint, takeTask, takeTasks } from "./live_tasks.ts";
 import { streams } from "./once_live.ts";
 
@@ -115,14 +122,22 @@ if (IS_BROWSER) {
 
 const RETRY_MS = 3000;
 
+interface Snapshot {
+  host: Host;
+  guests: Guest[];
+  tasks: Task[];
+  storage: HostStorage | null;
+}
+
 function open(): EventSource {
   const events = new EventSource("/api/v1/events");
   const on = (name: string, take: (data: never) => void) =>
     events.addEventListener(name, (event) => take(JSON.parse(event.data) as never));
-  on("snapshot", (snapshot: { host: Host; guests: Guest[]; tasks: Task[] }) => {
+  on("snapshot", (snapshot: Snapshot) => {
     host.value = snapshot.host;
     guests.value = new Map(snapshot.guests.map((it) => [it.id, it]));
     takeTasks(snapshot.tasks);
+    if (snapshot.storage !== null) takeStorage(snapshot.storage);
     isFilled = true;
     connection.value = "live";
     streams.value++;
@@ -142,6 +157,7 @@ function open(): EventSource {
   on("snapshots", takeSnapshots);
   on("peers", takePeers);
   on("moves", takeMoves);
+  on("storage", takeStorage);
   events.onerror = () => {
     connection.value = "lost";
     // A refusal ends it for good; a broken connection is taken up again by the browser.

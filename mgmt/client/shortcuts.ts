@@ -16,6 +16,7 @@ export const SHORTCUTS: { where: string; list: Shortcut[] }[] = [
       { keys: ["g", "g"], what: "Go to the guests" },
       { keys: ["g", "i"], what: "Go to the images" },
       { keys: ["g", "h"], what: "Go to the hosts" },
+      { keys: ["g", "d"], what: "Go to the disks" },
       { keys: ["g", "s"], what: "Go to the settings" },
       { keys: ["u"], what: "Show what is under way" },
       { keys: ["n"], what: "New guest" },

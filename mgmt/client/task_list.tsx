@@ -1,5 +1,5 @@
 import type { Guest, Task } from "../../hypervisor/supervisor/api/schemas.ts";
-import { doingWords } from "../components/task_words.ts";
+import { doingWords, subjectWords } from "../components/task_words.ts";
 import { Age } from "./age.tsx";
 import { CancelButton, TaskProgress } from "./task_progress.tsx";
 
@@ -32,7 +32,7 @@ export function TaskList({ tasks, guests, onLeave }: TaskListProps) {
               <b>
                 {guests.some(({ id }) => id === task.guest)
                   ? <a href={`/guests/${task.guest}`}>{task.guestName}</a>
-                  : task.guestName}
+                  : subjectWords(task)}
               </b>
               <span>{doingWords(task)}</span>
               <Age since={task.endedAt ?? task.startedAt} />

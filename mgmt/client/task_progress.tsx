@@ -5,6 +5,7 @@ import {
   doingWords,
   endWords,
   shareOf,
+  subjectWords,
 } from "../components/task_words.ts";
 import { cancelTask } from "./life_actions.ts";
 
@@ -29,7 +30,7 @@ export function TaskProgress({ task, guests }: { task: Task; guests: Guest[] }) 
         {amount !== null && <span class="number">{amount}</span>}
       </p>
       <progress
-        aria-label={`${doingWords(task)}, ${task.guestName}`}
+        aria-label={`${doingWords(task)}, ${subjectWords(task)}`}
         {...(share !== null && { value: share, max: 1 })}
       />
       {compressed !== null && <p class="task-phase number">{compressed}</p>}
@@ -65,7 +66,7 @@ export function CancelButton({ task }: { task: Task }) {
         if (task.canCancel) void cancelTask(task);
       }}
     >
-      Cancel <span class="unseen">the {task.kind} of {task.guestName}</span>
+      Cancel <span class="unseen">the {task.kind} of {subjectWords(task)}</span>
     </button>
   );
 }

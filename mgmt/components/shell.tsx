@@ -13,6 +13,7 @@ const LINKS: { href: string; label: string; icon: IconName; under: RegExp }[] = 
   { href: "/", label: "Guests", icon: "guests", under: /^\/($|guests)/ },
   { href: "/images", label: "Images", icon: "images", under: /^\/images/ },
   { href: "/hosts", label: "Hosts", icon: "hosts", under: /^\/hosts/ },
+  { href: "/storage", label: "Storage", icon: "disk", under: /^\/storage/ },
   { href: "/settings/network", label: "Network", icon: "net", under: /^\/settings/ },
 ];
 

@@ -7,6 +7,11 @@ import { factorOf } from "../../hypervisor/supervisor/api/limits.ts";
 import type { Task } from "../../hypervisor/supervisor/api/schemas.ts";
 import { formatBytes } from "./format.ts";
 
+/** Whom a task is about. */
+export function subjectWords({ guestName }: Pick<Task, "guestName">): string {
+  return guestName ?? "this host";
+}
+
 /** What a task does, without the guest: "Moving to basement-2". */
 export function doingWords({ kind, detail }: Pick<Task, "kind" | "detail">): string {
   switch (kind) {
@@ -20,6 +25,8 @@ export function doingWords({ kind, detail }: Pick<Task, "kind" | "detail">): str
       return `Moving to ${detail}`;
     case "upgrade":
       return "Moving to a new VMM";
+    case "install":
+      return `Installing on ${detail}`;
   }
 }
 
@@ -29,11 +36,12 @@ const NOUNS: Record<Task["kind"], string> = {
   fork: "fork",
   move: "move",
   upgrade: "upgrade",
+  install: "installation",
 };
 
 /** "The move of web-1". */
-export function nounWords({ kind, guestName }: Pick<Task, "kind" | "guestName">): string {
-  return `The ${NOUNS[kind]} of ${guestName}`;
+export function nounWords(task: Pick<Task, "kind" | "guestName">): string {
+  return `The ${NOUNS[task.kind]} of ${subjectWords(task)}`;
 }
 
 /** How a task ended, as a sentence of its own; null while it is under way. */
@@ -66,6 +74,8 @@ function doneWords(task: Task): string {
         .filter((it) => it !== null).join(". ");
     case "upgrade":
       return `${guestName} has a new VMM${still}`;
+    case "install":
+      return `Installed on ${detail}. It is started from when this host starts next without the stick`;
   }
 }
 
@@ -97,10 +107,12 @@ export function shortWords(tasks: readonly Task[]): string {
   if (tasks.length !== 1) return `${tasks.length} tasks under way`;
   const [task] = tasks;
   const share = shareOf(task);
-  const verb = { snapshot: "Saving", revert: "Reverting", fork: "Forking", move: "Moving" };
-  const words = task.kind === "upgrade" ? "Upgrading" : verb[task.kind];
+  const verbs = {
+    ...{ snapshot: "Saving", revert: "Reverting", fork: "Forking", move: "Moving" },
+    ...{ upgrade: "Upgrading", install: "Installing" },
+  };
   const far = share === null ? "" : `, ${Math.floor(100 * share)} %`;
-  return `${words} ${task.guestName}${far}`;
+  return `${verbs[task.kind]} ${subjectWords(task)}${far}`;
 }
 
 /** How long a guest stood still: "0.8 ms", "42 ms", "1.3 s". */

@@ -3,6 +3,7 @@ import { call, messageOf } from "../client/api.ts";
 import { Dialog } from "../client/dialog.tsx";
 import { useHydrated } from "../client/hydrated.ts";
 import { connection, guestsNow } from "../client/live.ts";
+import { useAlarms } from "../client/live_storage.ts";
 import { useTasks } from "../client/live_tasks.ts";
 import { follow, listenForKeys, SHORTCUTS } from "../client/shortcuts.ts";
 import { TaskList } from "../client/task_list.tsx";
@@ -34,6 +35,9 @@ export default function Controls() {
         case "g h":
           follow("/hosts");
           return true;
+        case "g d":
+          follow("/storage");
+          return true;
         case "g s":
           follow("/settings/network");
           return true;
@@ -61,9 +65,15 @@ export default function Controls() {
   const sent = sending.reduce((sum, it) => sum + it.sentBytes, 0);
   const total = sending.reduce((sum, it) => sum + it.totalBytes, 0);
   const tasks = useTasks();
+  const alarms = useAlarms();
   const underWay = tasks.filter(({ state }) => state === "running");
   return (
     <div class="controls">
+      {alarms.length > 0 && (
+        <a class="controls-alarm" href="/storage" title={alarms[0]}>
+          {alarms.length === 1 ? "An alarm of a disk" : `${alarms.length} alarms of disks`}
+        </a>
+      )}
       {underWay.length > 0 && (
         <button
           type="button"

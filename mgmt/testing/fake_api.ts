@@ -19,6 +19,7 @@ import { FakeCloudInits, newCloudInit } from "./fake_cloud_init.ts";
 import { changeDevices, FakeRefusal } from "./fake_devices.ts";
 import { FakeLives } from "./fake_lives.ts";
 import { FakeNetwork } from "./fake_network.ts";
+import { FakeStorage } from "./fake_storage.ts";
 import { FakeSerial } from "./fake_serial.ts";
 import { problem } from "./fake_problem.ts";
 import { demoGuests, demoHost, demoImages, newGuest } from "./fake_data.ts";
@@ -46,6 +47,7 @@ export class FakeApi {
   readonly lives: FakeLives;
   readonly network = new FakeNetwork();
   readonly #cloudInits = new FakeCloudInits();
+  readonly storage: FakeStorage;
   password: string | null;
   /** What the last requests were, as "METHOD path". */
   readonly log: string[] = [];
@@ -66,6 +68,14 @@ export class FakeApi {
       guests: this.guests,
       emit: (name, data) => this.#emit(name, data),
       taskMs: options.taskMs ?? 0,
+    });
+    this.storage = new FakeStorage({
+      emit: (name, data) => this.#emit(name, data),
+      install: (detail) =>
+        this.lives.work.begin(
+          { kind: "install", guest: null, detail, phase: "Copying the system" },
+          () => ({}),
+        ),
     });
     this.password = options.password ?? null;
     this.#setupCode = options.setupCode ?? "TEST-CODE";
@@ -169,7 +179,7 @@ export class FakeApi {
         return Response.json(this.images);
     }
     const life = await this.lives.answer(request, path) ??
-      await this.network.answer(request, path);
+      await this.network.answer(request, path) ?? await this.storage.answer(request, path);
     if (life !== null) return life;
     const image = /^\/images\/(kernel|initrd|disk)\/([^/]+)$/.exec(path);
     if (image) return await this.#image(request, image[1] as ImageKind, image[2]);
@@ -206,6 +216,7 @@ export class FakeApi {
           host: this.host,
           guests: [...this.guests.values()],
           tasks: this.lives.tasks,
+          storage: this.storage.told,
         });
       },
       cancel: () => void this.#streams.delete(send),

@@ -16,7 +16,8 @@ export interface FakeTasksOptions {
 
 export interface FakeTaskStart {
   kind: Task["kind"];
-  guest: Guest;
+  /** Null for what is done to the host. */
+  guest: Guest | null;
   detail: string;
   phase: string;
 }
@@ -87,20 +88,20 @@ export class FakeTasks {
 
   begin(start: FakeTaskStart, finish: (id: string) => Partial<Task>): Task {
     const { kind, guest, detail, phase } = start;
-    const busy = this.list.find((it) => it.guest === guest.id && it.state === "running");
+    const busy = this.list.find((it) => it.guest === (guest?.id ?? null) && it.state === "running");
     if (busy) {
-      throw problem(503, "busy", `Cannot ${kind} "${guest.name}": a ${busy.kind} is under way`);
+      throw problem(503, "busy", `Cannot ${kind} "${guest?.name}": a ${busy.kind} is under way`);
     }
     const task: Task = {
       id: ulid(),
       kind,
-      guest: guest.id,
-      guestName: guest.name,
+      guest: guest?.id ?? null,
+      guestName: guest?.name ?? null,
       detail,
       state: "running",
       phase,
       doneAmount: 0,
-      totalAmount: guest.memoryMiB * 2 ** 20,
+      totalAmount: (guest?.memoryMiB ?? 64) * 2 ** 20,
       unit: "bytes",
       canCancel: true,
       pauseMs: null,

@@ -22,6 +22,8 @@ export interface PcOptions {
   disk: string;
   /** NVMe by default. */
   diskBus?: keyof typeof DISK_BUSES;
+  /** More disks, on NVMe: raw images by their serial numbers. */
+  otherDisks?: Readonly<Record<string, string>>;
   /** QEMU's name of the network card's model; e1000e by default. */
   card?: string;
   acceleration: Acceleration;
@@ -131,6 +133,10 @@ export function pcArguments(options: PcOptions, folder: string): string[] {
     ...["-drive", `if=pflash,format=raw,unit=1,file=${folder}/vars.fd`],
     ...["-drive", `if=none,id=disk,format=raw,cache=writeback,discard=unmap,file=${disk}`],
     ...DISK_BUSES[options.diskBus ?? "nvme"],
+    ...Object.entries(options.otherDisks ?? {}).flatMap(([serial, file], i) => [
+      ...["-drive", `if=none,id=other${i},format=raw,cache=writeback,discard=unmap,file=${file}`],
+      ...["-device", `nvme,drive=other${i},serial=${serial}`],
+    ]),
     ...["-netdev", ["user", "id=net", ...ports].join(",")],
     ...["-device", `${options.card ?? "e1000e"},netdev=net,romfile=`],
     ...["-serial", "stdio", "-qmp", `unix:${folder}/qmp,server=on,wait=off`],

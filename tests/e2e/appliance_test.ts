@@ -40,7 +40,7 @@ Deno.test("the appliance boots, keeps its processes alive, and ends cleanly", as
     assertEquals(host.pc.screen.lines.filter((it) => it.text.startsWith("Problem")), []);
     const name = await host.ask<string>("read", "/proc/sys/kernel/hostname");
     assertEquals(name.trim(), HOST_NAME, "the settings are kept, though their volume is gone");
-    assertMatch(await host.ask<string>("read", "/proc/mounts"), /^\/dev\/nvme0n1p2 \/data xfs /m);
+    assertMatch(await host.ask<string>("read", "/proc/mounts"), /^\/dev\/md0 \/data xfs /m);
     await powerOff(host);
   });
 });
@@ -74,7 +74,7 @@ async function firstBoot(t: Deno.TestContext, host: Appliance): Promise<void> {
   });
   await t.step("the data partition is mounted, with what was asked of it", async () => {
     const mounts = await host.until("the agent", () => host.ask<string>("read", "/proc/mounts"));
-    assertMatch(mounts, /^\/dev\/nvme0n1p3 \/data xfs \S*nosuid,nodev\S* /m);
+    assertMatch(mounts, /^\/dev\/md0 \/data xfs \S*nosuid,nodev\S* /m);
   });
   await t.step("the console is not root, and its socket is its own", async () => {
     const console = await host.until("the console", () => host.process("console"));

@@ -6,8 +6,10 @@
 import * as z from "zod";
 import { HostNetwork, Network } from "./network_schemas.ts";
 import type { Route } from "./route.ts";
+import { STORAGE_ROUTES } from "./storage_routes.ts";
 
 export const HOST_ROUTES = {
+  ...STORAGE_ROUTES,
   getSettingsSchema: {
     method: "GET",
     path: "/settings.schema.json",

@@ -16,6 +16,14 @@ const ServerName = z.string().regex(
   "must be a host name or an IP address",
 );
 
+const DiskName = z.string().min(1).max(128);
+
+const NamedDisk = z.strictObject({
+  disk: DiskName,
+  /** All that is on it may be lost. */
+  erase: z.boolean().default(false),
+});
+
 /**
  * Every field may be left out, which leaves alone what it sets, or be null, which sets it back to its
  * default.
@@ -41,12 +49,21 @@ export const HostSettings = z.strictObject({
   /** Keys that may sign in by SSH. Not used by this release, which has no SSH. */
   sshKeys: z.array(z.string().regex(/^(ssh-|ecdsa-|sk-)[^\n]{1,8000}$/, "must be a public key"))
     .max(64),
-  /** Disks that the data is to be on, each by serial number or path. Not used by this release. */
-  dataDisks: z.array(z.string().min(1).max(256)).max(32),
+  /**
+   * Disks that the data are to be on, one or two, each by its serial number or World Wide Name: at the
+   * first start alone. What holds anything is used only where `erase` allows it.
+   */
+  dataDisks: z.array(z.union([DiskName, NamedDisk], {
+    error: "must be a disk's serial number, or { disk: NUMBER, erase: true }",
+  })).max(2),
+  /** The disk that this system is to be installed on when it is started and there are no data yet. */
+  install: NamedDisk,
+  /** When the two disks of a mirror are compared; monthly by default. */
+  scrub: z.enum(["monthly", "off"]),
 });
 
 /** Fields that are read and checked, and that nothing is done with yet. */
-export const UNUSED_SETTINGS = ["syslog", "sshKeys", "dataDisks"] as const;
+export const UNUSED_SETTINGS = ["syslog", "sshKeys"] as const;
 
 export type HostSettings = Partial<z.output<typeof HostSettings>>;
 export type SettingName = keyof typeof HostSettings.shape;

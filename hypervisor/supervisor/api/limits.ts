@@ -85,7 +85,7 @@ export const FORK_NETWORKS = ["replug", "down", "up"] as const;
 export type ForkNetwork = typeof FORK_NETWORKS[number];
 
 /** Long work: see task_schemas.ts. */
-export const TASK_KINDS = ["snapshot", "revert", "fork", "move", "upgrade"] as const;
+export const TASK_KINDS = ["snapshot", "revert", "fork", "move", "upgrade", "install"] as const;
 export const TASK_STATES = ["running", "done", "failed", "cancelled"] as const;
 
 /** Whether a guest's memory is compressed on its way to another host: see move_schemas.ts. */

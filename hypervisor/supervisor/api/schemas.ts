@@ -22,6 +22,7 @@ import {
 import { Cmdline, GuestName, Id, ImageName } from "./names.ts";
 import { Peer, UnsettledMove } from "./move_schemas.ts";
 import { SnapshotTree } from "./snapshot_schemas.ts";
+import { HostStorage } from "./storage_schemas.ts";
 import { Task, TaskPoint } from "./task_schemas.ts";
 
 export * from "./cloud_init_schemas.ts";
@@ -33,6 +34,7 @@ export * from "./move_schemas.ts";
 export * from "./names.ts";
 export * from "./network_schemas.ts";
 export * from "./snapshot_schemas.ts";
+export * from "./storage_schemas.ts";
 export * from "./task_schemas.ts";
 
 const HotplugPorts = z.int().min(0).max(MOST_PORTS);
@@ -243,6 +245,8 @@ export const Events = {
     guests: z.array(Guest),
     /** Those under way, and those that ended lately. */
     tasks: z.array(Task),
+    /** As it was last told; null where the disks are not ours, or nobody has looked yet. */
+    storage: HostStorage.nullable(),
   }),
   guest: Guest,
   guest_deleted: z.strictObject({ id: Id }),
@@ -257,6 +261,8 @@ export const Events = {
   peers: z.array(Peer),
   /** Moves that are not settled are other ones now. */
   moves: z.array(UnsettledMove),
+  /** The host's disks or its pool are other ones now, or in another state. */
+  storage: HostStorage,
 } as const;
 
 export type GuestCreate = z.input<typeof GuestCreate>;

@@ -1,5 +1,6 @@
 /**
- * Long work on guests: snapshots, forks, moves and upgrades, which go on when whoever asked has left.
+ * Long work, mostly on guests: snapshots, forks, moves and upgrades, which go on when whoever asked has
+ * left.
  *
  * @module
  */
@@ -12,9 +13,9 @@ export const TaskKind = z.enum(TASK_KINDS);
 export const Task = z.strictObject({
   id: Id,
   kind: TaskKind,
-  /** The guest that it is about, which may be gone by its end. */
-  guest: Id,
-  guestName: GuestName,
+  /** The guest that it is about, which may be gone by its end; null where it is about the host. */
+  guest: Id.nullable(),
+  guestName: GuestName.nullable(),
   /** The other thing that it is about, for a person: a snapshot's name, a host's, how many forks. */
   detail: z.string(),
   state: z.enum(TASK_STATES),

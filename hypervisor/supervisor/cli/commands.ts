@@ -15,6 +15,7 @@ import { LIFE_COMMANDS } from "./life_commands.ts";
 import { NETWORK_COMMAND } from "./network_commands.ts";
 import { PEER_COMMANDS } from "./peer_commands.ts";
 import { SPEC_HELP } from "./specs.ts";
+import { showDisks, STORAGE_COMMAND } from "./storage_commands.ts";
 import { UPGRADE_COMMAND } from "./upgrade_command.ts";
 
 const MIB = 1024 * 1024;
@@ -28,15 +29,20 @@ function imageKind(word: string): ImageKind {
 export const COMMANDS: readonly Command[] = [
   {
     name: "host",
-    words: "",
-    summary: "Show the host",
+    words: "[disks]",
+    summary: "Show the host, or its disks",
     async run(context, rest) {
+      if (rest[0] === "disks") {
+        words(rest.slice(1));
+        return await showDisks(context, await context.api.client.call("listHostDisks", {}));
+      }
       words(rest);
       const host = await context.api.client.call("getHost", {});
       await show(context, host, Object.entries(host).map(([name, value]) => [name, String(value)]));
     },
   },
   NETWORK_COMMAND,
+  STORAGE_COMMAND,
   ...GUEST_COMMANDS,
   ...DEVICE_COMMANDS,
   ...LIFE_COMMANDS,

@@ -223,7 +223,7 @@ export const LIFE_COMMANDS: readonly Command[] = [
         ["TASK", "GUEST", "ABOUT", "STATE", "PROGRESS", "ID"],
         ...tasks.map((task) => [
           task.kind,
-          task.guestName,
+          task.guestName ?? "-",
           task.detail || "-",
           task.state,
           (task.state === "running" ? progressText(task) : task.error) || "-",

@@ -27,7 +27,7 @@ export function endText({ kind, guestName, state, pauseMs, sent, made }: Task): 
     ...(pauseMs === null ? [] : [`the guest stood still for ${Math.round(pauseMs)} ms`]),
     ...(factor === null ? [] : [`its memory was compressed ${factor.toFixed(1)} to 1`]),
   ];
-  return `The ${kind} of ${guestName} is ${state}` +
+  return `The ${kind} of ${guestName ?? "this host"} is ${state}` +
     (notes.length === 0 ? "" : `: ${notes.join(", ")}`);
 }
 

@@ -26,7 +26,7 @@ export const UPGRADE_COMMAND: Command = {
     await show(context, ended, [
       ["NAME", "UPGRADE", "STOOD STILL", "ERROR"],
       ...ended.map(({ guestName, state, pauseMs, error }) => [
-        guestName,
+        guestName ?? "-",
         state,
         pauseMs === null ? "-" : `${pauseMs} ms`,
         error ?? "-",

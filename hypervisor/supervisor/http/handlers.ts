@@ -133,6 +133,7 @@ export function createHandlers(supervisor: Supervisor): Handlers {
           host: await supervisor.host(),
           guests: guests.list(),
           tasks: supervisor.tasks.list(),
+          storage: supervisor.storage.told,
         }),
         endsOf(supervisor, call),
       ),

@@ -4,6 +4,7 @@
  * @module
  */
 import { settingsJsonSchema } from "../api/host_settings.ts";
+import type { STORAGE_ROUTES } from "../api/storage_routes.ts";
 import type { Supervisor } from "../supervisor.ts";
 import type { Handlers } from "./handlers.ts";
 
@@ -12,9 +13,12 @@ type HostOperation =
   | "getNetwork"
   | "changeNetwork"
   | "confirmNetwork"
-  | "undoNetwork";
+  | "undoNetwork"
+  | keyof typeof STORAGE_ROUTES;
 
-export function hostHandlers({ network, log }: Supervisor): Pick<Handlers, HostOperation> {
+export function hostHandlers(
+  { network, storage, log }: Supervisor,
+): Pick<Handlers, HostOperation> {
   return {
     getSettingsSchema: () => settingsJsonSchema(),
     getNetwork: () => network.get(),
@@ -28,5 +32,24 @@ export function hostHandlers({ network, log }: Supervisor): Pick<Handlers, HostO
       return told;
     },
     undoNetwork: () => network.undo(),
+    listHostDisks: () => storage.disks(),
+    getStorage: () => storage.get(),
+    changeStorage: ({ body }) => storage.change(body),
+    mirrorStorage({ body, caller }) {
+      const { disk, confirm } = body;
+      log("info", "adding a disk to the pool", { disk, confirm, address: caller.address });
+      return storage.mirror(body);
+    },
+    unmirrorStorage({ body, caller }) {
+      log("info", "taking a disk out of the pool", { ...body, address: caller.address });
+      return storage.unmirror(body);
+    },
+    beginScrub: () => storage.scrub(true),
+    endScrub: () => storage.scrub(false),
+    installHost({ body, caller }) {
+      const { disk, confirm } = body;
+      log("info", "installing on a disk", { disk, confirm, address: caller.address });
+      return storage.install(body);
+    },
   };
 }

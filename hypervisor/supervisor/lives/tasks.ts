@@ -15,7 +15,8 @@ import { problem } from "../problem.ts";
 
 export interface TaskStart {
   kind: Task["kind"];
-  guest: { id: string; name: string };
+  /** Null for what is done to the host itself. */
+  guest: { id: string; name: string } | null;
   detail: string;
   unit?: Task["unit"];
 }
@@ -79,18 +80,20 @@ export class Tasks {
     return this.#entry(id).points;
   }
 
-  /** What is under way with a guest. */
-  of(guest: string): Task | undefined {
+  /** What is under way with a guest, or with the host itself. */
+  of(guest: string | null): Task | undefined {
     return this.list().find((task) => task.guest === guest && task.state === "running");
   }
 
   /** Throws where something is under way with a guest; `doing` begins the message: `Cannot fork "a"`. */
-  refuseBusy(guest: { id: string; name: string }, doing: string): void {
-    const task = this.of(guest.id);
+  refuseBusy(guest: TaskStart["guest"], doing: string): void {
+    const task = this.of(guest?.id ?? null);
     if (task === undefined) return;
     throw problem(
       "busy",
-      `${doing} "${guest.name}": a ${task.kind} is under way. Wait or cancel it`,
+      `${doing} ${guest === null ? "this host" : `"${guest.name}"`}: ${
+        task.kind === "upgrade" || task.kind === "install" ? "an" : "a"
+      } ${task.kind} is under way. Wait or cancel it`,
     );
   }
 
@@ -100,7 +103,8 @@ export class Tasks {
     const { kind, guest, detail, unit = "bytes" } = start;
     const entry: Entry = {
       task: {
-        ...{ id: ulid(), kind, guest: guest.id, guestName: guest.name, detail, unit },
+        ...{ id: ulid(), kind, detail, unit },
+        ...{ guest: guest?.id ?? null, guestName: guest?.name ?? null },
         ...{ state: "running", phase: "", doneAmount: 0, totalAmount: 0, canCancel: true },
         ...{ pauseMs: null, sent: null, made: [], error: null, endedAt: null },
         startedAt: new Date().toISOString(),
@@ -171,7 +175,7 @@ export class Tasks {
     const { kind, guestName, state, error } = entry.task;
     this.#options.log(state === "failed" ? "warn" : "info", "a task ended", {
       ...{ kind, state },
-      guest: guestName,
+      guest: guestName ?? undefined,
       error: error ?? undefined,
     });
   }

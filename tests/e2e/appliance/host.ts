@@ -5,14 +5,17 @@
  */
 import { ENTRIES } from "../../../bootimg/build/app_root.ts";
 import { buildImage } from "../../../bootimg/build/image.ts";
+import { ALIGNMENT_SECTORS, SECTOR_BYTES } from "../../../bootimg/disk/gpt.ts";
 import { SERVICES } from "../../../bootimg/services.ts";
 import { type Acceleration, chooseAcceleration } from "../../../scripts/demo_pc/acceleration.ts";
 import { demoGuest } from "../../../scripts/demo_pc/demo_guest.ts";
 import { addSeedVolume, flash } from "../../../scripts/demo_pc/flash.ts";
-import { freePort, Pc } from "../../../scripts/demo_pc/pc.ts";
+import { freePort, Pc, type PcOptions } from "../../../scripts/demo_pc/pc.ts";
 import { CACHE } from "../../../scripts/setup/checkout.ts";
+import { inTrixie } from "../../../scripts/setup/trixie.ts";
 
 const DISK_BYTES = 4 * 1024 ** 3;
+const STICK_BYTES = 512 * 1024 ** 2;
 /** How long the agent may take for an answer. */
 const ANSWER_MS = 5000;
 
@@ -50,22 +53,30 @@ export class ApplianceDisk implements AsyncDisposable {
   }
 
   static async make(): Promise<ApplianceDisk> {
-    const folder = await Deno.makeTempDir({ dir: CACHE, prefix: ".appliance-" });
-    const image = `${folder}/image`;
-    await buildImage({
-      path: image,
-      entries: { ...ENTRIES, agent: "tests/e2e/appliance/agent.ts" },
-      services: [...SERVICES, {
-        name: "agent",
-        entry: "agent.js",
-        flags: ["--allow-all"],
-        args: [],
-      }],
-    });
-    const path = `${folder}/disk`;
-    await flash(image, path, DISK_BYTES);
+    const path = await flashed(DISK_BYTES);
     await addSeedVolume(path, await demoGuest(), { settings: SETTINGS });
     return new ApplianceDisk(path, await chooseAcceleration());
+  }
+
+  /** A stick with the image and settings beside what is booted, as any PC's tools would write it. */
+  static async stick(settings: string): Promise<ApplianceDisk> {
+    const path = await flashed(STICK_BYTES);
+    const text = `${path}.yaml`;
+    await Deno.writeTextFile(text, settings);
+    const volume = `${path}@@${ALIGNMENT_SECTORS * SECTOR_BYTES}`;
+    await inTrixie(["mcopy", "-i", volume, text, "::denovisor.yaml"], {
+      env: { MTOOLS_SKIP_CHECK: "1" },
+      bind: [path.replace(/\/[^/]*$/, "")],
+    });
+    return new ApplianceDisk(path, await chooseAcceleration());
+  }
+
+  /** An empty disk beside it, which goes with it. */
+  async beside(name: string, bytes: number): Promise<string> {
+    const path = this.path.replace(/[^/]*$/, name);
+    await Deno.writeFile(path, new Uint8Array());
+    await Deno.truncate(path, bytes);
+    return path;
   }
 
   /** Writes the image over the disk's beginning once more, as one does to update. */
@@ -78,6 +89,19 @@ export class ApplianceDisk implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Deno.remove(this.path.replace(/\/[^/]*$/, ""), { recursive: true });
   }
+}
+
+/** The image with the agent in it, on a disk of its own. */
+async function flashed(bytes: number): Promise<string> {
+  const folder = await Deno.makeTempDir({ dir: CACHE, prefix: ".appliance-" });
+  const image = `${folder}/image`;
+  await buildImage({
+    path: image,
+    entries: { ...ENTRIES, agent: "tests/e2e/appliance/agent.ts" },
+    services: [...SERVICES, { name: "agent", entry: "agent.js", flags: ["--allow-all"], args: [] }],
+  });
+  await flash(image, `${folder}/disk`, bytes);
+  return `${folder}/disk`;
 }
 
 /** A running appliance. */
@@ -96,13 +120,16 @@ export class Appliance implements AsyncDisposable {
     this.#agentPort = ports.agentPort;
   }
 
-  static async start(disk: ApplianceDisk): Promise<Appliance> {
+  static async start(
+    disk: ApplianceDisk,
+    options: Pick<PcOptions, "diskBus" | "otherDisks"> & { path?: string } = {},
+  ): Promise<Appliance> {
+    const { path = disk.path, ...pcOptions } = options;
     const port = freePort();
     const agentPort = freePort();
     const { acceleration } = disk;
     const pc = await Pc.start({
-      disk: disk.path,
-      acceleration,
+      ...{ ...pcOptions, disk: path, acceleration },
       forwards: [{ from: port, to: 443 }, { from: agentPort, to: 9000 }],
     });
     const patience = acceleration.kind === "kvm" ? 1 : 8;
