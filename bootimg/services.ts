@@ -27,12 +27,15 @@ export interface ServiceSpec {
   args: string[];
   uid?: number;
   env?: Record<string, string>;
+  /** Rooms of the log that it may speak for beside its own. */
+  speaksFor?: string[];
 }
 
 export const SERVICES: readonly ServiceSpec[] = [
   {
     name: "supervisor",
     entry: "supervisor.js",
+    speaksFor: ["vmm"],
     // It starts VMMs itself, by FFI. It speaks to them on unix sockets, which Deno can grant singly only
     // to who knows their paths beforehand, and to other hosts.
     flags: [
@@ -108,6 +111,9 @@ export function parseServices(text: string): ServiceSpec[] {
     }
     if (!isTexts(it.flags) || !isTexts(it.args)) {
       throw bad(`"${it.name}" must have flags and args, each an array of texts`);
+    }
+    if (it.speaksFor !== undefined && !isTexts(it.speaksFor)) {
+      throw bad(`the rooms that "${it.name}" speaks for must be an array of texts`);
     }
     if (it.uid !== undefined && !Number.isInteger(it.uid)) {
       throw bad(`the uid of "${it.name}" must be an integer`);

@@ -7,6 +7,11 @@
 import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
 import { UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
 import { Network } from "../../hypervisor/supervisor/api/network_schemas.ts";
+import { parseSyslogTarget } from "../../hypervisor/supervisor/api/syslog_target.ts";
+import { HostSocket } from "../host_socket.ts";
+import { Journal } from "../log/journal.ts";
+import { logRoutes } from "../log/serve.ts";
+import { SyslogSender } from "../log/syslog_sender.ts";
 import type { HostNetwork } from "../network/host_network.ts";
 import { commandOf, CONSOLE_UID, HOST_SOCKET, parseServices, PASSWORD_FILE } from "../services.ts";
 import { KeptSettings } from "../settings/kept.ts";
@@ -16,7 +21,7 @@ import { dhcpService } from "./dhcp.ts";
 import { bootPartitionId } from "./efi.ts";
 import { mountData } from "./data.ts";
 import { mountFirst } from "./first_mounts.ts";
-import { attempt, log, logTo, reason } from "./log.ts";
+import { attempt, book, followKernel, log, logTo, reason } from "./log.ts";
 import { LinuxGround, startNetwork, wakeCards } from "./network.ts";
 import { watchPower } from "./power_button.ts";
 import { rankAddresses } from "./screen.ts";
@@ -46,6 +51,7 @@ const NETWORK_MS = 10_000;
 const services: Service[] = [];
 const kept = new KeptSettings(`${DATA}/host/settings.json`);
 let network: HostNetwork | null = null;
+let journal: Journal | null = null;
 /** Set once the host is ending; aborted by who does not want to wait for guests. */
 let hurry: AbortController | null = null;
 
@@ -74,6 +80,7 @@ function boot(): void {
 }
 
 async function start(board: StatusBoard): Promise<void> {
+  void attempt("Cannot read the kernel's log", () => followKernel(uptimeSeconds()));
   const coldplug = await Coldplug.open("/lib/modules");
   coldplug.start();
   watchPower(coldplug, (command) => end(command, board));
@@ -82,25 +89,31 @@ async function start(board: StatusBoard): Promise<void> {
   board.stage("looking for the data partition");
   const seedReady = coldplug.loadAll(SEED_MODULES);
   const guestsReady = Promise.all([coldplug.loadAll(GUEST_MODULES), loadKvm(coldplug, board)]);
-  await attempt(
+  const hasData = await attempt(
     "No data partition",
     async () => {
       await coldplug.loadAll(["efivarfs", ...DATA_MODULES]);
-      if (hurry !== null) return;
+      if (hurry !== null) return false;
       await mountData(coldplug, { target: DATA, bootId: bootPartitionId() });
+      return true;
     },
     (why) => board.problem("data", `${why}. Guests are kept in memory and lost at power-off`),
   );
+  // In memory alone, files would only take room from guests.
+  if (hasData) await keepLog(board);
   await seedReady;
   const seed = await attempt("Cannot look for settings and guests", () => mountSeed(SEED));
   if (seed?.problem) board.problem("settings file", seed.problem);
   await takeSettings(seed?.settings ?? null, board);
   const networkReady = attempt("Cannot bring the network up", async () => {
-    network = await bringUpNetwork(coldplug, board);
+    const socket = new HostSocket(HOST_SOCKET);
+    socket.add(logRoutes(book));
+    network = await bringUpNetwork(coldplug, { board, socket });
     board.refresh();
   }, (why) => board.problem("network", why));
   networkReady.then(() => {
     if (network === null) return;
+    attempt("Cannot send the log", () => sendLog(board));
     attempt("Cannot set the clock", () => keepTime(board), (why) => board.problem("time", why));
   });
   makeConsoleFolders();
@@ -120,6 +133,7 @@ async function start(board: StatusBoard): Promise<void> {
       name: spec.name,
       command: commandOf(spec, { importFolder: seed?.importFolder ?? null }),
       uid: spec.uid,
+      speaksFor: spec.speaksFor,
       env: {
         PATH: "/bin:/sbin",
         HOME: cache,
@@ -139,6 +153,29 @@ async function start(board: StatusBoard): Promise<void> {
   log(`the console answers ${uptime()}`);
 }
 
+/** Keeps the log on the data partition from now on, with what it has already. */
+async function keepLog(board: StatusBoard): Promise<void> {
+  await attempt("Cannot keep the log", async () => {
+    const opened = await Journal.open(`${DATA}/host/journal`, {
+      onTrouble: (why) => log(`the log cannot be kept on the disk for now: ${why}`, "warning"),
+    });
+    book.keepIn(opened);
+    journal = opened;
+  }, (why) => board.problem("log", `The log is not kept: ${why}`));
+}
+
+/** Sends the log to where the settings want it. */
+function sendLog(board: StatusBoard): void {
+  const { syslog } = kept.settings;
+  const target = syslog === undefined ? null : parseSyslogTarget(syslog);
+  if (target === null) return;
+  new SyslogSender({
+    ...{ book, target, hostname: () => Deno.hostname() },
+    onTrouble: (why) =>
+      board.problem("syslog", why && `The log cannot be sent to ${syslog} for now: ${why}`),
+  });
+}
+
 /** Takes up the host's settings: what cannot be used of them is shown, and the rest goes on. */
 async function takeSettings(file: string | null, board: StatusBoard): Promise<void> {
   await attempt("Cannot take up the settings", async () => {
@@ -153,7 +190,10 @@ async function takeSettings(file: string | null, board: StatusBoard): Promise<vo
   }, (why) => board.problem("settings", why));
 }
 
-function bringUpNetwork(coldplug: Coldplug, board: StatusBoard): Promise<HostNetwork> {
+function bringUpNetwork(
+  coldplug: Coldplug,
+  { board, socket }: { board: StatusBoard; socket: HostSocket },
+): Promise<HostNetwork> {
   const ground = new LinuxGround({
     coldplug,
     startDhcp(client) {
@@ -169,7 +209,7 @@ function bringUpNetwork(coldplug: Coldplug, board: StatusBoard): Promise<HostNet
   });
   return startNetwork(coldplug, {
     ground,
-    socket: HOST_SOCKET,
+    socket,
     network: kept.settings.network ?? Network.parse({}),
     keep: (network) => kept.change({ network }),
     onProblem: (problem) => board.problem("network", problem),
@@ -241,6 +281,7 @@ function end(command: PowerCommand, board: StatusBoard): void {
       command,
       socket: `${RUN}/supervisor.sock`,
       services,
+      closeLog: async () => await journal?.close(),
       mounts: [SEED, DATA],
       hurry: hurry!.signal,
       onStage: (stage) => board.stage(stage),
@@ -248,8 +289,12 @@ function end(command: PowerCommand, board: StatusBoard): void {
     }));
 }
 
+function uptimeSeconds(): number {
+  return Number(read("/proc/uptime")?.split(" ")[0] ?? 0);
+}
+
 function uptime(): string {
-  return `${read("/proc/uptime")?.split(" ")[0]} s after the kernel's start`;
+  return `${uptimeSeconds()} s after the kernel's start`;
 }
 
 // What nobody awaited must not end PID 1 either.

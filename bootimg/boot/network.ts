@@ -6,7 +6,8 @@
 import { setUp } from "../../hypervisor/sys/links.ts";
 import type { NetworkCard } from "../../hypervisor/supervisor/api/network_schemas.ts";
 import { type Ground, HostNetwork, type HostNetworkOptions } from "../network/host_network.ts";
-import { serveNetwork } from "../network/serve.ts";
+import type { HostSocket } from "../host_socket.ts";
+import { networkRoutes } from "../network/serve.ts";
 import type { DhcpClient, Step } from "../network/plan.ts";
 import { runTool } from "./children.ts";
 import { type Coldplug, wiredCards } from "./coldplug.ts";
@@ -69,12 +70,12 @@ async function write({ path, text }: { path: string; text: string }): Promise<vo
 /** Brings the network up and keeps it so; the supervisor changes it by the socket. */
 export async function startNetwork(
   coldplug: Coldplug,
-  options: HostNetworkOptions & { socket: string },
+  options: HostNetworkOptions & { socket: HostSocket },
 ): Promise<HostNetwork> {
   setUp("lo");
   const network = new HostNetwork(options);
   whenLinksChange(coldplug, () => void network.settle());
-  attempt("Cannot let the network be changed", () => void serveNetwork(network, options.socket));
+  options.socket.add(networkRoutes(network));
   await network.settle();
   return network;
 }

@@ -3,10 +3,12 @@
  *
  * @module
  */
-import { lines } from "./lines.ts";
+import type { LogLevel } from "../../hypervisor/supervisor/api/log_schemas.ts";
+import { entryOfLine } from "../log/entry.ts";
 import { Backoff } from "./backoff.ts";
 import { spawn } from "./children.ts";
-import { log, reason, type Severity } from "./log.ts";
+import { lines } from "./lines.ts";
+import { log, logLine, reason } from "./log.ts";
 
 export interface ServiceConfig {
   name: string;
@@ -15,6 +17,8 @@ export interface ServiceConfig {
   /** The user and group it runs as; root without. */
   uid?: number;
   env?: Record<string, string>;
+  /** Rooms of the log that it may speak for beside its own. */
+  speaksFor?: readonly string[];
 }
 
 /** A process that ran this long is no trouble any more. */
@@ -82,10 +86,12 @@ export class Service {
       log(`${name} started as process ${child.pid}`);
       const healthy = setTimeout(() => this.#onTrouble(null), RECOVERED_MS);
       let last = "";
-      const copy = async (stream: ReadableStream<Uint8Array>, severity: Severity) => {
+      const copy = async (stream: ReadableStream<Uint8Array>, level: LogLevel) => {
         for await (const line of lines(stream)) {
-          log(`${name}: ${line}`, severity);
-          if (severity === "warning" && line.trim() !== "") last = line.trim();
+          const text = line.trim();
+          if (text === "") continue;
+          logLine(text, { room: name, level, speaksFor: this.config.speaksFor });
+          if (level === "warning") last = entryOfLine(text, { room: name, level }).message;
         }
       };
       // Not awaited together with the status: a grandchild may hold the pipes open for longer.

@@ -1,5 +1,5 @@
 /**
- * The socket by which the supervisor has process 1 show and change the network.
+ * What process 1 answers on its socket of the network: the supervisor shows and changes it so.
  *
  * @module
  */
@@ -8,36 +8,27 @@ import {
   type HostNetwork as Told,
   Network,
 } from "../../hypervisor/supervisor/api/network_schemas.ts";
+import { failed, type HostRoutes } from "../host_socket.ts";
 import { type HostNetwork, NetworkRefusal } from "./host_network.ts";
 
 const MOST_BYTES = 64 * 1024;
 
-/** Serves it on a socket that root alone can open. */
-export function serveNetwork(
-  network: HostNetwork,
-  path: string,
-): Deno.HttpServer<Deno.UnixAddr> {
-  const server = Deno.serve({ path, onListen: () => {} }, (request) => answer(network, request));
-  Deno.chmodSync(path, 0o600);
-  return server;
-}
-
-async function answer(network: HostNetwork, request: Request): Promise<Response> {
-  const actions: Record<string, () => Told | Promise<Told>> = {
-    "GET /network": () => network.tell(),
-    "PUT /network": async () => network.try(await readNetwork(request)),
-    "POST /network/confirm": () => network.confirm(),
-    "POST /network/undo": () => network.undo(),
+/** The routes that show and change a network. */
+export function networkRoutes(network: HostNetwork): HostRoutes {
+  const answer = (act: (request: Request) => Told | Promise<Told>) => async (request: Request) => {
+    try {
+      return Response.json(await act(request));
+    } catch (error) {
+      if (error instanceof NetworkRefusal) return failed(422, error.message);
+      throw error;
+    }
   };
-  const wanted = `${request.method} ${new URL(request.url).pathname}`;
-  const fail = (status: number, message: string) => Response.json({ message }, { status });
-  if (!Object.hasOwn(actions, wanted)) return fail(404, `Cannot ${wanted}: there is no such thing`);
-  try {
-    return Response.json(await actions[wanted]());
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return fail(error instanceof NetworkRefusal ? 422 : 500, message);
-  }
+  return {
+    "GET /network": answer(() => network.tell()),
+    "PUT /network": answer(async (request) => network.try(await readNetwork(request))),
+    "POST /network/confirm": answer(() => network.confirm()),
+    "POST /network/undo": answer(() => network.undo()),
+  };
 }
 
 async function readNetwork(request: Request): Promise<Network> {

@@ -2,8 +2,9 @@
  * The host's network, asked of the API and run by process 1, with links that only pretend.
  */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { HostSocket } from "../../bootimg/host_socket.ts";
 import { HostNetwork, type HostNetworkOptions } from "../../bootimg/network/host_network.ts";
-import { serveNetwork } from "../../bootimg/network/serve.ts";
+import { networkRoutes } from "../../bootimg/network/serve.ts";
 import { FakeLinks } from "../../bootimg/testing/fake_links.ts";
 import { ApiError } from "../../hypervisor/supervisor/api/client.ts";
 import { Network } from "../../hypervisor/supervisor/api/schemas.ts";
@@ -16,7 +17,7 @@ class Appliance implements AsyncDisposable {
   readonly host: TestHost;
   readonly #folder: string;
   #network: HostNetwork;
-  #server: Deno.HttpServer<Deno.UnixAddr>;
+  #socket: HostSocket;
 
   private constructor(folder: string, options: Partial<HostNetworkOptions>) {
     this.#folder = folder;
@@ -30,7 +31,8 @@ class Appliance implements AsyncDisposable {
       graceMs: 0,
       ...options,
     });
-    this.#server = serveNetwork(this.#network, `${folder}/host.sock`);
+    this.#socket = new HostSocket(`${folder}/host.sock`);
+    this.#socket.add(networkRoutes(this.#network));
   }
 
   static async start(options: Partial<HostNetworkOptions> = {}): Promise<Appliance> {
@@ -53,7 +55,7 @@ class Appliance implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#network.close();
     await this.host[Symbol.asyncDispose]();
-    await this.#server.shutdown();
+    await this.#socket.close();
     await Deno.remove(this.#folder, { recursive: true });
   }
 }

@@ -5,6 +5,7 @@
  */
 import * as z from "zod";
 import { Network } from "./network_schemas.ts";
+import { parseSyslogTarget } from "./syslog_target.ts";
 
 /** Changes with what older releases could not read. */
 export const SETTINGS_VERSION = 1;
@@ -36,8 +37,11 @@ export const HostSettings = z.strictObject({
   timezone: z.string().max(64).refine(isTimeZone, "must be a time zone such as Europe/Berlin"),
   /** Servers that tell the time; none by default. */
   ntp: z.array(ServerName).max(8),
-  /** Where the log is to be sent. Not used by this release. */
-  syslog: ServerName,
+  /** Where the log is sent to, such as logs.example or tcp://192.0.2.1:601; by UDP to port 514 by default. */
+  syslog: z.string().max(280).refine(
+    (text) => parseSyslogTarget(text) !== null,
+    "must be a host, such as logs.example or tcp://192.0.2.1:601",
+  ),
   /** Keys that may sign in by SSH. Not used by this release, which has no SSH. */
   sshKeys: z.array(z.string().regex(/^(ssh-|ecdsa-|sk-)[^\n]{1,8000}$/, "must be a public key"))
     .max(64),
@@ -46,7 +50,7 @@ export const HostSettings = z.strictObject({
 });
 
 /** Fields that are read and checked, and that nothing is done with yet. */
-export const UNUSED_SETTINGS = ["syslog", "sshKeys", "dataDisks"] as const;
+export const UNUSED_SETTINGS = ["sshKeys", "dataDisks"] as const;
 
 export type HostSettings = Partial<z.output<typeof HostSettings>>;
 export type SettingName = keyof typeof HostSettings.shape;
