@@ -4,20 +4,15 @@
  *
  * @module
  */
-import * as z from "zod";
 import { HostNetwork, type Network } from "./api/network_schemas.ts";
-import { problem } from "./problem.ts";
+import type { ProcessOne, Question } from "./process_one.ts";
 
-const Refusal = z.object({ message: z.string() });
-/** Process 1 answers before it changes anything. */
-const LIMIT_MS = 10_000;
-
-/** Asks process 1 on its socket; null where the host is no appliance. */
+/** Asks process 1. */
 export class ApplianceNetwork {
-  readonly #socket: string | null;
+  readonly #processOne: ProcessOne;
 
-  constructor(socket: string | null) {
-    this.#socket = socket;
+  constructor(processOne: ProcessOne) {
+    this.#processOne = processOne;
   }
 
   get(): Promise<HostNetwork> {
@@ -36,24 +31,8 @@ export class ApplianceNetwork {
     return this.#ask("POST", "/network/undo");
   }
 
-  async #ask(method: string, path: string, body?: Network): Promise<HostNetwork> {
-    if (this.#socket === null) {
-      throw problem(
-        "not_an_appliance",
-        "Cannot show or change the network: this host is no appliance, so its network is not ours",
-      );
-    }
-    using client = Deno.createHttpClient({ proxy: { transport: "unix", path: this.#socket } });
-    const init: RequestInit & { client: Deno.HttpClient } = {
-      client,
-      method,
-      body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(LIMIT_MS),
-    };
-    const response = await fetch(`http://localhost${path}`, init);
-    const answer = await response.json();
-    if (response.ok) return HostNetwork.parse(answer);
-    const { message } = Refusal.parse(answer);
-    throw response.status === 422 ? problem("network_refused", message) : new Error(message);
+  #ask(method: Question["method"], path: string, body?: Network): Promise<HostNetwork> {
+    const question = { what: "the network", refused: "network_refused" } as const;
+    return this.#processOne.ask({ ...question, method, path, body }, HostNetwork);
   }
 }

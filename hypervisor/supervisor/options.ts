@@ -33,7 +33,7 @@ export const USAGE =
   --pool N          how many VMMs are started before there are guests for them, about 30 MiB each; 1
   --peers PORT      where other hosts may pair with this one, and guests come from them, such as 8444 or
                     [fd00::1]:8444; without it, this host keeps to itself
-  --host-socket PATH    where process 1 of the appliance takes changes of the host's network
+  --host-socket PATH    where process 1 of the appliance answers: the host's network, log and settings
   --password-file FILE  a hash that becomes the administrator's password, once, if the file is there
 `;
 

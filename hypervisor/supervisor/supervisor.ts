@@ -9,6 +9,7 @@ import { close, O_CREAT, O_RDWR, open } from "../sys/files.ts";
 import { Access, type AccessOptions } from "./access/access.ts";
 import type { AgentWatchOptions } from "./agent/watch.ts";
 import type { Host, ImageKind } from "./api/schemas.ts";
+import { ApplianceLog } from "./appliance_log.ts";
 import { ApplianceNetwork } from "./appliance_network.ts";
 import { EventHub } from "./events.ts";
 import { readHost } from "./host.ts";
@@ -21,6 +22,7 @@ import type { VmmCommand } from "./lives/vmm_process.ts";
 import { type Log, messageOf } from "./log.ts";
 import type { Network } from "./network.ts";
 import { problem } from "./problem.ts";
+import { ProcessOne } from "./process_one.ts";
 import type { Address } from "./peers/address.ts";
 import { loadIdentity } from "./peers/identity.ts";
 import { Moves, type MovesOptions } from "./peers/moves.ts";
@@ -39,7 +41,7 @@ export interface SupervisorOptions {
   command: VmmCommand;
   network: Network;
   log: Log;
-  /** Where process 1 of the appliance takes changes of the host's network; null on other hosts. */
+  /** Where process 1 of the appliance answers; null on other hosts. */
   hostSocket?: string | null;
   /** Where to listen for other hosts; null to keep to itself. */
   peers?: Address | null;
@@ -66,6 +68,8 @@ export class Supervisor {
   readonly access: Access;
   /** The host's own network, not its guests'. */
   readonly network: ApplianceNetwork;
+  /** The host's log, of which this one's is a part. */
+  readonly hostLog: ApplianceLog;
   readonly log: Log;
   /** Aborts when the supervisor goes: streams end then. */
   readonly closing: AbortSignal;
@@ -126,7 +130,9 @@ export class Supervisor {
         codeFile: join(run, "setup_code"),
         ...options.access,
       });
-      this.network = new ApplianceNetwork(options.hostSocket ?? null);
+      const processOne = new ProcessOne(options.hostSocket ?? null);
+      this.network = new ApplianceNetwork(processOne);
+      this.hostLog = new ApplianceLog(processOne);
       const hostTimer = setInterval(() => this.#tellHost(), HOST_EVENT_MS);
       this.#release = () => {
         clearInterval(hostTimer);

@@ -8,6 +8,7 @@ import * as z from "zod";
 import { DEVICE_ROUTES } from "./device_routes.ts";
 import { HOST_ROUTES } from "./host_routes.ts";
 import { LIFE_ROUTES } from "./life_routes.ts";
+import { LOG_ROUTES } from "./log_routes.ts";
 import type { Route } from "./route.ts";
 import {
   Events,
@@ -242,6 +243,7 @@ export const ROUTES = {
   ...DEVICE_ROUTES,
   ...LIFE_ROUTES,
   ...HOST_ROUTES,
+  ...LOG_ROUTES,
   guestConsole: {
     method: "GET",
     path: "/guests/:id/console",
@@ -299,6 +301,11 @@ export type RouteOf<O extends Operation> = (typeof ROUTES)[O];
 /** The values that stand for the `:name` segments of an operation's path. */
 export type ParamsOf<O extends Operation> = RouteOf<O> extends { params: infer P }
   ? { [K in keyof P]: P[K] extends z.ZodType<infer V> ? V : never }
+  : Record<never, never>;
+
+/** What stands behind the path's "?", as a handler gets it. */
+export type QueryOf<O extends Operation> = RouteOf<O> extends { query: infer Q }
+  ? { [K in keyof Q]?: Q[K] extends z.ZodType<infer V> ? V : never }
   : Record<never, never>;
 
 /** The body as a caller writes it. */

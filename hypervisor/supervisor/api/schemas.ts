@@ -26,6 +26,7 @@ import { Task, TaskPoint } from "./task_schemas.ts";
 export * from "./device_schemas.ts";
 export * from "./figure_schemas.ts";
 export * from "./limits.ts";
+export * from "./log_schemas.ts";
 export * from "./machine_schemas.ts";
 export * from "./move_schemas.ts";
 export * from "./names.ts";

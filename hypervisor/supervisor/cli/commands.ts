@@ -11,6 +11,7 @@ import { parseRest, UsageError, wholeNumber } from "./arguments.ts";
 import { type Command, show, words } from "./command.ts";
 import { DEVICE_COMMANDS } from "./device_commands.ts";
 import { GUEST_COMMANDS } from "./guest_commands.ts";
+import { HOST_COMMAND } from "./host_commands.ts";
 import { LIFE_COMMANDS } from "./life_commands.ts";
 import { NETWORK_COMMAND } from "./network_commands.ts";
 import { PEER_COMMANDS } from "./peer_commands.ts";
@@ -26,16 +27,7 @@ function imageKind(word: string): ImageKind {
 }
 
 export const COMMANDS: readonly Command[] = [
-  {
-    name: "host",
-    words: "",
-    summary: "Show the host",
-    async run(context, rest) {
-      words(rest);
-      const host = await context.api.client.call("getHost", {});
-      await show(context, host, Object.entries(host).map(([name, value]) => [name, String(value)]));
-    },
-  },
+  HOST_COMMAND,
   NETWORK_COMMAND,
   ...GUEST_COMMANDS,
   ...DEVICE_COMMANDS,

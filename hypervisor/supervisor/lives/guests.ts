@@ -45,7 +45,7 @@ import { Snapshots } from "./snapshots.ts";
 import { Turns } from "./turns.ts";
 import type { Tasks } from "./tasks.ts";
 import { Upgrades } from "./upgrades.ts";
-import type { VmmProcess } from "./vmm_process.ts";
+import { VmmLogs } from "./vmm_logs.ts";
 
 export interface GuestsOptions extends LauncherOptions {
   store: GuestStore;
@@ -62,7 +62,6 @@ export interface GuestsOptions extends LauncherOptions {
   agents?: Partial<AgentWatchOptions>;
 }
 
-const BOUND_LOGS_MS = 5_000;
 export class Guests {
   readonly disks: DiskChanges;
   readonly nets: NetChanges;
@@ -73,7 +72,7 @@ export class Guests {
   readonly ground: MoveGround;
   readonly #options: GuestsOptions;
   readonly #lives = new Map<string, GuestLife>();
-  readonly #boundLogs: ReturnType<typeof setInterval>;
+  readonly #vmmLogs: VmmLogs;
   readonly #launcher: Launcher;
   readonly #budget: MemoryBudget;
   readonly #claims = new Claims();
@@ -138,12 +137,12 @@ export class Guests {
     this.forks = new Forks(lifeGround);
     this.upgrades = new Upgrades({ tasks, launcher: this.#launcher, life: (id) => this.#life(id) });
     for (const record of options.store.list()) this.#add(record);
-    this.#boundLogs = setInterval(() => this.#forEachProcess((it) => it.boundLog()), BOUND_LOGS_MS);
+    this.#vmmLogs = new VmmLogs({ lives: () => this.#lives.values(), log });
   }
 
   /** Stops looking after the guests; they run on. */
   close(): void {
-    clearInterval(this.#boundLogs);
+    this.#vmmLogs.close();
     this.#figures.close();
     this.#agents.close();
     this.#released.abort();
@@ -152,10 +151,6 @@ export class Guests {
   /** Resolves once every run that is going on now is over. */
   async settled(): Promise<void> {
     await Promise.all([...this.#lives.values()].map((life) => life.over));
-  }
-
-  #forEachProcess(act: (process: VmmProcess) => void) {
-    for (const { process } of this.#lives.values()) if (process !== null) act(process);
   }
 
   #add(record: GuestRecord): GuestLife {

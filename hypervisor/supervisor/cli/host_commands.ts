@@ -1,0 +1,76 @@
+/**
+ * Commands for the host: its facts and its log.
+ *
+ * @module
+ */
+import {
+  LOG_LEVELS,
+  type LogBatch,
+  type LogQuery,
+  type LogRecord,
+  MOST_LOG_RECORDS,
+} from "../api/schemas.ts";
+import { parseRest, UsageError, wholeNumber } from "./arguments.ts";
+import { type Command, type Context, show, words } from "./command.ts";
+import { printable } from "./table.ts";
+
+type Verb = (context: Context, rest: string[]) => Promise<void>;
+
+const WORDS = "[show] | log [-f] [--level LEVEL] [--room ROOM] [--limit N]";
+
+/** A record as a line of a terminal. */
+function line({ time, level, room, message, fields }: LogRecord): string {
+  const list = Object.entries(fields).map(([name, value]) => ` ${name}=${JSON.stringify(value)}`);
+  const when = time.replace("T", " ").slice(0, 19);
+  return printable(`${when} ${level.padEnd(7)} ${room}: ${message}${list.join("")}`) + "\n";
+}
+
+async function tell({ json, out }: Context, records: readonly LogRecord[]): Promise<void> {
+  for (const it of records) await out(json ? JSON.stringify(it) + "\n" : line(it));
+}
+
+async function log(context: Context, rest: string[]): Promise<void> {
+  const { words: more, options } = parseRest(rest, {
+    strings: ["level", "room", "limit"],
+    booleans: ["f", "follow"],
+  });
+  if (more.length > 0) throw new UsageError(`it takes ${WORDS}`);
+  const level = LOG_LEVELS.find((it) => it === options.level);
+  if (options.level !== undefined && level === undefined) {
+    throw new UsageError(`--level must be one of ${LOG_LEVELS.join(", ")}`);
+  }
+  const limit = wholeNumber(options.limit, "limit");
+  if (limit !== undefined && (limit < 1 || limit > MOST_LOG_RECORDS)) {
+    throw new UsageError(`--limit must be from 1 to ${MOST_LOG_RECORDS}`);
+  }
+  const { client } = context.api;
+  const query: LogQuery = { level, room: options.room as string | undefined };
+  const { records, last } = await client.call("getLog", { query: { ...query, limit } });
+  await tell(context, records);
+  if (!options.f && !options.follow) return;
+  for await (const { data } of client.logEvents({ query: { ...query, after: last } })) {
+    const batch = data as LogBatch;
+    if (batch.missed > 0) await context.out(`${batch.missed} records were too fast to be told\n`);
+    await tell(context, batch.records);
+  }
+}
+
+const VERBS: Record<string, Verb> = {
+  async show(context, rest) {
+    words(rest);
+    const host = await context.api.client.call("getHost", {});
+    await show(context, host, Object.entries(host).map(([name, value]) => [name, String(value)]));
+  },
+  log,
+};
+
+export const HOST_COMMAND: Command = {
+  name: "host",
+  words: WORDS,
+  summary: "Show the host; its log, and with -f what comes",
+  async run(context, [verb = "show", ...rest]) {
+    const act = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined;
+    if (act === undefined) throw new UsageError(`it takes ${WORDS}`);
+    await act(context, rest);
+  },
+};

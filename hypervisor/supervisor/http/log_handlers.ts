@@ -1,0 +1,25 @@
+/**
+ * What the operations on the host's log do.
+ *
+ * @module
+ */
+import type { Supervisor } from "../supervisor.ts";
+import { endsOf } from "./door.ts";
+import type { Handlers } from "./handlers.ts";
+import { followStream } from "./sse.ts";
+
+export function logHandlers(
+  supervisor: Supervisor,
+): Pick<Handlers, "getLog" | "followLog"> {
+  const { hostLog } = supervisor;
+  return {
+    getLog: ({ query }) => hostLog.read(query),
+    async followLog({ query, caller }) {
+      // A stream that has begun cannot say any more that there is no log.
+      const { last } = await hostLog.read({ limit: 1 });
+      const from = { ...query, after: query.after ?? last };
+      const ended = endsOf(supervisor, caller);
+      return followStream("log", (signal) => hostLog.follow(from, signal), ended);
+    },
+  };
+}
