@@ -12,6 +12,9 @@ export const CONSOLE_UID = 990;
 /** Where process 1 lets the supervisor change the host's network. */
 export const HOST_SOCKET = "/run/denovisor/host.sock";
 
+/** Where the kernel shows what it kept of a crash over the restart. */
+export const PSTORE = "/run/denovisor/pstore";
+
 /** Where process 1 puts the hash of the password that `denovisor.yaml` gives, if it does. */
 export const PASSWORD_FILE = "/run/denovisor/password";
 
@@ -53,6 +56,7 @@ export const SERVICES: readonly ServiceSpec[] = [
       "--peers=8444",
       `--host-socket=${HOST_SOCKET}`,
       `--password-file=${PASSWORD_FILE}`,
+      `--pstore=${PSTORE}`,
       `--import=${IMPORT_PLACEHOLDER}`,
     ],
   },

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { mount, MS_NODEV, MS_NOEXEC, MS_NOSUID } from "../../hypervisor/sys/mounts.ts";
 import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
 import { UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
 import { Network } from "../../hypervisor/supervisor/api/network_schemas.ts";
@@ -13,12 +14,20 @@ import { Journal } from "../log/journal.ts";
 import { logRoutes } from "../log/serve.ts";
 import { SyslogSender } from "../log/syslog_sender.ts";
 import type { HostNetwork } from "../network/host_network.ts";
-import { commandOf, CONSOLE_UID, HOST_SOCKET, parseServices, PASSWORD_FILE } from "../services.ts";
+import {
+  commandOf,
+  CONSOLE_UID,
+  HOST_SOCKET,
+  parseServices,
+  PASSWORD_FILE,
+  PSTORE,
+} from "../services.ts";
 import { KeptSettings } from "../settings/kept.ts";
 import { reapOrphans } from "./children.ts";
 import { Coldplug, kvmModule } from "./coldplug.ts";
 import { dhcpService } from "./dhcp.ts";
 import { bootPartitionId } from "./efi.ts";
+import { FeedingRule } from "./feeding_rule.ts";
 import { mountData } from "./data.ts";
 import { mountFirst } from "./first_mounts.ts";
 import { attempt, book, followKernel, log, logTo, reason } from "./log.ts";
@@ -29,8 +38,10 @@ import { mountSeed } from "./seed.ts";
 import { Service } from "./service.ts";
 import { shutDown } from "./shutdown.ts";
 import { StatusBoard } from "./status.ts";
+import { watchSupervisor } from "./supervisor_watch.ts";
 import { read } from "./sysfs.ts";
 import { timeService } from "./time.ts";
+import { guardHost } from "./watchdog.ts";
 import { within } from "./within.ts";
 
 const RUN = "/run/denovisor";
@@ -42,6 +53,8 @@ const TLS = `${DATA}/console`;
 const DATA_MODULES = ["crc32c_intel", "crc32c_generic", "xfs"];
 const SEED_MODULES = ["vfat", "nls_cp437", "nls_ascii", "nls_utf8"];
 const GUEST_MODULES = ["tun", "vhost_net"];
+/** A server's error memory needs none. */
+const CRASH_MODULES = ["efi_pstore"];
 
 const CONSOLE_PORT = 443;
 
@@ -54,11 +67,12 @@ let network: HostNetwork | null = null;
 let journal: Journal | null = null;
 /** Set once the host is ending; aborted by who does not want to wait for guests. */
 let hurry: AbortController | null = null;
+const feeding = new FeedingRule();
 
 function boot(): void {
   const mountProblems = mountFirst();
   logTo("/dev/kmsg");
-  if (read("/proc/cmdline")?.split(/\s+/).includes("denovisor.debug")) logTo("/dev/ttyS0");
+  if (hasWord("denovisor.debug")) logTo("/dev/ttyS0");
   log(`PID 1 runs ${uptime()}`);
   mountProblems.forEach((it) => log(it, "error"));
 
@@ -84,6 +98,9 @@ async function start(board: StatusBoard): Promise<void> {
   const coldplug = await Coldplug.open("/lib/modules");
   coldplug.start();
   watchPower(coldplug, (command) => end(command, board));
+  if (!hasWord("denovisor.nowatchdog")) {
+    void attempt("Cannot use a watchdog", () => guardHost(coldplug, feeding));
+  }
 
   wakeCards(coldplug);
   board.stage("looking for the data partition");
@@ -117,6 +134,7 @@ async function start(board: StatusBoard): Promise<void> {
     attempt("Cannot set the clock", () => keepTime(board), (why) => board.problem("time", why));
   });
   makeConsoleFolders();
+  await attempt("Cannot look for the kernel's crashes", () => showCrashes(coldplug));
   await guestsReady;
   // Guests that start with the supervisor are put into bridges, and without one into none.
   if (!await within(networkReady, NETWORK_MS)) {
@@ -145,6 +163,8 @@ async function start(board: StatusBoard): Promise<void> {
       },
     }, board);
   }
+  const supervisor = services.find(({ config }) => config.name === "supervisor");
+  if (supervisor !== undefined) lookAfter(supervisor, board);
   board.watch();
   board.stage("starting the console");
   await untilConsoleAnswers();
@@ -227,6 +247,19 @@ async function keepTime(board: StatusBoard): Promise<void> {
   startService(timeService(servers), board);
 }
 
+/** Has the supervisor's state on the screen, and one that hangs started again. */
+function lookAfter(supervisor: Service, board: StatusBoard): void {
+  const stop = watchSupervisor({
+    socket: `${RUN}/supervisor.sock`,
+    service: supervisor,
+    onHealth(health) {
+      if (hurry !== null) return stop();
+      if (health !== null) feeding.answered(performance.now());
+      board.health(health);
+    },
+  });
+}
+
 /** What is shown as the console's address should be one that answers. */
 async function untilConsoleAnswers(): Promise<void> {
   while (true) {
@@ -276,6 +309,7 @@ function makeConsoleFolders(): void {
 function end(command: PowerCommand, board: StatusBoard): void {
   if (hurry !== null) return hurry.abort();
   hurry = new AbortController();
+  feeding.ending(performance.now());
   attempt("Cannot end the host", () =>
     shutDown({
       command,
@@ -287,6 +321,18 @@ function end(command: PowerCommand, board: StatusBoard): void {
       onStage: (stage) => board.stage(stage),
       drawn: () => board.drawn,
     }));
+}
+
+/** What the kernel kept of its last crash is for the supervisor to take. */
+async function showCrashes(coldplug: Coldplug): Promise<void> {
+  await coldplug.loadAll(CRASH_MODULES);
+  Deno.mkdirSync(PSTORE, { recursive: true });
+  mount("pstore", PSTORE, { flags: MS_NOSUID | MS_NODEV | MS_NOEXEC });
+}
+
+/** Whether the kernel's command line has a word. */
+function hasWord(word: string): boolean {
+  return read("/proc/cmdline")?.split(/\s+/).includes(word) ?? false;
 }
 
 function uptimeSeconds(): number {

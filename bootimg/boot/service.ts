@@ -34,6 +34,7 @@ export class Service {
   readonly #stopping = Promise.withResolvers<void>();
   #stopped = false;
   #child: Deno.ChildProcess | undefined;
+  #startedAt: number | null = null;
   #life: Promise<void> | undefined;
 
   /** `onTrouble` is told when the process keeps dying, and null once it runs again. */
@@ -44,6 +45,16 @@ export class Service {
 
   start(): void {
     this.#life ??= this.#live();
+  }
+
+  /** When its process was started, by `performance.now()`; null while none runs. */
+  get startedAt(): number | null {
+    return this.#startedAt;
+  }
+
+  /** Ends a process that does not answer: it is started again. */
+  kill(): void {
+    this.#signal("SIGKILL");
   }
 
   /** Asks the process to end, insists after a while, and returns once it is gone. */
@@ -83,6 +94,7 @@ export class Service {
         stdout: "piped",
         stderr: "piped",
       });
+      this.#startedAt = performance.now();
       log(`${name} started as process ${child.pid}`);
       const healthy = setTimeout(() => this.#onTrouble(null), RECOVERED_MS);
       let last = "";
@@ -110,6 +122,7 @@ export class Service {
       return `could not be started (${reason(error)})`;
     } finally {
       this.#child = undefined;
+      this.#startedAt = null;
     }
   }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Health } from "../../hypervisor/supervisor/api/health_schemas.ts";
 import { fingerprint } from "./certificate.ts";
 import { attempt, log } from "./log.ts";
 import { rankAddresses, Screen } from "./screen.ts";
@@ -26,6 +27,7 @@ export class StatusBoard {
   readonly #screen = new Screen("/dev/tty1", "/dev/ttyS0");
   readonly #problems = new Map<string, string>();
   #stage: string | null = null;
+  #health: Health | null = null;
   #certificate: { pem: string; fingerprint: string } | null = null;
 
   constructor(sources: StatusSources) {
@@ -51,6 +53,12 @@ export class StatusBoard {
       this.#problems.set(topic, text);
       log(text, "error");
     }
+    this.refresh();
+  }
+
+  /** Takes note of what the supervisor told of itself; null where it tells nothing. */
+  health(health: Health | null): void {
+    this.#health = health;
     this.refresh();
   }
 

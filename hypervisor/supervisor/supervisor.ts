@@ -8,11 +8,13 @@ import { tryLock } from "../sys/flock.ts";
 import { close, O_CREAT, O_RDWR, open } from "../sys/files.ts";
 import { Access, type AccessOptions } from "./access/access.ts";
 import type { AgentWatchOptions } from "./agent/watch.ts";
-import type { Host, ImageKind } from "./api/schemas.ts";
+import type { Health, Host, ImageKind } from "./api/schemas.ts";
 import { ApplianceLog } from "./appliance_log.ts";
 import { ApplianceNetwork } from "./appliance_network.ts";
+import { Crashes } from "./crashes/crashes.ts";
+import { takePstore } from "./crashes/pstore.ts";
 import { EventHub } from "./events.ts";
-import { readHost } from "./host.ts";
+import { readHealth, readHost } from "./host.ts";
 import { Images } from "./images/images.ts";
 import { GuestDisks } from "./lives/disks.ts";
 import { Guests } from "./lives/guests.ts";
@@ -43,6 +45,8 @@ export interface SupervisorOptions {
   log: Log;
   /** Where process 1 of the appliance answers; null on other hosts. */
   hostSocket?: string | null;
+  /** Where the kernel shows what it kept of a crash over the restart; null where it does not. */
+  pstore?: string | null;
   /** Where to listen for other hosts; null to keep to itself. */
   peers?: Address | null;
   moves?: Pick<MovesOptions, "processor" | "share" | "tracking">;
@@ -70,6 +74,7 @@ export class Supervisor {
   readonly network: ApplianceNetwork;
   /** The host's log, of which this one's is a part. */
   readonly hostLog: ApplianceLog;
+  readonly crashes: Crashes;
   readonly log: Log;
   /** Aborts when the supervisor goes: streams end then. */
   readonly closing: AbortSignal;
@@ -96,6 +101,10 @@ export class Supervisor {
       const database = this.#database = openDatabase(join(data, "denovisor.db"));
       this.events = new EventHub();
       this.tasks = new Tasks({ events: this.events, log });
+      this.crashes = new Crashes({
+        ...{ directory: join(data, "host", "crashes"), log },
+        changed: (data) => this.events.publish({ name: "crashes", data }),
+      });
       const store = new GuestStore(database);
       const snapshots = new SnapshotStore(database);
       const usersOf = (kind: ImageKind, name: string) => {
@@ -114,6 +123,7 @@ export class Supervisor {
         snapshots,
         tasks: this.tasks,
         images: this.images,
+        crashes: this.crashes,
         disks: new GuestDisks(join(data, "guests")),
         network: options.network,
         events: this.events,
@@ -151,6 +161,7 @@ export class Supervisor {
 
   /** Finds guests that run, and opens the doors' locks. */
   async prepare(): Promise<void> {
+    this.#takeCrashes();
     await this.access.prepare();
     await this.guests.adopt();
   }
@@ -196,8 +207,23 @@ export class Supervisor {
     return this.#moves ?? tooEarly();
   }
 
+  #takeCrashes(): void {
+    const { pstore = null, log } = this.#options;
+    if (pstore === null) return;
+    try {
+      takePstore(pstore, { crashes: this.crashes, log });
+    } catch (error) {
+      // What the kernel kept stays where it is, for the next start.
+      log("error", "cannot take up the kernel's crashes", { error: messageOf(error) });
+    }
+  }
+
   host(): Promise<Host> {
     return readHost({ data: this.#data, startedAt: this.#startedAt });
+  }
+
+  health(): Promise<Health> {
+    return readHealth(this.#data, this.guests.list());
   }
 
   #tellHost() {

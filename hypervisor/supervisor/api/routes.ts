@@ -5,7 +5,9 @@
  * @module
  */
 import * as z from "zod";
+import { CRASH_ROUTES } from "./crash_schemas.ts";
 import { DEVICE_ROUTES } from "./device_routes.ts";
+import { Health } from "./health_schemas.ts";
 import { HOST_ROUTES } from "./host_routes.ts";
 import { LIFE_ROUTES } from "./life_routes.ts";
 import { LOG_ROUTES } from "./log_routes.ts";
@@ -108,6 +110,14 @@ export const ROUTES = {
     status: 200,
     answer: HostShutdownProgress,
     stream: "lines",
+  },
+  getHealth: {
+    method: "GET",
+    path: "/host/health",
+    summary: "That the supervisor answers, and the little that the host's own screen shows of it",
+    access: "local",
+    status: 200,
+    answer: Health,
   },
   listGuests: {
     method: "GET",
@@ -244,6 +254,7 @@ export const ROUTES = {
   ...LIFE_ROUTES,
   ...HOST_ROUTES,
   ...LOG_ROUTES,
+  ...CRASH_ROUTES,
   guestConsole: {
     method: "GET",
     path: "/guests/:id/console",

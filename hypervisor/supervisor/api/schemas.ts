@@ -6,6 +6,7 @@
  */
 import * as z from "zod";
 import { GUEST_STATES } from "./actions.ts";
+import { Crash } from "./crash_schemas.ts";
 import { Disk, DiskCreate, Net, NetCreate } from "./device_schemas.ts";
 import { Figures } from "./figure_schemas.ts";
 import { DEFAULT_PORTS, MOST_DISKS, MOST_NETS, MOST_PORTS } from "./limits.ts";
@@ -23,8 +24,10 @@ import { Peer, UnsettledMove } from "./move_schemas.ts";
 import { SnapshotTree } from "./snapshot_schemas.ts";
 import { Task, TaskPoint } from "./task_schemas.ts";
 
+export * from "./crash_schemas.ts";
 export * from "./device_schemas.ts";
 export * from "./figure_schemas.ts";
+export * from "./health_schemas.ts";
 export * from "./limits.ts";
 export * from "./log_schemas.ts";
 export * from "./machine_schemas.ts";
@@ -245,6 +248,8 @@ export const Events = {
   /** A guest's snapshots are other ones now. */
   snapshots: SnapshotTree,
   peers: z.array(Peer),
+  /** What crashed is more, or less, now. */
+  crashes: z.array(Crash),
   /** Moves that are not settled are other ones now. */
   moves: z.array(UnsettledMove),
 } as const;

@@ -1,5 +1,5 @@
 /**
- * Commands for the host: its facts and its log.
+ * Commands for the host: its facts, its log, and what crashed.
  *
  * @module
  */
@@ -16,7 +16,9 @@ import { printable } from "./table.ts";
 
 type Verb = (context: Context, rest: string[]) => Promise<void>;
 
-const WORDS = "[show] | log [-f] [--level LEVEL] [--room ROOM] [--limit N]";
+const LOG_WORDS = "[-f] [--level LEVEL] [--room ROOM] [--limit N]";
+const CRASH_WORDS = "[ls] | show ID | rm ID";
+const WORDS = `[show] | log ${LOG_WORDS} | crashes ${CRASH_WORDS}`;
 
 /** A record as a line of a terminal. */
 function line({ time, level, room, message, fields }: LogRecord): string {
@@ -34,7 +36,7 @@ async function log(context: Context, rest: string[]): Promise<void> {
     strings: ["level", "room", "limit"],
     booleans: ["f", "follow"],
   });
-  if (more.length > 0) throw new UsageError(`it takes ${WORDS}`);
+  if (more.length > 0) throw new UsageError(`it takes ${LOG_WORDS}`);
   const level = LOG_LEVELS.find((it) => it === options.level);
   if (options.level !== undefined && level === undefined) {
     throw new UsageError(`--level must be one of ${LOG_LEVELS.join(", ")}`);
@@ -55,6 +57,28 @@ async function log(context: Context, rest: string[]): Promise<void> {
   }
 }
 
+async function crashes(context: Context, [verb = "ls", ...rest]: string[]): Promise<void> {
+  const { client } = context.api;
+  if (verb === "ls") {
+    words(rest);
+    const list = await client.call("listCrashes", {});
+    await show(context, list, [
+      ["TIME", "WHAT", "TITLE", "ID"],
+      ...list.map((
+        { time, guest, title, id },
+      ) => [time.slice(0, 19), guest ?? "kernel", title, id]),
+    ]);
+  } else if (verb === "show") {
+    const [id] = words(rest, "ID");
+    const crash = await client.call("getCrash", { params: { id } });
+    if (context.json) await context.out(JSON.stringify(crash, null, 2) + "\n");
+    else for (const it of crash.text.split("\n")) await context.out(printable(it) + "\n");
+  } else if (verb === "rm") {
+    const [id] = words(rest, "ID");
+    await client.call("deleteCrash", { params: { id } });
+  } else throw new UsageError(`it takes ${CRASH_WORDS}`);
+}
+
 const VERBS: Record<string, Verb> = {
   async show(context, rest) {
     words(rest);
@@ -62,12 +86,13 @@ const VERBS: Record<string, Verb> = {
     await show(context, host, Object.entries(host).map(([name, value]) => [name, String(value)]));
   },
   log,
+  crashes,
 };
 
 export const HOST_COMMAND: Command = {
   name: "host",
   words: WORDS,
-  summary: "Show the host; its log, and with -f what comes",
+  summary: "Show the host; its log, and with -f what comes; what crashed",
   async run(context, [verb = "show", ...rest]) {
     const act = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined;
     if (act === undefined) throw new UsageError(`it takes ${WORDS}`);

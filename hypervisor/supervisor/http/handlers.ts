@@ -84,6 +84,7 @@ export function createHandlers(supervisor: Supervisor): Handlers {
       return signedOut();
     },
     getHost: () => supervisor.host(),
+    getHealth: () => supervisor.health(),
     shutdownHost({ body }) {
       log("info", "stopping all guests", { limitSeconds: body.limitSeconds });
       return progressLines(guests.shutdown(body), (error) => {

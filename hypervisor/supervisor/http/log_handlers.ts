@@ -1,5 +1,5 @@
 /**
- * What the operations on the host's log do.
+ * What the operations on the host's log, and on what crashed, do.
  *
  * @module
  */
@@ -10,8 +10,8 @@ import { followStream } from "./sse.ts";
 
 export function logHandlers(
   supervisor: Supervisor,
-): Pick<Handlers, "getLog" | "followLog"> {
-  const { hostLog } = supervisor;
+): Pick<Handlers, "getLog" | "followLog" | "listCrashes" | "getCrash" | "deleteCrash"> {
+  const { hostLog, crashes } = supervisor;
   return {
     getLog: ({ query }) => hostLog.read(query),
     async followLog({ query, caller }) {
@@ -21,5 +21,8 @@ export function logHandlers(
       const ended = endsOf(supervisor, caller);
       return followStream("log", (signal) => hostLog.follow(from, signal), ended);
     },
+    listCrashes: () => crashes.list(),
+    getCrash: ({ params }) => crashes.get(params.id),
+    deleteCrash: ({ params }) => crashes.delete(params.id),
   };
 }

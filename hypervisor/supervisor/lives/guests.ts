@@ -14,6 +14,8 @@ import {
   machineIssues,
 } from "../api/schemas.ts";
 import { removeIfThere } from "../durable.ts";
+import type { Crashes } from "../crashes/crashes.ts";
+import { keepEnd } from "../crashes/vmm_crashes.ts";
 import type { EventHub } from "../events.ts";
 import { hostMemoryMiB } from "../host.ts";
 import { type Log, messageOf } from "../log.ts";
@@ -53,6 +55,7 @@ export interface GuestsOptions extends LauncherOptions {
   tasks: Tasks;
   events: EventHub;
   log: Log;
+  crashes: Crashes;
   /** The host's memory in MiB; tests have hosts of their own. */
   memoryMiB?: () => number;
   /** Between two looks at what devices count. */
@@ -176,6 +179,7 @@ export class Guests {
       released: this.#released.signal,
       keepError: (id, error) => store.setError(id, error),
       changed: (life) => events.publish({ name: "guest", data: life.view() }),
+      ended: (vmm) => keepEnd(vmm, this.#options),
       mayRestart: () => !this.#shuttingDown,
     });
     life.resumesFrom = snapshots.standing(record.id).resumesFrom;

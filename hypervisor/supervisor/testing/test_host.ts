@@ -60,6 +60,7 @@ export interface TestOptions extends
       | "peers"
       | "peerWatchMs"
       | "hostSocket"
+      | "pstore"
     >
   > {
   /** Instead of the pretended one. */
