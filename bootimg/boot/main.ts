@@ -23,6 +23,7 @@ import {
   PSTORE,
 } from "../services.ts";
 import { KeptSettings } from "../settings/kept.ts";
+import { withoutSecrets } from "../settings/without_secrets.ts";
 import { reapOrphans } from "./children.ts";
 import { Coldplug, kvmModule } from "./coldplug.ts";
 import { dhcpService } from "./dhcp.ts";
@@ -125,6 +126,7 @@ async function start(board: StatusBoard): Promise<void> {
   const networkReady = attempt("Cannot bring the network up", async () => {
     const socket = new HostSocket(HOST_SOCKET);
     socket.add(logRoutes(book));
+    socket.add({ "GET /support": () => Response.json(support(board)) });
     network = await bringUpNetwork(coldplug, { board, socket });
     board.refresh();
   }, (why) => board.problem("network", why));
@@ -171,6 +173,11 @@ async function start(board: StatusBoard): Promise<void> {
   // Unless the host is ending already.
   if (hurry === null) board.stage(null);
   log(`the console answers ${uptime()}`);
+}
+
+/** What may be known of this host by who helps from afar: no secrets. */
+function support(board: StatusBoard): unknown {
+  return { settings: withoutSecrets(kept.settings), problems: board.problems };
 }
 
 /** Keeps the log on the data partition from now on, with what it has already. */

@@ -62,6 +62,11 @@ export class StatusBoard {
     this.refresh();
   }
 
+  /** What does not work now. */
+  get problems(): string[] {
+    return [...this.#problems.values()];
+  }
+
   /** Redraws as soon as one of the files changes, too. */
   watch(): void {
     for (const path of [this.#sources.setupCode, this.#sources.certificate]) {

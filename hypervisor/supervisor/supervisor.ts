@@ -4,6 +4,7 @@
  * @module
  */
 import { join } from "@std/path";
+import * as z from "zod";
 import { tryLock } from "../sys/flock.ts";
 import { close, O_CREAT, O_RDWR, open } from "../sys/files.ts";
 import { Access, type AccessOptions } from "./access/access.ts";
@@ -13,12 +14,14 @@ import { ApplianceLog } from "./appliance_log.ts";
 import { ApplianceNetwork } from "./appliance_network.ts";
 import { Crashes } from "./crashes/crashes.ts";
 import { takePstore } from "./crashes/pstore.ts";
+import { exists } from "./durable.ts";
 import { EventHub } from "./events.ts";
 import { readHealth, readHost } from "./host.ts";
 import { Images } from "./images/images.ts";
 import { GuestDisks } from "./lives/disks.ts";
 import { Guests } from "./lives/guests.ts";
 import { Tasks } from "./lives/tasks.ts";
+import { logTail } from "./lives/vmm_log.ts";
 import { VmmPool } from "./lives/vmm_pool.ts";
 import type { VmmCommand } from "./lives/vmm_process.ts";
 import { type Log, messageOf } from "./log.ts";
@@ -34,6 +37,7 @@ import { GuestStore } from "./store/guests.ts";
 import { MoveStore } from "./store/moves.ts";
 import { PeerStore } from "./store/peers.ts";
 import { SnapshotStore } from "./store/snapshots.ts";
+import type { BundleSources } from "./support/bundle.ts";
 
 export interface SupervisorOptions {
   /** The directory that is kept. */
@@ -62,6 +66,12 @@ export interface SupervisorOptions {
   canShare?: boolean;
 }
 
+const SUPPORT_QUESTION = {
+  path: "/support",
+  what: "settings and problems of the host",
+  refused: "internal",
+} as const;
+
 const HOST_EVENT_MS = 10_000;
 
 export class Supervisor {
@@ -81,6 +91,7 @@ export class Supervisor {
   readonly #closing = new AbortController();
   readonly #options: SupervisorOptions;
   readonly #database: Database;
+  readonly #processOne: ProcessOne;
   readonly #data: string;
   readonly #startedAt = new Date().toISOString();
   readonly #release: () => void;
@@ -140,9 +151,9 @@ export class Supervisor {
         codeFile: join(run, "setup_code"),
         ...options.access,
       });
-      const processOne = new ProcessOne(options.hostSocket ?? null);
-      this.network = new ApplianceNetwork(processOne);
-      this.hostLog = new ApplianceLog(processOne);
+      this.#processOne = new ProcessOne(options.hostSocket ?? null);
+      this.network = new ApplianceNetwork(this.#processOne);
+      this.hostLog = new ApplianceLog(this.#processOne);
       const hostTimer = setInterval(() => this.#tellHost(), HOST_EVENT_MS);
       this.#release = () => {
         clearInterval(hostTimer);
@@ -224,6 +235,19 @@ export class Supervisor {
 
   health(): Promise<Health> {
     return readHealth(this.#data, this.guests.list());
+  }
+
+  /** What a bundle for who is to help from afar is made of. */
+  bundleSources(): BundleSources {
+    const { run, access = {} } = this.#options;
+    const codeFile = access.codeFile ?? join(run, "setup_code");
+    return {
+      ...{ crashes: this.crashes, host: () => this.host(), guests: () => this.guests.list() },
+      vmmOutput: (id) => logTail(join(run, "guests", id, "log")),
+      log: () => this.hostLog.all(),
+      processOne: () => this.#processOne.ask(SUPPORT_QUESTION, z.unknown()),
+      secrets: () => exists(codeFile) ? [Deno.readTextFileSync(codeFile).trim()] : [],
+    };
   }
 
   #tellHost() {

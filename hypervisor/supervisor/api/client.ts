@@ -104,6 +104,17 @@ export class ApiClient {
     return await response.json();
   }
 
+  /** A file that the host makes: its name, and its bytes as they come. */
+  async download(
+    operation: "getSupportBundle",
+    options: { signal?: AbortSignal } = {},
+  ): Promise<{ name: string; body: ReadableStream<Uint8Array<ArrayBuffer>> }> {
+    const response = await this.#send(operation, {}, options);
+    const [, name = "download"] =
+      /filename="([\w.-]+)"/.exec(response.headers.get("content-disposition") ?? "") ?? [];
+    return { name, body: response.body! };
+  }
+
   /** The event stream, from its snapshot on, until `signal` aborts or the server ends it. */
   events(options: { signal?: AbortSignal } = {}): AsyncGenerator<StreamEvent> {
     return this.#events("events", options);

@@ -30,4 +30,13 @@ export const LOG_ROUTES = {
     stream: "events",
     problems: ["not_an_appliance", "invalid_query"],
   },
+  getSupportBundle: {
+    method: "GET",
+    path: "/host/support-bundle",
+    summary: "Log, hardware and state of the host without secrets, as an archive (tar.gz)",
+    access: "session",
+    status: 200,
+    answer: null,
+    stream: "file",
+  },
 } as const satisfies Record<string, Route>;

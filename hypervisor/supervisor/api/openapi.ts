@@ -70,6 +70,8 @@ function describe(
     responses: {
       [route.status]: {
         description: route.summary,
+        ...(route.stream === "file" &&
+          { content: { [content]: { schema: { type: "string", format: "binary" } } } }),
         ...(route.answer !== null &&
           { content: { [content]: { schema: refer(route.answer, "output") } } }),
       },

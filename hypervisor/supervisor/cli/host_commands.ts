@@ -18,7 +18,7 @@ type Verb = (context: Context, rest: string[]) => Promise<void>;
 
 const LOG_WORDS = "[-f] [--level LEVEL] [--room ROOM] [--limit N]";
 const CRASH_WORDS = "[ls] | show ID | rm ID";
-const WORDS = `[show] | log ${LOG_WORDS} | crashes ${CRASH_WORDS}`;
+const WORDS = `[show] | log ${LOG_WORDS} | crashes ${CRASH_WORDS} | support-bundle [FILE]`;
 
 /** A record as a line of a terminal. */
 function line({ time, level, room, message, fields }: LogRecord): string {
@@ -87,12 +87,21 @@ const VERBS: Record<string, Verb> = {
   },
   log,
   crashes,
+  async "support-bundle"(context, rest) {
+    const { words: [given, ...more] } = parseRest(rest, {});
+    if (more.length > 0) throw new UsageError("it takes [FILE]");
+    const { name, body } = await context.api.client.download("getSupportBundle");
+    const path = given ?? name;
+    const file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });
+    await body.pipeTo(file.writable);
+    await context.out(context.json ? JSON.stringify({ path }) + "\n" : `${path}\n`);
+  },
 };
 
 export const HOST_COMMAND: Command = {
   name: "host",
   words: WORDS,
-  summary: "Show the host; its log, and with -f what comes; what crashed",
+  summary: "Show the host; its log, and with -f what comes; what crashed; an archive for who helps",
   async run(context, [verb = "show", ...rest]) {
     const act = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined;
     if (act === undefined) throw new UsageError(`it takes ${WORDS}`);

@@ -4,13 +4,22 @@
  * @module
  */
 import type { Supervisor } from "../supervisor.ts";
+import { bundleResponse } from "../support/bundle.ts";
 import { endsOf } from "./door.ts";
 import type { Handlers } from "./handlers.ts";
 import { followStream } from "./sse.ts";
 
+type LogOperation =
+  | "getLog"
+  | "followLog"
+  | "listCrashes"
+  | "getCrash"
+  | "deleteCrash"
+  | "getSupportBundle";
+
 export function logHandlers(
   supervisor: Supervisor,
-): Pick<Handlers, "getLog" | "followLog" | "listCrashes" | "getCrash" | "deleteCrash"> {
+): Pick<Handlers, LogOperation> {
   const { hostLog, crashes } = supervisor;
   return {
     getLog: ({ query }) => hostLog.read(query),
@@ -24,5 +33,9 @@ export function logHandlers(
     listCrashes: () => crashes.list(),
     getCrash: ({ params }) => crashes.get(params.id),
     deleteCrash: ({ params }) => crashes.delete(params.id),
+    getSupportBundle({ caller }) {
+      supervisor.log("info", "making a support bundle", { address: caller.address });
+      return bundleResponse(supervisor.bundleSources(), Deno.hostname());
+    },
   };
 }
