@@ -8,6 +8,7 @@ import { type Signal, signal } from "@preact/signals";
 import { IS_BROWSER } from "fresh/runtime";
 import type { Figures, Guest, Host, Task } from "../../hypervisor/supervisor/api/schemas.ts";
 import { goToLogin } from "./api.ts";
+import { takeCrashes } from "./live_crashes.ts";
 import { useHydrated } from "./hydrated.ts";
 import { takeMoves } from "./live_moves.ts";
 import { takePeers } from "./live_peers.ts";
@@ -142,6 +143,7 @@ function open(): EventSource {
   on("snapshots", takeSnapshots);
   on("peers", takePeers);
   on("moves", takeMoves);
+  on("crashes", takeCrashes);
   events.onerror = () => {
     connection.value = "lost";
     // A refusal ends it for good; a broken connection is taken up again by the browser.

@@ -17,6 +17,7 @@ export const SHORTCUTS: { where: string; list: Shortcut[] }[] = [
       { keys: ["g", "i"], what: "Go to the images" },
       { keys: ["g", "h"], what: "Go to the hosts" },
       { keys: ["g", "s"], what: "Go to the settings" },
+      { keys: ["g", "l"], what: "Go to the log" },
       { keys: ["u"], what: "Show what is under way" },
       { keys: ["n"], what: "New guest" },
       { keys: ["/"], what: "Find a guest" },

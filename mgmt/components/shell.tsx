@@ -14,6 +14,7 @@ const LINKS: { href: string; label: string; icon: IconName; under: RegExp }[] = 
   { href: "/images", label: "Images", icon: "images", under: /^\/images/ },
   { href: "/hosts", label: "Hosts", icon: "hosts", under: /^\/hosts/ },
   { href: "/settings/network", label: "Network", icon: "net", under: /^\/settings/ },
+  { href: "/log", label: "Log", icon: "log", under: /^\/log/ },
 ];
 
 /** Navigation around a page. */

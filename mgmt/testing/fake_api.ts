@@ -17,6 +17,7 @@ import {
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { changeDevices, FakeRefusal } from "./fake_devices.ts";
 import { FakeLives } from "./fake_lives.ts";
+import { FakeLog } from "./fake_log.ts";
 import { FakeNetwork } from "./fake_network.ts";
 import { FakeSerial } from "./fake_serial.ts";
 import { problem } from "./fake_problem.ts";
@@ -44,6 +45,7 @@ export class FakeApi {
   /** Snapshots, other hosts, and tasks. */
   readonly lives: FakeLives;
   readonly network = new FakeNetwork();
+  readonly hostLog = new FakeLog();
   password: string | null;
   /** What the last requests were, as "METHOD path". */
   readonly log: string[] = [];
@@ -167,7 +169,7 @@ export class FakeApi {
         return Response.json(this.images);
     }
     const life = await this.lives.answer(request, path) ??
-      await this.network.answer(request, path);
+      await this.network.answer(request, path) ?? this.hostLog.answer(request, path);
     if (life !== null) return life;
     const image = /^\/images\/(kernel|initrd|disk)\/([^/]+)$/.exec(path);
     if (image) return await this.#image(request, image[1] as ImageKind, image[2]);
