@@ -6,13 +6,11 @@
  */
 import { mount, MS_NODEV, MS_NOEXEC, MS_NOSUID } from "../../hypervisor/sys/mounts.ts";
 import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
-import { UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
 import { Network } from "../../hypervisor/supervisor/api/network_schemas.ts";
-import { parseSyslogTarget } from "../../hypervisor/supervisor/api/syslog_target.ts";
+import { HostSettings, UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
 import { HostSocket } from "../host_socket.ts";
-import { Journal } from "../log/journal.ts";
+import type { Journal } from "../log/journal.ts";
 import { logRoutes } from "../log/serve.ts";
-import { SyslogSender } from "../log/syslog_sender.ts";
 import type { HostNetwork } from "../network/host_network.ts";
 import {
   commandOf,
@@ -22,6 +20,7 @@ import {
   PASSWORD_FILE,
   PSTORE,
 } from "../services.ts";
+import type { MenuContext } from "../screen/menu.ts";
 import { KeptSettings } from "../settings/kept.ts";
 import { withoutSecrets } from "../settings/without_secrets.ts";
 import { reapOrphans } from "./children.ts";
@@ -30,8 +29,12 @@ import { dhcpService } from "./dhcp.ts";
 import { bootPartitionId } from "./efi.ts";
 import { FeedingRule } from "./feeding_rule.ts";
 import { mountData } from "./data.ts";
+import { eraseIfMarked } from "./factory_reset.ts";
 import { mountFirst } from "./first_mounts.ts";
+import { HostScreen } from "./host_screen.ts";
 import { attempt, book, followKernel, log, logTo, reason } from "./log.ts";
+import { keepLog, sendLog } from "./log_keeping.ts";
+import { MenuActions } from "./menu_actions.ts";
 import { LinuxGround, startNetwork, wakeCards } from "./network.ts";
 import { watchPower } from "./power_button.ts";
 import { rankAddresses } from "./screen.ts";
@@ -41,6 +44,7 @@ import { shutDown } from "./shutdown.ts";
 import { StatusBoard } from "./status.ts";
 import { watchSupervisor } from "./supervisor_watch.ts";
 import { read } from "./sysfs.ts";
+import { openTerminal } from "./terminal.ts";
 import { timeService } from "./time.ts";
 import { guardHost } from "./watchdog.ts";
 import { within } from "./within.ts";
@@ -66,6 +70,10 @@ const services: Service[] = [];
 const kept = new KeptSettings(`${DATA}/host/settings.json`);
 let network: HostNetwork | null = null;
 let journal: Journal | null = null;
+/** Whether what is written below /data outlives a restart. */
+let isKept = false;
+/** Whether the settings are read that say what may be done at the screen. */
+let hasSettings = false;
 /** Set once the host is ending; aborted by who does not want to wait for guests. */
 let hurry: AbortController | null = null;
 const feeding = new FeedingRule();
@@ -85,8 +93,10 @@ function boot(): void {
     setupCode: `${RUN}/setup_code`,
     certificate: `${TLS}/cert.pem`,
     bridges: () => network?.bridges ?? [],
+    hint: () => menuContext().menu === "none" ? null : "Enter: menu",
   });
   board.stage("starting");
+  attempt("Cannot use the display", () => board.showOn(openDisplay(board)));
   reapOrphans();
   start(board).catch((error) => {
     log(reason(error), "error");
@@ -118,11 +128,20 @@ async function start(board: StatusBoard): Promise<void> {
     (why) => board.problem("data", `${why}. Guests are kept in memory and lost at power-off`),
   );
   // In memory alone, files would only take room from guests.
-  if (hasData) await keepLog(board);
+  if (hasData) {
+    isKept = true;
+    await attempt("Cannot delete all that is kept", async () => {
+      if (await eraseIfMarked(DATA)) log("deleted all that was kept, as asked", "warning");
+    }, (why) => board.problem("factory reset", `The reset goes on at the next start: ${why}`));
+    await attempt("Cannot keep the log", async () => {
+      journal = await keepLog(`${DATA}/host/journal`);
+    }, (why) => board.problem("log", `The log is not kept: ${why}`));
+  }
   await seedReady;
   const seed = await attempt("Cannot look for settings and guests", () => mountSeed(SEED));
   if (seed?.problem) board.problem("settings file", seed.problem);
   await takeSettings(seed?.settings ?? null, board);
+  hasSettings = true;
   const networkReady = attempt("Cannot bring the network up", async () => {
     const socket = new HostSocket(HOST_SOCKET);
     socket.add(logRoutes(book));
@@ -132,7 +151,9 @@ async function start(board: StatusBoard): Promise<void> {
   }, (why) => board.problem("network", why));
   networkReady.then(() => {
     if (network === null) return;
-    attempt("Cannot send the log", () => sendLog(board));
+    attempt("Cannot send the log", () => {
+      sendLog(kept.settings.syslog, (trouble) => board.problem("syslog", trouble));
+    });
     attempt("Cannot set the clock", () => keepTime(board), (why) => board.problem("time", why));
   });
   makeConsoleFolders();
@@ -175,32 +196,33 @@ async function start(board: StatusBoard): Promise<void> {
   log(`the console answers ${uptime()}`);
 }
 
+/** The display with its menu; null on a machine without. */
+function openDisplay(board: StatusBoard): HostScreen | null {
+  const terminal = openTerminal("/dev/tty1");
+  if (terminal === null) return null;
+  const actions = new MenuActions({
+    ...{ network: () => network, socket: `${RUN}/supervisor.sock` },
+    data: () => isKept ? DATA : null,
+    end: (command) => end(command, board),
+  });
+  return new HostScreen({ terminal, context: menuContext, act: (effect) => actions.act(effect) });
+}
+
+function menuContext(): MenuContext {
+  const { menu, shell } = kept.settings.screen ?? HostSettings.shape.screen.parse({});
+  const told = network?.tell() ?? null;
+  return {
+    // Nothing is to be chosen before the settings say what, and while the host ends.
+    menu: hasSettings && hurry === null ? menu : "none",
+    ...{ shell, hostname: Deno.hostname(), network: told?.network ?? null },
+    trialSeconds: told?.trial?.secondsLeft ?? null,
+    whyNoUndo: "this release keeps no earlier one",
+  };
+}
+
 /** What may be known of this host by who helps from afar: no secrets. */
 function support(board: StatusBoard): unknown {
   return { settings: withoutSecrets(kept.settings), problems: board.problems };
-}
-
-/** Keeps the log on the data partition from now on, with what it has already. */
-async function keepLog(board: StatusBoard): Promise<void> {
-  await attempt("Cannot keep the log", async () => {
-    const opened = await Journal.open(`${DATA}/host/journal`, {
-      onTrouble: (why) => log(`the log cannot be kept on the disk for now: ${why}`, "warning"),
-    });
-    book.keepIn(opened);
-    journal = opened;
-  }, (why) => board.problem("log", `The log is not kept: ${why}`));
-}
-
-/** Sends the log to where the settings want it. */
-function sendLog(board: StatusBoard): void {
-  const { syslog } = kept.settings;
-  const target = syslog === undefined ? null : parseSyslogTarget(syslog);
-  if (target === null) return;
-  new SyslogSender({
-    ...{ book, target, hostname: () => Deno.hostname() },
-    onTrouble: (why) =>
-      board.problem("syslog", why && `The log cannot be sent to ${syslog} for now: ${why}`),
-  });
 }
 
 /** Takes up the host's settings: what cannot be used of them is shown, and the rest goes on. */

@@ -7,6 +7,15 @@ import type { HostSettings } from "../../hypervisor/supervisor/api/host_settings
 
 /** Without the password's hash; of keys only how many there are. */
 export function withoutSecrets(settings: HostSettings): Record<string, unknown> {
-  const { hostname, network, timezone, ntp, syslog, dataDisks, sshKeys = [] } = settings;
-  return { hostname, network, timezone, ntp, syslog, dataDisks, keysForSsh: sshKeys.length };
+  const { hostname, network, timezone, ntp, syslog, screen, dataDisks, sshKeys = [] } = settings;
+  return {
+    hostname,
+    network,
+    timezone,
+    ntp,
+    syslog,
+    screen,
+    dataDisks,
+    keysForSsh: sshKeys.length,
+  };
 }

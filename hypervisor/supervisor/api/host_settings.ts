@@ -45,6 +45,13 @@ export const HostSettings = z.strictObject({
   /** Keys that may sign in by SSH. Not used by this release, which has no SSH. */
   sshKeys: z.array(z.string().regex(/^(ssh-|ecdsa-|sk-)[^\n]{1,8000}$/, "must be a public key"))
     .max(64),
+  /** What whoever stands before the host may do at its screen. */
+  screen: z.strictObject({
+    /** "power" for restarting and powering off alone, "none" for nothing; the page is always there. */
+    menu: z.enum(["full", "power", "none"]).default("full"),
+    /** Whether the menu opens a shell with all rights. */
+    shell: z.boolean().default(true),
+  }),
   /** Disks that the data is to be on, each by serial number or path. Not used by this release. */
   dataDisks: z.array(z.string().min(1).max(256)).max(32),
 });
