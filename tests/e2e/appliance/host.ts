@@ -49,7 +49,8 @@ export class ApplianceDisk implements AsyncDisposable {
     this.acceleration = acceleration;
   }
 
-  static async make(): Promise<ApplianceDisk> {
+  /** With `bare` nothing is on it but the image: no settings, and no guest. */
+  static async make(options: { bare?: boolean } = {}): Promise<ApplianceDisk> {
     const folder = await Deno.makeTempDir({ dir: CACHE, prefix: ".appliance-" });
     const image = `${folder}/image`;
     await buildImage({
@@ -64,7 +65,7 @@ export class ApplianceDisk implements AsyncDisposable {
     });
     const path = `${folder}/disk`;
     await flash(image, path, DISK_BYTES);
-    await addSeedVolume(path, await demoGuest(), { settings: SETTINGS });
+    if (!options.bare) await addSeedVolume(path, await demoGuest(), { settings: SETTINGS });
     return new ApplianceDisk(path, await chooseAcceleration());
   }
 
@@ -96,13 +97,18 @@ export class Appliance implements AsyncDisposable {
     this.#agentPort = ports.agentPort;
   }
 
-  static async start(disk: ApplianceDisk): Promise<Appliance> {
+  /** With `keepsVariables` the firmware finds its variables again. */
+  static async start(
+    disk: ApplianceDisk,
+    options: { keepsVariables?: boolean } = {},
+  ): Promise<Appliance> {
     const port = freePort();
     const agentPort = freePort();
     const { acceleration } = disk;
     const pc = await Pc.start({
       disk: disk.path,
       acceleration,
+      variables: options.keepsVariables ? `${disk.path}.variables` : undefined,
       forwards: [{ from: port, to: 443 }, { from: agentPort, to: 9000 }],
     });
     const patience = acceleration.kind === "kvm" ? 1 : 8;
