@@ -12,6 +12,9 @@ export const CONSOLE_UID = 990;
 /** Where process 1 lets the supervisor change the host's network. */
 export const HOST_SOCKET = "/run/denovisor/host.sock";
 
+/** Where the kernel shows what it kept of a crash over the restart. */
+export const PSTORE = "/run/denovisor/pstore";
+
 /** Where process 1 puts the hash of the password that `denovisor.yaml` gives, if it does. */
 export const PASSWORD_FILE = "/run/denovisor/password";
 
@@ -27,12 +30,15 @@ export interface ServiceSpec {
   args: string[];
   uid?: number;
   env?: Record<string, string>;
+  /** Rooms of the log that it may speak for beside its own. */
+  speaksFor?: string[];
 }
 
 export const SERVICES: readonly ServiceSpec[] = [
   {
     name: "supervisor",
     entry: "supervisor.js",
+    speaksFor: ["vmm"],
     // It starts VMMs itself, by FFI. It speaks to them on unix sockets, which Deno can grant singly only
     // to who knows their paths beforehand, and to other hosts.
     flags: [
@@ -50,6 +56,7 @@ export const SERVICES: readonly ServiceSpec[] = [
       "--peers=8444",
       `--host-socket=${HOST_SOCKET}`,
       `--password-file=${PASSWORD_FILE}`,
+      `--pstore=${PSTORE}`,
       `--import=${IMPORT_PLACEHOLDER}`,
     ],
   },
@@ -108,6 +115,9 @@ export function parseServices(text: string): ServiceSpec[] {
     }
     if (!isTexts(it.flags) || !isTexts(it.args)) {
       throw bad(`"${it.name}" must have flags and args, each an array of texts`);
+    }
+    if (it.speaksFor !== undefined && !isTexts(it.speaksFor)) {
+      throw bad(`the rooms that "${it.name}" speaks for must be an array of texts`);
     }
     if (it.uid !== undefined && !Number.isInteger(it.uid)) {
       throw bad(`the uid of "${it.name}" must be an integer`);

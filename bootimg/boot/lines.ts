@@ -4,8 +4,11 @@
  * @module
  */
 
-/** A line longer than this is cut into several: what a process writes must not fill PID 1's memory. */
-export const MAX_LINE_LENGTH = 4096;
+/**
+ * A line longer than this is cut into several: what a process writes must not fill PID 1's memory. A
+ * record of the supervisor's with the last words of a VMM fits.
+ */
+export const MAX_LINE_LENGTH = 32 * 1024;
 
 /** The lines of UTF-8 bytes without their ends; a last one without an end counts too. */
 export async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string, void> {

@@ -4,23 +4,35 @@
  *
  * @module
  */
+import { mount, MS_NODEV, MS_NOEXEC, MS_NOSUID } from "../../hypervisor/sys/mounts.ts";
 import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
-import { UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
 import { Network } from "../../hypervisor/supervisor/api/network_schemas.ts";
+import { HostSettings, UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
 import { HostSocket } from "../host_socket.ts";
+import type { Journal } from "../log/journal.ts";
+import { logRoutes } from "../log/serve.ts";
 import type { HostNetwork } from "../network/host_network.ts";
-import { commandOf, CONSOLE_UID, HOST_SOCKET, parseServices, PASSWORD_FILE } from "../services.ts";
+import { commandOf, HOST_SOCKET, parseServices, PASSWORD_FILE, PSTORE } from "../services.ts";
+import type { MenuContext } from "../screen/menu.ts";
 import { KeptSettings } from "../settings/kept.ts";
 import type { OpenPool } from "../storage/pool.ts";
 import { storageRoutes } from "../storage/serve.ts";
+import { withoutSecrets } from "../settings/without_secrets.ts";
 import { reapOrphans } from "./children.ts";
 import { Coldplug, kvmModule } from "./coldplug.ts";
+import { makeConsoleFolders, untilConsoleAnswers } from "./console_start.ts";
 import { dhcpService } from "./dhcp.ts";
 import { bootPartitionId } from "./efi.ts";
+import { FeedingRule } from "./feeding_rule.ts";
 import { mountData } from "./data.ts";
 import { LinuxDisks } from "./disks.ts";
+import { eraseIfMarked } from "./factory_reset.ts";
 import { mountFirst } from "./first_mounts.ts";
-import { attempt, log, logTo, reason } from "./log.ts";
+import { HostScreen } from "./host_screen.ts";
+import { hasWord, uptime, uptimeSeconds } from "./kernel_start.ts";
+import { attempt, book, followKernel, log, logTo, reason } from "./log.ts";
+import { keepLog, sendLog } from "./log_keeping.ts";
+import { MenuActions } from "./menu_actions.ts";
 import { LinuxGround, startNetwork, wakeCards } from "./network.ts";
 import { watchPower } from "./power_button.ts";
 import { rankAddresses } from "./screen.ts";
@@ -29,8 +41,11 @@ import { Service } from "./service.ts";
 import { shutDown } from "./shutdown.ts";
 import { StatusBoard } from "./status.ts";
 import { readWishes, startStorage } from "./storage.ts";
+import { watchSupervisor } from "./supervisor_watch.ts";
 import { read } from "./sysfs.ts";
+import { openTerminal } from "./terminal.ts";
 import { timeService } from "./time.ts";
+import { guardHost } from "./watchdog.ts";
 import { within } from "./within.ts";
 
 const RUN = "/run/denovisor";
@@ -42,6 +57,8 @@ const TLS = `${DATA}/console`;
 const DATA_MODULES = ["crc32c_intel", "crc32c_generic", "xfs", "raid1"];
 const SEED_MODULES = ["vfat", "nls_cp437", "nls_ascii", "nls_utf8"];
 const GUEST_MODULES = ["tun", "vhost_net"];
+/** A server's error memory needs none. */
+const CRASH_MODULES = ["efi_pstore"];
 
 const CONSOLE_PORT = 443;
 
@@ -52,13 +69,19 @@ const services: Service[] = [];
 const SETTINGS = `${DATA}/host/settings.json`;
 const kept = new KeptSettings(SETTINGS);
 let network: HostNetwork | null = null;
+let journal: Journal | null = null;
+/** Whether what is written below /data outlives a restart. */
+let isKept = false;
+/** Whether the settings are read that say what may be done at the screen. */
+let hasSettings = false;
 /** Set once the host is ending; aborted by who does not want to wait for guests. */
 let hurry: AbortController | null = null;
+const feeding = new FeedingRule();
 
 function boot(): void {
   const mountProblems = mountFirst();
   logTo("/dev/kmsg");
-  if (read("/proc/cmdline")?.split(/\s+/).includes("denovisor.debug")) logTo("/dev/ttyS0");
+  if (hasWord("denovisor.debug")) logTo("/dev/ttyS0");
   log(`PID 1 runs ${uptime()}`);
   mountProblems.forEach((it) => log(it, "error"));
 
@@ -70,8 +93,10 @@ function boot(): void {
     setupCode: `${RUN}/setup_code`,
     certificate: `${TLS}/cert.pem`,
     bridges: () => network?.bridges ?? [],
+    hint: () => menuContext().menu === "none" ? null : "Enter: menu",
   });
   board.stage("starting");
+  attempt("Cannot use the display", () => board.showOn(openDisplay(board)));
   reapOrphans();
   start(board).catch((error) => {
     log(reason(error), "error");
@@ -80,9 +105,13 @@ function boot(): void {
 }
 
 async function start(board: StatusBoard): Promise<void> {
+  void attempt("Cannot read the kernel's log", () => followKernel(uptimeSeconds()));
   const coldplug = await Coldplug.open("/lib/modules");
   coldplug.start();
   watchPower(coldplug, (command) => end(command, board));
+  if (!hasWord("denovisor.nowatchdog")) {
+    void attempt("Cannot use a watchdog", () => guardHost(coldplug, feeding));
+  }
 
   wakeCards(coldplug);
   board.stage("looking for the data partition");
@@ -111,6 +140,16 @@ async function start(board: StatusBoard): Promise<void> {
     },
     (why) => board.problem("data", `${why}. Guests are kept in memory and lost at power-off`),
   );
+  // In memory alone, files would only take room from guests.
+  if (pool !== null) {
+    isKept = true;
+    await attempt("Cannot delete all that is kept", async () => {
+      if (await eraseIfMarked(DATA)) log("deleted all that was kept, as asked", "warning");
+    }, (why) => board.problem("factory reset", `The reset goes on at the next start: ${why}`));
+    await attempt("Cannot keep the log", async () => {
+      journal = await keepLog(`${DATA}/host/journal`);
+    }, (why) => board.problem("log", `The log is not kept: ${why}`));
+  }
   await seedReady;
   const seed = await attempt("Cannot look for settings and guests", () => mountSeed(SEED));
   if (seed?.problem) board.problem("settings file", seed.problem);
@@ -119,20 +158,27 @@ async function start(board: StatusBoard): Promise<void> {
     "Cannot let the host be changed",
     () => new HostSocket(HOST_SOCKET),
   );
+  socket?.add(logRoutes(book));
+  socket?.add({ "GET /support": () => Response.json(support(board)) });
   await attempt("Cannot look after the storage", () => {
     const parts = { coldplug, disks, pool, bootId, kept, board };
     const storage = startStorage({ ...parts, data: DATA, settings: SETTINGS });
     socket?.add(storageRoutes(storage));
   }, (why) => board.problem("storage", why));
+  hasSettings = true;
   const networkReady = attempt("Cannot bring the network up", async () => {
     network = await bringUpNetwork(coldplug, { board, socket });
     board.refresh();
   }, (why) => board.problem("network", why));
   networkReady.then(() => {
     if (network === null) return;
+    attempt("Cannot send the log", () => {
+      sendLog(kept.settings.syslog, (trouble) => board.problem("syslog", trouble));
+    });
     attempt("Cannot set the clock", () => keepTime(board), (why) => board.problem("time", why));
   });
-  makeConsoleFolders();
+  makeConsoleFolders([`${RUN}/console`, TLS]);
+  await attempt("Cannot look for the kernel's crashes", () => showCrashes(coldplug));
   await guestsReady;
   // Guests that start with the supervisor are put into bridges, and without one into none.
   if (!await within(networkReady, NETWORK_MS)) {
@@ -149,6 +195,7 @@ async function start(board: StatusBoard): Promise<void> {
       name: spec.name,
       command: commandOf(spec, { importFolder: seed?.importFolder ?? null }),
       uid: spec.uid,
+      speaksFor: spec.speaksFor,
       env: {
         PATH: "/bin:/sbin",
         HOME: cache,
@@ -160,12 +207,43 @@ async function start(board: StatusBoard): Promise<void> {
       },
     }, board);
   }
+  const supervisor = services.find(({ config }) => config.name === "supervisor");
+  if (supervisor !== undefined) lookAfter(supervisor, board);
   board.watch();
   board.stage("starting the console");
-  await untilConsoleAnswers();
+  await untilConsoleAnswers(CONSOLE_PORT);
   // Unless the host is ending already.
   if (hurry === null) board.stage(null);
   log(`the console answers ${uptime()}`);
+}
+
+/** The display with its menu; null on a machine without. */
+function openDisplay(board: StatusBoard): HostScreen | null {
+  const terminal = openTerminal("/dev/tty1");
+  if (terminal === null) return null;
+  const actions = new MenuActions({
+    ...{ network: () => network, socket: `${RUN}/supervisor.sock` },
+    data: () => isKept ? DATA : null,
+    end: (command) => end(command, board),
+  });
+  return new HostScreen({ terminal, context: menuContext, act: (effect) => actions.act(effect) });
+}
+
+function menuContext(): MenuContext {
+  const { menu, shell } = kept.settings.screen ?? HostSettings.shape.screen.parse({});
+  const told = network?.tell() ?? null;
+  return {
+    // Nothing is to be chosen before the settings say what, and while the host ends.
+    menu: hasSettings && hurry === null ? menu : "none",
+    ...{ shell, hostname: Deno.hostname(), network: told?.network ?? null },
+    trialSeconds: told?.trial?.secondsLeft ?? null,
+    whyNoUndo: "this release keeps no earlier one",
+  };
+}
+
+/** What may be known of this host by who helps from afar: no secrets. */
+function support(board: StatusBoard): unknown {
+  return { settings: withoutSecrets(kept.settings), problems: board.problems };
 }
 
 /** Takes up the host's settings: what cannot be used of them is shown, and the rest goes on. */
@@ -219,16 +297,17 @@ async function keepTime(board: StatusBoard): Promise<void> {
   startService(timeService(servers), board);
 }
 
-/** What is shown as the console's address should be one that answers. */
-async function untilConsoleAnswers(): Promise<void> {
-  while (true) {
-    try {
-      (await Deno.connect({ port: CONSOLE_PORT })).close();
-      return;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 250));
-    }
-  }
+/** Has the supervisor's state on the screen, and one that hangs started again. */
+function lookAfter(supervisor: Service, board: StatusBoard): void {
+  const stop = watchSupervisor({
+    socket: `${RUN}/supervisor.sock`,
+    service: supervisor,
+    onHealth(health) {
+      if (hurry !== null) return stop();
+      if (health !== null) feeding.answered(performance.now());
+      board.health(health);
+    },
+  });
 }
 
 function startService(config: Service["config"], board: StatusBoard): Service | undefined {
@@ -255,24 +334,16 @@ async function loadKvm(coldplug: Coldplug, board: StatusBoard): Promise<void> {
   }
 }
 
-/** The console's folders belong to its user; the socket in the first is the supervisor's to make. */
-function makeConsoleFolders(): void {
-  for (const folder of [`${RUN}/console`, TLS]) {
-    attempt(`Cannot make "${folder}"`, () => {
-      Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
-      Deno.chownSync(folder, CONSOLE_UID, CONSOLE_UID);
-    });
-  }
-}
-
 function end(command: PowerCommand, board: StatusBoard): void {
   if (hurry !== null) return hurry.abort();
   hurry = new AbortController();
+  feeding.ending(performance.now());
   attempt("Cannot end the host", () =>
     shutDown({
       command,
       socket: `${RUN}/supervisor.sock`,
       services,
+      closeLog: async () => await journal?.close(),
       mounts: [SEED, DATA],
       hurry: hurry!.signal,
       onStage: (stage) => board.stage(stage),
@@ -280,8 +351,11 @@ function end(command: PowerCommand, board: StatusBoard): void {
     }));
 }
 
-function uptime(): string {
-  return `${read("/proc/uptime")?.split(" ")[0]} s after the kernel's start`;
+/** What the kernel kept of its last crash is for the supervisor to take. */
+async function showCrashes(coldplug: Coldplug): Promise<void> {
+  await coldplug.loadAll(CRASH_MODULES);
+  Deno.mkdirSync(PSTORE, { recursive: true });
+  mount("pstore", PSTORE, { flags: MS_NOSUID | MS_NODEV | MS_NOEXEC });
 }
 
 // What nobody awaited must not end PID 1 either.

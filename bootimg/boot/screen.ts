@@ -1,9 +1,9 @@
 /**
- * The host's own screen: who it is, where its console is, and what is wrong, on the display and on
- * the serial port.
+ * What the host tells of itself on its serial port: who it is, where its console is, and what is wrong.
  *
  * @module
  */
+import { wrap } from "../screen/text.ts";
 import { attempt } from "./log.ts";
 
 export interface ScreenState {
@@ -74,75 +74,41 @@ export function rankAddresses(
     .map((it) => it.address);
 }
 
-/** Draws on the terminals that exist, when what there is to show has changed. */
-export class Screen {
-  readonly #outputs: { file: Deno.FsFile; isDisplay: boolean }[] = [];
+/** Writes on a serial port, as on paper, when what there is to show has changed. */
+export class SerialScreen {
+  readonly #output: Deno.FsFile | null;
   #drawn = "";
   #drawing: Promise<unknown> = Promise.resolve();
 
-  /** `display` is cleared at each drawing, `serial` is written on as on paper. */
-  constructor(display: string, serial: string) {
-    for (const [path, isDisplay] of [[display, true], [serial, false]] as const) {
-      try {
-        this.#outputs.push({ file: Deno.openSync(path, { write: true }), isDisplay });
-      } catch {
-        // A machine without it.
-      }
+  constructor(path: string) {
+    try {
+      this.#output = Deno.openSync(path, { write: true });
+    } catch {
+      // A machine without it.
+      this.#output = null;
     }
   }
 
   draw(state: ScreenState): void {
-    const lines = renderScreen(state);
-    const text = lines.join("\n");
-    if (text === this.#drawn) return;
+    const output = this.#output;
+    const text = renderScreen(state).join("\n");
+    if (text === this.#drawn || output === null) return;
     this.#drawn = text;
     // One drawing after the other; a terminal that blocks must not hold up PID 1.
     this.#drawing = this.#drawing.then(() =>
-      Promise.all(
-        this.#outputs.map(({ file, isDisplay }) =>
-          attempt("Cannot draw the screen", () =>
-            writeAll(file, isDisplay ? paint(lines) : plain(text)))
-        ),
-      )
+      attempt("Cannot draw the screen", () => writeAll(output, `\n${text}\n`))
     );
   }
 
-  /** When all that was drawn is on the terminals. */
+  /** When all that was drawn is written. */
   get settled(): Promise<unknown> {
     return this.#drawing;
   }
 }
 
-function plain(text: string): string {
-  return `\n${text}\n`;
-}
-
-/** For the Linux console: cursor off, clear, name in bold. */
-function paint([title, ...lines]: string[]): string {
-  const body = lines.map((line) => {
-    const label = line.slice(0, LABEL_WIDTH);
-    const colour = label.startsWith("Problem") ? "31" : label.startsWith("Set-up") ? "1" : "0";
-    return `  \x1b[36m${label}\x1b[0;${colour}m${line.slice(LABEL_WIDTH)}\x1b[0m`;
-  });
-  return `\x1b[?25l\x1b[2J\x1b[H\n  \x1b[1;36m${title}\x1b[0m\n${body.join("\n")}\n`;
-}
-
 async function writeAll(file: Deno.FsFile, text: string): Promise<void> {
   let bytes = new TextEncoder().encode(text);
   while (bytes.length > 0) bytes = bytes.subarray(await file.write(bytes));
-}
-
-function wrap(text: string, width: number): string[] {
-  const lines = [""];
-  for (const word of text.replace(/\p{Cc}/gu, " ").split(/ +/)) {
-    for (const part of groups(word, width)) {
-      const line = lines[lines.length - 1];
-      if (line === "") lines[lines.length - 1] = part;
-      else if (line.length + 1 + part.length <= width) lines[lines.length - 1] += ` ${part}`;
-      else lines.push(part);
-    }
-  }
-  return lines;
 }
 
 function groups(text: string, size: number): string[] {

@@ -3,10 +3,12 @@
  *
  * @module
  */
-import { lines } from "./lines.ts";
+import type { LogLevel } from "../../hypervisor/supervisor/api/log_schemas.ts";
+import { entryOfLine } from "../log/entry.ts";
 import { Backoff } from "./backoff.ts";
 import { spawn } from "./children.ts";
-import { log, reason, type Severity } from "./log.ts";
+import { lines } from "./lines.ts";
+import { log, logLine, reason } from "./log.ts";
 
 export interface ServiceConfig {
   name: string;
@@ -15,6 +17,8 @@ export interface ServiceConfig {
   /** The user and group it runs as; root without. */
   uid?: number;
   env?: Record<string, string>;
+  /** Rooms of the log that it may speak for beside its own. */
+  speaksFor?: readonly string[];
 }
 
 /** A process that ran this long is no trouble any more. */
@@ -30,6 +34,7 @@ export class Service {
   readonly #stopping = Promise.withResolvers<void>();
   #stopped = false;
   #child: Deno.ChildProcess | undefined;
+  #startedAt: number | null = null;
   #life: Promise<void> | undefined;
 
   /** `onTrouble` is told when the process keeps dying, and null once it runs again. */
@@ -40,6 +45,16 @@ export class Service {
 
   start(): void {
     this.#life ??= this.#live();
+  }
+
+  /** When its process was started, by `performance.now()`; null while none runs. */
+  get startedAt(): number | null {
+    return this.#startedAt;
+  }
+
+  /** Ends a process that does not answer: it is started again. */
+  kill(): void {
+    this.#signal("SIGKILL");
   }
 
   /** Asks the process to end, insists after a while, and returns once it is gone. */
@@ -79,13 +94,16 @@ export class Service {
         stdout: "piped",
         stderr: "piped",
       });
+      this.#startedAt = performance.now();
       log(`${name} started as process ${child.pid}`);
       const healthy = setTimeout(() => this.#onTrouble(null), RECOVERED_MS);
       let last = "";
-      const copy = async (stream: ReadableStream<Uint8Array>, severity: Severity) => {
+      const copy = async (stream: ReadableStream<Uint8Array>, level: LogLevel) => {
         for await (const line of lines(stream)) {
-          log(`${name}: ${line}`, severity);
-          if (severity === "warning" && line.trim() !== "") last = line.trim();
+          const text = line.trim();
+          if (text === "") continue;
+          logLine(text, { room: name, level, speaksFor: this.config.speaksFor });
+          if (level === "warning") last = entryOfLine(text, { room: name, level }).message;
         }
       };
       // Not awaited together with the status: a grandchild may hold the pipes open for longer.
@@ -104,6 +122,7 @@ export class Service {
       return `could not be started (${reason(error)})`;
     } finally {
       this.#child = undefined;
+      this.#startedAt = null;
     }
   }
 

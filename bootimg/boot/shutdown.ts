@@ -9,11 +9,14 @@ import { lines } from "./lines.ts";
 import { attempt, log, reason } from "./log.ts";
 import type { Service } from "./service.ts";
 import { names, read } from "./sysfs.ts";
+import { within } from "./within.ts";
 
 /** How long guests may take to shut down after their power buttons were pressed. */
 export const GUESTS_LIMIT_SECONDS = 60;
 /** What the supervisor may take beyond that, to end the guests that did not. */
 const SUPERVISOR_GRACE_MS = 15_000;
+/** What the disk may take for the last of the log. */
+const LOG_MS = 5000;
 /** What stray processes get between SIGTERM and SIGKILL. */
 const STRAYS_GRACE_MS = 1000;
 
@@ -23,6 +26,8 @@ export interface ShutdownOptions {
   socket: string;
   /** In the order in which they were started. */
   services: readonly Service[];
+  /** Writes the last of the log. */
+  closeLog: () => Promise<void>;
   /** What to unmount, in this order. */
   mounts: readonly string[];
   /** Aborted when the person does not want to wait for guests. */
@@ -45,6 +50,7 @@ export async function shutDown(options: ShutdownOptions): Promise<void> {
     await attempt(`Cannot stop ${service.config.name}`, () => service.stop());
   }
   await attempt("Cannot end what is left", endStrays);
+  await attempt("Cannot keep the last of the log", () => within(options.closeLog(), LOG_MS));
   syncAll();
   for (const target of options.mounts) unmountAtLast(target);
   syncAll();

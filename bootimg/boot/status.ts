@@ -3,13 +3,17 @@
  *
  * @module
  */
+import type { Health } from "../../hypervisor/supervisor/api/health_schemas.ts";
 import { fingerprint } from "./certificate.ts";
 import { attempt, log } from "./log.ts";
-import { rankAddresses, Screen } from "./screen.ts";
+import type { HostState } from "../screen/host_page.ts";
+import type { HostScreen } from "./host_screen.ts";
+import { rankAddresses, type ScreenState, SerialScreen } from "./screen.ts";
 import { read } from "./sysfs.ts";
 
 /** Addresses change without a file's changing: a cable, a lease, a router's announcement. */
 const REFRESH_MS = 3000;
+const MIB = 1024 * 1024;
 
 export interface StatusSources {
   version: string;
@@ -18,14 +22,18 @@ export interface StatusSources {
   certificate: string;
   /** The links that the host has addresses on. */
   bridges: () => string[];
+  /** What the last line of the display says can be done. */
+  hint: () => string | null;
 }
 
 /** What there is to show of the host. */
 export class StatusBoard {
   readonly #sources: StatusSources;
-  readonly #screen = new Screen("/dev/tty1", "/dev/ttyS0");
+  readonly #serial = new SerialScreen("/dev/ttyS0");
+  #display: HostScreen | null = null;
   readonly #problems = new Map<string, string>();
   #stage: string | null = null;
+  #health: Health | null = null;
   #certificate: { pem: string; fingerprint: string } | null = null;
 
   constructor(sources: StatusSources) {
@@ -35,7 +43,13 @@ export class StatusBoard {
 
   /** When all that there was to draw is on the terminals. */
   get drawn(): Promise<unknown> {
-    return this.#screen.settled;
+    return Promise.all([this.#serial.settled, this.#display?.settled]);
+  }
+
+  /** Shows all on a display, too. */
+  showOn(display: HostScreen | null): void {
+    this.#display = display;
+    this.refresh();
   }
 
   /** Says what is going on; null when all is up. */
@@ -52,6 +66,17 @@ export class StatusBoard {
       log(text, "error");
     }
     this.refresh();
+  }
+
+  /** Takes note of what the supervisor told of itself; null where it tells nothing. */
+  health(health: Health | null): void {
+    this.#health = health;
+    this.refresh();
+  }
+
+  /** What does not work now. */
+  get problems(): string[] {
+    return [...this.#problems.values()];
   }
 
   /** Redraws as soon as one of the files changes, too. */
@@ -72,14 +97,28 @@ export class StatusBoard {
       else if (pem !== this.#certificate?.pem) {
         this.#certificate = { pem, fingerprint: await fingerprint(pem) };
       }
-      this.#screen.draw({
+      const state: ScreenState = {
         version: this.#sources.version,
         stage: this.#stage,
         addresses: rankAddresses(Deno.networkInterfaces(), this.#sources.bridges()),
         fingerprint: this.#certificate?.fingerprint ?? null,
         setupCode: read(this.#sources.setupCode) || null,
         problems: [...this.#problems.values()],
-      });
+      };
+      this.#serial.draw(state);
+      this.#display?.show(this.#withFigures(state));
     });
+  }
+
+  /** What changes all the time, for the display alone: on paper it would have no end. */
+  #withFigures(state: ScreenState): HostState {
+    const memory = Deno.systemMemoryInfo();
+    return {
+      ...{ ...state, hostname: Deno.hostname(), hint: this.#sources.hint() },
+      ...{ uptimeSeconds: Deno.osUptime(), load: Deno.loadavg(), health: this.#health },
+      cpus: navigator.hardwareConcurrency,
+      memoryMiB: Math.floor(memory.total / MIB),
+      memoryFreeMiB: Math.floor(memory.available / MIB),
+    };
   }
 }

@@ -24,6 +24,16 @@ export const WANTED_MODULES: readonly string[] = [
   "efivarfs",
   // The pool on two disks.
   "raid1",
+  // What the kernel keeps of a crash over the restart, in the firmware's variables.
+  "efi-pstore",
+  // Hardware that restarts a host which hangs, what it hangs from, and the one that is no hardware.
+  "iTCO_wdt",
+  "lpc_ich",
+  "i2c-i801",
+  "sp5100_tco",
+  "wdat_wdt",
+  "i6300esb",
+  "softdog",
   // Disks.
   "sd_mod",
   "ahci",

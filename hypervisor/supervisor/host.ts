@@ -7,7 +7,7 @@ import { statfs } from "node:fs/promises";
 import { SysError } from "../sys/errno.ts";
 import { close, O_RDWR, open } from "../sys/files.ts";
 import { readPseudoFile } from "../sys/pseudo_files.ts";
-import type { Host } from "./api/schemas.ts";
+import { type Guest, type Health, type Host, MOST_SHOWN_GUESTS } from "./api/schemas.ts";
 import { VERSION } from "./version.ts";
 
 const MIB = 1024 * 1024;
@@ -83,5 +83,20 @@ export async function readHost(
     kvmProblem: findKvmProblem(),
     addresses: [...new Set(addresses)],
     startedAt: options.startedAt,
+  };
+}
+
+/** What the host's screen shows of the supervisor; `data` lies on the disk that is told of. */
+export async function readHealth(data: string, guests: readonly Guest[]): Promise<Health> {
+  const { blocks, bavail, bsize } = await statfs(data);
+  const rank = ({ state }: Guest) => state === "failed" ? 0 : state === "stopped" ? 2 : 1;
+  const counts: Health["guests"] = {};
+  for (const { state } of guests) counts[state] = (counts[state] ?? 0) + 1;
+  return {
+    diskMiB: Math.floor(blocks * bsize / MIB),
+    diskFreeMiB: Math.floor(bavail * bsize / MIB),
+    guests: counts,
+    shown: guests.toSorted((a, b) => rank(a) - rank(b)).slice(0, MOST_SHOWN_GUESTS)
+      .map(({ name, state }) => ({ name, state })),
   };
 }

@@ -17,12 +17,14 @@ export interface Options {
   pool: number;
   peers: Address | null;
   hostSocket: string | null;
+  pstore: string | null;
   passwordFile: string | null;
 }
 
 export const USAGE =
   `Usage: supervisor --data DIR --run DIR --vmm FILE [--bridge NAME] [--import DIR] [--console-uid N]
                   [--pool N] [--peers [ADDRESS:]PORT] [--host-socket PATH] [--password-file FILE]
+                  [--pstore DIR]
 
   --data DIR        what is kept: the database, images and guests' disks
   --run DIR         what is gone after a power cut: sockets, running guests
@@ -33,7 +35,8 @@ export const USAGE =
   --pool N          how many VMMs are started before there are guests for them, about 30 MiB each; 1
   --peers PORT      where other hosts may pair with this one, and guests come from them, such as 8444 or
                     [fd00::1]:8444; without it, this host keeps to itself
-  --host-socket PATH    where process 1 of the appliance takes changes of the host's network
+  --host-socket PATH    where process 1 of the appliance answers: the host's network, log and settings
+  --pstore DIR          where the kernel shows what it kept of a crash over the restart
   --password-file FILE  a hash that becomes the administrator's password, once, if the file is there
 `;
 
@@ -49,7 +52,7 @@ export function parseOptions(args: string[]): Options {
   const parsed = parseArgs(args, {
     string: [
       ...["data", "run", "vmm", "bridge", "import", "console-uid", "pool", "peers"],
-      ...["host-socket", "password-file"],
+      ...["host-socket", "password-file", "pstore"],
     ],
     unknown(arg) {
       throw new TypeError(`Cannot start the supervisor: it has no option "${arg}"`);
@@ -72,6 +75,7 @@ export function parseOptions(args: string[]): Options {
     bridge: parsed.bridge || null,
     import: parsed.import ? resolve(parsed.import) : null,
     hostSocket: parsed["host-socket"] ? resolve(parsed["host-socket"]) : null,
+    pstore: parsed.pstore ? resolve(parsed.pstore) : null,
     passwordFile: parsed["password-file"] ? resolve(parsed["password-file"]) : null,
     consoleUid: uid === undefined ? null : Number(uid),
   };

@@ -15,6 +15,7 @@ Deno.test("options are read with their defaults", () => {
     pool: 1,
     peers: null,
     hostSocket: null,
+    pstore: null,
     passwordFile: null,
   });
   assertEquals(parseOptions([...NEEDED, "--peers=8444"]).peers, { hostname: "::", port: 8444 });

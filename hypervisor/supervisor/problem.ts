@@ -42,6 +42,7 @@ export class ApiProblem extends Error {
 export const PROBLEMS = {
   invalid_body: [400, "invalid_body"],
   invalid_path: [400, "invalid_path"],
+  invalid_query: [400, "invalid_query"],
   wrong_media_type: [415, "wrong_media_type"],
   body_too_large: [413, "body_too_large"],
   not_signed_in: [401, "not_signed_in"],

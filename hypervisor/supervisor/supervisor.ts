@@ -4,26 +4,32 @@
  * @module
  */
 import { join } from "@std/path";
+import * as z from "zod";
 import { tryLock } from "../sys/flock.ts";
 import { close, O_CREAT, O_RDWR, open } from "../sys/files.ts";
 import { Access, type AccessOptions } from "./access/access.ts";
 import type { AgentWatchOptions } from "./agent/watch.ts";
-import type { Host, ImageKind } from "./api/schemas.ts";
+import type { Health, Host, ImageKind } from "./api/schemas.ts";
+import { ApplianceLog } from "./appliance_log.ts";
 import { ApplianceNetwork } from "./appliance_network.ts";
 import { ApplianceStorage, type ApplianceStorageOptions } from "./appliance_storage.ts";
+import { Crashes } from "./crashes/crashes.ts";
+import { takePstore } from "./crashes/pstore.ts";
+import { exists } from "./durable.ts";
 import { EventHub } from "./events.ts";
-import { readHost } from "./host.ts";
+import { readHealth, readHost } from "./host.ts";
 import { Images } from "./images/images.ts";
 import { GuestDisks } from "./lives/disks.ts";
 import { Guests } from "./lives/guests.ts";
 import { Tasks } from "./lives/tasks.ts";
+import { logTail } from "./lives/vmm_log.ts";
 import { VmmPool } from "./lives/vmm_pool.ts";
 import type { VmmCommand } from "./lives/vmm_process.ts";
 import { type Log, messageOf } from "./log.ts";
 import type { Network } from "./network.ts";
 import { problem } from "./problem.ts";
-import type { Address } from "./peers/address.ts";
 import { ProcessOne } from "./process_one.ts";
+import type { Address } from "./peers/address.ts";
 import { loadIdentity } from "./peers/identity.ts";
 import { Moves, type MovesOptions } from "./peers/moves.ts";
 import { Peers, type PeersOptions } from "./peers/peers.ts";
@@ -32,6 +38,7 @@ import { GuestStore } from "./store/guests.ts";
 import { MoveStore } from "./store/moves.ts";
 import { PeerStore } from "./store/peers.ts";
 import { SnapshotStore } from "./store/snapshots.ts";
+import type { BundleSources } from "./support/bundle.ts";
 
 export interface SupervisorOptions {
   /** The directory that is kept. */
@@ -41,8 +48,10 @@ export interface SupervisorOptions {
   command: VmmCommand;
   network: Network;
   log: Log;
-  /** Where process 1 of the appliance takes changes of the host's network; null on other hosts. */
+  /** Where process 1 of the appliance answers; null on other hosts. */
   hostSocket?: string | null;
+  /** Where the kernel shows what it kept of a crash over the restart; null where it does not. */
+  pstore?: string | null;
   /** Where to listen for other hosts; null to keep to itself. */
   peers?: Address | null;
   moves?: Pick<MovesOptions, "processor" | "share" | "tracking">;
@@ -59,6 +68,12 @@ export interface SupervisorOptions {
   storage?: Pick<ApplianceStorageOptions, "followMs" | "lookMs">;
 }
 
+const SUPPORT_QUESTION = {
+  path: "/support",
+  what: "settings and problems of the host",
+  refused: "internal",
+} as const;
+
 const HOST_EVENT_MS = 10_000;
 
 export class Supervisor {
@@ -70,12 +85,16 @@ export class Supervisor {
   /** The host's own network, not its guests'. */
   readonly network: ApplianceNetwork;
   readonly storage: ApplianceStorage;
+  /** The host's log, of which this one's is a part. */
+  readonly hostLog: ApplianceLog;
+  readonly crashes: Crashes;
   readonly log: Log;
   /** Aborts when the supervisor goes: streams end then. */
   readonly closing: AbortSignal;
   readonly #closing = new AbortController();
   readonly #options: SupervisorOptions;
   readonly #database: Database;
+  readonly #processOne: ProcessOne;
   readonly #data: string;
   readonly #startedAt = new Date().toISOString();
   readonly #release: () => void;
@@ -96,6 +115,10 @@ export class Supervisor {
       const database = this.#database = openDatabase(join(data, "denovisor.db"));
       this.events = new EventHub();
       this.tasks = new Tasks({ events: this.events, log });
+      this.crashes = new Crashes({
+        ...{ directory: join(data, "host", "crashes"), log },
+        changed: (data) => this.events.publish({ name: "crashes", data }),
+      });
       const store = new GuestStore(database);
       const snapshots = new SnapshotStore(database);
       const usersOf = (kind: ImageKind, name: string) => {
@@ -114,6 +137,7 @@ export class Supervisor {
         snapshots,
         tasks: this.tasks,
         images: this.images,
+        crashes: this.crashes,
         disks: new GuestDisks(join(data, "guests")),
         network: options.network,
         events: this.events,
@@ -130,10 +154,11 @@ export class Supervisor {
         codeFile: join(run, "setup_code"),
         ...options.access,
       });
-      const processOne = new ProcessOne(options.hostSocket ?? null);
+      const processOne = this.#processOne = new ProcessOne(options.hostSocket ?? null);
       this.network = new ApplianceNetwork(processOne);
       const { events, tasks } = this;
       this.storage = new ApplianceStorage({ processOne, events, tasks, log, ...options.storage });
+      this.hostLog = new ApplianceLog(this.#processOne);
       const hostTimer = setInterval(() => this.#tellHost(), HOST_EVENT_MS);
       this.#release = () => {
         clearInterval(hostTimer);
@@ -153,6 +178,7 @@ export class Supervisor {
 
   /** Finds guests that run, and opens the doors' locks. */
   async prepare(): Promise<void> {
+    this.#takeCrashes();
     await this.access.prepare();
     await this.guests.adopt();
     // Guests need not wait for slow disks.
@@ -200,8 +226,36 @@ export class Supervisor {
     return this.#moves ?? tooEarly();
   }
 
+  #takeCrashes(): void {
+    const { pstore = null, log } = this.#options;
+    if (pstore === null) return;
+    try {
+      takePstore(pstore, { crashes: this.crashes, log });
+    } catch (error) {
+      // What the kernel kept stays where it is, for the next start.
+      log("error", "cannot take up the kernel's crashes", { error: messageOf(error) });
+    }
+  }
+
   host(): Promise<Host> {
     return readHost({ data: this.#data, startedAt: this.#startedAt });
+  }
+
+  health(): Promise<Health> {
+    return readHealth(this.#data, this.guests.list());
+  }
+
+  /** What a bundle for who is to help from afar is made of. */
+  bundleSources(): BundleSources {
+    const { run, access = {} } = this.#options;
+    const codeFile = access.codeFile ?? join(run, "setup_code");
+    return {
+      ...{ crashes: this.crashes, host: () => this.host(), guests: () => this.guests.list() },
+      vmmOutput: (id) => logTail(join(run, "guests", id, "log")),
+      log: () => this.hostLog.all(),
+      processOne: () => this.#processOne.ask(SUPPORT_QUESTION, z.unknown()),
+      secrets: () => exists(codeFile) ? [Deno.readTextFileSync(codeFile).trim()] : [],
+    };
   }
 
   #tellHost() {

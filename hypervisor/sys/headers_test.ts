@@ -32,6 +32,7 @@ import {
   VringFile,
   VringState,
 } from "./vhost.ts";
+import { WDIOC } from "./watchdog.ts";
 
 Deno.test("vhost's structs are those of the kernel's headers", () => {
   const claims = {
@@ -54,6 +55,13 @@ Deno.test("vhost's numbers are those of the kernel's headers", () => {
     VHOST_VRING_F_LOG,
   };
   assertEquals(contradictions(["linux/vhost.h"], claims), []);
+});
+
+Deno.test("the watchdog's numbers are those of the kernel's headers", () => {
+  const claims = Object.fromEntries(
+    Object.entries(WDIOC).map(([name, value]) => [`(unsigned)WDIOC_${name}`, value]),
+  );
+  assertEquals(contradictions(["linux/types.h", "linux/ioctl.h", "linux/watchdog.h"], claims), []);
 });
 
 Deno.test("io_uring's parameters are those of the kernel's headers", () => {

@@ -14,6 +14,7 @@ import type {
   Task,
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { goToLogin } from "./api.ts";
+import { takeCrashes } from "./live_crashes.ts";
 import { useHydrated } from "./hydrated.ts";
 import { takeMoves } from "./live_moves.ts";
 import { takePeers } from "./live_peers.ts";
@@ -158,6 +159,7 @@ function open(): EventSource {
   on("peers", takePeers);
   on("moves", takeMoves);
   on("storage", takeStorage);
+  on("crashes", takeCrashes);
   events.onerror = () => {
     connection.value = "lost";
     // A refusal ends it for good; a broken connection is taken up again by the browser.

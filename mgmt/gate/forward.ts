@@ -7,6 +7,9 @@ import { type BodyError, limitBody, LIMITS, type Quota } from "./limits.ts";
 import { problem } from "./problem.ts";
 import { requestHeaders, responseHeaders, type Upstream } from "./upstream.ts";
 
+/** What is answered for as long as somebody looks at it. */
+const EVENT_PATHS = ["/api/v1/events", "/api/v1/host/log/events"];
+
 export interface ForwardOptions {
   upstream: Upstream;
   /** Where the request came from. */
@@ -30,7 +33,7 @@ export async function forward(request: Request, options: ForwardOptions): Promis
   const headers = requestHeaders(request, options);
   const length = request.headers.get("content-length");
   if (isUpload && length && !headers.has("x-upload-length")) headers.set("x-upload-length", length);
-  const isEvents = pathname === "/api/v1/events";
+  const isEvents = EVENT_PATHS.includes(pathname);
   const release = isEvents ? options.streams.take(options.remote) : () => {};
   if (!release) {
     return problem(503, "too_many_streams", "Cannot open another event stream: close some pages");

@@ -41,6 +41,9 @@ export default function Controls() {
         case "g s":
           follow("/settings/network");
           return true;
+        case "g l":
+          follow("/log");
+          return true;
         case "u":
           setShows("tasks");
           return true;

@@ -18,6 +18,7 @@ import {
 import { FakeCloudInits, newCloudInit } from "./fake_cloud_init.ts";
 import { changeDevices, FakeRefusal } from "./fake_devices.ts";
 import { FakeLives } from "./fake_lives.ts";
+import { FakeLog } from "./fake_log.ts";
 import { FakeNetwork } from "./fake_network.ts";
 import { FakeStorage } from "./fake_storage.ts";
 import { FakeSerial } from "./fake_serial.ts";
@@ -48,6 +49,7 @@ export class FakeApi {
   readonly network = new FakeNetwork();
   readonly #cloudInits = new FakeCloudInits();
   readonly storage: FakeStorage;
+  readonly hostLog = new FakeLog();
   password: string | null;
   /** What the last requests were, as "METHOD path". */
   readonly log: string[] = [];
@@ -179,7 +181,8 @@ export class FakeApi {
         return Response.json(this.images);
     }
     const life = await this.lives.answer(request, path) ??
-      await this.network.answer(request, path) ?? await this.storage.answer(request, path);
+      await this.network.answer(request, path) ?? this.hostLog.answer(request, path) ??
+      await this.storage.answer(request, path);
     if (life !== null) return life;
     const image = /^\/images\/(kernel|initrd|disk)\/([^/]+)$/.exec(path);
     if (image) return await this.#image(request, image[1] as ImageKind, image[2]);

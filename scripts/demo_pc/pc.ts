@@ -31,6 +31,8 @@ export interface PcOptions {
   cpus?: number;
   /** A port on this machine's loopback for each of the PC's. */
   forwards: readonly { from: number; to: number }[];
+  /** The firmware's variables, for a PC that is to find them again; its own for this time without. */
+  variables?: string;
   /** Words added to the kernel's command line. */
   kernelWords?: string;
 }
@@ -62,10 +64,11 @@ export class Pc implements AsyncDisposable {
   static async start(options: PcOptions): Promise<Pc> {
     const root = await trixieRoot();
     const folder = await Deno.makeTempDir({ prefix: "denovisor-pc-" });
-    await Deno.copyFile(`${root}${FIRMWARE}/OVMF_VARS_4M.fd`, `${folder}/vars.fd`);
+    const { variables = `${folder}/vars.fd` } = options;
+    await copyUnlessThere(`${root}${FIRMWARE}/OVMF_VARS_4M.fd`, variables);
     const command = trixieCommand(
       root,
-      ["qemu-system-x86_64", ...pcArguments(options, folder)],
+      ["qemu-system-x86_64", ...pcArguments({ ...options, variables }, folder)],
       { bind: [options.disk.replace(/\/[^/]*$/, "")] },
     );
     const poweredOn = performance.now();
@@ -96,6 +99,15 @@ export class Pc implements AsyncDisposable {
     await this.#qmp.execute("system_powerdown");
   }
 
+  /** Presses keys one after the other, by QEMU's names: "ret", "esc", "down", "a", "spc". */
+  async type(...keys: string[]): Promise<void> {
+    for (const key of keys) {
+      await this.#qmp.execute("send-key", { keys: [{ type: "qcode", data: key }] });
+      // A keyboard that is typed on faster than a machine reads it loses keys.
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+  }
+
   /** Saves a picture of the display as PNG. */
   async picture(path: string): Promise<void> {
     const own = `${this.#folder}/display.png`;
@@ -124,13 +136,14 @@ export class Pc implements AsyncDisposable {
 /** QEMU's arguments; `folder` holds the firmware's variables and the monitor's socket. */
 export function pcArguments(options: PcOptions, folder: string): string[] {
   const { disk, acceleration, memoryMiB = 3072, cpus = 2, forwards, kernelWords } = options;
+  const { variables = `${folder}/vars.fd` } = options;
   const ports = forwards.map(({ from, to }) => `hostfwd=tcp:127.0.0.1:${from}-:${to}`);
   const args = [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "std", "-no-reboot"],
     ...["-machine", "q35", ...acceleration.arguments],
     ...["-smp", String(cpus), "-m", String(memoryMiB)],
     ...["-drive", `if=pflash,format=raw,unit=0,readonly=on,file=${FIRMWARE}/OVMF_CODE_4M.fd`],
-    ...["-drive", `if=pflash,format=raw,unit=1,file=${folder}/vars.fd`],
+    ...["-drive", `if=pflash,format=raw,unit=1,file=${variables}`],
     ...["-drive", `if=none,id=disk,format=raw,cache=writeback,discard=unmap,file=${disk}`],
     ...DISK_BUSES[options.diskBus ?? "nvme"],
     ...Object.entries(options.otherDisks ?? {}).flatMap(([serial, file], i) => [
@@ -154,6 +167,15 @@ export function pcArguments(options: PcOptions, folder: string): string[] {
 export function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
+}
+
+async function copyUnlessThere(from: string, to: string): Promise<void> {
+  try {
+    await Deno.lstat(to);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    await Deno.copyFile(from, to);
+  }
 }
 
 async function connect(path: string, screen: SerialScreen): Promise<Qmp> {

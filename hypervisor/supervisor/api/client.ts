@@ -10,6 +10,7 @@ import {
   type BodyInput,
   type Operation,
   type ParamsOf,
+  type QueryOf,
   type Route,
   ROUTES,
 } from "./routes.ts";
@@ -44,7 +45,7 @@ type Key<T, K extends string> = T extends undefined ? { [P in K]?: undefined }
 export type CallInput<O extends Operation> =
   & Key<ParamsOf<O>, "params">
   & Key<BodyInput<O>, "body">
-  & { signal?: AbortSignal };
+  & { query?: QueryOf<O>; signal?: AbortSignal };
 
 /** One event of the stream. */
 export interface StreamEvent {
@@ -68,13 +69,15 @@ export class ApiClient {
 
   /** Calls an operation; throws an {@linkcode ApiError} where the answer is a problem. */
   async call<O extends Operation>(operation: O, input: CallInput<O>): Promise<AnswerOf<O>> {
-    const { params = {}, body, signal } = input as {
+    const { params = {}, query, body, signal } = input as {
       params?: ParamsOf<O>;
+      query?: QueryOf<O>;
       body?: unknown;
       signal?: AbortSignal;
     };
     const response = await this.#send(operation, params as ParamsOf<O>, {
       signal,
+      query,
       ...(body !== undefined && {
         body: JSON.stringify(body),
         headers: { "content-type": "application/json" },
@@ -101,9 +104,34 @@ export class ApiClient {
     return await response.json();
   }
 
+  /** A file that the host makes: its name, and its bytes as they come. */
+  async download(
+    operation: "getSupportBundle",
+    options: { signal?: AbortSignal } = {},
+  ): Promise<{ name: string; body: ReadableStream<Uint8Array<ArrayBuffer>> }> {
+    const response = await this.#send(operation, {}, options);
+    const [, name = "download"] =
+      /filename="([\w.-]+)"/.exec(response.headers.get("content-disposition") ?? "") ?? [];
+    return { name, body: response.body! };
+  }
+
   /** The event stream, from its snapshot on, until `signal` aborts or the server ends it. */
-  async *events(options: { signal?: AbortSignal } = {}): AsyncGenerator<StreamEvent> {
-    const response = await this.#send("events", {}, { signal: options.signal });
+  events(options: { signal?: AbortSignal } = {}): AsyncGenerator<StreamEvent> {
+    return this.#events("events", options);
+  }
+
+  /** The stream of the host's log: each event's data is a `LogBatch`. */
+  logEvents(
+    options: { query?: QueryOf<"followLog">; signal?: AbortSignal } = {},
+  ): AsyncGenerator<StreamEvent> {
+    return this.#events("followLog", options);
+  }
+
+  async *#events<O extends "events" | "followLog">(
+    operation: O,
+    options: { query?: QueryOf<O>; signal?: AbortSignal },
+  ): AsyncGenerator<StreamEvent> {
+    const response = await this.#send(operation, {} as ParamsOf<O>, options);
     for await (const block of split(response.body!, "\n\n")) {
       const event = parseEvent(block);
       if (event !== null) yield event;
@@ -126,13 +154,13 @@ export class ApiClient {
   async #send<O extends Operation>(
     operation: O,
     params: ParamsOf<O>,
-    init: RequestInit,
+    { query, ...init }: RequestInit & { query?: QueryOf<O> },
   ): Promise<Response> {
     const { fetch = globalThis.fetch, origin = "", headers } = this.#options;
     const route: Route = ROUTES[operation];
     const all = new Headers(init.headers);
     new Headers(headers?.()).forEach((value, name) => all.set(name, value));
-    const response = await fetch(origin + pathOf(operation, params), {
+    const response = await fetch(origin + pathOf(operation, params) + searchOf(query), {
       ...init,
       method: route.method,
       headers: all,
@@ -140,6 +168,13 @@ export class ApiClient {
     if (response.ok) return response;
     throw new ApiError(response.status, await readProblem(response));
   }
+}
+
+/** The names and values of a query that has some, as a URL has them. */
+export function searchOf(query: Record<string, unknown> = {}): string {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined)
+    .map(([name, value]) => [name, String(value)]);
+  return given.length === 0 ? "" : `?${new URLSearchParams(given)}`;
 }
 
 async function readProblem(response: Response): Promise<Problem> {

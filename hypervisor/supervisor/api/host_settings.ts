@@ -5,6 +5,7 @@
  */
 import * as z from "zod";
 import { Network } from "./network_schemas.ts";
+import { parseSyslogTarget } from "./syslog_target.ts";
 
 /** Changes with what older releases could not read. */
 export const SETTINGS_VERSION = 1;
@@ -44,11 +45,21 @@ export const HostSettings = z.strictObject({
   timezone: z.string().max(64).refine(isTimeZone, "must be a time zone such as Europe/Berlin"),
   /** Servers that tell the time; none by default. */
   ntp: z.array(ServerName).max(8),
-  /** Where the log is to be sent. Not used by this release. */
-  syslog: ServerName,
+  /** Where the log is sent to, such as logs.example or tcp://192.0.2.1:601; by UDP to port 514 by default. */
+  syslog: z.string().max(280).refine(
+    (text) => parseSyslogTarget(text) !== null,
+    "must be a host, such as logs.example or tcp://192.0.2.1:601",
+  ),
   /** Keys that may sign in by SSH. Not used by this release, which has no SSH. */
   sshKeys: z.array(z.string().regex(/^(ssh-|ecdsa-|sk-)[^\n]{1,8000}$/, "must be a public key"))
     .max(64),
+  /** What whoever stands before the host may do at its screen. */
+  screen: z.strictObject({
+    /** "power" for restarting and powering off alone, "none" for nothing; the page is always there. */
+    menu: z.enum(["full", "power", "none"]).default("full"),
+    /** Whether the menu opens a shell with all rights. */
+    shell: z.boolean().default(true),
+  }),
   /**
    * Disks that the data are to be on, one or two, each by its serial number or World Wide Name: at the
    * first start alone. What holds anything is used only where `erase` allows it.
@@ -63,7 +74,7 @@ export const HostSettings = z.strictObject({
 });
 
 /** Fields that are read and checked, and that nothing is done with yet. */
-export const UNUSED_SETTINGS = ["syslog", "sshKeys"] as const;
+export const UNUSED_SETTINGS = ["sshKeys"] as const;
 
 export type HostSettings = Partial<z.output<typeof HostSettings>>;
 export type SettingName = keyof typeof HostSettings.shape;

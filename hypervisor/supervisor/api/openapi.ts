@@ -32,10 +32,18 @@ function describe(
     required: true,
     schema: toSchema(schema, "input"),
   }));
+  const queries = Object.entries(route.query ?? {}).map(([name, schema]) => ({
+    name,
+    in: "query",
+    required: false,
+    schema: toSchema(schema, "output"),
+  }));
   const content = route.stream === "events"
     ? "text/event-stream"
     : route.stream === "lines"
     ? "application/x-ndjson"
+    : route.stream === "file"
+    ? "application/gzip"
     : "application/json";
   const problem = (description: string) => ({
     description,
@@ -45,7 +53,7 @@ function describe(
   return {
     operationId: operation,
     summary: route.summary,
-    ...(parameters.length > 0 && { parameters }),
+    ...(parameters.length + queries.length > 0 && { parameters: [...parameters, ...queries] }),
     ...(route.access === "anyone"
       ? { security: [] }
       : route.access === "local"
@@ -62,6 +70,8 @@ function describe(
     responses: {
       [route.status]: {
         description: route.summary,
+        ...(route.stream === "file" &&
+          { content: { [content]: { schema: { type: "string", format: "binary" } } } }),
         ...(route.answer !== null &&
           { content: { [content]: { schema: refer(route.answer, "output") } } }),
       },

@@ -12,7 +12,7 @@ import type * as z from "zod";
 export type Access = "anyone" | "session" | "local";
 
 /** What a route answers with besides JSON. */
-export type Stream = "events" | "websocket" | "lines";
+export type Stream = "events" | "websocket" | "lines" | "file";
 
 export interface Route {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -21,6 +21,8 @@ export interface Route {
   summary: string;
   access: Access;
   params?: Record<string, z.ZodType<string>>;
+  /** What may stand behind the path's "?"; other names are refused. */
+  query?: Record<string, z.ZodType>;
   /** A JSON body, or "bytes" for an upload. */
   body?: z.ZodType | "bytes";
   /** A body may be left out: it then counts as `{}`. */

@@ -5,9 +5,12 @@
  * @module
  */
 import * as z from "zod";
+import { CRASH_ROUTES } from "./crash_schemas.ts";
 import { DEVICE_ROUTES } from "./device_routes.ts";
+import { Health } from "./health_schemas.ts";
 import { HOST_ROUTES } from "./host_routes.ts";
 import { LIFE_ROUTES } from "./life_routes.ts";
+import { LOG_ROUTES } from "./log_routes.ts";
 import type { Route } from "./route.ts";
 import {
   CloudInit,
@@ -108,6 +111,14 @@ export const ROUTES = {
     status: 200,
     answer: HostShutdownProgress,
     stream: "lines",
+  },
+  getHealth: {
+    method: "GET",
+    path: "/host/health",
+    summary: "That the supervisor answers, and the little that the host's own screen shows of it",
+    access: "local",
+    status: 200,
+    answer: Health,
   },
   listGuests: {
     method: "GET",
@@ -252,6 +263,8 @@ export const ROUTES = {
   ...DEVICE_ROUTES,
   ...LIFE_ROUTES,
   ...HOST_ROUTES,
+  ...LOG_ROUTES,
+  ...CRASH_ROUTES,
   guestConsole: {
     method: "GET",
     path: "/guests/:id/console",
@@ -309,6 +322,11 @@ export type RouteOf<O extends Operation> = (typeof ROUTES)[O];
 /** The values that stand for the `:name` segments of an operation's path. */
 export type ParamsOf<O extends Operation> = RouteOf<O> extends { params: infer P }
   ? { [K in keyof P]: P[K] extends z.ZodType<infer V> ? V : never }
+  : Record<never, never>;
+
+/** What stands behind the path's "?", as a handler gets it. */
+export type QueryOf<O extends Operation> = RouteOf<O> extends { query: infer Q }
+  ? { [K in keyof Q]?: Q[K] extends z.ZodType<infer V> ? V : never }
   : Record<never, never>;
 
 /** The body as a caller writes it. */

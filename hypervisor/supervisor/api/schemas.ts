@@ -7,6 +7,7 @@
 import * as z from "zod";
 import { GUEST_STATES } from "./actions.ts";
 import { CloudInitCreate, CloudInitFacts, CloudInitUpdate } from "./cloud_init_schemas.ts";
+import { Crash } from "./crash_schemas.ts";
 import { Disk, DiskCreate, Net, NetCreate } from "./device_schemas.ts";
 import { Figures } from "./figure_schemas.ts";
 import { DEFAULT_PORTS, MOST_DISKS, MOST_NETS, MOST_PORTS } from "./limits.ts";
@@ -26,9 +27,12 @@ import { HostStorage } from "./storage_schemas.ts";
 import { Task, TaskPoint } from "./task_schemas.ts";
 
 export * from "./cloud_init_schemas.ts";
+export * from "./crash_schemas.ts";
 export * from "./device_schemas.ts";
 export * from "./figure_schemas.ts";
+export * from "./health_schemas.ts";
 export * from "./limits.ts";
+export * from "./log_schemas.ts";
 export * from "./machine_schemas.ts";
 export * from "./move_schemas.ts";
 export * from "./names.ts";
@@ -259,6 +263,8 @@ export const Events = {
   /** A guest's snapshots are other ones now. */
   snapshots: SnapshotTree,
   peers: z.array(Peer),
+  /** What crashed is more, or less, now. */
+  crashes: z.array(Crash),
   /** Moves that are not settled are other ones now. */
   moves: z.array(UnsettledMove),
   /** The host's disks or its pool are other ones now, or in another state. */

@@ -11,11 +11,12 @@ import { parseRest, UsageError, wholeNumber } from "./arguments.ts";
 import { type Command, show, words } from "./command.ts";
 import { DEVICE_COMMANDS } from "./device_commands.ts";
 import { GUEST_COMMANDS } from "./guest_commands.ts";
+import { HOST_COMMAND } from "./host_commands.ts";
 import { LIFE_COMMANDS } from "./life_commands.ts";
 import { NETWORK_COMMAND } from "./network_commands.ts";
 import { PEER_COMMANDS } from "./peer_commands.ts";
 import { SPEC_HELP } from "./specs.ts";
-import { showDisks, STORAGE_COMMAND } from "./storage_commands.ts";
+import { STORAGE_COMMAND } from "./storage_commands.ts";
 import { UPGRADE_COMMAND } from "./upgrade_command.ts";
 
 const MIB = 1024 * 1024;
@@ -27,20 +28,7 @@ function imageKind(word: string): ImageKind {
 }
 
 export const COMMANDS: readonly Command[] = [
-  {
-    name: "host",
-    words: "[disks]",
-    summary: "Show the host, or its disks",
-    async run(context, rest) {
-      if (rest[0] === "disks") {
-        words(rest.slice(1));
-        return await showDisks(context, await context.api.client.call("listHostDisks", {}));
-      }
-      words(rest);
-      const host = await context.api.client.call("getHost", {});
-      await show(context, host, Object.entries(host).map(([name, value]) => [name, String(value)]));
-    },
-  },
+  HOST_COMMAND,
   NETWORK_COMMAND,
   STORAGE_COMMAND,
   ...GUEST_COMMANDS,

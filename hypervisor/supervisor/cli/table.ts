@@ -11,7 +11,7 @@ export function table(rows: string[][]): string {
 }
 
 /** What a guest's error says must not move the cursor of the terminal that shows it. */
-function printable(text: string): string {
+export function printable(text: string): string {
   // deno-lint-ignore no-control-regex
   return text.replace(/[\x00-\x1f\x7f-\x9f]+/g, " ");
 }

@@ -24,6 +24,11 @@ export interface Caller {
   token: string | null;
 }
 
+/** What ends the streams of a caller: the end of the session, and of the supervisor. */
+export function endsOf({ closing }: { closing: AbortSignal }, { session }: Caller): AbortSignal[] {
+  return session === null ? [closing] : [closing, session.ended];
+}
+
 const FETCH_SITES = ["same-origin", "none"];
 
 /** Whether a browser sent the request for a page of another origin. */

@@ -4,16 +4,17 @@
  * @module
  */
 import { openApiDocument } from "../api/openapi.ts";
-import type { AnswerOf, BodyOutput, Operation, ParamsOf } from "../api/routes.ts";
+import type { AnswerOf, BodyOutput, Operation, ParamsOf, QueryOf } from "../api/routes.ts";
 import type { HostShutdownProgress, SessionInfo } from "../api/schemas.ts";
 import { messageOf } from "../log.ts";
 import type { Supervisor } from "../supervisor.ts";
 import { VERSION } from "../version.ts";
 import { bridgeConsole } from "./console.ts";
 import { sessionCookie } from "./cookies.ts";
-import type { Caller } from "./door.ts";
+import { type Caller, endsOf } from "./door.ts";
 import { hostHandlers } from "./host_handlers.ts";
 import { lifeHandlers } from "./life_handlers.ts";
+import { logHandlers } from "./log_handlers.ts";
 import { createPeerHandlers } from "./peer_handlers.ts";
 import { eventStream } from "./sse.ts";
 import { upgradeHandlers } from "./upgrade_handlers.ts";
@@ -22,6 +23,7 @@ import { upgradeHandlers } from "./upgrade_handlers.ts";
 export interface Call<O extends Operation> {
   request: Request;
   params: ParamsOf<O>;
+  query: QueryOf<O>;
   body: BodyOutput<O>;
   caller: Caller;
 }
@@ -43,13 +45,6 @@ function withCookie(info: SessionInfo, token: string | null): Response {
 
 function wholeNumber(header: string | null): number | undefined {
   return header !== null && /^[0-9]{1,15}$/.test(header) ? Number(header) : undefined;
-}
-
-/** The streams of a call end with its session and with the supervisor. */
-function endsOf(supervisor: Supervisor, { caller }: { caller: Caller }): AbortSignal[] {
-  return caller.session === null
-    ? [supervisor.closing]
-    : [supervisor.closing, caller.session.ended];
 }
 
 export function createHandlers(supervisor: Supervisor): Handlers {
@@ -89,6 +84,7 @@ export function createHandlers(supervisor: Supervisor): Handlers {
       return signedOut();
     },
     getHost: () => supervisor.host(),
+    getHealth: () => supervisor.health(),
     shutdownHost({ body }) {
       log("info", "stopping all guests", { limitSeconds: body.limitSeconds });
       return progressLines(guests.shutdown(body), (error) => {
@@ -120,11 +116,12 @@ export function createHandlers(supervisor: Supervisor): Handlers {
     ...lifeHandlers(supervisor),
     ...createPeerHandlers(supervisor),
     ...hostHandlers(supervisor),
+    ...logHandlers(supervisor),
     guestConsole: (call) =>
       bridgeConsole(
         call.request,
         () => guests.openSerial(call.params.id),
-        endsOf(supervisor, call),
+        endsOf(supervisor, call.caller),
       ),
     events: (call) =>
       eventStream(
@@ -135,7 +132,7 @@ export function createHandlers(supervisor: Supervisor): Handlers {
           tasks: supervisor.tasks.list(),
           storage: supervisor.storage.told,
         }),
-        endsOf(supervisor, call),
+        endsOf(supervisor, call.caller),
       ),
     listImages: () => images.list(),
     putImage({ request, params }) {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { explainIssue } from "../api/field_errors.ts";
 import { type Route, ROUTES } from "../api/routes.ts";
 import { Id } from "../api/schemas.ts";
 import { messageOf } from "../log.ts";
@@ -55,7 +56,7 @@ async function answer(
   request: Request,
   { supervisor, door, handlers }: { supervisor: Supervisor; door: Door; handlers: Handlers },
 ): Promise<Response> {
-  const { pathname } = new URL(request.url);
+  const { pathname, searchParams } = new URL(request.url);
   const found = match(request.method, pathname);
   if (found === null) {
     throw problem(
@@ -76,6 +77,7 @@ async function answer(
   const route: Route = ROUTES[found.operation];
   const caller = await enter(request, { door, route, access: supervisor.access });
   const params = checkParams(route, found.params);
+  const query = checkQuery(route, searchParams);
   const body = route.body === undefined || route.body === "bytes"
     ? undefined
     : await readBody(request, route.body, {
@@ -88,7 +90,7 @@ async function answer(
     | ((call: unknown) => unknown)
     | undefined;
   if (handler === undefined) throw problem("not_found", `Cannot ${found.operation} yet`);
-  const result = await handler({ request, params, body, caller });
+  const result = await handler({ request, params, query, body, caller });
   if (result instanceof Response) {
     if (result.status === 101) return result;
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) {
@@ -100,6 +102,27 @@ async function answer(
     return new Response(null, { status: route.status, headers: SECURITY_HEADERS });
   }
   return Response.json(result, { status: route.status, headers: SECURITY_HEADERS });
+}
+
+/** What stands behind the "?"; routes that know of none leave it unread, as ever. */
+function checkQuery(route: Route, search: URLSearchParams): Record<string, unknown> {
+  if (route.query === undefined) return {};
+  const query: Record<string, unknown> = {};
+  for (const [name, text] of search) {
+    const result = Object.hasOwn(route.query, name)
+      ? route.query[name].safeParse(text, { error: explainIssue })
+      : null;
+    if (result === null) {
+      const names = Object.keys(route.query).join(", ");
+      throw problem("invalid_query", `Cannot ask for "${name}": it may be one of ${names}`);
+    }
+    if (!result.success) {
+      const { message } = result.error.issues[0];
+      throw problem("invalid_query", `Cannot use "${text}" as ${name}: it ${message}`);
+    }
+    query[name] = result.data;
+  }
+  return query;
 }
 
 function checkParams(route: Route, params: Record<string, string>): Record<string, string> {

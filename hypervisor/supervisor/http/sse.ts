@@ -1,5 +1,5 @@
 /**
- * The event stream: one snapshot, then every change, in order.
+ * Event streams: one snapshot, then every change, in order; and what somebody follows.
  *
  * @module
  */
@@ -65,11 +65,45 @@ export function eventStream(
     },
     cancel: () => close(),
   }, { highWaterMark: 0, size: (chunk) => chunk.length });
-  return new Response(body, {
-    headers: {
-      "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-store, no-transform",
-      "x-accel-buffering": "no",
+  return new Response(body, { headers: STREAM_HEADERS });
+}
+
+const STREAM_HEADERS = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-store, no-transform",
+  "x-accel-buffering": "no",
+};
+
+/** Answers with an event for each thing that `begin` yields: it is asked for the next once one is taken. */
+export function followStream(
+  name: string,
+  begin: (signal: AbortSignal) => AsyncGenerator<unknown>,
+  ended: AbortSignal[],
+): Response {
+  const gone = new AbortController();
+  const things = begin(AbortSignal.any([...ended, gone.signal]));
+  let next: Promise<IteratorResult<unknown>> | null = null;
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    // So that the answer begins, though there is nothing yet.
+    start: (controller) => controller.enqueue(text.encode(": begun\n\n")),
+    async pull(controller) {
+      const { promise: idle, resolve } = Promise.withResolvers<null>();
+      const timer = setTimeout(() => resolve(null), KEEP_ALIVE_MS);
+      try {
+        next ??= things.next();
+        const result = await Promise.race([next, idle]);
+        if (result === null) return controller.enqueue(text.encode(": keep-alive\n\n"));
+        next = null;
+        if (result.done) return controller.close();
+        controller.enqueue(formatEvent(name, result.value));
+      } catch {
+        // Whoever listens comes back, and is told then what is wrong.
+        controller.close();
+      } finally {
+        clearTimeout(timer);
+      }
     },
-  });
+    cancel: () => gone.abort(),
+  }, { highWaterMark: 0 });
+  return new Response(body, { headers: STREAM_HEADERS });
 }

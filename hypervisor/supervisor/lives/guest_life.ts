@@ -287,14 +287,12 @@ export class GuestLife<V extends Vmm = VmmProcess> {
       this.#lastEnd = end;
       this.#pausedFor = null;
       this.#agentFacts = null;
-      const { name } = this.record;
       if (this.#letGoError !== null) end = { reason: "host", message: this.#letGoError };
       this.#letGoError = null;
-      this.#around.log(isGood(end) ? "info" : "warn", "a guest's VMM ended", {
-        guest: name,
-        reason: end.reason,
-        detail: end.message,
-        output: isGood(end) ? undefined : process.logTail(),
+      this.#around.ended({
+        ...{ guest: this.record.name, end, version: this.#vmmVersion },
+        isWanted: this.#intent !== "run" && this.#intent !== "stop",
+        output: process.logTail(),
       });
       const reboots: boolean = this.#intent === "run" && end.reason === "reboot";
       if (reboots && Date.now() - began < SHORT_RUN_MS) {

@@ -126,6 +126,7 @@ class Stage {
     },
     keepResumesFrom: () => {},
     cardGone: () => {},
+    ended: () => {},
     changed: (life) => {
       if (life.state !== this.states.at(-1)) this.states.push(life.state);
     },

@@ -14,6 +14,8 @@ import {
   type HostShutdownProgress,
 } from "../api/schemas.ts";
 import { removeIfThere } from "../durable.ts";
+import type { Crashes } from "../crashes/crashes.ts";
+import { keepEnd } from "../crashes/vmm_crashes.ts";
 import type { EventHub } from "../events.ts";
 import { hostMemoryMiB } from "../host.ts";
 import { type Log, messageOf } from "../log.ts";
@@ -46,7 +48,7 @@ import { Snapshots } from "./snapshots.ts";
 import { Turns } from "./turns.ts";
 import type { Tasks } from "./tasks.ts";
 import { Upgrades } from "./upgrades.ts";
-import type { VmmProcess } from "./vmm_process.ts";
+import { VmmLogs } from "./vmm_logs.ts";
 
 export interface GuestsOptions extends LauncherOptions {
   store: GuestStore;
@@ -54,6 +56,7 @@ export interface GuestsOptions extends LauncherOptions {
   tasks: Tasks;
   events: EventHub;
   log: Log;
+  crashes: Crashes;
   /** The host's memory in MiB; tests have hosts of their own. */
   memoryMiB?: () => number;
   /** Between two looks at what devices count. */
@@ -63,7 +66,6 @@ export interface GuestsOptions extends LauncherOptions {
   agents?: Partial<AgentWatchOptions>;
 }
 
-const BOUND_LOGS_MS = 5_000;
 export class Guests {
   readonly disks: DiskChanges;
   readonly nets: NetChanges;
@@ -74,7 +76,7 @@ export class Guests {
   readonly ground: MoveGround;
   readonly #options: GuestsOptions;
   readonly #lives = new Map<string, GuestLife>();
-  readonly #boundLogs: ReturnType<typeof setInterval>;
+  readonly #vmmLogs: VmmLogs;
   readonly #launcher: Launcher;
   readonly #budget: MemoryBudget;
   readonly #claims = new Claims();
@@ -139,12 +141,12 @@ export class Guests {
     this.forks = new Forks(lifeGround);
     this.upgrades = new Upgrades({ tasks, launcher: this.#launcher, life: (id) => this.#life(id) });
     for (const record of options.store.list()) this.#add(record);
-    this.#boundLogs = setInterval(() => this.#forEachProcess((it) => it.boundLog()), BOUND_LOGS_MS);
+    this.#vmmLogs = new VmmLogs({ lives: () => this.#lives.values(), log });
   }
 
   /** Stops looking after the guests; they run on. */
   close(): void {
-    clearInterval(this.#boundLogs);
+    this.#vmmLogs.close();
     this.#figures.close();
     this.#agents.close();
     this.#released.abort();
@@ -153,10 +155,6 @@ export class Guests {
   /** Resolves once every run that is going on now is over. */
   async settled(): Promise<void> {
     await Promise.all([...this.#lives.values()].map((life) => life.over));
-  }
-
-  #forEachProcess(act: (process: VmmProcess) => void) {
-    for (const { process } of this.#lives.values()) if (process !== null) act(process);
   }
 
   #add(record: GuestRecord): GuestLife {
@@ -182,6 +180,7 @@ export class Guests {
       released: this.#released.signal,
       keepError: (id, error) => store.setError(id, error),
       changed: (life) => events.publish({ name: "guest", data: life.view() }),
+      ended: (vmm) => keepEnd(vmm, this.#options),
       mayRestart: () => !this.#shuttingDown,
     });
     life.resumesFrom = snapshots.standing(record.id).resumesFrom;

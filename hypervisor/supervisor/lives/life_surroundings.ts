@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { EndedVmm } from "../crashes/vmm_crashes.ts";
 import type { Log } from "../log.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import type { GuestLife } from "./guest_life.ts";
@@ -32,6 +33,8 @@ export interface LifeSurroundings<V extends Vmm> {
   /** Keeps the error across restarts; null takes it back. */
   keepError(id: string, error: string | null): void;
   changed(life: GuestLife<V>): void;
+  /** A VMM of it is no more. */
+  ended(vmm: EndedVmm): void;
   /** The running guest has the network card `id` no more. */
   cardGone(id: string): void;
   /** Aborts when nobody is to look after the guest's VMM any more, which runs on. */

@@ -29,7 +29,7 @@ import { askVmm, type DeviceReports, openControl, readEvents, statusOf } from ".
 import { PassingControl } from "./passing_control.ts";
 import { Run, type RunFile } from "./run.ts";
 import { explain } from "./vmm_ends.ts";
-import { boundLog, logTail } from "./vmm_log.ts";
+import { logTail } from "./vmm_log.ts";
 import { orderOf, type Source } from "./source.ts";
 import type { VmmPool } from "./vmm_pool.ts";
 import { startVmm } from "./vmm_start.ts";
@@ -68,6 +68,8 @@ const READY_MS = 120_000;
 /** A VMM that runs, or did. */
 export class VmmProcess {
   readonly run: Run;
+  /** Whether an earlier supervisor started it. */
+  readonly isFound: boolean;
   readonly #directory: string;
   readonly #process: ProcessId;
   readonly #cgroup: string;
@@ -80,8 +82,9 @@ export class VmmProcess {
   constructor(
     directory: string,
     process: ProcessId,
-    { cgroup, run }: { cgroup: string; run: Run },
+    { cgroup, run, isFound = false }: { cgroup: string; run: Run; isFound?: boolean },
   ) {
+    this.isFound = isFound;
     this.#directory = directory;
     this.#process = process;
     this.#cgroup = cgroup;
@@ -167,7 +170,7 @@ export class VmmProcess {
   ): Promise<VmmProcess | null> {
     const file = readMessage(ProcessFile, join(directory, "process.json"));
     const found = (id: ProcessId) =>
-      new VmmProcess(directory, id, { ...options, run: Run.find(directory) });
+      new VmmProcess(directory, id, { ...options, run: Run.find(directory), isFound: true });
     if (file !== null) return found(file);
     // The supervisor ended between starting the VMM and writing down which process it is.
     try {
@@ -333,14 +336,14 @@ export class VmmProcess {
     return this.#end = this.hasHandedOver ? { ...end, reason: "migrated" } : end;
   }
 
-  /** The last of what the VMM printed. */
-  logTail(): string {
-    return logTail(join(this.#directory, "log"));
+  /** What the VMM prints to. */
+  get logFile(): string {
+    return join(this.#directory, "log");
   }
 
-  /** Keeps what it prints within bounds. */
-  boundLog(): void {
-    boundLog(join(this.#directory, "log"));
+  /** The last of what the VMM printed. */
+  logTail(): string {
+    return logTail(this.logFile);
   }
 
   /** Removes what is left of an ended process. */

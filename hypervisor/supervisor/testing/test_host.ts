@@ -61,6 +61,7 @@ export interface TestOptions extends
       | "peerWatchMs"
       | "hostSocket"
       | "storage"
+      | "pstore"
     >
   > {
   /** Instead of the pretended one. */

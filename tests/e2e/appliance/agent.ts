@@ -39,6 +39,19 @@ function processes(): ProcessFacts[] {
 const ACTIONS: Record<string, (argument: string) => unknown> = {
   processes: () => processes(),
   read: (path) => Deno.readTextFileSync(path),
+  names: (path) => [...Deno.readDirSync(path)].map(({ name }) => name).sort(),
+  // "PATH TEXT"
+  write: (argument) => {
+    const [, path, text] = /^(\S+) (.*)$/s.exec(argument)!;
+    Deno.writeTextFileSync(path, text);
+  },
+  // All threads of process 1 stand still, as if it hung; the kernel ignores SIGSTOP for it.
+  freeze: () => {
+    const folder = "/sys/fs/cgroup/frozen";
+    Deno.mkdirSync(folder);
+    Deno.writeTextFileSync(`${folder}/cgroup.procs`, "1");
+    Deno.writeTextFileSync(`${folder}/cgroup.freeze`, "1");
+  },
   stat: (path) => {
     const { mode, uid, gid, isSocket } = Deno.statSync(path);
     return { mode: mode! & 0o777, uid, gid, isSocket };

@@ -52,9 +52,10 @@ export class ApplianceDisk implements AsyncDisposable {
     this.acceleration = acceleration;
   }
 
-  static async make(): Promise<ApplianceDisk> {
+  /** With `bare` nothing is on it but the image: no settings, and no guest. */
+  static async make(options: { bare?: boolean } = {}): Promise<ApplianceDisk> {
     const path = await flashed(DISK_BYTES);
-    await addSeedVolume(path, await demoGuest(), { settings: SETTINGS });
+    if (!options.bare) await addSeedVolume(path, await demoGuest(), { settings: SETTINGS });
     return new ApplianceDisk(path, await chooseAcceleration());
   }
 
@@ -120,16 +121,21 @@ export class Appliance implements AsyncDisposable {
     this.#agentPort = ports.agentPort;
   }
 
+  /** With `keepsVariables` the firmware finds its variables again. */
   static async start(
     disk: ApplianceDisk,
-    options: Pick<PcOptions, "diskBus" | "otherDisks"> & { path?: string } = {},
+    options: Pick<PcOptions, "diskBus" | "otherDisks"> & {
+      path?: string;
+      keepsVariables?: boolean;
+    } = {},
   ): Promise<Appliance> {
-    const { path = disk.path, ...pcOptions } = options;
+    const { path = disk.path, keepsVariables = false, ...pcOptions } = options;
     const port = freePort();
     const agentPort = freePort();
     const { acceleration } = disk;
     const pc = await Pc.start({
       ...{ ...pcOptions, disk: path, acceleration },
+      variables: keepsVariables ? `${path}.variables` : undefined,
       forwards: [{ from: port, to: 443 }, { from: agentPort, to: 9000 }],
     });
     const patience = acceleration.kind === "kvm" ? 1 : 8;

@@ -1,0 +1,19 @@
+/**
+ * What the kernel was started with, and how long ago.
+ *
+ * @module
+ */
+import { read } from "./sysfs.ts";
+
+/** Whether the kernel's command line has a word. */
+export function hasWord(word: string): boolean {
+  return read("/proc/cmdline")?.split(/\s+/).includes(word) ?? false;
+}
+
+export function uptimeSeconds(): number {
+  return Number(read("/proc/uptime")?.split(" ")[0] ?? 0);
+}
+
+export function uptime(): string {
+  return `${uptimeSeconds()} s after the kernel's start`;
+}

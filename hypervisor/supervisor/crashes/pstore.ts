@@ -1,0 +1,108 @@
+/**
+ * What the kernel kept of its own crash over the restart: in the firmware's variables, in a server's
+ * error memory or in RAM. Linux shows it as files in pieces.
+ *
+ * @module
+ */
+import { join } from "@std/path";
+import { type Log, messageOf } from "../log.ts";
+import type { Crashes, NewCrash } from "./crashes.ts";
+
+/** A file of Linux's. */
+export interface PstoreRecord {
+  name: string;
+  time: Date;
+  text: string;
+}
+
+const MOST_RECORDS = 512;
+const MOST_RECORD_BYTES = 256 * 1024;
+
+/** Takes what there is in `folder` over to the crashes, and gives its room back. */
+export function takePstore(folder: string, { crashes, log }: { crashes: Crashes; log: Log }): void {
+  const records = readRecords(folder, log);
+  for (const { crash, names } of crashesOf(records)) {
+    // Only what is on the disk may go from where it was.
+    crashes.add(crash);
+    log("error", "the kernel had crashed", { title: crash.title, time: crash.time });
+    for (const name of names) {
+      try {
+        Deno.removeSync(join(folder, name));
+      } catch (error) {
+        log("warn", "cannot remove what the kernel kept", { name, error: messageOf(error) });
+      }
+    }
+  }
+}
+
+function readRecords(folder: string, log: Log): PstoreRecord[] {
+  const records: PstoreRecord[] = [];
+  let names: string[];
+  try {
+    names = [...Deno.readDirSync(folder)].filter((it) => it.isFile).map(({ name }) => name).sort();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+  for (const name of names.slice(0, MOST_RECORDS)) {
+    try {
+      const path = join(folder, name);
+      const bytes = Deno.readFileSync(path).subarray(0, MOST_RECORD_BYTES);
+      // What another kernel has packed, in a way that this one does not know.
+      const text = name.endsWith(".z")
+        ? `${bytes.length} bytes that cannot be unpacked:\n${bytes.toBase64()}\n`
+        : new TextDecoder().decode(bytes);
+      records.push({ name, time: Deno.statSync(path).mtime ?? new Date(), text });
+    } catch (error) {
+      log("warn", "cannot read what the kernel kept", { name, error: messageOf(error) });
+    }
+  }
+  return records;
+}
+
+/** "dmesg-efi_pstore-171234567801001", "dmesg-erst-5794...", "console-ramoops-0", and packed ones. */
+const NAME = /^([a-z]+)-([a-z0-9_-]+?)-(\d+)(\.enc\.z)?$/;
+/** The first line of a piece of the log; part 1 is the newest. */
+const HEAD = /^(\w{1,20})#(\d{1,10}) Part(\d{1,6})\n/;
+
+/** What of a crash's log says most. */
+const TITLES = [
+  /Kernel panic - not syncing: [^\n]+/,
+  /BUG: [^\n]+/,
+  /Unable to handle [^\n]+/,
+  /Oops: [^\n]+/,
+  /watchdog: [^\n]+/,
+];
+
+/** The crashes that records are pieces of, each with the names of its records. */
+export function crashesOf(
+  records: readonly PstoreRecord[],
+): { crash: NewCrash; names: string[] }[] {
+  const groups = new Map<string, { part: number; record: PstoreRecord }[]>();
+  for (const record of records) {
+    const [, type = "other", backend = "", number = ""] = NAME.exec(record.name) ?? [];
+    const [, why, count, part] = HEAD.exec(record.text) ?? [];
+    // Pieces of one crash are of the same second; what is no piece stands for itself.
+    const second = Math.floor(record.time.getTime() / 1000);
+    const key = why === undefined
+      ? [type, backend, number || record.name, second].join("/")
+      : [type, backend, why, count, second].join("/");
+    const group = groups.get(key) ?? [];
+    group.push({ part: Number(part ?? 0), record });
+    groups.set(key, group);
+  }
+  return [...groups].map(([source, group]) => {
+    group.sort((a, b) => b.part - a.part);
+    const text = group.map(({ record }) => record.text.replace(HEAD, "")).join("");
+    const [{ record: { time, name, text: first } }] = group;
+    const [, why] = HEAD.exec(first) ?? [];
+    const found = TITLES.map((it) => it.exec(text)?.[0]).find((it) => it !== undefined);
+    return {
+      crash: {
+        ...{ kind: "kernel", time: time.toISOString(), guest: null, text, source },
+        title: found ?? (why === undefined ? `The kernel left ${name}` : `Kernel: ${why}`),
+      },
+      names: group.map(({ record }) => record.name),
+    };
+  });
+}
