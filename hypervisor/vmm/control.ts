@@ -9,7 +9,7 @@
  * {@linkcode SendMessage}, with `fork` and {@linkcode ForkMessage}, and with `upgrade` and
  * {@linkcode UpgradeMessage}.
  *
- * This file, with the configuration's types, is all that the supervisor shares with the VMM.
+ * This file, with the types and versions that it has from others, is all that the supervisor shares with the VMM.
  *
  * @module
  */
@@ -23,6 +23,7 @@ import type {
   UpgradeRequest,
 } from "./control_copies.ts";
 import type { GuestConfig, PlugConfig, StartConfig } from "./guest_config.ts";
+import type { Spoken } from "./spoken_versions.ts";
 
 /** Bumped when a supervisor of one version could misunderstand a VMM of another. */
 export const CONTROL_VERSION = 1;
@@ -33,6 +34,7 @@ export const SERIAL_REPLAY_BYTES = 256 * 1024;
 /** The longest line that either side accepts, in bytes; a longer one closes the connection. */
 export const MAX_LINE_BYTES = 64 * 1024;
 
+export * from "./spoken_versions.ts";
 export type * from "./control_copies.ts";
 export type * from "./guest_config.ts";
 
@@ -187,6 +189,8 @@ export interface Status {
   version: number;
   /** The release of the VMM's program. */
   program: string;
+  /** What it says to a VMM that its guest is sent to; 1 of each where one of before there was a choice says nothing. */
+  speaks?: Spoken;
   pid: number;
   name: string;
   /** "waiting": no guest runs yet, see {@linkcode RunRequest}. */

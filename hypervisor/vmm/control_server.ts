@@ -13,6 +13,7 @@ import {
   type Response,
   type RunRequest,
   SERIAL_REPLAY_BYTES,
+  SPOKEN,
   type Status,
   type VmmState,
 } from "./control.ts";
@@ -242,6 +243,7 @@ export class ControlServer implements GuestHost {
       status: {
         version: CONTROL_VERSION,
         program: VERSION,
+        speaks: SPOKEN,
         pid: Deno.pid,
         name,
         state: this.#state,

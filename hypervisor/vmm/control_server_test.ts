@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
-import { CONTROL_VERSION, EXIT_CODES, MAX_LINE_BYTES } from "./control.ts";
+import { CONTROL_VERSION, EXIT_CODES, MAX_LINE_BYTES, SPOKEN } from "./control.ts";
 import { VERSION } from "./version.ts";
 import { ask, ControlConnection } from "./testing/control_connection.ts";
 import { type TinyKernel, tinyKernel } from "./testing/tiny_kernel.ts";
@@ -71,6 +71,7 @@ test("a guest is what its status says, and ends when it is told to", "halt", asy
   assertEquals(rest, {
     version: CONTROL_VERSION,
     program: VERSION,
+    speaks: SPOKEN,
     pid: guest.pid,
     name: "demo",
     state: "running",

@@ -54,7 +54,12 @@ Deno.test("a guest's card is in a port from its start, and its children have car
     await isReached(host, id, { mac, n: 0 });
     const nic = await cardOf(host, id, mac);
     const place = await command(host, id, `readlink -f /sys/class/net/${nic}/device`);
-    console.log(`${nic} is at ${place}`);
+    const names = await command(
+      host,
+      id,
+      `udevadm test-builtin net_id /sys/class/net/${nic} || true`,
+    );
+    console.log(`${nic} is at ${place}, ${names.match(/ID_NET_NAME_\w+=\w+/g)}`);
     assertMatch(place, /0000:00:1f\.0\/0000:01:00\.0/);
   });
 

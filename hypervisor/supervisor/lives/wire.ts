@@ -29,6 +29,7 @@ const StatusMessage = z.object({
   held: z.literal(true).optional(),
   /** Absent from a VMM of before there were upgrades. */
   program: z.string().max(100).default(""),
+  speaks: z.object({ protocol: z.int(), format: z.int() }).optional(),
   receiving: z.object({ phase: z.enum(PHASES), handOver: z.string().optional() }).optional(),
 });
 

@@ -13,7 +13,7 @@ import type { Images } from "../images/images.ts";
 import { askVmm, statusOf } from "../lives/control_client.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
 import type { VmmProcess } from "../lives/vmm_process.ts";
-import { CONTROL_VERSION, type Status } from "../../vmm/control.ts";
+import type { Status } from "../../vmm/control.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import type { PeerRecord } from "../store/peers.ts";
 import { type Processor, whyNotOn } from "./cpu_features.ts";
@@ -23,6 +23,7 @@ import { type Frame, PeerError } from "./frames.ts";
 import type { ImageOffer, MoveOffer } from "./messages.ts";
 import { goingOn, unpackRecord } from "./parcel.ts";
 import { SnapshotArrival } from "./snapshot_arrival.ts";
+import { whyNotSpoken } from "./spoken.ts";
 import type { SnapshotParcel } from "./snapshot_parcel.ts";
 
 const MIB = 1024 * 1024;
@@ -262,13 +263,8 @@ async function refuseUnfit(options: ArrivalOptions): Promise<void> {
   if (offer.disks.length !== record.disks.length) {
     throw new PeerError("Cannot understand the other host: it does not tell of every disk");
   }
-  if (offer.control !== CONTROL_VERSION) {
-    throw new Error(
-      `Cannot take "${record.name}": VMMs there speak version ${offer.control}, here ` +
-        `${CONTROL_VERSION}. Bring both hosts to the same version`,
-    );
-  }
-  const why = whyNotOn(processor, offer.cpu, run.started.cpu.model);
+  const why = whyNotSpoken(offer.speaks) ??
+    whyNotOn(processor, offer.cpu, run.started.cpu.model);
   if (why !== null) throw new Error(`Cannot take "${record.name}": ${why}`);
   refuseUnoffered(offer, record);
   const free = await freeBytes(ground.disks.directory);

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { CONTROL_VERSION } from "../../vmm/control.ts";
 import type { GuestLife } from "../lives/guest_life.ts";
+import { askVmm, statusOf } from "../lives/control_client.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
 import type { Work } from "../lives/tasks.ts";
 import type { VmmProcess } from "../lives/vmm_process.ts";
@@ -17,11 +17,12 @@ import { SourceFile } from "./disk_files.ts";
 import type { DiskTracking } from "./disk_tracking.ts";
 import { imagesOf } from "./image_offers.ts";
 import { MemoryWay } from "./memory_way.ts";
-import { ask, Done, MoveAnswer, type MoveOffer } from "./messages.ts";
+import { ask, Done, MoveAnswer, type OfferMade } from "./messages.ts";
 import { Mirror, type MirroredDisk } from "./mirror.ts";
 import { Pace } from "./pace.ts";
 import { pack } from "./parcel.ts";
 import { SnapshotDeparture } from "./snapshot_departure.ts";
+import { toldOf } from "./spoken.ts";
 import { Touch } from "./touch.ts";
 import { Chart } from "./chart.ts";
 import { type SendLine, VmmSend } from "./vmm_send.ts";
@@ -218,8 +219,10 @@ class Departing {
     const { record } = life;
     const snapshots = this.#snapshots;
     const images = await imagesOf(ground, [record, ...snapshots.records.map((it) => it.record)]);
-    const offer: MoveOffer = {
-      control: CONTROL_VERSION,
+    const vmm = statusOf(await askVmm(process.controlSocket, { op: "status" }));
+    const offer: OfferMade = {
+      control: 1,
+      ...toldOf(vmm),
       parcel: pack(record, process.run.file()),
       disks: disks.map(({ file: { bytes, dataBytes } }) => ({ bytes, dataBytes })),
       images: images.map(({ offer }) => offer),

@@ -53,10 +53,18 @@ export const SnapshotsOffer = z.strictObject({
 });
 export type SnapshotsOffer = z.output<typeof SnapshotsOffer>;
 
+/** What a guest's VMM says to the one that is to have it. */
+const Versions = z.strictObject({ protocol: z.int().min(1), format: z.int().min(1) });
+
 /** All that a host looks at before it says whether it takes a guest. */
 export const MoveOffer = z.strictObject({
-  /** What VMMs understand there, by its number: see vmm/control.ts. */
-  control: z.int(),
+  /**
+   * What control sockets of VMMs speak there, which is between them and that host alone. Hosts from before
+   * `speaks` was said want a 1 here.
+   */
+  control: z.int().optional(),
+  /** 1 of each, which hosts from before do not say, where nothing is said. */
+  speaks: Versions.default({ protocol: 1, format: 1 }),
   parcel: Parcel,
   /** In the record's order. */
   disks: z.array(z.strictObject({ bytes: Bytes, dataBytes: Bytes })).max(MOST_DISKS),
@@ -68,6 +76,8 @@ export const MoveOffer = z.strictObject({
   }),
 });
 export type MoveOffer = z.output<typeof MoveOffer>;
+/** As it is said: what a host need not say may be left out. */
+export type OfferMade = z.input<typeof MoveOffer>;
 
 export const SettledState = z.enum([
   ...["running", "stopped", "dropped", "undecided", "unknown", "lost", "aside"] as const,
@@ -138,7 +148,7 @@ export class PeerRefusal extends Error {
 /** Asks, and gets what is answered. Throws a {@linkcode PeerRefusal} where the other does not do it. */
 export async function ask<T>(
   channel: PeerChannel,
-  request: Request | MoveRequest,
+  request: z.input<typeof Request> | z.input<typeof MoveRequest>,
   { answer, withinMs }: { answer: z.ZodType<T>; withinMs: number },
 ): Promise<T> {
   await channel.say(request);

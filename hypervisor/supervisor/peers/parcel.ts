@@ -114,15 +114,32 @@ function isUnique(values: readonly unknown[]): boolean {
   return new Set(values).size === values.length;
 }
 
-/** What of a guest goes to another host. */
-export function pack(record: GuestRecord, run: RunFile): Parcel {
-  return { record: packRecord(record), run };
+/** What of a guest goes to another host, as it is said there. */
+export function pack(record: GuestRecord, run: RunFile): z.input<typeof Parcel> {
+  return { record: packRecord(record), run: packRun(run) };
 }
 
-/** What is kept of a guest, as it goes to another host. */
-export function packRecord(record: GuestRecord): z.output<typeof RecordParcel> {
+/**
+ * What is kept of a guest, as it goes to another host. One from before there was a choice is told of nothing
+ * that it would not know, such as cards that are in no port.
+ */
+export function packRecord(record: GuestRecord): z.input<typeof RecordParcel> {
   const { error: _, cloudInit, ...kept } = record;
-  return cloudInit === null ? kept : { ...kept, cloudInit };
+  const packed = { ...kept, nets: kept.nets.map(packNet) };
+  return cloudInit === null ? packed : { ...packed, cloudInit };
+}
+
+/** What it runs with, likewise. */
+export function packRun(run: RunFile): z.input<typeof RunParcel> {
+  const devices = Object.entries(run.devices).map(([name, device]) => [
+    name,
+    device.kind === "net" ? { ...device, settings: packNet(device.settings) } : device,
+  ]);
+  return { ...run, devices: Object.fromEntries(devices) };
+}
+
+function packNet<T extends { inPort: boolean }>({ inPort, ...net }: T) {
+  return inPort ? { ...net, inPort } : net;
 }
 
 /** What is kept of a guest that comes from another host. */

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { CpuSettings, DiskSettings, MemorySettings, NetSettings } from "../api/schemas.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import { goingOn, pack, Parcel } from "./parcel.ts";
@@ -21,7 +21,7 @@ const RECORD: GuestRecord = {
 };
 
 /** It runs with fewer CPUs than it is to have, one disk in a port, and one not at all. */
-const PARCEL = pack(RECORD, {
+const SAID = pack(RECORD, {
   frozen: false,
   started: {
     ...{ cpus: 2, memoryMiB: 512, cpu: RECORD.cpu, memory: RECORD.memory, kernel: "k1" },
@@ -38,6 +38,7 @@ const PARCEL = pack(RECORD, {
     },
   },
 });
+const PARCEL = Parcel.parse(SAID);
 
 const PLACES = {
   ...{ kernel: "/k", initrd: null, kernelCache: "/c", agentSocket: "/a", seed: "/s" },
@@ -46,7 +47,7 @@ const PLACES = {
 };
 
 Deno.test("a guest goes on with what it runs with, and keeps what it is to have", () => {
-  const parcel = Parcel.parse(JSON.parse(JSON.stringify(PARCEL)));
+  const parcel = Parcel.parse(JSON.parse(JSON.stringify(SAID)));
   const { config, record } = goingOn(parcel, PLACES);
   assertEquals([config.cpus, config.memoryMiB, config.cmdline], [2, 512, "loud"]);
   assertEquals(config.disks.map(({ path }) => path), [`/disks/${ID(1)}.img`]);
@@ -84,6 +85,13 @@ Deno.test("a host that knows nothing of cloud-init takes a guest without it", ()
   const { cloudInit: _, ...started } = PARCEL.run.started;
   const parcel = Parcel.parse({ ...PARCEL, run: { ...PARCEL.run, started } });
   assertEquals(goingOn(parcel, PLACES).record.cloudInit, null);
+});
+
+Deno.test("of cards in no port a host from before hears nothing that it does not know", () => {
+  assert(!JSON.stringify(SAID).includes("inPort"));
+  const inPort = { ...RECORD, nets: RECORD.nets.map((net) => ({ ...net, inPort: true })) };
+  const { record } = Parcel.parse(pack(inPort, PARCEL.run));
+  assertEquals(record.nets.map((net) => net.inPort), [true]);
 });
 
 Deno.test("a guest that cannot be one is refused", () => {

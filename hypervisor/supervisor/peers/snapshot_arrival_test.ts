@@ -64,11 +64,15 @@ function places() {
   };
 }
 
+/** As the other host hears of it. */
+const told = ({ parcel }: ReturnType<typeof packSnapshot>) =>
+  SnapshotParcel.parse(JSON.parse(JSON.stringify(parcel)));
+
 Deno.test("a snapshot appears once it is what was sent, and not before", async () => {
   using place = places();
   const { arrival, here } = place;
-  const { parcel } = packSnapshot(snapshot(1, null), here);
-  assertEquals(SnapshotParcel.parse(JSON.parse(JSON.stringify(parcel))), parcel);
+  const parcel = told(packSnapshot(snapshot(1, null), here));
+  assertEquals([parcel.record.nets, parcel.run], [snapshot(1, null).record.nets, null]);
   const sha256 = [await contentDigestOf(here.disk(GUEST, ID(1), "disk"))];
   assertEquals(arrival.begin(parcel), []);
   arrival.file(0)!.write(0, new Uint8Array(4999).fill(3));
@@ -84,7 +88,7 @@ Deno.test("a snapshot appears once it is what was sent, and not before", async (
 Deno.test("a snapshot out of turn, or one of another guest, is no snapshot", async () => {
   using place = places();
   const { arrival, here } = place;
-  const { parcel } = packSnapshot(snapshot(1, null), here);
+  const parcel = told(packSnapshot(snapshot(1, null), here));
   assertThrows(() => arrival.begin({ ...parcel, parent: ID(7) }), PeerError, "out of turn");
   const record = { ...parcel.record, id: ID(9) };
   assertThrows(() => arrival.begin({ ...parcel, record }), PeerError, "out of turn");

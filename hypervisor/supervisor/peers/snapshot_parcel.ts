@@ -9,7 +9,7 @@ import { MOST_DISKS, SnapshotName } from "../api/schemas.ts";
 import { Id } from "../api/names.ts";
 import type { SnapshotFiles } from "../lives/snapshot_files.ts";
 import type { SnapshotRecord } from "../store/snapshots.ts";
-import { packRecord, parcelIssues, RecordParcel, RunParcel } from "./parcel.ts";
+import { packRecord, packRun, parcelIssues, RecordParcel, RunParcel } from "./parcel.ts";
 
 const Bytes = z.number().int().min(0).max(2 ** 52);
 
@@ -80,7 +80,7 @@ const BLOCK_BYTES = 512;
 export function packSnapshot(
   snapshot: SnapshotRecord,
   files: SnapshotFiles,
-): { parcel: SnapshotParcel; files: SnapshotFile[] } {
+): { parcel: z.input<typeof SnapshotParcel>; files: SnapshotFile[] } {
   const { guest, id, run } = snapshot;
   const record = packRecord(snapshot.record);
   const at = (path: string): { bytes: number; dataBytes: number } => {
@@ -103,7 +103,7 @@ export function packSnapshot(
     parcel: {
       ...kept,
       record,
-      run: run === null ? null : RunParcel.parse(run),
+      run: run === null ? null : packRun(RunParcel.parse(run)),
       files: found.map(({ parcel }) => parcel),
     },
     files: found,

@@ -16,6 +16,7 @@
  * - `never-asks`: is stopped to be saved when it is time, as by a VMM of before one could be asked
  * - `no-going-on`: refuses to go on from a snapshot when all of it is ready
  * - `no-upgrade`: does not hand its guest over
+ * - `speaks-newer`, `speaks-nothing`: says to other VMMs what those here do not understand; is of before it said
  * - `stuck-upgrade`: hands it over for as long as somebody waits for that
  *
  * and, while it gives its guest to another or gets one, `no-cpu`, `slow-memory`, `dies-at-go`,
@@ -40,6 +41,8 @@ import {
   type Request,
   type Response,
   SERIAL_REPLAY_BYTES,
+  SPOKEN,
+  type Spoken,
   type UpgradeMessage,
   type VmmState,
 } from "../../vmm/control.ts";
@@ -128,6 +131,13 @@ async function unplug(name: string) {
   await publish({ event: "unplugged", device: name });
 }
 
+/** What it says to a VMM that its guest is sent to. */
+function spoken(): { speaks?: Spoken } {
+  if (words.has("speaks-nothing")) return {};
+  const { protocol, format } = SPOKEN;
+  return { speaks: { protocol: words.has("speaks-newer") ? protocol + 1 : protocol, format } };
+}
+
 /** Does what only an answer is wanted of; the answer's part beside the status. */
 async function answer(request: Request): Promise<Response> {
   switch (request.op) {
@@ -173,6 +183,7 @@ function standing(): Response {
     ok: true,
     status: {
       version: CONTROL_VERSION,
+      ...spoken(),
       program: VERSION,
       pid: Deno.pid,
       name: config.name,

@@ -32,14 +32,9 @@ import { struct } from "../../sys/struct.ts";
 import { parseConfig } from "../config/guest.ts";
 import { type GuestConfig, SERIAL_REPLAY_BYTES } from "../control.ts";
 import type { PluggedDevice } from "../hotplug.ts";
-import { MAX_STATE_BYTES, oldestOf, understood } from "../snapshot/format.ts";
+import { MAX_STATE_BYTES } from "../snapshot/format.ts";
 import { readPlugged } from "../snapshot/saved_guest.ts";
-
-/**
- * Raised when a receiver of one version could misunderstand a sender of another. Who receives understands
- * the version before too, by the greeting's `protocol`, and answers in that.
- */
-export const PROTOCOL_VERSION = 1;
+import { oldestOf, PROTOCOL_VERSION, type Spoken, understood } from "../spoken_versions.ts";
 
 /** "DVMG" */
 const MAGIC = 0x474d_5644;
@@ -134,11 +129,7 @@ export function decodeHeader(bytes: Uint8Array<ArrayBuffer>): { kind: FrameKind;
 }
 
 /** What a receiver has to know before the first page. */
-export interface Hello {
-  /** {@linkcode PROTOCOL_VERSION} of the sender. */
-  protocol: number;
-  /** The state's FORMAT_VERSION. */
-  format: number;
+export interface Hello extends Spoken {
   /** Random; names this hand-over on both sides. 32 hexadecimal digits. */
   handOver: string;
   config: GuestConfig;

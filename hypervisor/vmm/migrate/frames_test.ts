@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { ConfigError } from "../config/fields.ts";
 import { parseConfig } from "../config/guest.ts";
 import { CONFIG } from "../snapshot/testing/saved_guest.ts";
+import { PROTOCOL_VERSION } from "../spoken_versions.ts";
 import {
   asksOf,
   decodeHeader,
@@ -16,7 +17,6 @@ import {
   FrameHeader,
   type Hello,
   MigrationError,
-  PROTOCOL_VERSION,
   type Welcome,
 } from "./frames.ts";
 

@@ -25,10 +25,11 @@
 import type { EventLoop } from "../event_loop.ts";
 import { type PreparedFile, prepareFile, removeIfThere } from "../durable_file.ts";
 import { syncInBackground } from "../snapshot/background_sync.ts";
-import { encodeSections, FORMAT_VERSION } from "../snapshot/format.ts";
+import { encodeSections } from "../snapshot/format.ts";
 import { LiveCopy } from "../snapshot/live_copy.ts";
 import { encodeGuest } from "../snapshot/saved_guest.ts";
 import type { Compression } from "../move/packing.ts";
+import { SPOKEN } from "../spoken_versions.ts";
 import { connectUnix } from "../../sys/unix_sockets.ts";
 import { mappedLength } from "../../machine/ram.ts";
 import { DirtyPages } from "../../machine/dirty_pages.ts";
@@ -39,7 +40,6 @@ import {
   encodeHello,
   encodeReason,
   type Frame,
-  PROTOCOL_VERSION,
 } from "./frames.ts";
 import { Link } from "./link.ts";
 import { Deadline, newHandOver, NOTHING_COPIED } from "./outgoing.ts";
@@ -111,8 +111,7 @@ export class Send {
     const { config, plugged, cpuids } = guest;
     const { handOver } = this;
     const known = { handOver, config, plugged, cpuids };
-    const versions = { protocol: PROTOCOL_VERSION, format: FORMAT_VERSION };
-    this.#link.say("hello", encodeHello({ ...versions, ...known, ...asksOf(options) }));
+    this.#link.say("hello", encodeHello({ ...SPOKEN, ...known, ...asksOf(options) }));
     this.#within(WELCOME_MS, "the other VMM does not answer");
   }
 

@@ -14,9 +14,7 @@
 import type { Section, Sections } from "../../machine/arena.ts";
 import { sha256, SHA256_BYTES } from "../../sys/digest.ts";
 import { struct } from "../../sys/struct.ts";
-
-/** What is written. What is read is this and the one before: see {@linkcode understood}. */
-export const FORMAT_VERSION = 1;
+import { FORMAT_VERSION, oldestOf, understood } from "../spoken_versions.ts";
 
 const MAGIC = 0x5453_564E_4544n; // "DENVST"
 const NAME_BYTES = 96;
@@ -65,17 +63,6 @@ export const VERSIONS: Readonly<Record<string, number>> = {};
 /** The version in which this program writes a section that is not a device's. */
 export function versionOf(name: string): number {
   return VERSIONS[kindOf(name)] ?? 1;
-}
-
-/** The oldest version that a program understands whose own is `newest`: the one before. */
-export function oldestOf(newest: number): number {
-  return Math.max(1, newest - 1);
-}
-
-/** Whether a program whose own version is `newest` understands this one. */
-export function understood(version: unknown, newest: number): version is number {
-  return Number.isInteger(version) && (version as number) >= oldestOf(newest) &&
-    (version as number) <= newest;
 }
 
 /** Throws a {@linkcode SnapshotError} where a state of this version of the format cannot be read. */
