@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "@std/path";
-import { tryLock } from "../sys/flock.ts";
+import { lockWithin } from "../sys/flock.ts";
 import { close, O_CREAT, O_RDWR, open } from "../sys/files.ts";
 import { Access, type AccessOptions } from "./access/access.ts";
 import type { AgentWatchOptions } from "./agent/watch.ts";
@@ -224,19 +224,15 @@ function tooEarly(): never {
   throw problem("busy", "Cannot reach other hosts yet: the supervisor has only just started");
 }
 
-/** How long the lock on the data is waited for, and how often it is tried: milliseconds. */
+/** How long the lock on the data is waited for, in milliseconds. */
 const LOCK_MS = 500;
-const LOCK_AGAIN_MS = 20;
 
 /** Two supervisors on the same data would each undo what the other does. */
 function lockData(data: string): number {
   const path = join(data, "lock");
   const lock = open(path, O_RDWR | O_CREAT);
-  for (let waited = 0; waited <= LOCK_MS; waited += LOCK_AGAIN_MS) {
-    if (tryLock(lock)) return lock;
-    // The one before may be gone, and a process that it had just begun to start has its lock until it is its own.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_AGAIN_MS);
-  }
+  // The one before may be gone, and a process that it had just begun to start has its lock until it is its own.
+  if (lockWithin(lock, { ms: LOCK_MS })) return lock;
   close(lock);
   throw new Error(`Cannot open "${data}": another supervisor runs on it`);
 }
