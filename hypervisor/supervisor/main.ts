@@ -37,6 +37,7 @@ async function main() {
     poolSize: options.pool,
     peers: options.peers,
     hostSocket: options.hostSocket,
+    stores: options.stores,
     access: options.passwordFile === null ? {} : { passwordFile: options.passwordFile },
   });
   Deno.chmodSync(options.run, 0o711);

@@ -25,10 +25,13 @@ import type { Address } from "./peers/address.ts";
 import { loadIdentity } from "./peers/identity.ts";
 import { Moves, type MovesOptions } from "./peers/moves.ts";
 import { Peers, type PeersOptions } from "./peers/peers.ts";
+import { SharedFiles } from "./shared/files.ts";
+import { type StoreOption, Stores } from "./shared/stores.ts";
 import { type Database, openDatabase } from "./store/database.ts";
 import { GuestStore } from "./store/guests.ts";
 import { MoveStore } from "./store/moves.ts";
 import { PeerStore } from "./store/peers.ts";
+import { SharedFileStore } from "./store/shared_files.ts";
 import { SnapshotStore } from "./store/snapshots.ts";
 
 export interface SupervisorOptions {
@@ -43,6 +46,9 @@ export interface SupervisorOptions {
   hostSocket?: string | null;
   /** Where to listen for other hosts; null to keep to itself. */
   peers?: Address | null;
+  /** Directories on storage that other hosts see too, by names. */
+  stores?: readonly StoreOption[];
+  storeLookMs?: number;
   moves?: Pick<MovesOptions, "processor" | "share" | "tracking">;
   peerWatchMs?: number;
   /** For tests: cheaper hashes, other clocks and hosts. */
@@ -72,6 +78,7 @@ export class Supervisor {
   readonly #closing = new AbortController();
   readonly #options: SupervisorOptions;
   readonly #database: Database;
+  readonly #stores: Stores;
   readonly #data: string;
   readonly #startedAt = new Date().toISOString();
   readonly #release: () => void;
@@ -104,13 +111,19 @@ export class Supervisor {
         ...{ command: options.command, size: options.poolSize ?? 0, log },
         ...{ directory: join(run, "pool"), refillMs: options.poolRefillMs },
       });
+      const table = new SharedFileStore(database);
+      this.#stores = new Stores(options.stores ?? [], {
+        ...{ table, log, lookMs: options.storeLookMs },
+        appeared: () => shared.settleAll(),
+      });
+      const shared = new SharedFiles(this.#stores, { table, log });
       this.guests = new Guests({
         pool,
         store,
         snapshots,
         tasks: this.tasks,
         images: this.images,
-        disks: new GuestDisks(join(data, "guests")),
+        disks: new GuestDisks(join(data, "guests"), shared),
         network: options.network,
         events: this.events,
         log,
@@ -133,6 +146,7 @@ export class Supervisor {
         this.#moves?.close();
         this.#peers?.close();
         this.guests.close();
+        this.#stores.close();
         pool.close();
         database.close();
         close(lock);
@@ -146,6 +160,7 @@ export class Supervisor {
   /** Finds guests that run, and opens the doors' locks. */
   async prepare(): Promise<void> {
     await this.access.prepare();
+    await this.#stores.look();
     await this.guests.adopt();
   }
 
@@ -191,7 +206,8 @@ export class Supervisor {
   }
 
   host(): Promise<Host> {
-    return readHost({ data: this.#data, startedAt: this.#startedAt });
+    const stores = this.#stores.list();
+    return readHost({ data: this.#data, startedAt: this.#startedAt, stores });
   }
 
   #tellHost() {

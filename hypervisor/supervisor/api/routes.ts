@@ -131,6 +131,8 @@ export const ROUTES = {
       "not_enough_memory",
       "disk_too_small",
       "disk_full",
+      "no_such_store",
+      "store_unavailable",
     ],
   },
   getGuest: {
@@ -185,6 +187,8 @@ export const ROUTES = {
       "not_enough_memory",
       "start_failed",
       "shutting_down",
+      "no_such_store",
+      "store_unavailable",
     ],
   },
   stopGuest: {

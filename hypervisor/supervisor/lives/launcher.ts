@@ -97,7 +97,7 @@ export class Launcher {
       initrd: record.initrd === null ? null : images.path("initrd", record.initrd),
       kernelCache,
       agentSocket: this.agentSocket(id),
-      disk: ({ file }) => disks.path(id, file),
+      disk: (disk) => disks.path(id, disk),
       tap: (net) => taps.get(net.id)!,
     };
   }

@@ -22,6 +22,7 @@ import { TargetFile } from "./disk_files.ts";
 import { type Frame, PeerError } from "./frames.ts";
 import type { ImageOffer, MoveOffer } from "./messages.ts";
 import { goingOn } from "./parcel.ts";
+import { disksHere, refuseOtherDisks, storesOf } from "./shared_stores.ts";
 import { SnapshotArrival } from "./snapshot_arrival.ts";
 import type { SnapshotParcel } from "./snapshot_parcel.ts";
 
@@ -57,6 +58,8 @@ export class Arrival {
   readonly #offer: MoveOffer;
   readonly #ground: MoveGround;
   readonly #images: ImageFile[];
+  /** Names of storage that both hosts see, by tokens. */
+  readonly #stores: ReadonlyMap<string, string>;
   /** Disks, then images; those that are here are not open. */
   readonly #files: (TargetFile | null)[];
   readonly #release: () => void;
@@ -67,9 +70,10 @@ export class Arrival {
 
   private constructor(
     { move, peer, offer, ground, share }: ArrivalOptions,
-    images: ImageFile[],
+    { images, stores }: { images: ImageFile[]; stores: ReadonlyMap<string, string> },
     release: () => void,
   ) {
+    this.#stores = stores;
     this.move = move;
     this.peer = peer;
     this.#offer = offer;
@@ -96,7 +100,8 @@ export class Arrival {
   #here(record: SnapshotParcel["record"]): GuestRecord {
     refuseUnoffered(this.#offer, record);
     const kernel = this.#imageHere("kernel", record.kernel);
-    return { ...record, kernel, initrd: this.#imageHere("initrd", record.initrd), error: null };
+    const initrd = this.#imageHere("initrd", record.initrd);
+    return { ...record, disks: disksHere(record, this.#stores), kernel, initrd, error: null };
   }
 
   #runHere(run: MoveOffer["parcel"]["run"]): MoveOffer["parcel"]["run"] {
@@ -110,7 +115,9 @@ export class Arrival {
     const { ground, offer, peer } = options;
     const { record } = offer.parcel;
     await refuseUnfit(options);
-    const wanted = await Promise.all(
+    const stores = await storesOf(offer, ground);
+    disksHere(record, stores);
+    const images = await Promise.all(
       offer.images.map((image) => imageFor(ground.images, image)),
     );
     // Nothing was waited for since; from here on its memory is promised to it.
@@ -119,8 +126,9 @@ export class Arrival {
       reason: `it is on its way from "${peer.name}"`,
       memoryMiB: memoryOf(offer),
     });
-    const arrival = new Arrival(options, wanted, release);
+    const arrival = new Arrival(options, { images, stores }, release);
     try {
+      refuseOtherDisks(arrival.record, options);
       arrival.#open();
       return arrival;
     } catch (error) {
@@ -143,8 +151,9 @@ export class Arrival {
   #open() {
     const { record, disks } = { record: this.record, disks: this.#offer.disks };
     Deno.mkdirSync(this.#directory, { mode: 0o700 });
-    record.disks.forEach(({ file }, i) => {
-      this.#files.push(new TargetFile(join(this.#directory, file), disks[i].bytes));
+    record.disks.forEach(({ file, store }, i) => {
+      const path = join(this.#directory, file);
+      this.#files.push(store === null ? new TargetFile(path, disks[i].bytes) : null);
     });
     for (const { temporary, offer } of this.#images) {
       this.#files.push(temporary === null ? null : new TargetFile(temporary, offer.bytes));
@@ -201,7 +210,7 @@ export class Arrival {
       // By another name, an image is the same.
       run: this.#runHere(parcel.run),
       socket: this.socket,
-      config: (places) => goingOn(parcel, places).config,
+      config: (places) => goingOn({ record: this.record, run: parcel.run }, places).config,
     });
   }
 
@@ -213,7 +222,9 @@ export class Arrival {
   /** All of the disks has come: returns once that is on this host's disk. */
   async sync(): Promise<void> {
     this.#files.forEach((_, i) => this.#close(i));
-    for (const { file } of this.record.disks) await syncFile(join(this.#directory, file));
+    for (const { file, store } of this.record.disks) {
+      if (store === null) await syncFile(join(this.#directory, file));
+    }
     syncDirectory(this.#directory);
     syncDirectory(join(this.#directory, ".."));
   }

@@ -23,6 +23,7 @@ import { answer, type MoveOffer, MoveRequest, type SettledState } from "./messag
 import { announce, isHandingOver, isRunning, isUp, type Sealed, takeOver } from "./sealed.ts";
 import type { MoveCall } from "./peers.ts";
 import { pipe } from "./pipe.ts";
+import { refuseHeld } from "./shared_stores.ts";
 
 /** A host that moves a guest says something at least so often, in milliseconds. */
 export const SILENCE_MS = 60_000;
@@ -106,6 +107,7 @@ export class Arrivals {
       throw problem("busy", "Cannot settle the move: it is just changing hands. Wait a moment");
     }
     if (runs === "here") {
+      refuseHeld(this.#options.ground, sealed.record);
       // Written down first: who comes back is told so, whatever comes between.
       store.sayArrival(move);
       await this.#takeOver(sealed).catch((error) => {

@@ -20,6 +20,7 @@ import { Cmdline, DiskName, GuestName, Id, ImageName, MacAddress } from "../api/
 import type { PlugConfig } from "../../vmm/control.ts";
 import { type RunDevice, RunFile } from "../lives/run.ts";
 import { diskConfig, guestConfig, netConfig, type Places } from "../lives/vm_config.ts";
+import { TOKEN } from "../shared/token.ts";
 import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
 
 const DiskParcel = DiskSettings.extend({
@@ -31,10 +32,13 @@ const DiskParcel = DiskSettings.extend({
   image: ImageName.nullable(),
   /** What the guest knows it by. */
   serial: z.string().regex(/^[\x20-\x7e]{0,20}$/, "must be a serial number"),
+  /** The token of the storage on which it stays, and which both hosts see; absent where it does not. */
+  store: z.string().regex(TOKEN, "must be a store's token").optional(),
 });
 
 const NetParcel = NetSettings.extend({ id: Id, mac: MacAddress });
 
+export type RecordParcel = z.output<typeof RecordParcel>;
 export const RecordParcel = z.strictObject({
   id: Id,
   name: GuestName,
@@ -110,10 +114,25 @@ function isUnique(values: readonly unknown[]): boolean {
   return new Set(values).size === values.length;
 }
 
-/** What of a guest goes to another host. */
-export function pack(record: GuestRecord, run: RunFile): Parcel {
-  const { error: _, ...kept } = record;
-  return { record: kept, run };
+/** The token of a disk's storage, where both hosts see that; undefined where the disk has to go along. */
+export type TokenOf = (disk: Pick<DiskRecord, "store">) => string | undefined;
+
+/** What of a guest, as it is or was, goes to another host. */
+export function packRecord(
+  { error: _, ...record }: GuestRecord,
+  tokenOf: TokenOf,
+): RecordParcel {
+  const disks = record.disks.map(({ store, ...disk }) => {
+    const token = tokenOf({ store });
+    // Hosts of before there were stores take what has none.
+    return token === undefined ? disk : { ...disk, store: token };
+  });
+  return { ...record, disks };
+}
+
+/** The same for a guest that runs. */
+export function pack(record: GuestRecord, run: RunFile, tokenOf: TokenOf): Parcel {
+  return { record: packRecord(record, tokenOf), run };
 }
 
 /** The VMM's configuration of a guest that goes on in it, and what is in its ports. */
@@ -126,8 +145,10 @@ export interface GoingOn {
  * What the VMM that receives a guest is told: the machine that the guest has now, which the VMMs compare,
  * on what this host has for it.
  */
-export function goingOn({ record, run }: Parcel, places: Places): GoingOn {
-  const kept: GuestRecord = { ...record, error: null };
+export function goingOn(
+  { record: kept, run }: { record: GuestRecord; run: Parcel["run"] },
+  places: Places,
+): GoingOn {
   const { disks, nets } = devicesOf(kept, run.devices, "boot");
   const now: GuestRecord = {
     ...{ ...kept, ...run.started },

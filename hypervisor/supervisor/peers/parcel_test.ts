@@ -1,7 +1,9 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { CpuSettings, DiskSettings, MemorySettings, NetSettings } from "../api/schemas.ts";
 import type { GuestRecord } from "../store/guests.ts";
+import { PeerError } from "./frames.ts";
 import { goingOn, pack, Parcel } from "./parcel.ts";
+import { disksHere } from "./shared_stores.ts";
 
 const ID = (n: number) => `01ARZ3NDEKTSV4RRFFQ69G5F0${n}`;
 
@@ -14,11 +16,15 @@ const RECORD: GuestRecord = {
     ...DiskSettings.parse({}),
     ...{ id: ID(n), name: `disk-${n}`, file: `${ID(n)}.img`, sizeMiB: 1, image: null },
     serial: `S${n}`,
+    store: n === 2 ? "nas" : null,
   })),
   nets: [{ ...NetSettings.parse({}), id: ID(4), mac: "52:00:00:00:00:02" }],
   ...{ hotplugPorts: 2, agent: true, autostart: false, error: "once" },
   createdAt: "2026-01-01T00:00:00.000Z",
 };
+
+/** By which both hosts know where the second disk is. */
+const TOKEN = "0123456789abcdef".repeat(2);
 
 /** It runs with fewer CPUs than it is to have, one disk in a port, and one not at all. */
 const PARCEL = pack(RECORD, {
@@ -37,7 +43,7 @@ const PARCEL = pack(RECORD, {
       settings: { ...NetSettings.parse({}), mac: "52:00:00:00:00:01" },
     },
   },
-});
+}, ({ store }) => store === null ? undefined : TOKEN);
 
 const PLACES = {
   ...{ kernel: "/k", initrd: null, kernelCache: "/c", agentSocket: "/a" },
@@ -47,12 +53,22 @@ const PLACES = {
 
 Deno.test("a guest goes on with what it runs with, and keeps what it is to have", () => {
   const parcel = Parcel.parse(JSON.parse(JSON.stringify(PARCEL)));
-  const { config, record } = goingOn(parcel, PLACES);
+  const disks = disksHere(parcel.record, new Map([[TOKEN, "nas"]]));
+  const { config, record } = goingOn({
+    record: { ...parcel.record, disks, error: null },
+    run: parcel.run,
+  }, PLACES);
   assertEquals([config.cpus, config.memoryMiB, config.cmdline], [2, 512, "loud"]);
   assertEquals(config.disks.map(({ path }) => path), [`/disks/${ID(1)}.img`]);
   assertEquals(config.nets[0].mac, "52:00:00:00:00:01");
   assertEquals(Object.keys(config.plugged), ["block1"]);
   assertEquals(record, { ...RECORD, error: null });
+});
+
+Deno.test("a disk stays where it is only on storage that was shown; nothing is said of the others", () => {
+  assertEquals(PARCEL.record.disks.map((disk) => "store" in disk), [false, true, false]);
+  const other = new Map([["f".repeat(32), "nas"]]);
+  assertThrows(() => disksHere(PARCEL.record, other), PeerError, "a store that it does not show");
 });
 
 Deno.test("a guest that cannot be one is refused", () => {
@@ -68,6 +84,7 @@ Deno.test("a guest that cannot be one is refused", () => {
     ({ run }) => run.devices.block0.id = ID(3),
     ({ run }) => run.devices.net0 = run.devices.block0,
     ({ run }) => run.devices["../x"] = run.devices.block0,
+    ({ record }) => record.disks[0].store = "nas",
     (parcel) => Object.assign(parcel.record, { isAdmin: true }),
   ];
   for (const [i, breakIt] of broken.entries()) {

@@ -47,6 +47,7 @@ function readGuest(text: unknown): GuestRecord {
     memory: settings(MemorySettings, guest.memory),
     disks: guest.disks.map((disk: GuestRecord["disks"][number]) => ({
       ...disk,
+      store: disk.store ?? null,
       ...settings(DiskSettings, disk),
     })),
     nets: guest.nets.map((net: GuestRecord["nets"][number]) => ({

@@ -7,6 +7,7 @@
 import { dirname, join } from "@std/path";
 import type { ChangedRanges, GuestConfig, ReceivingPhase, SendRequest } from "../../vmm/control.ts";
 import { LineReader } from "../lives/lines.ts";
+import type { FakeLocks } from "./fake_locks.ts";
 
 const MEMORY_BYTES = 1 << 20;
 const PARTS = 8;
@@ -28,7 +29,13 @@ export class FakeReceiver {
   handOver: string | undefined;
   readonly #taken = Promise.withResolvers<void>();
 
-  constructor(socket: string, { words }: { words: ReadonlySet<string> }) {
+  readonly #locks: FakeLocks;
+
+  constructor(
+    socket: string,
+    { words, locks }: { words: ReadonlySet<string>; locks: FakeLocks },
+  ) {
+    this.#locks = locks;
     const listener = Deno.listen({ transport: "unix", path: socket });
     (async () => {
       const connection = await listener.accept();
@@ -73,6 +80,7 @@ export class FakeReceiver {
     const { go } = await hear();
     if (words.has("dies-at-word")) Deno.kill(Deno.pid, "SIGKILL");
     if (go !== true) throw new Error("The other VMM gave up");
+    this.#locks.take();
     this.phase = "taken";
     this.#taken.resolve();
     if (words.has("silent-receiver")) return connection.close();
@@ -84,6 +92,7 @@ export class FakeReceiver {
     if (this.phase !== "undecided" || handOver !== this.handOver) {
       throw new Error(`Cannot take the guest over: it is ${this.phase}`);
     }
+    this.#locks.take();
     this.phase = "taken";
     this.#taken.resolve();
   }
@@ -93,6 +102,7 @@ export interface FakeSendOptions {
   request: SendRequest;
   config: GuestConfig;
   words: ReadonlySet<string>;
+  locks: FakeLocks;
   /** Where the control socket is. */
   control: string;
   /** Messages to whoever asked. */
@@ -153,6 +163,7 @@ export async function fakeSend(options: FakeSendOptions): Promise<boolean> {
       JSON.stringify({ handOver, at: Date.now() }),
     );
     isGiven = true;
+    options.locks.release();
     if (words.has("dies-when-written")) Deno.kill(Deno.pid, "SIGKILL");
     let isHeard = false;
     if (!words.has("mute-go")) {
@@ -190,10 +201,12 @@ function isPostCopy(request: SendRequest & { postCopy?: boolean }): boolean {
 /** What a guest writes to its disks, as it is told to, and what of it is asked for. */
 export class FakeWrites {
   readonly #config: GuestConfig;
+  readonly #locks: FakeLocks;
   #ranges: Map<string, [number, number][]> | null = null;
 
-  constructor(config: GuestConfig) {
+  constructor(config: GuestConfig, locks: FakeLocks) {
     this.#config = config;
+    this.#locks = locks;
   }
 
   track(on: boolean): void {
@@ -213,6 +226,7 @@ export class FakeWrites {
   }
 
   write(disk: number, position: number, text: string): void {
+    this.#locks.check();
     using file = Deno.openSync(this.#config.disks[disk].path, { write: true });
     const bytes = new TextEncoder().encode(text);
     file.seekSync(position, Deno.SeekMode.Start);

@@ -14,6 +14,7 @@ import {
   type Status,
 } from "../../vmm/control.ts";
 import { VERSION } from "../version.ts";
+import { FakeLocks } from "./fake_locks.ts";
 import { FakeReceiver } from "./fake_migration.ts";
 import { type Handed, take } from "./fake_upgrade.ts";
 
@@ -24,6 +25,8 @@ export interface Orders {
   order?: RunRequest;
   /** What came with it from another VMM of this host. */
   handed?: Handed;
+  /** What of the guest's is locked already, as it came from another VMM. */
+  locks?: FakeLocks;
 }
 
 /** Who answers those that connect. */
@@ -93,8 +96,9 @@ function takeFrom(request: RunRequest & { upgrade: string }, order: Order): void
 function receive(request: RunRequest & { receive: string }, order: Order): FakeReceiver {
   const orders = told(request);
   const words = new Set(orders.config.cmdline.split(/\s+/));
-  const receiver = new FakeReceiver(request.receive, { words });
-  receiver.taken.then(() => order.resolve(orders), (error) => {
+  const locks = new FakeLocks(orders.config);
+  const receiver = new FakeReceiver(request.receive, { words, locks });
+  receiver.taken.then(() => order.resolve({ ...orders, locks }), (error) => {
     console.error(error.message);
     Deno.exit(EXIT_CODES.host);
   });

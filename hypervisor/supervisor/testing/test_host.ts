@@ -60,6 +60,8 @@ export interface TestOptions extends
       | "peers"
       | "peerWatchMs"
       | "hostSocket"
+      | "stores"
+      | "storeLookMs"
     >
   > {
   /** Instead of the pretended one. */
