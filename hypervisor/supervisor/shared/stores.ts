@@ -88,9 +88,10 @@ export class Stores {
     const late = delay(answerMs, { signal: answered.signal, persistent: false })
       .then((): Seen => ({ ...NOT_YET, problem: `"${store.directory}" does not answer` }));
     late.catch(() => {});
-    const seen = await Promise.race([store.looking, late]);
+    const found = await Promise.race([store.looking, late]);
     answered.abort();
     if (this.#isClosed) return;
+    const seen = this.#butTwin(store, found);
     const before = store.seen;
     store.seen = seen;
     if (before.problem === seen.problem) return;
@@ -98,6 +99,14 @@ export class Stores {
     if (seen.problem === null) log("info", "a store can be used", { name, directory });
     else log("warn", "a store cannot be used", { name, directory, error: seen.problem });
     if (seen.problem === null) appeared?.();
+  }
+
+  /** Storage has one name, so that it is known which. */
+  #butTwin({ name }: Known, seen: Seen): Seen {
+    const twin = this.#stores.find((it) =>
+      it.name !== name && seen.token !== null && it.seen.token === seen.token
+    );
+    return twin === undefined ? seen : { ...NOT_YET, problem: `it is the store "${twin.name}"` };
   }
 
   async #see(store: Known): Promise<Seen> {
@@ -133,8 +142,6 @@ export class Stores {
     }
     const token = found ?? await makeToken(directory);
     if (this.#isClosed) throw new Error("The supervisor stops");
-    const twin = this.#stores.find((it) => it.name !== name && it.seen.token === token);
-    if (twin !== undefined) throw new Error(`it is the store "${twin.name}"`);
     if (known !== token) table.setToken(name, token);
     if (seen.token === null) await removeOldProbes(directory).catch(() => {});
     return token;
