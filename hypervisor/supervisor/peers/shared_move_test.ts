@@ -285,8 +285,10 @@ Deno.test("who was declared lost and runs the guest ends it, so that the other h
   await restart(b);
   // As before it has taken up what it knows of moves.
   b.supervisor.guests.ground.disks.shared.keepsOff = () => false;
+  // Nor is it the lock alone that keeps the disk from it.
+  await a.stop(guest.id);
   await b.local.client.call("deleteGuest", { params: { id: guest.id } });
-  await ends(hosts, guest, { a: RUNS, b: NOWHERE });
+  await ends(hosts, guest, { a: OFF, b: NOWHERE });
 });
 
 Deno.test("a guest that is undecided is taken over once nobody has its disk", async () => {
