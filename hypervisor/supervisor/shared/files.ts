@@ -144,6 +144,8 @@ export class SharedFiles {
     for (const file of files) {
       if (this.#busy.has(keyOf(file))) continue;
       try {
+        // What was not written down is not this host's to remove.
+        if (!this.#table.isDoomed(file)) continue;
         if (!this.#table.isKnown(file)) this.#remove(file);
         this.#table.spare(file);
       } catch (error) {

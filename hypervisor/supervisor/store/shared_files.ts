@@ -63,6 +63,12 @@ export class SharedFileStore {
       .run(store, guest, path);
   }
 
+  isDoomed({ store, guest, path }: SharedFile): boolean {
+    return this.#database.prepare(
+      "SELECT 1 FROM doomed_files WHERE store = ? AND guest = ? AND path = ?",
+    ).get(store, guest, path) !== undefined;
+  }
+
   /** Those of one guest. */
   doomedOf(guest: string): SharedFile[] {
     return this.#database.prepare("SELECT * FROM doomed_files WHERE guest = ? ORDER BY path")
