@@ -4,7 +4,7 @@
  * @module
  */
 import { basename } from "@std/path";
-import { IMAGE_KINDS, type ImageKind } from "../api/schemas.ts";
+import { type HostStore, IMAGE_KINDS, type ImageKind } from "../api/schemas.ts";
 import { hashPassword } from "../access/password.ts";
 import { fileStream } from "../images/file_stream.ts";
 import { parseRest, UsageError, wholeNumber } from "./arguments.ts";
@@ -25,6 +25,11 @@ function imageKind(word: string): ImageKind {
   return kind;
 }
 
+function storeText({ name, directory, problem, freeMiB, sizeMiB }: HostStore): string {
+  const how = problem === null ? `${freeMiB} of ${sizeMiB} MiB free` : `cannot be used: ${problem}`;
+  return `${name} at ${directory}, ${how}`;
+}
+
 export const COMMANDS: readonly Command[] = [
   {
     name: "host",
@@ -33,7 +38,11 @@ export const COMMANDS: readonly Command[] = [
     async run(context, rest) {
       words(rest);
       const host = await context.api.client.call("getHost", {});
-      await show(context, host, Object.entries(host).map(([name, value]) => [name, String(value)]));
+      const { stores, ...facts } = host;
+      await show(context, host, [
+        ...Object.entries(facts).map(([name, value]) => [name, String(value)]),
+        ...stores.map((store) => ["store", storeText(store)]),
+      ]);
     },
   },
   NETWORK_COMMAND,

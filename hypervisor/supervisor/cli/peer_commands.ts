@@ -136,7 +136,8 @@ export const PEER_COMMANDS: readonly Command[] = [
       "[--without-snapshots] [--no-wait]",
     summary:
       "Move a running guest with its disks and snapshots to another host; --limit is for each second. " +
-      "With --post-copy its memory follows after it, and is lost if a host or the network fails meanwhile",
+      "Disks on a store that both see stay where they are. With --post-copy its memory follows after it, " +
+      "and is lost if a host or the network fails meanwhile",
     async run(context, rest) {
       const { words: [guest, host, ...more], options } = parseRest(rest, {
         strings: ["limit", "pause", "within", "confirm"],

@@ -5,6 +5,7 @@
  */
 import { join } from "@std/path";
 import type { Guest, GuestCreate, Task } from "../api/schemas.ts";
+import { removeIfThere } from "../durable.ts";
 import { TestHost, type TestOptions } from "./test_host.ts";
 
 const LISTEN = { hostname: "127.0.0.1", port: 0 };
@@ -132,8 +133,7 @@ export class SharedDirectory implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    Deno.removeSync(this.elsewhere);
-    Deno.removeSync(this.path, { recursive: true });
+    for (const path of [this.elsewhere, this.path]) removeIfThere(path);
   }
 }
 
