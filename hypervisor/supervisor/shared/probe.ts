@@ -43,6 +43,7 @@ export class Probe implements Disposable, Proof {
   readonly nonce = random(32);
   readonly #path: string;
   readonly #fd: number;
+  #isOpen = true;
 
   constructor(directory: string) {
     this.#path = join(directory, PREFIX + this.probe);
@@ -58,6 +59,8 @@ export class Probe implements Disposable, Proof {
   }
 
   [Symbol.dispose](): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     removeIfThere(this.#path);
     close(this.#fd);
   }

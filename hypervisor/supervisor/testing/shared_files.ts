@@ -8,9 +8,12 @@ import { type StoreOption, Stores } from "../shared/stores.ts";
 import { openDatabase } from "../store/database.ts";
 import { SharedFileStore } from "../store/shared_files.ts";
 
-/** With a database of its own, and with these stores once they are looked at. */
-export function sharedFiles(stores: readonly StoreOption[] = []): SharedFiles {
+/** With a database of its own, and with these stores once they are looked at; closed where there are some. */
+export function sharedFiles(
+  options: readonly StoreOption[] = [],
+): SharedFiles & { close(): void } {
   const table = new SharedFileStore(openDatabase(":memory:"));
   const log = () => {};
-  return new SharedFiles(new Stores(stores, { table, log }), { table, log });
+  const stores = new Stores(options, { table, log });
+  return Object.assign(new SharedFiles(stores, { table, log }), { close: () => stores.close() });
 }
