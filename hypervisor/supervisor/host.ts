@@ -62,7 +62,7 @@ export async function freeBytes(path: string): Promise<number> {
 
 /** Reads the facts as they are now. */
 export async function readHost(
-  options: { data: string; startedAt: string },
+  options: Pick<Host, "startedAt" | "stores"> & { data: string },
 ): Promise<Host> {
   const memory = Deno.systemMemoryInfo();
   const { blocks, bavail, bsize } = await statfs(options.data);
@@ -82,6 +82,7 @@ export async function readHost(
     bridges: findBridges(),
     kvmProblem: findKvmProblem(),
     addresses: [...new Set(addresses)],
+    stores: options.stores,
     startedAt: options.startedAt,
   };
 }

@@ -38,6 +38,7 @@ async function main() {
     peers: options.peers,
     hostSocket: options.hostSocket,
     pstore: options.pstore,
+    stores: options.stores,
     access: options.passwordFile === null ? {} : { passwordFile: options.passwordFile },
   });
   Deno.chmodSync(options.run, 0o711);

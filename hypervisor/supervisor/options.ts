@@ -5,7 +5,9 @@
  */
 import { parseArgs } from "@std/cli";
 import { resolve } from "@std/path";
+import { StoreName } from "./api/names.ts";
 import { type Address, parseListenAddress } from "./peers/address.ts";
+import type { StoreOption } from "./shared/stores.ts";
 
 export interface Options {
   data: string;
@@ -19,12 +21,14 @@ export interface Options {
   hostSocket: string | null;
   pstore: string | null;
   passwordFile: string | null;
+  stores: StoreOption[];
 }
 
 export const USAGE =
   `Usage: supervisor --data DIR --run DIR --vmm FILE [--bridge NAME] [--import DIR] [--console-uid N]
                   [--pool N] [--peers [ADDRESS:]PORT] [--host-socket PATH] [--password-file FILE]
                   [--pstore DIR]
+                  [--shared-store NAME=DIR]...
 
   --data DIR        what is kept: the database, images and guests' disks
   --run DIR         what is gone after a power cut: sockets, running guests
@@ -37,6 +41,8 @@ export const USAGE =
                     [fd00::1]:8444; without it, this host keeps to itself
   --host-socket PATH    where process 1 of the appliance answers: the host's network, log and settings
   --pstore DIR          where the kernel shows what it kept of a crash over the restart
+  --shared-store NAME=DIR   where storage is mounted that other hosts see too, such as an NFS export: disks
+                    that are made there stay where they are when their guests move
   --password-file FILE  a hash that becomes the administrator's password, once, if the file is there
 `;
 
@@ -52,8 +58,9 @@ export function parseOptions(args: string[]): Options {
   const parsed = parseArgs(args, {
     string: [
       ...["data", "run", "vmm", "bridge", "import", "console-uid", "pool", "peers"],
-      ...["host-socket", "password-file", "pstore"],
+      ...["host-socket", "password-file", "pstore", "shared-store"],
     ],
+    collect: ["shared-store"],
     unknown(arg) {
       throw new TypeError(`Cannot start the supervisor: it has no option "${arg}"`);
     },
@@ -78,5 +85,29 @@ export function parseOptions(args: string[]): Options {
     pstore: parsed.pstore ? resolve(parsed.pstore) : null,
     passwordFile: parsed["password-file"] ? resolve(parsed["password-file"]) : null,
     consoleUid: uid === undefined ? null : Number(uid),
+    stores: parseStores(parsed["shared-store"]),
   };
+}
+
+function parseStores(values: readonly string[]): StoreOption[] {
+  const stores = values.map((value): StoreOption => {
+    const [, name = "", directory = ""] = /^([^=]*)=(.+)$/.exec(value) ?? [];
+    if (StoreName.safeParse(name).success && directory !== "") {
+      return { name, directory: resolve(directory) };
+    }
+    throw new TypeError(
+      `Cannot start the supervisor: --shared-store "${value}" is not NAME=DIR with a name of a-z, ` +
+        "0-9 and '-'",
+    );
+  });
+  for (const key of ["name", "directory"] as const) {
+    const twice = stores.find((it, i) =>
+      stores.slice(0, i).some((other) => other[key] === it[key])
+    );
+    if (twice === undefined) continue;
+    throw new TypeError(
+      `Cannot start the supervisor: --shared-store has the ${key} "${twice[key]}" twice`,
+    );
+  }
+  return stores;
 }

@@ -17,6 +17,7 @@ Deno.test("options are read with their defaults", () => {
     hostSocket: null,
     pstore: null,
     passwordFile: null,
+    stores: [],
   });
   assertEquals(parseOptions([...NEEDED, "--peers=8444"]).peers, { hostname: "::", port: 8444 });
   const all = parseOptions([...NEEDED, "--bridge=br0", "--import=/seeds", "--console-uid=990"]);
@@ -34,6 +35,20 @@ Deno.test("what is missing, unknown or no number is told", () => {
     TypeError,
     'Cannot listen at "here"',
   );
+});
+
+Deno.test("stores have names and directories of their own", () => {
+  const given = (...args: string[]) =>
+    parseOptions([...NEEDED, ...args.map((it) => `--shared-store=${it}`)]).stores;
+  assertEquals(given("nas=/mnt/nas/", "san=/mnt/a=b"), [
+    { name: "nas", directory: "/mnt/nas" },
+    { name: "san", directory: "/mnt/a=b" },
+  ]);
+  for (const wrong of ["nas", "=/mnt", "nas=", "Nas=/mnt", "../x=/mnt"]) {
+    assertThrows(() => given(wrong), TypeError, "is not NAME=DIR");
+  }
+  assertThrows(() => given("nas=/a", "nas=/b"), TypeError, 'the name "nas" twice');
+  assertThrows(() => given("a=/mnt", "b=/mnt/"), TypeError, 'the directory "/mnt" twice');
 });
 
 Deno.test("any arguments are options or a TypeError", () => {

@@ -66,6 +66,7 @@ export const PROBLEMS = {
   shutting_down: [409, "shutting_down"],
   not_an_appliance: [409, "not_an_appliance"],
   no_such_image: [422, "no_such_image"],
+  no_such_store: [422, "no_such_store"],
   bad_image: [422, "bad_image"],
   bad_disk: [422, "bad_disk"],
   disk_too_small: [422, "disk_too_small"],
@@ -80,6 +81,7 @@ export const PROBLEMS = {
   peer_unreachable: [502, "peer_unreachable"],
   internal: [500, "internal"],
   busy: [503, "busy"],
+  store_unavailable: [503, "store_unavailable"],
   disk_full: [507, "disk_full"],
 } as const satisfies Record<string, readonly [number, string]>;
 

@@ -5,7 +5,7 @@
  */
 import { join } from "@std/path";
 import * as z from "zod";
-import { tryLock } from "../sys/flock.ts";
+import { lockWithin } from "../sys/flock.ts";
 import { close, O_CREAT, O_RDWR, open } from "../sys/files.ts";
 import { Access, type AccessOptions } from "./access/access.ts";
 import type { AgentWatchOptions } from "./agent/watch.ts";
@@ -33,10 +33,13 @@ import type { Address } from "./peers/address.ts";
 import { loadIdentity } from "./peers/identity.ts";
 import { Moves, type MovesOptions } from "./peers/moves.ts";
 import { Peers, type PeersOptions } from "./peers/peers.ts";
+import { SharedFiles } from "./shared/files.ts";
+import { type StoreOption, Stores } from "./shared/stores.ts";
 import { type Database, openDatabase } from "./store/database.ts";
 import { GuestStore } from "./store/guests.ts";
 import { MoveStore } from "./store/moves.ts";
 import { PeerStore } from "./store/peers.ts";
+import { SharedFileStore } from "./store/shared_files.ts";
 import { SnapshotStore } from "./store/snapshots.ts";
 import type { BundleSources } from "./support/bundle.ts";
 
@@ -54,6 +57,9 @@ export interface SupervisorOptions {
   pstore?: string | null;
   /** Where to listen for other hosts; null to keep to itself. */
   peers?: Address | null;
+  /** Directories on storage that other hosts see too, by names. */
+  stores?: readonly StoreOption[];
+  storeLookMs?: number;
   moves?: Pick<MovesOptions, "processor" | "share" | "tracking">;
   peerWatchMs?: number;
   /** For tests: cheaper hashes, other clocks and hosts. */
@@ -95,6 +101,7 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #database: Database;
   readonly #processOne: ProcessOne;
+  readonly #stores: Stores;
   readonly #data: string;
   readonly #startedAt = new Date().toISOString();
   readonly #release: () => void;
@@ -131,6 +138,12 @@ export class Supervisor {
         ...{ command: options.command, size: options.poolSize ?? 0, log },
         ...{ directory: join(run, "pool"), refillMs: options.poolRefillMs },
       });
+      const table = new SharedFileStore(database);
+      this.#stores = new Stores(options.stores ?? [], {
+        ...{ table, log, lookMs: options.storeLookMs },
+        appeared: () => shared.settleAll(),
+      });
+      const shared = new SharedFiles(this.#stores, { table, log });
       this.guests = new Guests({
         pool,
         store,
@@ -138,7 +151,7 @@ export class Supervisor {
         tasks: this.tasks,
         images: this.images,
         crashes: this.crashes,
-        disks: new GuestDisks(join(data, "guests")),
+        disks: new GuestDisks(join(data, "guests"), shared),
         network: options.network,
         events: this.events,
         log,
@@ -166,6 +179,7 @@ export class Supervisor {
         this.#moves?.close();
         this.#peers?.close();
         this.guests.close();
+        this.#stores.close();
         pool.close();
         database.close();
         close(lock);
@@ -180,6 +194,7 @@ export class Supervisor {
   async prepare(): Promise<void> {
     this.#takeCrashes();
     await this.access.prepare();
+    await this.#stores.look();
     await this.guests.adopt();
     // Guests need not wait for slow disks.
     void this.storage.adopt();
@@ -238,7 +253,8 @@ export class Supervisor {
   }
 
   host(): Promise<Host> {
-    return readHost({ data: this.#data, startedAt: this.#startedAt });
+    const stores = this.#stores.list();
+    return readHost({ data: this.#data, startedAt: this.#startedAt, stores });
   }
 
   health(): Promise<Health> {
@@ -288,19 +304,15 @@ function tooEarly(): never {
   throw problem("busy", "Cannot reach other hosts yet: the supervisor has only just started");
 }
 
-/** How long the lock on the data is waited for, and how often it is tried: milliseconds. */
+/** How long the lock on the data is waited for, in milliseconds. */
 const LOCK_MS = 500;
-const LOCK_AGAIN_MS = 20;
 
 /** Two supervisors on the same data would each undo what the other does. */
 function lockData(data: string): number {
   const path = join(data, "lock");
   const lock = open(path, O_RDWR | O_CREAT);
-  for (let waited = 0; waited <= LOCK_MS; waited += LOCK_AGAIN_MS) {
-    if (tryLock(lock)) return lock;
-    // The one before may be gone, and a process that it had just begun to start has its lock until it is its own.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_AGAIN_MS);
-  }
+  // The one before may be gone, and a process that it had just begun to start has its lock until it is its own.
+  if (lockWithin(lock, { ms: LOCK_MS })) return lock;
   close(lock);
   throw new Error(`Cannot open "${data}": another supervisor runs on it`);
 }

@@ -28,11 +28,13 @@ export const EACCES = 13;
 export const EFAULT = 14;
 export const EBUSY = 16;
 export const EEXIST = 17;
+export const EXDEV = 18;
 export const ENODEV = 19;
 export const EINVAL = 22;
 export const ENOTTY = 25;
 export const ENOSPC = 28;
 export const ESPIPE = 29;
+export const EROFS = 30;
 export const EPIPE = 32;
 export const ENOSYS = 38;
 export const EBADFD = 77;
@@ -57,11 +59,13 @@ const NAMES: Record<number, string> = {
   [EFAULT]: "EFAULT",
   [EBUSY]: "EBUSY",
   [EEXIST]: "EEXIST",
+  [EXDEV]: "EXDEV",
   [ENODEV]: "ENODEV",
   [EINVAL]: "EINVAL",
   [ENOTTY]: "ENOTTY",
   [ENOSPC]: "ENOSPC",
   [ESPIPE]: "ESPIPE",
+  [EROFS]: "EROFS",
   [EPIPE]: "EPIPE",
   [ENOSYS]: "ENOSYS",
   [EBADFD]: "EBADFD",

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { check, EAGAIN, errno } from "./errno.ts";
-import { close, O_RDONLY, open } from "./files.ts";
+import { check, EACCES, EAGAIN, EROFS, errno, SysError } from "./errno.ts";
+import { close, O_RDONLY, O_RDWR, open } from "./files.ts";
 import { libraryOf } from "./library.ts";
 
 const libc = libraryOf({
@@ -25,6 +25,21 @@ export function tryLock(fd: number, options: { shared?: boolean } = {}): boolean
   return false;
 }
 
+/** How often a lock is tried that is waited for, in milliseconds. */
+const AGAIN_MS = 20;
+
+/** The same, waiting for one who holds the file only for a moment. It stops the thread meanwhile. */
+export function lockWithin(
+  fd: number,
+  { ms, ...how }: { ms: number; shared?: boolean },
+): boolean {
+  for (let waited = 0; !tryLock(fd, how); waited += AGAIN_MS) {
+    if (waited >= ms) return false;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, AGAIN_MS);
+  }
+  return true;
+}
+
 /**
  * Gives the lock back now. A file that is merely closed stays locked while anything else in the kernel
  * still has it, such as an io_uring that is being taken down.
@@ -33,12 +48,24 @@ export function unlock(fd: number): void {
   check(libc.symbols.flock(fd, LOCK_UN), `unlock descriptor ${fd}`);
 }
 
-/** Whether some process holds a lock on `path` right now. */
+/** Whether some process holds a lock on `path` right now, on another host too where the file system tells. */
 export function isLocked(path: string): boolean {
-  const fd = open(path, O_RDONLY);
+  const fd = openToLock(path);
   try {
     return !tryLock(fd);
   } finally {
     close(fd);
+  }
+}
+
+/** NFS locks alone only what is open for writing. */
+function openToLock(path: string): number {
+  try {
+    return open(path, O_RDWR);
+  } catch (error) {
+    if (!(error instanceof SysError) || (error.errno !== EACCES && error.errno !== EROFS)) {
+      throw error;
+    }
+    return open(path, O_RDONLY);
   }
 }

@@ -15,12 +15,14 @@ const POSIX_FADV_DONTNEED = 4;
 /** More than `struct statfs` has. */
 const STATFS_BYTES = 256;
 
+/** `f_type` of NFS. */
+const NFS = 0x6969;
 /**
  * `f_type` of file systems whose files other hosts write to as well. Those of a cluster that keep the
  * hosts' memories in agreement by themselves are not among them.
  */
 const SHARED = new Set([
-  0x6969, // NFS
+  NFS,
   0xFE53_4D42, // SMB
   0xFF53_4D42, // CIFS
   0x00C3_6400, // Ceph
@@ -30,9 +32,18 @@ const SHARED = new Set([
 
 /** Whether a file is on a file system that other hosts may have too. */
 export function isOnSharedFileSystem(fd: number): boolean {
+  return SHARED.has(typeOf(fd) ?? 0);
+}
+
+/** Whether a file is on another host, by NFS. */
+export function isOnNfs(fd: number): boolean {
+  return typeOf(fd) === NFS;
+}
+
+function typeOf(fd: number): number | undefined {
   const bytes = new Uint8Array(STATFS_BYTES);
-  if (libc.symbols.fstatfs(fd, bytes) < 0) return false;
-  return SHARED.has(new DataView(bytes.buffer).getUint32(0, true));
+  if (libc.symbols.fstatfs(fd, bytes) < 0) return undefined;
+  return new DataView(bytes.buffer).getUint32(0, true);
 }
 
 /** Has what is read of a file from now on come from where it is stored; what was written here and is not there yet stays. */

@@ -4,10 +4,11 @@
  *
  * @module
  */
-import { check } from "./errno.ts";
+import { check, EOPNOTSUPP, errno, EXDEV, SysError } from "./errno.ts";
 import { close, length, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, open } from "./files.ts";
 import { ioctl, iow } from "./ioctl.ts";
 import { libraryOf } from "./library.ts";
+import { readAt, writeAt } from "./positioned_io.ts";
 import { nextData } from "./sparse.ts";
 
 const libc = libraryOf({
@@ -80,21 +81,31 @@ export function* copyData(source: number, target: number): Generator<void> {
     at = start;
     while (at < end) {
       yield;
-      const sourceAt = new BigInt64Array([BigInt(at)]);
-      const targetAt = new BigInt64Array([BigInt(at)]);
-      const count = check(
-        Number(libc.symbols.copy_file_range(
-          source,
-          new Uint8Array(sourceAt.buffer),
-          target,
-          new Uint8Array(targetAt.buffer),
-          BigInt(Math.min(CHUNK, end - at)),
-          0,
-        )),
-        "copy a file's data",
-      );
+      const count = copyRange({ source, target }, at, Math.min(CHUNK, end - at));
       if (count === 0) return;
       at += count;
     }
   }
+}
+
+/** How many bytes were copied; 0 where there are none any more. */
+function copyRange(of: { source: number; target: number }, at: number, bytes: number): number {
+  const sourceAt = new BigInt64Array([BigInt(at)]);
+  const targetAt = new BigInt64Array([BigInt(at)]);
+  const count = Number(libc.symbols.copy_file_range(
+    of.source,
+    new Uint8Array(sourceAt.buffer),
+    of.target,
+    new Uint8Array(targetAt.buffer),
+    BigInt(bytes),
+    0,
+  ));
+  if (count >= 0) return count;
+  const code = errno();
+  // From one kind of file system to another, the kernel leaves it to us.
+  if (code !== EXDEV && code !== EOPNOTSUPP) throw new SysError("copy a file's data", code);
+  const buffer = new Uint8Array(bytes);
+  const read = readAt(of.source, buffer, at);
+  writeAt(of.target, buffer.subarray(0, read), at);
+  return read;
 }

@@ -5,8 +5,8 @@ import { isLocked, tryLock } from "./flock.ts";
 import { readPseudoFile } from "./pseudo_files.ts";
 import { cloneFile } from "./reflink.ts";
 
-function withDirectory<T>(use: (directory: string) => T): T {
-  const directory = Deno.makeTempDirSync();
+function withDirectory<T>(use: (directory: string) => T, dir?: string): T {
+  const directory = Deno.makeTempDirSync({ dir });
   const done = () => Deno.removeSync(directory, { recursive: true });
   const result = use(directory);
   if (result instanceof Promise) return result.finally(done) as T;
@@ -30,6 +30,20 @@ Deno.test("a copy has the same bytes and the same holes", () =>
     const [a, b] = [Deno.readFileSync(from), Deno.readFileSync(to)];
     assert(a.every((byte, i) => byte === b[i]));
   }));
+
+Deno.test("a copy on a file system of another kind has them, too", () =>
+  withDirectory((from) =>
+    withDirectory(async (to) => {
+      const bytes = crypto.getRandomValues(new Uint8Array(50_000));
+      Deno.writeFileSync(join(from, "a"), bytes);
+      Deno.truncateSync(join(from, "a"), 30 * 1024 * 1024);
+      assertEquals(await cloneFile(join(from, "a"), join(to, "b")), "copy");
+      const copy = Deno.readFileSync(join(to, "b"));
+      assertEquals(copy.subarray(0, bytes.length), bytes);
+      assertEquals(copy.length, 30 * 1024 * 1024);
+      assert(Deno.statSync(join(to, "b")).blocks! * 512 < 8 * 1024 * 1024, "the holes are kept");
+    }, "/dev/shm")
+  ));
 
 Deno.test("an empty file and one that is all hole are copied", () =>
   withDirectory(async (directory) => {

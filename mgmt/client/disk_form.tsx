@@ -8,12 +8,13 @@ import type {
   Host,
   Image,
 } from "../../hypervisor/supervisor/api/schemas.ts";
-import { formatBytes, formatMiB } from "../components/format.ts";
+import { formatBytes } from "../components/format.ts";
 import { call, loadSchemas, messageOf } from "./api.ts";
 import { Field } from "./field.tsx";
 import { type Checked, checkForm } from "./forms.ts";
 import { LimitFields, readLimit } from "./limit_fields.tsx";
 import { putGuest } from "./live.ts";
+import { roomWords, StoreField } from "./store_field.tsx";
 import { toast } from "./toasts.ts";
 import { numberOf, useForm } from "./use_form.ts";
 
@@ -25,10 +26,19 @@ interface DiskFormProps {
   onDone: () => void;
 }
 
+/** Where a problem that names no field belongs. */
+const FIELDS: Record<string, string> = {
+  name_taken: "name",
+  disk_full: "sizeMiB",
+  no_such_store: "store",
+  store_unavailable: "store",
+};
+
 /** Makes a disk for a guest, or changes one. */
 export function DiskForm({ guest, host, disk, onDone }: DiskFormProps) {
   const [images, setImages] = useState<Image[]>([]);
   const [image, setImage] = useState("");
+  const [store, setStore] = useState("");
   useEffect(() => {
     if (disk) return;
     call("listImages", {}).then(
@@ -41,7 +51,8 @@ export function DiskForm({ guest, host, disk, onDone }: DiskFormProps) {
       const { DiskCreate, DiskUpdate } = await loadSchemas();
       const values = readDisk(data);
       if (!disk) {
-        return checkForm(DiskCreate, { ...values, image: String(data.get("image")) || null });
+        const image = String(data.get("image")) || null;
+        return checkForm(DiskCreate, { ...values, image, store: store || null });
       }
       // What is left as it was is not sent: its size may be no whole number of MiB.
       const { sizeMiB, ...others } = values;
@@ -57,7 +68,7 @@ export function DiskForm({ guest, host, disk, onDone }: DiskFormProps) {
       }
       onDone();
     },
-    fieldOf: (code) => ({ name_taken: "name", disk_full: "sizeMiB" })[code],
+    fieldOf: (code) => FIELDS[code],
   });
   const isInUse = disk !== undefined && disk.attached !== null;
   const later = isInUse ? "Applies at the next start" : undefined;
@@ -106,7 +117,7 @@ export function DiskForm({ guest, host, disk, onDone }: DiskFormProps) {
             ? "Disks grow, also while the guest runs, and do not shrink"
             : image !== ""
             ? "Left empty: as large as the image"
-            : `${formatMiB(host.diskFreeMiB)} of the host’s are free`}
+            : roomWords(host, store)}
         >
           {(attributes) => (
             <input
@@ -119,6 +130,16 @@ export function DiskForm({ guest, host, disk, onDone }: DiskFormProps) {
             />
           )}
         </Field>
+        {!disk && (
+          <StoreField
+            host={host}
+            id="disk-store"
+            name="store"
+            value={store}
+            error={errors.store}
+            onChange={setStore}
+          />
+        )}
         <Field id="disk-cache" label="Cache" error={errors.cache} hint={later}>
           {(attributes) => (
             <select {...attributes} name="cache" defaultValue={disk?.cache}>

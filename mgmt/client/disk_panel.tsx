@@ -50,6 +50,7 @@ export function DiskPanel({ guest, host, figures, length }: DiskPanelProps) {
             title={disk.name}
             facts={[
               formatMiB(disk.sizeMiB),
+              disk.store !== null && `on store ${disk.store}`,
               disk.image !== null && `made from ${disk.image}`,
               disk.readonly && "read-only",
               disk.cache === "direct" && "past the host’s cache",

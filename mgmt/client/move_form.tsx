@@ -10,7 +10,7 @@ import { FormEnd } from "./form_end.tsx";
 import { type Checked, checkForm } from "./forms.ts";
 import { addTask } from "./live_tasks.ts";
 import { More } from "./more.tsx";
-import { cautionsOf } from "./move_words.ts";
+import { cautionsOf, diskWords } from "./move_words.ts";
 import { numberOf, useForm } from "./use_form.ts";
 
 interface MoveFormProps {
@@ -101,8 +101,7 @@ export function MoveForm({ guest, host, peers, snapshots, onDone }: MoveFormProp
     <form class="stack" onSubmit={submit} noValidate f-client-nav={false}>
       {errors.form && <div class="banner" role="alert">{errors.form}</div>}
       <p class="dialog-text">
-        It moves with its disks{snapshots === 0 ? "" : " and snapshots"}, and goes on running
-        meanwhile but for an instant at the end
+        {diskWords(guest, { snapshots })}
       </p>
       <fieldset class="choices">
         <legend class="unseen">Where it is to move</legend>

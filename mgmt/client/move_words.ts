@@ -7,7 +7,8 @@ export function cautionsOf(
 ): string[] {
   if (!peer.reachable) return [];
   const memoryMiB = guest.memoryMiB + guest.memory.requestedMiB;
-  const diskMiB = guest.disks.reduce((sum, { sizeMiB }) => sum + sizeMiB, 0);
+  const going = guest.disks.filter(({ store }) => store === null);
+  const diskMiB = going.reduce((sum, { sizeMiB }) => sum + sizeMiB, 0);
   const isOther = peer.cpuModel !== null && peer.cpuModel !== host.cpuModel;
   return [
     peer.memoryFreeMiB !== null && peer.memoryFreeMiB < memoryMiB &&
@@ -17,6 +18,19 @@ export function cautionsOf(
     isOther && guest.cpu.model === "host" &&
     "It has another CPU, and the guest uses all that this host’s one has",
   ].filter((it) => it !== false);
+}
+
+/** What becomes of the disks of a guest that moves. */
+export function diskWords({ disks }: Guest, { snapshots }: { snapshots: number }): string {
+  const going = `its disks${snapshots === 0 ? "" : " and snapshots"}`;
+  const staying = disks.filter(({ store }) => store !== null);
+  const others = "and goes on running meanwhile but for an instant at the end";
+  if (staying.length === 0) return `It moves with ${going}, ${others}`;
+  const names = staying.map(({ name, store }) => `${name} (store ${store})`).join(", ");
+  const stays = staying.length === 1 ? "stays where it is" : "stay where they are";
+  const goes = staying.length === 1 ? "it moves" : "they move";
+  return `It moves with ${going}, ${others}. ${names} ${stays} if that host has the store too; if not, ` +
+    `${goes} into its own storage`;
 }
 
 /** What the other host of a move is called. */

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { demoHost, newGuest } from "../testing/fake_data.ts";
 import { newMove, newPeer } from "../testing/fake_life_data.ts";
-import { cautionsOf, stateWords } from "./move_words.ts";
+import { cautionsOf, diskWords, stateWords } from "./move_words.ts";
 
 const host = demoHost();
 const guest = newGuest({ name: "web", kernel: "k", memoryMiB: 1024, disks: [{ sizeMiB: 4096 }] });
@@ -17,12 +17,32 @@ Deno.test("what may keep a host from taking a guest in is told beforehand", () =
   ]);
   const added = { memory: { ...guest.memory, requestedMiB: 128 } };
   assertEquals(tell({ memoryFreeMiB: 1024 }, added).length, 1);
+  const shared = { disks: guest.disks.map((disk) => ({ ...disk, store: "nas" })) };
+  assertEquals(tell({ diskFreeMiB: 0 }, shared), [], "it need not come there");
   assertEquals(tell({ cpuModel: "Intel Xeon" }), [
     "It has another CPU, and the guest uses all that this host’s one has",
   ]);
   assertEquals(tell({ cpuModel: "Intel Xeon" }, { cpu: { ...guest.cpu, model: "x86-64-v2" } }), []);
   assertEquals(tell({ memoryFreeMiB: null, diskFreeMiB: null, cpuModel: null }), []);
   assertEquals(tell({ reachable: false, memoryFreeMiB: 1 }), []);
+});
+
+Deno.test("which disks may stay where they are is told beforehand", () => {
+  const on = (...stores: (string | null)[]) => ({
+    ...guest,
+    disks: stores.map((store, i) => ({ ...guest.disks[0], name: `d${i}`, store })),
+  });
+  const end = "and goes on running meanwhile but for an instant at the end";
+  assertEquals(diskWords(on(null), { snapshots: 0 }), `It moves with its disks, ${end}`);
+  assertEquals(
+    diskWords(on(null, "nas"), { snapshots: 1 }),
+    `It moves with its disks and snapshots, ${end}. d1 (store nas) stays where it is if that host has ` +
+      "the store too; if not, it moves into its own storage",
+  );
+  assertEquals(
+    diskWords(on("nas", "san"), { snapshots: 0 }).includes("(store san) stay where they are"),
+    true,
+  );
 });
 
 Deno.test("how it stands with a move is told by who has to say or hear what", () => {

@@ -39,10 +39,10 @@ export function ResolveForm({ move, onDone }: { move: UnsettledMove; onDone: () 
         <legend class="unseen">Where the guest is</legend>
         <Choice value="here" title={`${peer} is gone for good: it is here`}>
           It can be started here, from its disks as they were handed over. If {peer}{" "}
-          comes back all the same and has run it, what it has is paused and set aside there
+          comes back all the same and has run it, what it has is stopped and set aside there
         </Choice>
         <Choice value="there" title={`It is on ${peer}: forget it here`}>
-          What is here of it is deleted, with its disks and snapshots
+          What is here of it is deleted, with its disks and snapshots, but for what is on a store
         </Choice>
         {errors.runs && <p class="field-error" role="alert">{errors.runs}</p>}
       </fieldset>

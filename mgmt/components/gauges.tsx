@@ -101,16 +101,37 @@ export function HostGauges({ host, guests }: { host: Host; guests: Guest[] }) {
         of={formatMiB(host.diskMiB)}
         parts={[{ key: "used", label: formatMiB(usedDisk), share: ratio(usedDisk, host.diskMiB) }]}
       />
+      {host.stores.filter(({ problem }) => problem === null).map((store) => {
+        const used = store.sizeMiB - store.freeMiB;
+        return (
+          <Gauge
+            key={store.name}
+            label={`Store ${store.name} in use`}
+            value={formatMiB(used)}
+            of={formatMiB(store.sizeMiB)}
+            parts={[{ key: "used", label: formatMiB(used), share: ratio(used, store.sizeMiB) }]}
+          />
+        );
+      })}
     </section>
   );
 }
 
-/** Why no guest can run here. */
+/** Why no guest can run here, or not those with disks on a store. */
 export function HostProblem({ host }: { host: Host }) {
-  if (host.kvmProblem === null) return null;
+  const stores = host.stores.filter(({ problem }) => problem !== null);
   return (
-    <div class="banner" role="alert">
-      <b>No guest can run on this host.</b> {host.kvmProblem}
-    </div>
+    <>
+      {host.kvmProblem !== null && (
+        <div class="banner" role="alert">
+          <b>No guest can run on this host.</b> {host.kvmProblem}
+        </div>
+      )}
+      {stores.map(({ name, problem }) => (
+        <div class="banner" role="alert" key={name}>
+          <b>Store {name} cannot be used.</b> Guests with disks there do not start: {problem}
+        </div>
+      ))}
+    </>
   );
 }

@@ -15,6 +15,7 @@ import { checkForm, initially, initiallyChecked } from "../client/forms.ts";
 import { addGuest, useLive } from "../client/live.ts";
 import { follow } from "../client/shortcuts.ts";
 import { More } from "../client/more.tsx";
+import { roomWords, StoreField } from "../client/store_field.tsx";
 import { TemplateForm } from "../client/template_form.tsx";
 import { toast } from "../client/toasts.ts";
 import { useForm } from "../client/use_form.ts";
@@ -39,6 +40,8 @@ const FIELDS: Record<string, string> = {
   not_enough_memory: "memoryMiB",
   disk_too_small: "disks.0.sizeMiB",
   disk_full: "disks.0.sizeMiB",
+  no_such_store: "disks.0.store",
+  store_unavailable: "disks.0.store",
 };
 const WAYS = [
   { name: "network", label: "Network card on the host’s bridge", isOn: true },
@@ -90,6 +93,7 @@ interface CreateFormProps {
 function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
   const isHydrated = useHydrated();
   const [disk, setDisk] = useState(disks[0]?.name ?? EMPTY_DISK);
+  const [store, setStore] = useState("");
   const { errors, isBusy, submit } = useForm<{ body: GuestCreate; starts: boolean }>({
     check: async (data) => {
       const { GuestCreate } = await loadSchemas();
@@ -223,7 +227,7 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
             hint={disk === NO_DISK
               ? "Without a disk nothing is kept; more can be added later"
               : disk === EMPTY_DISK
-              ? `${formatMiB(host.diskFreeMiB)} of the host’s are free`
+              ? roomWords(host, store)
               : "Left empty: as large as the image"}
           >
             {(attributes) => (
@@ -237,6 +241,15 @@ function CreateForm({ host, kernels, initrds, disks }: CreateFormProps) {
               />
             )}
           </Field>
+          <StoreField
+            host={host}
+            id="disk-store"
+            name="disks.0.store"
+            value={store}
+            error={errors["disks.0.store"]}
+            disabled={disk === NO_DISK}
+            onChange={setStore}
+          />
         </div>
       </fieldset>
       <fieldset>
@@ -312,6 +325,7 @@ function readForm(data: FormData): unknown {
     disks: image === NO_DISK ? [] : [{
       image: image === EMPTY_DISK ? null : image,
       sizeMiB: size === "" ? null : Number(size),
+      store: String(data.get("disks.0.store") ?? "") || null,
     }],
     nets: data.has("network") ? [{}] : [],
     // Who fills it in wants it.

@@ -32,6 +32,7 @@ export function demoHost(): Host {
     bridges: ["br0", "br-lab"],
     kvmProblem: null,
     addresses: ["192.168.1.20"],
+    stores: [],
     startedAt: ago(9000),
   };
 }

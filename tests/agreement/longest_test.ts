@@ -87,7 +87,7 @@ Deno.test("it has room on its cloud-init disk, and in what one host says to anot
     error: null,
   };
   assertEquals(seedImage(seedOf(guest)!).length, SEED_BYTES);
-  const parcel = pack(guest, firstRun(guest));
+  const parcel = pack(guest, firstRun(guest), () => undefined);
   const { length } = new TextEncoder().encode(JSON.stringify(parcel));
   assert(length > MAX_MESSAGE_BYTES / 4 && length < MAX_MESSAGE_BYTES * 0.9, `${length} bytes`);
   // But for the one name that its disks' files share here.

@@ -10,6 +10,7 @@ import { hostMemoryMiB } from "../../hypervisor/supervisor/host.ts";
 import type { DiskTracking } from "../../hypervisor/supervisor/peers/disk_tracking.ts";
 import type { TestHost } from "../../hypervisor/supervisor/testing/test_host.ts";
 import { TwoHosts, whereabouts } from "../../hypervisor/supervisor/testing/two_hosts.ts";
+import { isLocked } from "../../hypervisor/sys/flock.ts";
 import { killProcess } from "../../hypervisor/sys/processes.ts";
 import { vmmCommand } from "../../hypervisor/supervisor/vmm_command.ts";
 import { tinyKernel } from "../../hypervisor/vmm/testing/tiny_kernel.ts";
@@ -23,16 +24,25 @@ const UNTOUCHED: DiskTracking = {
   stop: () => Promise.resolve(),
 };
 
-async function hosts(): Promise<TwoHosts> {
+async function hosts({ isShared = false } = {}): Promise<TwoHosts> {
   const options = {
     command: vmmCommand(VMM),
     memoryMiB: hostMemoryMiB,
     moves: { tracking: () => UNTOUCHED },
   };
-  const two = await TwoHosts.start({ a: options, b: options });
+  const two = await TwoHosts.start({ a: options, b: options, isShared });
   await two.a.local.client.upload({ kind: "kernel", name: "k" }, tinyKernel("echo"));
   await two.a.image("disk", "d", 65536);
   return two;
+}
+
+/** A VMM that was killed lets go of its disks when the kernel has cleared it away. */
+async function untilFree(path: string): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (isLocked(path)) {
+    if (performance.now() > deadline) throw new Error(`"${path}" is still locked`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
 }
 
 /** Types at a guest until it has sent that back. */
@@ -161,5 +171,69 @@ Deno.test({
     await echoes(b, guest.id, "there");
     const { current } = await b.local.client.call("listSnapshots", { params: { id: guest.id } });
     assertEquals(current, snapshot);
+  },
+});
+
+Deno.test({
+  name:
+    "a real VMM's guest moves to a host that sees its disk, which nobody else has at any moment",
+  ignore: !HAS_KVM,
+  async fn() {
+    await using two = await hosts({ isShared: true });
+    const { a, b } = two;
+    const shared = two.shared!;
+    const disks = [{ image: "d", store: "nas" }, { image: "d" }];
+    const guest = await a.guest({ nets: [], disks, hotplugPorts: 1 });
+    await a.start(guest.id);
+    const params = { id: guest.id };
+    const more = { name: "plugged", image: "d", store: "nas" };
+    const with3 = await a.local.client.call("addDisk", { params, body: more });
+    const disk = with3.disks[2].id;
+    await a.local.client.call("plugDisk", { params: { id: guest.id, disk } });
+    await echoes(a, guest.id, "here");
+    const files = [0, 2].map((i) => shared.disk(with3, i));
+    const before = files.map((path) => Deno.statSync(path).ino);
+    assertEquals(files.map(isLocked), [true, true]);
+    const task = await two.end(await two.move(guest.id, { allowedPauseMs: 1000 }));
+    assertEquals([task.state, task.error], ["done", null]);
+    await b.reaches(guest.id, "running");
+    await echoes(b, guest.id, "there");
+    assertEquals(files.map((path) => Deno.statSync(path).ino), before);
+    assertEquals(files.map(isLocked), [true, true]);
+    assertEquals(b.names(`data/guests/${guest.id}`), [`${guest.disks[1].id}.img`]);
+    assertEquals(whereabouts(a, guest.id), { state: "none", hasDisks: false, hasRun: false });
+    // Also where only the VMM is left.
+    await b.down();
+    assertEquals(files.map(isLocked), [true, true]);
+    await b.up();
+    await b.reaches(guest.id, "running");
+    killProcess(b.processOf(guest.id));
+    await b.reaches(guest.id, "failed");
+    for (const path of files) await untilFree(path);
+    for (const path of files) assertEquals(Deno.readFileSync(path), new Uint8Array(65536).fill(7));
+    await b.local.client.call("deleteGuest", { params });
+    assertEquals(shared.names(), []);
+  },
+});
+
+Deno.test({
+  name:
+    "a real VMM is killed in the last moment: its disk is there, and locked where the guest runs",
+  ignore: !HAS_KVM,
+  async fn() {
+    await using two = await hosts({ isShared: true });
+    const { a, b } = two;
+    const guest = await a.guest({ nets: [], disks: [{ image: "d", store: "nas" }] });
+    await a.start(guest.id);
+    void whenDecided(a, () => killProcess(a.processOf(guest.id)));
+    const task = await two.end(await two.move(guest.id));
+    const isThere = task.state === "done";
+    if (isThere) await b.reaches(guest.id, "running");
+    else await a.reaches(guest.id, "failed");
+    const path = two.shared!.disk(guest, 0);
+    if (isThere) assertEquals(isLocked(path), true);
+    else await untilFree(path);
+    assertEquals(Deno.readFileSync(path), new Uint8Array(65536).fill(7));
+    if (!isThere) assertEquals((await a.start(guest.id)).state, "running");
   },
 });

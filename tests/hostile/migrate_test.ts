@@ -3,6 +3,8 @@
  * never more than one of them runs it.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { close, O_RDWR, open } from "../../hypervisor/sys/files.ts";
+import { tryLock } from "../../hypervisor/sys/flock.ts";
 import { ask, ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
 import { Folder, HAS_KVM, VMM } from "../../hypervisor/vmm/testing/vmm_process.ts";
 import { BlockDriver, diskImage } from "./block_driver.ts";
@@ -132,6 +134,32 @@ test('cut off before "go", a guest runs nowhere until its receiver is told, and 
   assertEquals(handOver, sent);
   assertEquals((await ask(vmm.control, { op: "status" })).status.receiving.handOver, sent);
   assertEquals((await ask(vmm.control, { op: "take_over", handOver })).ok, true);
+  await vmm.runs();
+});
+
+test("a guest that was given away, and whose disk somebody has, runs nowhere, and is not lost", async () => {
+  using sender = await Sender.running();
+  await using vmm = await Waiting.started();
+  const disk = open(`${sender.folder.path}/disk`, O_RDWR);
+  let wasFree = false;
+  using between = new Between({
+    ...{ folder: sender.folder.path, to: vmm.socket },
+    pass(what) {
+      // The sender has let go of it, and the receiver has not got the word.
+      if (what === "go") wasFree = tryLock(disk);
+      return true;
+    },
+  });
+  const { isHeard } = (await send(sender.control, { socket: between.socket })).at(-1);
+  assertEquals([wasFree, isHeard], [true, false]);
+  assertEquals((await sender.guest.ended()).code, MIGRATED);
+  await vmm.until("undecided");
+  const { handOver } = JSON.parse(Deno.readTextFileSync(sender.record));
+  const takeOver = () => ask(vmm.control, { op: "take_over", handOver });
+  assertMatch((await takeOver()).error, /another guest uses it/);
+  assertEquals(await vmm.phase(), "undecided");
+  close(disk);
+  assertEquals((await takeOver()).ok, true);
   await vmm.runs();
 });
 

@@ -7,8 +7,8 @@ import { type DirectAlignment, directAlignment } from "../../sys/direct_io.ts";
 import { SysError } from "../../sys/errno.ts";
 import { canPunchHoles, physicalBlockBytes, setLength } from "../../sys/fallocate.ts";
 import { close, length, O_DIRECT, O_RDONLY, O_RDWR, open } from "../../sys/files.ts";
-import { tryLock, unlock } from "../../sys/flock.ts";
-import { forgetPages, isOnSharedFileSystem } from "../../sys/page_cache.ts";
+import { lockWithin, tryLock, unlock } from "../../sys/flock.ts";
+import { forgetPages, isOnNfs, isOnSharedFileSystem } from "../../sys/page_cache.ts";
 import { SECTOR_BYTES } from "./block_protocol.ts";
 
 /** Offsets in a file are signed 64-bit in Linux, and numbers here. */
@@ -111,12 +111,16 @@ export function openDisk(path: string, options: DiskOptions = {}): Disk {
   }
 }
 
-/** Undefined where the file system knows no O_DIRECT, such as tmpfs: the disk is then cached. */
+/**
+ * Undefined where the file system knows no O_DIRECT, such as tmpfs: the disk is then cached. So it is on NFS:
+ * a host that has lost its locks there cannot write through what was locked, but through a second descriptor
+ * it could, and this would be one.
+ */
 function openDirect(
   path: string,
   of: { fd: number; readonly: boolean; held?: number },
 ): Disk["direct"] {
-  const alignment = directAlignment(of.fd);
+  const alignment = isOnNfs(of.fd) ? undefined : directAlignment(of.fd);
   if (alignment === undefined) return undefined;
   if (of.held !== undefined) return { ...alignment, fd: of.held };
   try {
@@ -127,12 +131,17 @@ function openDirect(
   }
 }
 
+/** How long who only looks whether a disk is locked may be in the way, in milliseconds. */
+const LOOKED_AT_MS = 500;
+
 /**
  * Takes a disk over that was opened without being locked; throws where another has it. What this host
- * remembers of it from before may be older than what another has written.
+ * remembers of it from before may be older than what another has written. It may be said twice.
  */
 export function takeDisk({ path, fd, readonly, blockDevice }: Disk): void {
-  if (!tryLock(fd, { shared: readonly })) throw new Error(`Cannot use disk "${path}": ${IN_USE}`);
+  if (!lockWithin(fd, { ms: LOOKED_AT_MS, shared: readonly })) {
+    throw new Error(`Cannot use disk "${path}": ${IN_USE}`);
+  }
   if (blockDevice || isOnSharedFileSystem(fd)) forgetPages(fd);
 }
 

@@ -20,7 +20,16 @@ export const DEVICE_ROUTES = {
     body: DiskCreate,
     status: 201,
     answer: Guest,
-    problems: ["name_taken", "no_such_image", "disk_too_small", "disk_full", "too_many_devices"],
+    problems: [
+      ...[
+        "name_taken",
+        "no_such_image",
+        "disk_too_small",
+        "disk_full",
+        "too_many_devices",
+      ] as const,
+      ...["no_such_store", "store_unavailable"] as const,
+    ],
   },
   updateDisk: {
     method: "PATCH",
@@ -31,7 +40,10 @@ export const DEVICE_ROUTES = {
     body: DiskUpdate,
     status: 200,
     answer: Guest,
-    problems: ["wrong_state", "name_taken", "disk_too_small", "device_refused"],
+    problems: [
+      ...["wrong_state", "name_taken", "disk_too_small", "device_refused"] as const,
+      "store_unavailable",
+    ],
   },
   deleteDisk: {
     method: "DELETE",
@@ -51,7 +63,7 @@ export const DEVICE_ROUTES = {
     params: disk,
     status: 200,
     answer: Guest,
-    problems: ["wrong_state", "bad_disk", "device_refused"],
+    problems: ["wrong_state", "bad_disk", "device_refused", "store_unavailable"],
   },
   unplugDisk: {
     method: "POST",

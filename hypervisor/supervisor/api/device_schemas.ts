@@ -5,7 +5,7 @@
  */
 import * as z from "zod";
 import { ATTACHMENTS } from "./limits.ts";
-import { DiskName, Id, ImageName, InterfaceName, MacAddress } from "./names.ts";
+import { DiskName, Id, ImageName, InterfaceName, MacAddress, StoreName } from "./names.ts";
 
 const Rate = z.int().min(1).max(1e12);
 
@@ -62,6 +62,8 @@ export const DiskCreate = DiskSettings.extend({
   name: DiskName.optional(),
   image: ImageName.nullable().default(null),
   sizeMiB: sizeMiB.nullable().default(null),
+  /** One of the host's stores, for good; null for its own data partition. */
+  store: StoreName.nullable().default(null),
 }).refine((disk) => disk.image !== null || disk.sizeMiB !== null, {
   message: "must name an image, or give sizeMiB for an empty disk",
 });
@@ -80,6 +82,8 @@ export const Disk = z.strictObject({
   sizeMiB: z.int(),
   /** The disk image that it was made from. */
   image: ImageName.nullable(),
+  /** The store on which it is, by the host's name for it; null for the host's own data partition. */
+  store: StoreName.nullable(),
   ...disk,
   ...standing,
 });

@@ -20,6 +20,13 @@ export const DiskName = z.string()
     "must be 1 to 32 of a-z, 0-9 and '-', and begin and end with a letter or digit",
   );
 
+/** What a host calls storage that other hosts see too. */
+export const StoreName = z.string()
+  .regex(
+    /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/,
+    "must be 1 to 32 of a-z, 0-9 and '-', and begin and end with a letter or digit",
+  );
+
 /** An image's name within its kind; it is a file name on the data partition. */
 export const ImageName = z.string()
   .regex(

@@ -143,6 +143,8 @@ export const ROUTES = {
       "not_enough_memory",
       "disk_too_small",
       "disk_full",
+      "no_such_store",
+      "store_unavailable",
     ],
   },
   getGuest: {
@@ -206,6 +208,8 @@ export const ROUTES = {
       "not_enough_memory",
       "start_failed",
       "shutting_down",
+      "no_such_store",
+      "store_unavailable",
     ],
   },
   stopGuest: {

@@ -20,7 +20,7 @@ import {
   MemorySettings,
   MemoryUpdate,
 } from "./machine_schemas.ts";
-import { Cmdline, GuestName, Id, ImageName } from "./names.ts";
+import { Cmdline, GuestName, Id, ImageName, StoreName } from "./names.ts";
 import { Peer, UnsettledMove } from "./move_schemas.ts";
 import { SnapshotTree } from "./snapshot_schemas.ts";
 import { HostStorage } from "./storage_schemas.ts";
@@ -169,6 +169,17 @@ export const Image = z.strictObject({
   usedBy: z.array(GuestName),
 });
 
+/** Storage that other hosts see too, mounted on this one. */
+export const HostStore = z.strictObject({
+  name: StoreName,
+  directory: z.string(),
+  /** Why it cannot be used now, for a person; null where it can be. */
+  problem: z.string().nullable(),
+  /** 0 where it cannot be used. */
+  sizeMiB: z.int(),
+  freeMiB: z.int(),
+});
+
 export const Host = z.strictObject({
   name: z.string(),
   version: z.string(),
@@ -184,6 +195,8 @@ export const Host = z.strictObject({
   /** Why no guest can run here, for a person; null where they can. */
   kvmProblem: z.string().nullable(),
   addresses: z.array(z.string()),
+  /** Where disks can be that stay where they are when their guests move. */
+  stores: z.array(HostStore),
   startedAt: z.string(),
 });
 
@@ -279,5 +292,6 @@ export type Image = z.output<typeof Image>;
 export type ImageKind = z.output<typeof ImageKind>;
 export type HostShutdownProgress = z.output<typeof HostShutdownProgress>;
 export type Host = z.output<typeof Host>;
+export type HostStore = z.output<typeof HostStore>;
 export type SessionInfo = z.output<typeof SessionInfo>;
 export type Problem = z.output<typeof Problem>;

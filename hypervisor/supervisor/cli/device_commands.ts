@@ -32,10 +32,11 @@ function limitText(limit: RateLimit | null): string {
 
 async function showDisks(context: Context, { disks }: Guest) {
   await show(context, disks, [
-    ["NAME", "SIZE", "IMAGE", "CACHE", "LIMIT", "WRITABLE", "GUEST"],
+    ["NAME", "SIZE", "STORE", "IMAGE", "CACHE", "LIMIT", "WRITABLE", "GUEST"],
     ...disks.map((disk) => [
       disk.name,
       `${disk.sizeMiB} MiB`,
+      disk.store ?? "-",
       disk.image ?? "-",
       disk.writeCache ? disk.cache : `${disk.cache}, no write cache`,
       limitText(disk.rateLimit),

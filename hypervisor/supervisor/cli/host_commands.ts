@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  type HostStore,
   LOG_LEVELS,
   type LogBatch,
   type LogQuery,
@@ -80,11 +81,20 @@ async function crashes(context: Context, [verb = "ls", ...rest]: string[]): Prom
   } else throw new UsageError(`it takes ${CRASH_WORDS}`);
 }
 
+function storeText({ name, directory, problem, freeMiB, sizeMiB }: HostStore): string {
+  const how = problem === null ? `${freeMiB} of ${sizeMiB} MiB free` : `cannot be used: ${problem}`;
+  return `${name} at ${directory}, ${how}`;
+}
+
 const VERBS: Record<string, Verb> = {
   async show(context, rest) {
     words(rest);
     const host = await context.api.client.call("getHost", {});
-    await show(context, host, Object.entries(host).map(([name, value]) => [name, String(value)]));
+    const { stores, ...facts } = host;
+    await show(context, host, [
+      ...Object.entries(facts).map(([name, value]) => [name, String(value)]),
+      ...stores.map((store) => ["store", storeText(store)]),
+    ]);
   },
   async disks(context, rest) {
     words(rest);

@@ -1,6 +1,7 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { TestHost } from "../testing/test_host.ts";
+import { SharedDirectory } from "../testing/two_hosts.ts";
 import { mebibytes, parseCommandLine, UsageError, wholeNumber } from "./arguments.ts";
 import { COMMANDS } from "./commands.ts";
 import { run } from "./main.ts";
@@ -53,6 +54,21 @@ Deno.test("a guest's whole life from the command line", async () => {
   assertStringIncludes((await cli(host, "stop-all")).text, "All guests have stopped");
 });
 
+Deno.test("a disk on a store, and the store", async () => {
+  using store = new SharedDirectory();
+  await using host = await TestHost.start(store.a);
+  await host.image("kernel", "k");
+  const { text } = await cli(host, "host");
+  assertMatch(text, new RegExp(`^store +nas at ${store.path}, [0-9]+ of [0-9]+ MiB free$`, "m"));
+  await cli(host, "create", "web", "--kernel", "k", "--disk", "1M,store=nas,name=data");
+  assertMatch((await cli(host, "disks", "web")).text, /^data +1 MiB +nas +-/m);
+  const refused = await cli(host, "add-disk", "web", "1M,store=san");
+  assertStringIncludes(refused.text, 'Cannot use the store "san"');
+  Deno.removeSync(store.path, { recursive: true });
+  await host.supervisor.guests.ground.disks.shared.look();
+  assertStringIncludes((await cli(host, "host")).text, "cannot be used: there is no directory");
+});
+
 Deno.test("disks, cards and settings of a running guest from the command line", async () => {
   await using host = await TestHost.start();
   await host.image("kernel", "k");
@@ -69,7 +85,7 @@ Deno.test("disks, cards and settings of a running guest from the command line", 
   await ok("start", "web");
   assertStringIncludes(
     await ok("disks", "web"),
-    "data  2 MiB  -      direct  -      yes       in use",
+    "data  2 MiB  -      -      direct  -      yes       in use",
   );
   // It is plugged in by itself.
   assertStringIncludes(await ok("add-disk", "web", "1M,name=more"), "plugged in");

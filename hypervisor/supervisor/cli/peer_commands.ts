@@ -137,7 +137,8 @@ export const PEER_COMMANDS: readonly Command[] = [
       "[--compress auto|zstd|none] [--without-snapshots] [--no-wait]",
     summary:
       "Move a running guest with its disks and snapshots to another host; --limit is for each second. " +
-      "With --post-copy its memory follows after it, and is lost if a host or the network fails meanwhile. " +
+      "Disks on a store that both see stay where they are. With --post-copy its memory follows after it, " +
+      "and is lost if a host or the network fails meanwhile. " +
       "Its memory is compressed while the network is what holds it up; --compress zstd or none says otherwise",
     async run(context, rest) {
       const { words: [guest, host, ...more], options } = parseRest(rest, {

@@ -34,6 +34,7 @@ function limits(prefix: string, field: string, operations: string): Record<strin
 const DISK: Record<string, Option> = {
   "name": text(["name"]),
   "image": text(["image"]),
+  "store": text(["store"]),
   "size": valued(["sizeMiB"], mebibytes),
   "readonly": flag(["readonly"], true),
   "writable": flag(["readonly"], false),
@@ -59,8 +60,8 @@ const NET: Record<string, Option> = {
 };
 
 export const SPEC_HELP = `A DISK or a CARD is a list of options, such as image=debian.raw,size=20G:
-  DISK: SIZE or size=SIZE, image=IMAGE, name=NAME, readonly, writable, cache=cached|direct,
-      write-cache, no-write-cache, operations=N and bytes=SIZE (both per second),
+  DISK: SIZE or size=SIZE, image=IMAGE, name=NAME, store=NAME (one of the host's: see "host"),
+      readonly, writable, cache=cached|direct, write-cache, no-write-cache, operations=N and bytes=SIZE (both per second),
       operations-burst=N, bytes-burst=SIZE, unlimited
   CARD: mac=MAC, bridge=NAME (- for the host's own), link=up|down, mtu=N, queues=N,
       port or no-port (whether it is in a hot-plug port from the start), receive-frames=N, receive-bytes=SIZE (both per second), receive-frames-burst=N,
@@ -89,8 +90,9 @@ export function diskSpec(spec: string): DiskCreate {
 
 /** What is to change of a disk. */
 export function diskChange(spec: string): DiskUpdate {
-  const { image, ...change } = diskSpec(spec);
+  const { image, store, ...change } = diskSpec(spec);
   if (image !== undefined) throw new UsageError("the image of a disk does not change");
+  if (store !== undefined) throw new UsageError("the store that a disk is on does not change");
   return change as DiskUpdate;
 }
 

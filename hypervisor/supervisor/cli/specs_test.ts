@@ -12,6 +12,7 @@ Deno.test("a disk is a size, or what options say", () => {
     cache: "direct" as const,
     writeCache: false,
   });
+  assertEquals(diskSpec("1G,store=nas"), { sizeMiB: 1024, store: "nas" });
   assertEquals(diskSpec("image=d.raw,operations=100,bytes=2M,bytes-burst=4M"), {
     image: "d.raw",
     rateLimit: { operationsPerSecond: 100, bytesPerSecond: 2 ** 21, bytesBurst: 2 ** 22 },
@@ -21,7 +22,9 @@ Deno.test("a disk is a size, or what options say", () => {
     if (wrong === "") assertEquals(diskSpec(wrong), {});
     else assertThrows(() => diskSpec(wrong), UsageError, undefined, wrong);
   }
-  assertThrows(() => diskChange("image=x"), UsageError, "does not change");
+  for (const fixed of ["image=x", "store=nas"]) {
+    assertThrows(() => diskChange(fixed), UsageError, "does not change");
+  }
 });
 
 Deno.test("a card has limits for both ways", () => {

@@ -27,6 +27,7 @@ import {
 } from "./device_ground.ts";
 import type { DiskRequest } from "./disks.ts";
 import { type GuestLife, refuse } from "./guest_life.ts";
+import { refuseForeign } from "./life_ground.ts";
 import { diskDevice } from "./run.ts";
 import { diskConfig } from "./vm_config.ts";
 
@@ -41,11 +42,12 @@ export function diskRequest(
   field: string,
 ): { id: string; request: DiskRequest } {
   const id = ulid();
-  const { image, sizeMiB } = wish;
+  const { image, sizeMiB, store } = wish;
   return {
     id,
     request: {
       file: `${id}.img`,
+      store,
       image: image === null ? null : { name: image, path: images.require("disk", image) },
       sizeMiB,
       sizeField: `${field}sizeMiB`,
@@ -58,9 +60,9 @@ export function diskRecord(
   wish: Wish,
   made: { id: string; name: string; file: string; sizeMiB: number },
 ): DiskRecord {
-  const { readonly, cache, writeCache, rateLimit, image } = wish;
+  const { readonly, cache, writeCache, rateLimit, image, store } = wish;
   const serial = serialOf(made.id);
-  return { ...made, serial, image, readonly, cache, writeCache, rateLimit };
+  return { ...made, serial, image, store, readonly, cache, writeCache, rateLimit };
 }
 
 export class DiskChanges {
@@ -74,11 +76,12 @@ export class DiskChanges {
     const { disks, inTurn, keep } = this.#ground;
     const owner = this.#ground.life(guest).record;
     refuseMore(owner.disks, wish.name);
+    refuseForeign(disks, { ...owner, disks: [wish] }, "Cannot add a disk to");
     const { id, request } = diskRequest(this.#ground, wish, "");
     // Not in its turn: a copy may take long, and whatever else changes need not wait.
-    const { sizeMiB, appear, drop } = await disks.prepare(owner, request);
+    const { sizeMiB, appear, ...made } = await disks.prepare(owner, request);
     try {
-      return await inTurn(guest, (life) => {
+      const answer = await inTurn(guest, (life) => {
         const { record } = life;
         refuseMore(record.disks, wish.name);
         const name = wish.name ?? freeDiskName(record.disks);
@@ -86,9 +89,10 @@ export class DiskChanges {
         appear();
         return keep(life, { ...record, disks: [...record.disks, disk] });
       });
+      made.keep();
+      return answer;
     } catch (error) {
-      drop();
-      disks.deleteFile(guest, request.file);
+      made.drop();
       throw error;
     }
   }
@@ -125,7 +129,8 @@ export class DiskChanges {
         `Cannot grow the disk "${disk.name}": the running guest has it read-only. Stop it first`,
       );
     }
-    await this.#ground.disks.grow(life.record, disk.file, sizeMiB);
+    refuseForeign(this.#ground.disks, { ...life.record, disks: [disk] }, "Cannot grow a disk of");
+    await this.#ground.disks.grow(life.record, disk, sizeMiB);
     if (found === undefined) return;
     try {
       await life.process!.change(found.name, { sizeBytes: sizeMiB * MIB });
@@ -141,9 +146,7 @@ export class DiskChanges {
       refuseFor(whyNotRemove(deviceOf(life.view().disks, id)), "disk_in_use");
       // The row first: without it the file belongs to nobody, and is swept.
       const left = { ...record, disks: record.disks.filter((it) => it !== disk) };
-      const answer = this.#ground.keep(life, left);
-      this.#ground.disks.deleteFile(guest, disk.file);
-      return answer;
+      return this.#ground.disks.without(guest, [disk], () => this.#ground.keep(life, left));
     });
   }
 
@@ -153,7 +156,7 @@ export class DiskChanges {
       const disk = deviceOf(life.record.disks, id);
       refuseFor(whyNotPlug(life.view(), deviceOf(life.view().disks, id)));
       disks.check(life.record, disk);
-      const config = diskConfig(disk, disks.path(guest, disk.file));
+      const config = diskConfig(disk, disks.path(guest, disk));
       await plugIn(life, diskDevice(disk, "port"), (process) => process.plug({ disk: config }));
       return life.tell();
     });

@@ -26,6 +26,7 @@ const RECORD: GuestRecord = {
     sizeMiB: 1,
     image: null,
     serial: "d",
+    store: null,
   }],
   nets: [{ ...NetSettings.parse({}), id: "n", mac: "52:54:00:00:00:01" }],
   hotplugPorts: 2,

@@ -8,6 +8,7 @@ import { configOf, guestOf, netsOf, orderOf, pluggedOf } from "./source.ts";
 const disk = (id: string) => ({
   ...DiskSettings.parse({}),
   ...{ id, name: id.toLowerCase(), file: `${id}.img`, sizeMiB: 1, image: null, serial: `s${id}` },
+  store: null,
 });
 const net = (id: string) => ({ ...NetSettings.parse({}), id, mac: `52:00:00:00:00:0${id.at(-1)}` });
 

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { join } from "@std/path";
 import { close } from "../../sys/files.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import type { SnapshotRecord } from "../store/snapshots.ts";
@@ -47,7 +46,7 @@ export async function originOf(ground: LifeGround, options: OriginOptions): Prom
   if (life.isUp) return await ofRunning(ground, options);
   // It is kept from starting while this is under way.
   const { record } = life;
-  const disks = record.disks.map(({ file }) => ground.disks.path(record.id, file));
+  const disks = record.disks.map((disk) => ground.disks.path(record.id, disk));
   return { record, run: null, disks, sourceFor: noSource, [Symbol.dispose]: nothing };
 }
 
@@ -74,18 +73,16 @@ async function ofRunning(
 ): Promise<ForkOrigin> {
   const { disks, launcher, agents, log } = ground;
   const { id } = life.record;
-  const scratch = disks.scratch();
+  const scratch = disks.scratch(id);
   let descriptors: number[] = [];
   try {
     let record = life.record;
     let run: RunFile | null = null;
-    const copyOf = (file: string) => join(scratch.path, file);
     const copy = async () => {
       record = structuredClone(life.record);
       if (start) run = runningRun(life.process).file();
-      const copies = record.disks.map(({ file }) => ({
-        from: disks.path(id, file),
-        to: copyOf(file),
+      const copies = record.disks.map((disk) => ({
+        ...{ from: disks.path(id, disk), to: scratch.at(disk), store: disk.store },
       }));
       await disks.copy(record, copies, { signal: work.signal });
     };
@@ -104,7 +101,7 @@ async function ofRunning(
     if (pauseMs !== null) work.stoodStill(pauseMs);
     return {
       ...{ record, run },
-      disks: record.disks.map(({ file }) => copyOf(file)),
+      disks: record.disks.map((disk) => scratch.at(disk)),
       sourceFor: (run) => ({ kind: "fork", run, descriptors }),
       [Symbol.dispose]() {
         descriptors.splice(0).forEach(close);

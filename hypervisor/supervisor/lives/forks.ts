@@ -11,7 +11,7 @@ import { type Child, childOf, named, replugged, whyNotReplug } from "./fork_chil
 import { type ForkOrigin, originOf } from "./fork_origin.ts";
 import { thawed } from "./freezing.ts";
 import { type GuestLife, refuse } from "./guest_life.ts";
-import { type LifeGround, refuseLeaving } from "./life_ground.ts";
+import { type LifeGround, refuseForeign, refuseLeaving } from "./life_ground.ts";
 import { replug } from "./replug.ts";
 import { memoryOf } from "./reverts.ts";
 import { readRun } from "./run.ts";
@@ -38,6 +38,7 @@ export class Forks {
       if (snapshot === null) {
         refuse("fork", life.phase);
         refuseLeaving(life, "Cannot fork");
+        refuseForeign(this.#ground.disks, life.record, "Cannot fork");
       }
       if (name !== undefined && count === 1) store.refuseTakenName(name, "");
       if (start) {
@@ -91,7 +92,7 @@ export class Forks {
     const { signal } = work;
     const made = childOf(origin, wish);
     const { record } = made;
-    const copies = record.disks.map(({ file }, i) => ({ from: origin.disks[i], to: file }));
+    const copies = record.disks.map((disk, i) => ({ from: origin.disks[i], to: disk }));
     await disks.createFrom({ id: record.id, name: parent }, copies, { signal });
     let child: GuestLife;
     let run: Child["run"];
@@ -107,6 +108,8 @@ export class Forks {
     } catch (error) {
       disks.delete(record.id);
       throw error;
+    } finally {
+      disks.settle(record.id, record.disks);
     }
     if (!wish.start) return record.id;
     const giveUp = () => void child.end().catch(() => {});

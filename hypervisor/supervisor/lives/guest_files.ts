@@ -3,9 +3,20 @@
  *
  * @module
  */
+import { join } from "@std/path";
+import { removeIfThere } from "../durable.ts";
 import type { GuestRecord } from "../store/guests.ts";
+import { SNAPSHOTS } from "../store/shared_files.ts";
 import type { SnapshotStore } from "../store/snapshots.ts";
-import type { GuestDisks, GuestFiles } from "./disks.ts";
+import type { GuestDisks } from "./disks.ts";
+
+/** What of a guest's directory is its own. */
+export interface GuestFiles {
+  /** Names of files. */
+  disks: ReadonlySet<string>;
+  /** Ids. */
+  snapshots: ReadonlySet<string>;
+}
 
 /** By guests' ids. */
 export function filesOf(
@@ -13,7 +24,7 @@ export function filesOf(
   snapshots: Pick<SnapshotStore, "list">,
 ): Map<string, GuestFiles> {
   return new Map(records.map(({ id, disks }) => [id, {
-    disks: new Set(disks.map(({ file }) => file)),
+    disks: new Set(disks.filter(({ store }) => store === null).map(({ file }) => file)),
     snapshots: new Set(snapshots.list(id).map((it) => it.id)),
   }]));
 }
@@ -21,8 +32,38 @@ export function filesOf(
 /** A disk that had grown when a power cut came is as large as its file; the record itself where none had. */
 export function withSizes(record: GuestRecord, files: Pick<GuestDisks, "sizeMiB">): GuestRecord {
   const disks = record.disks.map((disk) => {
-    const now = files.sizeMiB(record.id, disk.file) ?? 0;
+    const now = files.sizeMiB(record.id, disk) ?? 0;
     return now > disk.sizeMiB ? { ...disk, sizeMiB: now } : disk;
   });
   return disks.some((disk, i) => disk !== record.disks[i]) ? { ...record, disks } : record;
+}
+
+/**
+ * Removes what creations and deletions left in the directory of guests that a power cut broke off; `known` is
+ * what guests have.
+ */
+export function sweep(directory: string, known: ReadonlyMap<string, GuestFiles>): string[] {
+  const swept: string[] = [];
+  const sweepIn = (path: string, files: ReadonlySet<string>) => {
+    const names = namesIn(join(directory, path), files);
+    swept.push(...names.map((name) => join(path, name)));
+  };
+  for (const guest of namesIn(directory)) {
+    const has = known.get(guest);
+    if (has === undefined) {
+      swept.push(guest);
+      continue;
+    }
+    sweepIn(guest, new Set([...has.disks, SNAPSHOTS]));
+    if (namesIn(join(directory, guest)).includes(SNAPSHOTS)) {
+      sweepIn(join(guest, SNAPSHOTS), has.snapshots);
+    }
+  }
+  for (const name of swept) removeIfThere(join(directory, name));
+  return swept;
+}
+
+/** What lies in a directory, less what is `known`. */
+function namesIn(directory: string, known: ReadonlySet<string> = new Set()): string[] {
+  return [...Deno.readDirSync(directory)].map(({ name }) => name).filter((it) => !known.has(it));
 }

@@ -13,15 +13,16 @@ import {
   type GuestUpdate,
   type HostShutdownProgress,
 } from "../api/schemas.ts";
-import { removeIfThere } from "../durable.ts";
 import type { Crashes } from "../crashes/crashes.ts";
 import { keepEnd } from "../crashes/vmm_crashes.ts";
 import type { EventHub } from "../events.ts";
 import { hostMemoryMiB } from "../host.ts";
 import { type Log, messageOf } from "../log.ts";
 import { problem } from "../problem.ts";
+import { filesOfGuest } from "../shared/files.ts";
 import type { GuestRecord, GuestStore } from "../store/guests.ts";
 import type { SnapshotStore } from "../store/snapshots.ts";
+import { adoptAll } from "./adoption.ts";
 import { agentHolders } from "./agent_holders.ts";
 import { startAll } from "./autostart.ts";
 import { changedGuest } from "./changed_guest.ts";
@@ -29,7 +30,6 @@ import { Claims } from "./claims.ts";
 import type { Control } from "./control_client.ts";
 import type { DeviceGround } from "./device_ground.ts";
 import { DiskChanges } from "./disk_changes.ts";
-import { filesOf, withSizes } from "./guest_files.ts";
 import { FigureWatch } from "./figures.ts";
 import { Forks } from "./forks.ts";
 import { GuestLife, refuse } from "./guest_life.ts";
@@ -119,13 +119,16 @@ export class Guests {
     this.disks = new DiskChanges(ground);
     this.nets = new NetChanges(ground);
     const { snapshots, tasks, events, log } = options;
-    const snapshotFiles = new SnapshotFiles(options.disks.directory, options);
+    const { shared } = options.disks;
+    shared.keepsOff = (id) => this.#claims.keepsOff(id);
+    const { canShare } = options;
+    const snapshotFiles = new SnapshotFiles(options.disks.directory, { shared, canShare });
     this.ground = moveGround(ground, {
       ...{ store: options.store, snapshots: options.snapshots, snapshotFiles },
       ...{ claims: this.#claims, budget: this.#budget },
       turn: (id, act) => this.#turn(id, act),
       add: (record) => this.#add(record),
-      remove: (life) => this.#remove(life),
+      leave: (life) => this.#forget(life),
       tellSnapshots: (guest) => this.snapshots.tellLater(guest),
     });
     const lifeGround: LifeGround = {
@@ -240,6 +243,8 @@ export class Guests {
     } catch (error) {
       this.#options.disks.delete(record.id);
       throw error;
+    } finally {
+      this.#options.disks.settle(record.id, record.disks);
     }
     const life = this.#add(record);
     life.tell();
@@ -277,12 +282,21 @@ export class Guests {
     });
   }
 
-  #remove({ record: { id } }: GuestLife) {
-    this.#options.store.delete(id);
+  #remove(life: GuestLife) {
+    const { disks, snapshots } = this.#options;
+    const files = filesOfGuest(life.record, snapshots.list(life.record.id));
+    disks.shared.without(files, () => this.#forget(life));
+  }
+
+  /** It is no more, but for what it has on stores. */
+  #forget({ record: { id } }: GuestLife) {
+    const { store, disks, events } = this.#options;
+    store.delete(id);
     this.#lives.delete(id);
-    this.#options.disks.delete(id);
+    disks.delete(id);
+    disks.shared.settleGuest(id);
     this.snapshots.forget(id);
-    this.#options.events.publish({ name: "guest_deleted", data: { id } });
+    events.publish({ name: "guest_deleted", data: { id } });
   }
 
   #refuseShutDown(doing: string, name: string) {
@@ -332,52 +346,18 @@ export class Guests {
   }
 
   /** Takes up the guests that run already, and removes what is left of those that do not. */
-  async adopt(): Promise<void> {
-    const { disks, log } = this.#options;
-    const { runDirectory } = this.#launcher;
-    Deno.mkdirSync(runDirectory, { recursive: true, mode: 0o700 });
-    // Those that are on their way to this host are looked after by who receives them.
-    const arriving = this.#options.store.list({ arriving: true })
-      .filter(({ id }) => !this.#lives.has(id));
-    for (const { name: id } of [...Deno.readDirSync(runDirectory)]) {
-      if (arriving.some((record) => record.id === id)) continue;
-      // One that cannot be taken up must not keep the others from it.
-      await this.#adoptOne(id).catch((error) =>
-        log("error", "cannot take up a guest", { id, error: messageOf(error) })
-      );
-    }
-    for (const life of this.#lives.values()) {
-      const { record } = life;
-      const now = withSizes(record, this.#options.disks);
-      if (now !== record) this.#keep(life, now);
-      const used = new Set(life.isUp ? life.process?.run.netIds : []);
-      this.#detach(record.nets.map(({ id }) => id).filter((it) => !used.has(it)), record.name);
-    }
-    const all = [...arriving, ...[...this.#lives.values()].map(({ record }) => record)];
-    const swept = disks.sweep(filesOf(all, this.#options.snapshots));
-    if (swept.length > 0) log("info", "removed unfinished disks", { names: swept.join(" ") });
+  adopt(): Promise<void> {
+    return adoptAll({
+      ...{ ...this.#options, launcher: this.#launcher, lives: this.#lives },
+      keep: (life, record) => this.#keep(life, record),
+      detach: (nets, guest) => this.#detach(nets, guest),
+    });
   }
 
   #detach(netIds: string[], guest: string) {
     this.#launcher.detach(netIds).catch((error) =>
       this.#options.log("warn", "cannot remove a tap", { guest, error: messageOf(error) })
     );
-  }
-
-  async #adoptOne(id: string) {
-    const process = await this.#launcher.find(id);
-    const life = this.#lives.get(id);
-    if (process !== null && life !== undefined) {
-      life.adopt(process);
-      const { name } = life.record;
-      this.#options.log("info", "found a guest's VMM", { guest: name, pid: process.pid });
-      return await process.goOnIfLeft();
-    }
-    if (process !== null) {
-      await process.kill();
-      await this.#launcher.cleanUp(process);
-    }
-    removeIfThere(this.#launcher.directory(id));
   }
 
   /** Starts those that are to start with the host; each on its own. */

@@ -95,7 +95,7 @@ export class Launcher {
       kernelCache,
       agentSocket: this.agentSocket(id),
       seed: seedPath(this.directory(id)),
-      disk: ({ file }) => disks.path(id, file),
+      disk: (disk) => disks.path(id, disk),
       tap: (net) => taps.get(net.id)!,
     };
   }

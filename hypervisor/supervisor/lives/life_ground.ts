@@ -42,6 +42,24 @@ export function refuseLeaving(life: GuestLife, doing: string): void {
   );
 }
 
+/** Throws where a guest's disks are another host's now, as they are on a store. */
+export function refuseForeign(
+  { shared }: Pick<LifeGround["disks"], "shared">,
+  { id, name, disks }: {
+    id: string;
+    name: string;
+    disks: readonly { store: string | null }[];
+  },
+  doing: string,
+): void {
+  const disk = disks.find(({ store }) => store !== null);
+  if (disk === undefined || !shared.isForeign(id)) return;
+  throw problem(
+    "wrong_state",
+    `${doing} "${name}": another host has what it has on the store "${disk.store}"`,
+  );
+}
+
 /** What of a guest may change though its next start goes on from memory, which knows nothing of it. */
 const FREE = ["name", "autostart", "kernel", "initrd", "cmdline", "cloudInit"];
 
@@ -65,7 +83,7 @@ export function refuseResuming(
 /** Files of a snapshot's disks, by the disks. */
 export function diskFiles(
   { files }: Pick<LifeGround, "files">,
-  { guest, id, record }: SnapshotRecord,
+  snapshot: SnapshotRecord,
 ): string[] {
-  return record.disks.map(({ name }) => files.disk(guest, id, name));
+  return snapshot.record.disks.map((disk) => files.disk(snapshot, disk));
 }

@@ -21,7 +21,7 @@ export interface MoveGround extends DeviceGround {
   snapshotFiles: SnapshotFiles;
   /** A guest of which all is kept already is this host's, with the VMM that runs it; null where none does. */
   arrive(record: GuestRecord, process: VmmProcess | null): GuestLife;
-  /** A guest that has gone is no more, nor are its disks. */
+  /** A guest that has gone is no more, nor are its disks, but for those on stores. */
   leave(id: string): void;
   /** What is here of a guest that another host has does not run any more, and has another name. */
   setAside(id: string, reason: string): Promise<void>;
@@ -33,13 +33,14 @@ export interface MoveGroundOptions
   turn: MoveGround["inTurn"];
   /** Adds a guest of which all is there. */
   add(record: GuestRecord): GuestLife;
-  remove(life: GuestLife): void;
+  /** Removes a guest but for what it has on stores. */
+  leave(life: GuestLife): void;
   /** Tells everybody what snapshots a guest has now. */
   tellSnapshots(guest: string): void;
 }
 
 export function moveGround(ground: DeviceGround, options: MoveGroundOptions): MoveGround {
-  const { turn, add, remove, tellSnapshots, ...parts } = options;
+  const { turn, add, leave, tellSnapshots, ...parts } = options;
   return {
     ...ground,
     ...parts,
@@ -51,7 +52,7 @@ export function moveGround(ground: DeviceGround, options: MoveGroundOptions): Mo
       tellSnapshots(record.id);
       return life;
     },
-    leave: (id) => remove(ground.life(id)),
+    leave: (id) => leave(ground.life(id)),
     async setAside(id, reason) {
       const life = ground.life(id);
       parts.claims.hold(id, { reason, keepsOff: true, mayChange: true });

@@ -16,6 +16,9 @@ interface Owned {
   id: string;
 }
 
+/** One that can be looked at. */
+type Found = Parameters<SnapshotFiles["ownBytes"]>[0];
+
 /** What is known of a guest's snapshots. */
 interface Sizes {
   bytes: Map<string, number>;
@@ -27,7 +30,7 @@ interface Sizes {
 
 interface Waiting {
   /** As whoever asked last has them. */
-  snapshots: readonly Owned[];
+  snapshots: readonly Found[];
   end: Promise<void>;
 }
 
@@ -51,7 +54,7 @@ export class OwnSizes {
    * Looks at all of a guest's snapshots again. Where that takes longer than a moment, `late` is called at its
    * end.
    */
-  async look(guest: string, snapshots: readonly Owned[], late: () => void): Promise<void> {
+  async look(guest: string, snapshots: readonly Found[], late: () => void): Promise<void> {
     let sizes = this.#sizes.get(guest);
     if (sizes === undefined) {
       sizes = { bytes: new Map(), running: null, waiting: null };
@@ -69,7 +72,7 @@ export class OwnSizes {
   }
 
   /** Resolves when all has been looked at that is so now. */
-  #end(sizes: Sizes, snapshots: readonly Owned[]): Promise<void> {
+  #end(sizes: Sizes, snapshots: readonly Found[]): Promise<void> {
     const { running, waiting } = sizes;
     if (waiting !== null) {
       waiting.snapshots = snapshots;
@@ -86,7 +89,7 @@ export class OwnSizes {
     return next.end;
   }
 
-  #run(sizes: Sizes, snapshots: readonly Owned[]): Promise<void> {
+  #run(sizes: Sizes, snapshots: readonly Found[]): Promise<void> {
     const running = this.#find(sizes, snapshots).finally(() => {
       if (sizes.running === running) sizes.running = null;
     });
@@ -94,8 +97,8 @@ export class OwnSizes {
     return running;
   }
 
-  async #find({ bytes }: Sizes, snapshots: readonly Owned[]): Promise<void> {
-    for (const { guest, id } of snapshots) bytes.set(id, await this.#files.ownBytes(guest, id));
+  async #find({ bytes }: Sizes, snapshots: readonly Found[]): Promise<void> {
+    for (const it of snapshots) bytes.set(it.id, await this.#files.ownBytes(it));
     // Those that are deleted are not asked for any more.
     const ids = new Set(snapshots.map(({ id }) => id));
     for (const id of bytes.keys()) if (!ids.has(id)) bytes.delete(id);

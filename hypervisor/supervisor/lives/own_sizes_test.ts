@@ -1,8 +1,11 @@
 import { assertEquals } from "@std/assert";
+import type { GuestRecord } from "../store/guests.ts";
 import { OwnSizes } from "./own_sizes.ts";
 
 const of = (id: string) => ({ guest: "G", id });
-const ALL = ["A", "B"].map(of);
+/** What they have lies nowhere. */
+const all = (...ids: string[]) => ids.map((id) => ({ ...of(id), record: {} as GuestRecord }));
+const ALL = all("A", "B");
 
 Deno.test("what is found in a moment is waited for", async () => {
   let bytes = 1;
@@ -49,14 +52,14 @@ Deno.test("however many ask while it takes long, one looks after who looks alrea
     },
   }, { waitMs: 1 });
   let told = 0;
-  const all = Promise.withResolvers<void>();
-  const late = () => ++told === 20 ? all.resolve() : undefined;
-  for (let i = 0; i < 20; i++) await sizes.look("G", [of(i === 19 ? "B" : "A")], late);
+  const told20 = Promise.withResolvers<void>();
+  const late = () => ++told === 20 ? told20.resolve() : undefined;
+  for (let i = 0; i < 20; i++) await sizes.look("G", all(i === 19 ? "B" : "A"), late);
   assertEquals(asked.length, 1);
   asked[0].resolve(1);
   while (asked.length < 2) await new Promise((resolve) => setTimeout(resolve, 1));
   asked[1].resolve(2);
-  await all.promise;
+  await told20.promise;
   assertEquals([asked.length, told], [2, 20]);
   assertEquals([sizes.of(of("A")), sizes.of(of("B"))], [null, 2], "as whoever asked last has them");
 });
@@ -65,7 +68,7 @@ Deno.test("of a guest that is gone nothing is kept, nor comes to be while somebo
   const asked = Promise.withResolvers<number>();
   const sizes = new OwnSizes({ ownBytes: () => asked.promise }, { waitMs: 1 });
   const late = Promise.withResolvers<void>();
-  await sizes.look("G", [of("A")], late.resolve);
+  await sizes.look("G", all("A"), late.resolve);
   sizes.forgetGuest("G");
   asked.resolve(1);
   await late.promise;

@@ -11,7 +11,7 @@ import type { GuestRecord } from "../store/guests.ts";
 import type { SnapshotRecord } from "../store/snapshots.ts";
 import { thawed } from "./freezing.ts";
 import { type GuestLife, refuse } from "./guest_life.ts";
-import { diskFiles, type LifeGround } from "./life_ground.ts";
+import { diskFiles, type LifeGround, refuseForeign } from "./life_ground.ts";
 import { readRun } from "./run.ts";
 import type { Source } from "./source.ts";
 import type { Work } from "./tasks.ts";
@@ -32,6 +32,7 @@ export class Reverts {
     const { turn, snapshots, store, tasks, budget } = this.#ground;
     return turn(guest, (life) => {
       refuse("revert", life.phase);
+      refuseForeign(this.#ground.disks, life.record, "Cannot revert");
       const snapshot = snapshots.get(guest, id);
       const isStarted = wish.start ?? (life.isUp || snapshot.run !== null);
       const record = goingBack(life.record, snapshot.record);
@@ -65,8 +66,10 @@ export class Reverts {
     work.phase("Copying disks");
     work.progress(0, 3);
     const from = diskFiles(this.#ground, snapshot);
-    const copies = files.map((to, i) => ({ from: from[i], to }));
-    const { drop } = await disks.addFrom(life.record, copies, { signal: work.signal });
+    const places = snapshot.record.disks.map(({ store }, i) => ({ file: files[i], store }));
+    await disks.shared.require(places.map(({ store }) => store));
+    const copies = places.map((to, i) => ({ from: from[i], to }));
+    const { keep, drop } = await disks.addFrom(life.record, copies, { signal: work.signal });
     const before = life.record;
     try {
       work.signal.throwIfAborted();
@@ -78,13 +81,15 @@ export class Reverts {
       if (life.isUp) throw new Error("the supervisor stops");
       const resumesFrom = snapshot.run === null ? null : snapshot.id;
       const record = goingBack(life.record, snapshot.record, files);
-      snapshots.revert(record, { current: snapshot.id, resumesFrom });
-      life.becomes(record, { resumesFrom });
+      disks.without(id, before.disks, () => {
+        snapshots.revert(record, { current: snapshot.id, resumesFrom });
+        life.becomes(record, { resumesFrom });
+      });
+      keep();
     } catch (error) {
       drop();
       throw error;
     }
-    for (const { file } of before.disks) disks.deleteFile(id, file);
     await this.#tell(id);
     log("info", "a guest was reverted", { guest: before.name, snapshot: snapshot.name });
     if (isStarted) {

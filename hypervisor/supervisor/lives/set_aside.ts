@@ -20,7 +20,10 @@ export interface AsideGround {
   keep(life: GuestLife, record: GuestRecord): unknown;
 }
 
-/** Has a guest hold still, for good, and be called so then; also one that was set aside already. */
+/**
+ * Has a guest hold still, for good, and be called so then; also one that was set aside already. One with a disk
+ * on a store is ended: the other host needs what its VMM has locked.
+ */
 export async function setAside(
   life: GuestLife,
   { isThere, hasName, keep }: AsideGround,
@@ -33,6 +36,10 @@ export async function setAside(
 }
 
 async function holdStill(life: GuestLife): Promise<void> {
+  if (life.record.disks.some(({ store }) => store !== null)) {
+    await life.end();
+    return await life.over;
+  }
   for (const deadline = Date.now() + STILL_MS; life.isUp && life.phase !== "paused";) {
     if (Date.now() > deadline) {
       // Whatever it is at, two of one guest must not run.

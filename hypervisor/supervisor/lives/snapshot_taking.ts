@@ -51,9 +51,8 @@ export async function takeSnapshot(
   const copy = async () => {
     work.phase("Copying disks");
     const record = structuredClone(life.record);
-    const copies = record.disks.map(({ name, file }) => ({
-      from: disks.path(id, file),
-      to: place.disk(name),
+    const copies = record.disks.map((disk) => ({
+      ...{ from: disks.path(id, disk), to: place.disk(disk), store: disk.store },
     }));
     const run = withMemory ? runningRun(life.process).file() : null;
     const diskBytes = await disks.copy(record, copies, { signal: work.signal });

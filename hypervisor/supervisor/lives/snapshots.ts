@@ -17,7 +17,7 @@ import { messageOf } from "../log.ts";
 import { problem } from "../problem.ts";
 import type { SnapshotRecord } from "../store/snapshots.ts";
 import { type GuestLife, refuse } from "./guest_life.ts";
-import { type LifeGround, refuseLeaving } from "./life_ground.ts";
+import { type LifeGround, refuseForeign, refuseLeaving } from "./life_ground.ts";
 import { whyNotFreeze } from "./freezing.ts";
 import { OwnSizes } from "./own_sizes.ts";
 import { untilReady } from "./readiness.ts";
@@ -99,11 +99,12 @@ export class Snapshots {
   }
 
   create(guest: string, wish: Wish): Promise<Task> {
-    const { turn, snapshots, tasks } = this.#ground;
+    const { turn, snapshots, tasks, disks } = this.#ground;
     return turn(guest, (life) => {
       refuse("snapshot", life.phase);
       snapshots.refuseTakenName(guest, wish.name);
       refuseLeaving(life, TAKE);
+      refuseForeign(disks, life.record, TAKE);
       refuseUnready(life, wish);
       const why = wish.freeze === true && life.isUp ? whyNotFreeze(life) : null;
       if (why !== null) throw problem("wrong_state", why);
@@ -143,6 +144,7 @@ export class Snapshots {
         memoryBytes: run === null ? 0 : files.memoryBytes(guest, id),
         createdAt: new Date().toISOString(),
       });
+      place.keep();
       if (run !== null) life.process?.run.setBase(track ? id : null);
     } catch (error) {
       place.drop();
@@ -179,8 +181,7 @@ export class Snapshots {
         );
       }
       // The row first: without it the files belong to nobody, and are swept.
-      snapshots.delete(snapshot);
-      files.delete(guest, id);
+      files.delete(snapshot, () => snapshots.delete(snapshot));
       this.#own.forget(snapshot);
       await this.tell(guest);
     });

@@ -22,6 +22,7 @@ import { TargetFile } from "./disk_files.ts";
 import { type Frame, PeerError } from "./frames.ts";
 import type { ImageOffer, MoveOffer } from "./messages.ts";
 import { goingOn, unpackRecord } from "./parcel.ts";
+import { disksHere, refuseOtherDisks, storesOf } from "./shared_stores.ts";
 import { SnapshotArrival } from "./snapshot_arrival.ts";
 import { whyNotSpoken } from "./spoken.ts";
 import type { SnapshotParcel } from "./snapshot_parcel.ts";
@@ -58,6 +59,8 @@ export class Arrival {
   readonly #offer: MoveOffer;
   readonly #ground: MoveGround;
   readonly #images: ImageFile[];
+  /** Names of storage that both hosts see, by tokens. */
+  readonly #stores: ReadonlyMap<string, string>;
   /** Disks, then images; those that are here are not open. */
   readonly #files: (TargetFile | null)[];
   readonly #release: () => void;
@@ -68,9 +71,10 @@ export class Arrival {
 
   private constructor(
     { move, peer, offer, ground, share }: ArrivalOptions,
-    images: ImageFile[],
+    { images, stores }: { images: ImageFile[]; stores: ReadonlyMap<string, string> },
     release: () => void,
   ) {
+    this.#stores = stores;
     this.move = move;
     this.peer = peer;
     this.#offer = offer;
@@ -98,7 +102,7 @@ export class Arrival {
     refuseUnoffered(this.#offer, record);
     const kernel = this.#imageHere("kernel", record.kernel);
     const initrd = this.#imageHere("initrd", record.initrd);
-    return { ...unpackRecord(record), kernel, initrd };
+    return { ...unpackRecord(record, disksHere(record, this.#stores)), kernel, initrd };
   }
 
   #runHere(run: MoveOffer["parcel"]["run"]): MoveOffer["parcel"]["run"] {
@@ -112,7 +116,9 @@ export class Arrival {
     const { ground, offer, peer } = options;
     const { record } = offer.parcel;
     await refuseUnfit(options);
-    const wanted = await Promise.all(
+    const stores = await storesOf(offer, ground);
+    disksHere(record, stores);
+    const images = await Promise.all(
       offer.images.map((image) => imageFor(ground.images, image)),
     );
     // Nothing was waited for since; from here on its memory is promised to it.
@@ -121,8 +127,9 @@ export class Arrival {
       reason: `it is on its way from "${peer.name}"`,
       memoryMiB: memoryOf(offer),
     });
-    const arrival = new Arrival(options, wanted, release);
+    const arrival = new Arrival(options, { images, stores }, release);
     try {
+      refuseOtherDisks(arrival.record, options);
       arrival.#open();
       return arrival;
     } catch (error) {
@@ -145,8 +152,9 @@ export class Arrival {
   #open() {
     const { record, disks } = { record: this.record, disks: this.#offer.disks };
     Deno.mkdirSync(this.#directory, { mode: 0o700 });
-    record.disks.forEach(({ file }, i) => {
-      this.#files.push(new TargetFile(join(this.#directory, file), disks[i].bytes));
+    record.disks.forEach(({ file, store }, i) => {
+      const path = join(this.#directory, file);
+      this.#files.push(store === null ? new TargetFile(path, disks[i].bytes) : null);
     });
     for (const { temporary, offer } of this.#images) {
       this.#files.push(temporary === null ? null : new TargetFile(temporary, offer.bytes));
@@ -203,7 +211,7 @@ export class Arrival {
       // By another name, an image is the same.
       run: this.#runHere(parcel.run),
       socket: this.socket,
-      config: (places) => goingOn(parcel, places).config,
+      config: (places) => goingOn({ record: this.record, run: parcel.run }, places).config,
     });
   }
 
@@ -215,7 +223,9 @@ export class Arrival {
   /** All of the disks has come: returns once that is on this host's disk. */
   async sync(): Promise<void> {
     this.#files.forEach((_, i) => this.#close(i));
-    for (const { file } of this.record.disks) await syncFile(join(this.#directory, file));
+    for (const { file, store } of this.record.disks) {
+      if (store === null) await syncFile(join(this.#directory, file));
+    }
     syncDirectory(this.#directory);
     syncDirectory(join(this.#directory, ".."));
   }

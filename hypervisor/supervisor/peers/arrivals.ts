@@ -14,8 +14,7 @@ import { Turns } from "../lives/turns.ts";
 import type { Arrival as ArrivalRow, MoveStore } from "../store/moves.ts";
 import type { PeerRecord } from "../store/peers.ts";
 import { Arrival, endVmm, statusOfVmm } from "./arrival.ts";
-import type { PeerChannel } from "./channel.ts";
-import { parsed } from "./channel.ts";
+import { parsed, type PeerChannel } from "./channel.ts";
 import { goingTo, reasonAside } from "./departures.ts";
 import type { Processor } from "./cpu_features.ts";
 import { type Frame, PeerError } from "./frames.ts";
@@ -23,6 +22,7 @@ import { answer, type MoveOffer, MoveRequest, type SettledState } from "./messag
 import { announce, isHandingOver, isRunning, isUp, type Sealed, takeOver } from "./sealed.ts";
 import type { MoveCall } from "./peers.ts";
 import { pipe } from "./pipe.ts";
+import { refuseHeld } from "./shared_stores.ts";
 
 /** A host that moves a guest says something at least so often, in milliseconds. */
 export const SILENCE_MS = 60_000;
@@ -106,6 +106,7 @@ export class Arrivals {
       throw problem("busy", "Cannot settle the move: it is just changing hands. Wait a moment");
     }
     if (runs === "here") {
+      refuseHeld(this.#options.ground, sealed.record);
       // Written down first: who comes back is told so, whatever comes between.
       store.sayArrival(move);
       await this.#takeOver(sealed).catch((error) => {

@@ -6,6 +6,7 @@ import {
   at,
   cutOff,
   cutPower,
+  cutTest,
   ends as endsWith,
   isDecided,
   isHandingOver,
@@ -16,7 +17,7 @@ import {
   RUNS,
   until,
 } from "../testing/move_cuts.ts";
-import { TwoHosts, whereabouts } from "../testing/two_hosts.ts";
+import { type TwoHosts, whereabouts } from "../testing/two_hosts.ts";
 
 const isWithSnapshots = ({ phase }: Task) => phase === "Copying snapshots";
 
@@ -33,20 +34,23 @@ function ends(
   return endsWith(hosts, guest, { ...expected, snapshots: ["before"] });
 }
 
-Deno.test("cancelled while snapshots go: the guest runs on, with them, and can move after all", async () => {
-  await using hosts = await TwoHosts.start();
-  const guest = await guestOf(hosts);
-  const task = await hosts.move(guest.id, { bytesPerSecond: 1000 });
-  await until(() => hosts.a.supervisor.tasks.get(task.id).phase === "Copying snapshots", "phase");
-  hosts.a.supervisor.tasks.cancel(task.id);
-  assertEquals((await hosts.end(task)).state, "cancelled");
-  await ends(hosts, guest, { a: RUNS, b: NOWHERE });
-  assertEquals((await hosts.end(await hosts.move(guest.id))).state, "done");
-  await ends(hosts, guest, { a: NOWHERE, b: RUNS });
-});
+cutTest(
+  "cancelled while snapshots go: the guest runs on, with them, and can move after all",
+  async (start) => {
+    await using hosts = await start();
+    const guest = await guestOf(hosts);
+    const task = await hosts.move(guest.id, { bytesPerSecond: 1000 });
+    await until(() => hosts.a.supervisor.tasks.get(task.id).phase === "Copying snapshots", "phase");
+    hosts.a.supervisor.tasks.cancel(task.id);
+    assertEquals((await hosts.end(task)).state, "cancelled");
+    await ends(hosts, guest, { a: RUNS, b: NOWHERE });
+    assertEquals((await hosts.end(await hosts.move(guest.id))).state, "done");
+    await ends(hosts, guest, { a: NOWHERE, b: RUNS });
+  },
+);
 
-Deno.test("the other host goes while snapshots go: the guest runs on, with them", async () => {
-  await using hosts = await TwoHosts.start();
+cutTest("the other host goes while snapshots go: the guest runs on, with them", async (start) => {
+  await using hosts = await start();
   const guest = await guestOf(hosts);
   const cut = () => hosts.b.supervisor.close();
   const task = await cutOff(hosts, guest, { when: isWithSnapshots, cut });
@@ -57,19 +61,22 @@ Deno.test("the other host goes while snapshots go: the guest runs on, with them"
 
 for (const who of ["a", "b"] as const) {
   const where = who === "a" ? "here" : "there";
-  Deno.test(`the power ${where} fails while snapshots go: nothing of them is there`, async () => {
-    await using hosts = await TwoHosts.start();
-    const guest = await guestOf(hosts);
-    const cut = () => hosts[who].supervisor.close();
-    await cutOff(hosts, guest, { when: isWithSnapshots, cut });
-    await cutPower(hosts[who]);
-    await hosts[who].up();
-    await ends(hosts, guest, { a: who === "a" ? OFF : RUNS, b: NOWHERE });
-  });
+  cutTest(
+    `the power ${where} fails while snapshots go: nothing of them is there`,
+    async (start) => {
+      await using hosts = await start();
+      const guest = await guestOf(hosts);
+      const cut = () => hosts[who].supervisor.close();
+      await cutOff(hosts, guest, { when: isWithSnapshots, cut });
+      await cutPower(hosts[who]);
+      await hosts[who].up();
+      await ends(hosts, guest, { a: who === "a" ? OFF : RUNS, b: NOWHERE });
+    },
+  );
 }
 
-Deno.test("cancelled while disks go: the guest runs on", async () => {
-  await using hosts = await TwoHosts.start();
+cutTest("cancelled while disks go: the guest runs on", async (start) => {
+  await using hosts = await start();
   const guest = await guestOf(hosts);
   const task = await hosts.move(guest.id, { bytesPerSecond: 1000 });
   await until(() => hosts.b.names("run/guests").length > 0, "the other VMM");
@@ -78,8 +85,8 @@ Deno.test("cancelled while disks go: the guest runs on", async () => {
   await ends(hosts, guest, { a: RUNS, b: NOWHERE });
 });
 
-Deno.test("cancelled while memory goes: the guest runs on, and can move after all", async () => {
-  await using hosts = await TwoHosts.start();
+cutTest("cancelled while memory goes: the guest runs on, and can move after all", async (start) => {
+  await using hosts = await start();
   const guest = await guestOf(hosts, "slow-memory");
   at(hosts.a, isMoving, () => {
     const [task] = hosts.a.supervisor.tasks.list();
@@ -91,8 +98,8 @@ Deno.test("cancelled while memory goes: the guest runs on, and can move after al
   await ends(hosts, guest, { a: NOWHERE, b: RUNS });
 });
 
-Deno.test("it takes too long: the guest runs on", async () => {
-  await using hosts = await TwoHosts.start();
+cutTest("it takes too long: the guest runs on", async (start) => {
+  await using hosts = await start();
   const guest = await guestOf(hosts);
   const task = await hosts.end(
     await hosts.move(guest.id, { bytesPerSecond: 1000, withinSeconds: 1 }),
@@ -101,8 +108,8 @@ Deno.test("it takes too long: the guest runs on", async () => {
   await ends(hosts, guest, { a: RUNS, b: NOWHERE });
 });
 
-Deno.test("the other host goes while memory goes: the guest runs on", async () => {
-  await using hosts = await TwoHosts.start();
+cutTest("the other host goes while memory goes: the guest runs on", async (start) => {
+  await using hosts = await start();
   const guest = await guestOf(hosts, "slow-memory");
   at(hosts.a, isMoving, () => setTimeout(() => hosts.b.supervisor.close(), 200));
   assertEquals((await hosts.end(await hosts.move(guest.id))).state, "failed");
@@ -111,8 +118,8 @@ Deno.test("the other host goes while memory goes: the guest runs on", async () =
 });
 
 for (const word of ["no-cpu", "dies-before-ready"]) {
-  Deno.test(`the other VMM does not take it (${word}): the guest runs on`, async () => {
-    await using hosts = await TwoHosts.start();
+  cutTest(`the other VMM does not take it (${word}): the guest runs on`, async (start) => {
+    await using hosts = await start();
     const guest = await guestOf(hosts, word);
     const task = await hosts.end(await hosts.move(guest.id));
     assertEquals(task.state, "failed");
@@ -121,8 +128,8 @@ for (const word of ["no-cpu", "dies-before-ready"]) {
   });
 }
 
-Deno.test("this supervisor goes while memory goes: the guest runs on", async () => {
-  await using hosts = await TwoHosts.start();
+cutTest("this supervisor goes while memory goes: the guest runs on", async (start) => {
+  await using hosts = await start();
   const guest = await guestOf(hosts, "slow-memory");
   await cutOff(hosts, guest, {
     when: isMoving,
@@ -133,8 +140,8 @@ Deno.test("this supervisor goes while memory goes: the guest runs on", async () 
   await ends(hosts, guest, { a: RUNS, b: NOWHERE });
 });
 
-Deno.test("this VMM is killed while memory goes: the guest is off, here", async () => {
-  await using hosts = await TwoHosts.start();
+cutTest("this VMM is killed while memory goes: the guest is off, here", async (start) => {
+  await using hosts = await start();
   const guest = await guestOf(hosts, "slow-memory");
   at(hosts.a, isMoving, () => setTimeout(() => killProcess(hosts.a.processOf(guest.id)), 200));
   assertEquals((await hosts.end(await hosts.move(guest.id))).state, "failed");
@@ -147,8 +154,8 @@ for (
     [isDecided, "when the other host keeps it"],
   ] as const
 ) {
-  Deno.test(`this supervisor goes, ${what}: the guest runs on`, async () => {
-    await using hosts = await TwoHosts.start();
+  cutTest(`this supervisor goes, ${what}: the guest runs on`, async (start) => {
+    await using hosts = await start();
     const guest = await guestOf(hosts);
     await cutOff(hosts, guest, { when: when, cut: () => hosts.a.supervisor.close() });
     await restart(hosts.a);
@@ -156,23 +163,26 @@ for (
   });
 }
 
-Deno.test("the power here fails when the other host keeps it: the guest is off, here", async () => {
-  await using hosts = await TwoHosts.start();
-  const guest = await guestOf(hosts);
-  await cutOff(hosts, guest, {
-    when: isDecided,
-    cut: () => {
-      killProcess(hosts.a.processOf(guest.id));
-      hosts.a.supervisor.close();
-    },
-  });
-  await cutPower(hosts.a);
-  await hosts.a.up();
-  await ends(hosts, guest, { a: OFF, b: NOWHERE });
-});
+cutTest(
+  "the power here fails when the other host keeps it: the guest is off, here",
+  async (start) => {
+    await using hosts = await start();
+    const guest = await guestOf(hosts);
+    await cutOff(hosts, guest, {
+      when: isDecided,
+      cut: () => {
+        killProcess(hosts.a.processOf(guest.id));
+        hosts.a.supervisor.close();
+      },
+    });
+    await cutPower(hosts.a);
+    await hosts.a.up();
+    await ends(hosts, guest, { a: OFF, b: NOWHERE });
+  },
+);
 
-Deno.test("the other host goes when it keeps it: the guest runs on", async () => {
-  await using hosts = await TwoHosts.start();
+cutTest("the other host goes when it keeps it: the guest runs on", async (start) => {
+  await using hosts = await start();
   const guest = await guestOf(hosts);
   // Within the event, before anything else is done: the VMM was not told that it may.
   await cutOff(hosts, guest, { when: isDecided, cut: () => hosts.b.supervisor.close() });
@@ -182,8 +192,8 @@ Deno.test("the other host goes when it keeps it: the guest runs on", async () =>
   await until(() => ["running,none", "none,running"].includes(somewhere()), somewhere());
 });
 
-Deno.test("the VMM changes its mind: the guest runs on", async () => {
-  await using hosts = await TwoHosts.start();
+cutTest("the VMM changes its mind: the guest runs on", async (start) => {
+  await using hosts = await start();
   const guest = await guestOf(hosts, "changes-its-mind");
   const task = await hosts.end(await hosts.move(guest.id));
   assertStringIncludes(task.error!, "its disks have no room");
@@ -204,24 +214,24 @@ for (
     ["silent-receiver", "the answer is lost"],
   ] as const
 ) {
-  Deno.test(`${what}: the guest runs there`, async () => {
-    await using hosts = await TwoHosts.start();
+  cutTest(`${what}: the guest runs there`, async (start) => {
+    await using hosts = await start();
     const guest = await guestOf(hosts, word);
     assertEquals((await hosts.end(await hosts.move(guest.id))).state, "done");
     await ends(hosts, guest, { a: NOWHERE, b: RUNS });
   });
 }
 
-Deno.test("the other VMM is killed by the word: the guest is off, there", async () => {
-  await using hosts = await TwoHosts.start();
+cutTest("the other VMM is killed by the word: the guest is off, there", async (start) => {
+  await using hosts = await start();
   const guest = await guestOf(hosts, "dies-at-word");
   assertEquals((await hosts.end(await hosts.move(guest.id))).state, "done");
   await ends(hosts, guest, { a: NOWHERE, b: { ...OFF, state: "failed" } });
   assertStringIncludes(hosts.b.supervisor.guests.get(guest.id).error!, "while it changed hosts");
 });
 
-Deno.test("this supervisor goes when the VMM was told: the guest runs there", async () => {
-  await using hosts = await TwoHosts.start();
+cutTest("this supervisor goes when the VMM was told: the guest runs there", async (start) => {
+  await using hosts = await start();
   const guest = await guestOf(hosts, "slow-go");
   await cutOff(hosts, guest, {
     when: isDecided,
@@ -235,30 +245,33 @@ Deno.test("this supervisor goes when the VMM was told: the guest runs there", as
   await ends(hosts, guest, { a: NOWHERE, b: RUNS });
 });
 
-Deno.test("the other host goes when the VMM was told: locked here, until it is back", async () => {
-  await using hosts = await TwoHosts.start();
-  const guest = await guestOf(hosts, "slow-go");
-  const task = await cutOff(hosts, guest, {
-    when: isDecided,
-    afterMs: 150,
-    cut: () => hosts.b.supervisor.close(),
-  });
-  await hosts.b.down();
-  await until(() => whereabouts(hosts.a, guest.id).state === "stopped", "the VMM's end");
-  const refused = await hosts.a.start(guest.id).catch((error) => error.problem);
-  // The move still waits for the other host's word.
-  assertEquals(refused.code, "busy");
-  // A supervisor that starts again, and its guests with it, changes nothing of that.
-  await restart(hosts.a);
-  const again = await hosts.a.start(guest.id).catch((error) => error.problem);
-  assertStringIncludes(again.message, "it was given to the host");
-  await hosts.b.up();
-  await ends(hosts, guest, { a: NOWHERE, b: RUNS });
-  assertEquals(task.kind, "move");
-});
+cutTest(
+  "the other host goes when the VMM was told: locked here, until it is back",
+  async (start) => {
+    await using hosts = await start();
+    const guest = await guestOf(hosts, "slow-go");
+    const task = await cutOff(hosts, guest, {
+      when: isDecided,
+      afterMs: 150,
+      cut: () => hosts.b.supervisor.close(),
+    });
+    await hosts.b.down();
+    await until(() => whereabouts(hosts.a, guest.id).state === "stopped", "the VMM's end");
+    const refused = await hosts.a.start(guest.id).catch((error) => error.problem);
+    // The move still waits for the other host's word.
+    assertEquals(refused.code, "busy");
+    // A supervisor that starts again, and its guests with it, changes nothing of that.
+    await restart(hosts.a);
+    const again = await hosts.a.start(guest.id).catch((error) => error.problem);
+    assertStringIncludes(again.message, "it was given to the host");
+    await hosts.b.up();
+    await ends(hosts, guest, { a: NOWHERE, b: RUNS });
+    assertEquals(task.kind, "move");
+  },
+);
 
-Deno.test("the power there fails when the VMM was told: the guest is off, there", async () => {
-  await using hosts = await TwoHosts.start();
+cutTest("the power there fails when the VMM was told: the guest is off, there", async (start) => {
+  await using hosts = await start();
   const guest = await guestOf(hosts, "slow-go");
   await cutOff(hosts, guest, {
     when: isDecided,
@@ -274,8 +287,8 @@ Deno.test("the power there fails when the VMM was told: the guest is off, there"
   await ends(hosts, guest, { a: NOWHERE, b: { ...OFF, state: "failed" } });
 });
 
-Deno.test("the power here fails when it runs there: it runs there, and only there", async () => {
-  await using hosts = await TwoHosts.start();
+cutTest("the power here fails when it runs there: it runs there, and only there", async (start) => {
+  await using hosts = await start();
   const guest = await guestOf(hosts);
   const gone = Promise.withResolvers<void>();
   const end = hosts.b.supervisor.events.subscribe((change) => {
@@ -292,19 +305,22 @@ Deno.test("the power here fails when it runs there: it runs there, and only ther
   await ends(hosts, guest, { a: NOWHERE, b: RUNS });
 });
 
-Deno.test("the power here fails before the VMM gave it away: the guest is off, here", async () => {
-  await using hosts = await TwoHosts.start();
-  const guest = await guestOf(hosts, "slow-go");
-  await cutOff(hosts, guest, {
-    when: isDecided,
-    afterMs: 150,
-    cut: () => {
-      killProcess(hosts.a.processOf(guest.id));
-      hosts.a.supervisor.close();
-    },
-  });
-  await cutPower(hosts.a);
-  await hosts.a.up();
-  await ends(hosts, guest, { a: OFF, b: NOWHERE });
-  assertEquals((await hosts.a.start(guest.id)).state, "running", "nobody has hold of it");
-});
+cutTest(
+  "the power here fails before the VMM gave it away: the guest is off, here",
+  async (start) => {
+    await using hosts = await start();
+    const guest = await guestOf(hosts, "slow-go");
+    await cutOff(hosts, guest, {
+      when: isDecided,
+      afterMs: 150,
+      cut: () => {
+        killProcess(hosts.a.processOf(guest.id));
+        hosts.a.supervisor.close();
+      },
+    });
+    await cutPower(hosts.a);
+    await hosts.a.up();
+    await ends(hosts, guest, { a: OFF, b: NOWHERE });
+    assertEquals((await hosts.a.start(guest.id)).state, "running", "nobody has hold of it");
+  },
+);

@@ -21,6 +21,7 @@ import { ask, Done, MoveAnswer, type OfferMade } from "./messages.ts";
 import { Mirror, type MirroredDisk } from "./mirror.ts";
 import { Pace } from "./pace.ts";
 import { pack } from "./parcel.ts";
+import { SharedStores } from "./shared_stores.ts";
 import { SnapshotDeparture } from "./snapshot_departure.ts";
 import { toldOf } from "./spoken.ts";
 import { Touch } from "./touch.ts";
@@ -82,13 +83,17 @@ export async function depart(options: DepartureOptions): Promise<DepartureEnd> {
   const signal = AbortSignal.any([work.signal, late.signal]);
   const process = life.process!;
   work.phase("Asking the other host");
-  using disks = new Disks(options, process);
+  const { ground, peer, dial } = options;
+  const snapshots = settings.withoutSnapshots ? [] : ground.snapshots.list(life.record.id);
+  const guest = life.record;
+  using shared = await SharedStores.ask({ guest, snapshots, ground, peer, dial });
+  using disks = new Disks(options, shared);
   try {
     using channel = await options.dial();
     const hangUp = () => channel.close();
     signal.addEventListener("abort", hangUp);
     try {
-      return await new Departing(options, { process, channel, disks: disks.list, signal, deadline })
+      return await new Departing(options, { process, channel, disks, shared, signal, deadline })
         .run(() => {
           // From here on nobody takes it back.
           clearTimeout(timer);
@@ -106,16 +111,25 @@ export async function depart(options: DepartureOptions): Promise<DepartureEnd> {
   }
 }
 
-/** The guest's disks, opened. */
+/** The guest's disks: those that go are opened. */
 class Disks implements Disposable {
-  readonly list: MirroredDisk[] = [];
+  readonly going: MirroredDisk[] = [];
+  /** Of all. */
+  readonly sizes: OfferMade["disks"] = [];
 
-  constructor({ life, ground }: DepartureOptions, { run }: VmmProcess) {
+  constructor({ life, ground }: DepartureOptions, shared: SharedStores) {
     const { id, disks } = life.record;
+    const { run } = life.process!;
     try {
       disks.forEach((disk, number) => {
-        const file = new SourceFile(ground.disks.path(id, disk.file));
-        this.list.push({ number, device: run.find(disk.id)?.name ?? null, file, base: null });
+        const path = ground.disks.path(id, disk);
+        if (shared.tokenOf(disk) !== undefined) {
+          this.sizes.push({ bytes: Deno.statSync(path).size, dataBytes: 0 });
+          return;
+        }
+        const file = new SourceFile(path);
+        this.sizes.push({ bytes: file.bytes, dataBytes: file.dataBytes });
+        this.going.push({ number, device: run.find(disk.id)?.name ?? null, file, base: null });
       });
     } catch (error) {
       this[Symbol.dispose]();
@@ -124,7 +138,7 @@ class Disks implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { file, base } of this.list) {
+    for (const { file, base } of this.going) {
       file[Symbol.dispose]();
       base?.[Symbol.dispose]();
     }
@@ -134,7 +148,8 @@ class Disks implements Disposable {
 interface Way {
   process: VmmProcess;
   channel: PeerChannel;
-  disks: MirroredDisk[];
+  disks: Pick<Disks, "going" | "sizes">;
+  shared: SharedStores;
   signal: AbortSignal;
   deadline: number;
 }
@@ -154,16 +169,17 @@ class Departing {
     this.#options = options;
     this.#way = way;
     const { work, settings, tracking, ground, life } = options;
-    const { disks, channel, signal, process } = way;
+    const { disks: { going }, shared, channel, signal, process } = way;
     this.#pace = new Pace(settings.bytesPerSecond);
     this.#chart = new Chart(work);
     this.#touch = new Touch(channel);
     this.#snapshots = SnapshotDeparture.of(life.record, {
       ground,
       without: settings.withoutSnapshots,
+      tokenOf: (disk) => shared.tokenOf(disk),
     });
     this.#mirror = new Mirror({
-      ...{ disks, channel, signal, touch: this.#touch, pace: this.#pace },
+      ...{ disks: going, channel, signal, touch: this.#touch, pace: this.#pace },
       tracking: tracking(process),
       moved: (bytes, more) => this.#chart.disks(bytes, more),
     });
@@ -215,25 +231,30 @@ class Departing {
 
   async #prepare(): Promise<void> {
     const { move, life, ground, processor } = this.#options;
-    const { channel, process, disks } = this.#way;
+    const { channel, process, disks: { sizes }, shared } = this.#way;
     const { record } = life;
     const snapshots = this.#snapshots;
     const images = await imagesOf(ground, [record, ...snapshots.records.map((it) => it.record)]);
     const vmm = statusOf(await askVmm(process.controlSocket, { op: "status" }));
+    const { proofs: stores } = shared;
     const offer: OfferMade = {
       control: 1,
       ...toldOf(vmm),
-      parcel: pack(record, process.run.file()),
-      disks: disks.map(({ file: { bytes, dataBytes } }) => ({ bytes, dataBytes })),
+      parcel: pack(record, process.run.file(), (disk) => shared.tokenOf(disk)),
+      ...(stores !== undefined && { stores }),
+      disks: sizes,
       images: images.map(({ offer }) => offer),
-      snapshots: snapshots.offer(disks.map(({ file }) => file)),
+      snapshots: snapshots.offer(sizes),
       cpu: processor,
     };
     const asked = { answer: MoveAnswer, withinMs: PREPARE_MS };
     const { wanted } = await ask(channel, { op: "move", move, offer }, asked);
-    this.#chart.begin(disks.reduce((sum, { file }) => sum + file.dataBytes, snapshots.dataBytes));
+    // It has seen them.
+    shared[Symbol.dispose]();
+    const { dataBytes } = snapshots;
+    this.#chart.begin(sizes.reduce((sum, disk) => sum + disk.dataBytes, dataBytes));
     for (const [i, { path }] of images.entries()) {
-      const number = disks.length + i;
+      const number = sizes.length + i;
       if (!wanted.includes(number)) continue;
       this.#options.work.phase(`Copying the ${images[i].offer.kind}`);
       using file = new SourceFile(path);
@@ -242,7 +263,7 @@ class Departing {
         await channel.sayData(number, position, bytes!);
       }
     }
-    await this.#sendSnapshots(disks.length + images.length);
+    await this.#sendSnapshots(sizes.length + images.length);
     await ask(channel, { op: "await" }, { answer: Done, withinMs: AWAIT_MS });
   }
 
@@ -257,9 +278,9 @@ class Departing {
 
   /** Where the other host begins with what a snapshot has, only what differs goes. */
   async #findBases(): Promise<void> {
-    const { channel, disks } = this.#way;
+    const { channel, disks: { going } } = this.#way;
     const bases = await this.#snapshots.bases({ channel });
-    for (const disk of disks) {
+    for (const disk of going) {
       const path = bases.get(disk.number);
       if (path !== undefined) disk.base = new SourceFile(path);
     }
@@ -341,6 +362,7 @@ class Departing {
     work.phase("Handing over", { final: true });
     decided();
     this.#options.giving();
+    this.#way.shared.doomRest();
     // Written down first: after a power cut, nothing else here would know that it may be given away.
     store.setDeparture(move, "giving");
     this.#isGiving = true;

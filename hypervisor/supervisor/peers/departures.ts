@@ -12,6 +12,7 @@ import type { Departure, MoveStore } from "../store/moves.ts";
 import type { PeerRecord } from "../store/peers.ts";
 import { statusOfVmm } from "./arrival.ts";
 import type { PeerChannel } from "./channel.ts";
+import { refuseHeld } from "./shared_stores.ts";
 import { ask, Done, SettleAnswer, type SettledState } from "./messages.ts";
 
 const SETTLE_MS = 60_000;
@@ -108,6 +109,7 @@ export class Departures {
     if (process !== null && !process.hasHandedOver) {
       throw refused("its VMM is still here, and is about to say what it did");
     }
+    if (runs === "here") refuseHeld(ground, life!.record);
   }
 
   async #resolve(move: string, runs: "here" | "there"): Promise<void> {

@@ -1,11 +1,12 @@
 /** A supervisor that is killed for good in the middle of a move, as a process of its own. */
 import { assertEquals } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
+import { isLocked } from "../../sys/flock.ts";
 import { killProcess } from "../../sys/processes.ts";
 import { type UnixApi, unixApi } from "../api/unix.ts";
 import type { Task } from "../api/schemas.ts";
 import { TestHost } from "../testing/test_host.ts";
-import { whereabouts } from "../testing/two_hosts.ts";
+import { SharedDirectory, whereabouts } from "../testing/two_hosts.ts";
 
 const MAIN = fromFileUrl(new URL("../main.ts", import.meta.url));
 const FAKE_VMM = fromFileUrl(new URL("../testing/fake_vmm.ts", import.meta.url));
@@ -25,16 +26,23 @@ async function until<T>(look: () => Promise<T | undefined>, what: string): Promi
 }
 
 class Program implements AsyncDisposable {
+  readonly #store: string;
   readonly #directory = Deno.makeTempDirSync({ prefix: "dv-" });
   readonly #port = freePort();
   #child!: Deno.ChildProcess;
   api!: UnixApi;
+
+  /** With storage that another host sees too. */
+  constructor(store: string) {
+    this.#store = store;
+  }
 
   async up(): Promise<void> {
     this.#child = new Deno.Command(Deno.execPath(), {
       args: [
         ...["run", "-A", "--no-check", "--quiet", MAIN],
         ...["--data", join(this.#directory, "data"), "--run", join(this.#directory, "run")],
+        `--shared-store=nas=${this.#store}`,
         ...["--vmm", FAKE_VMM, "--pool", "0", "--peers", `127.0.0.1:${this.#port}`],
       ],
       stderr: "null",
@@ -84,16 +92,22 @@ for (
   ]
 ) {
   Deno.test(`a supervisor is killed ${what}`, async () => {
-    await using b = await TestHost.start({ peers: { hostname: "127.0.0.1", port: 0 } });
-    await using a = new Program();
+    using store = new SharedDirectory();
+    await using b = await TestHost.start({
+      ...store.b,
+      peers: { hostname: "127.0.0.1", port: 0 },
+    });
+    await using a = new Program(store.path);
     await a.up();
     const { client } = a.api;
     const { code } = await b.local.client.call("offerPairing", {});
     const address = `127.0.0.1:${b.supervisor.peers.port}`;
     const { id: peer } = await client.call("addPeer", { body: { address, code } });
     await client.upload({ kind: "kernel", name: "k" }, new Uint8Array(1000));
-    const body = { name: "web", kernel: "k", cmdline, nets: [], disks: [{ sizeMiB: 1 }] };
-    const { id } = await client.call("createGuest", { body });
+    const disks = [{ sizeMiB: 1 }, { sizeMiB: 1, store: "nas" }];
+    const body = { name: "web", kernel: "k", cmdline, nets: [], disks };
+    const guest = await client.call("createGuest", { body });
+    const { id } = guest;
     await client.call("startGuest", { params: { id } });
     const events = client.events();
     await events.next();
@@ -110,6 +124,7 @@ for (
       what,
     ).catch(() => {});
     assertEquals(await now(), expected);
+    assertEquals([store.names().length, isLocked(store.disk(guest))], [1, true]);
     assertEquals(b.names("data/guests"), expected.there === "running" ? [id] : []);
   });
 }

@@ -6,6 +6,8 @@
 import * as z from "zod";
 import { MOST_DISKS, MOST_NETS } from "../api/schemas.ts";
 import { Id, ImageName } from "../api/names.ts";
+import { PROBE_NAME, PROBE_NONCE, SIGHTS } from "../shared/probe.ts";
+import { TOKEN } from "../shared/token.ts";
 import { Parcel } from "./parcel.ts";
 import { SnapshotParcel } from "./snapshot_parcel.ts";
 import type { PeerChannel } from "./channel.ts";
@@ -56,6 +58,16 @@ export type SnapshotsOffer = z.output<typeof SnapshotsOffer>;
 /** What a guest's VMM says to the one that is to have it. */
 const Versions = z.strictObject({ protocol: z.int().min(1), format: z.int().min(1) });
 
+/** Storage that a host sees, and that it has just written to, for the other to see that, too. */
+export const StoreProof = z.strictObject({
+  token: z.string().regex(TOKEN),
+  probe: z.string().regex(PROBE_NAME),
+  nonce: z.string().regex(PROBE_NONCE),
+});
+export type StoreProof = z.output<typeof StoreProof>;
+/** More than a host has. */
+const StoreProofs = z.array(StoreProof).max(32);
+
 /** All that a host looks at before it says whether it takes a guest. */
 export const MoveOffer = z.strictObject({
   /**
@@ -66,7 +78,9 @@ export const MoveOffer = z.strictObject({
   /** 1 of each, which hosts from before do not say, where nothing is said. */
   speaks: Versions.default({ protocol: 1, format: 1 }),
   parcel: Parcel,
-  /** In the record's order. */
+  /** Where disks are that stay where they are; absent where none does, as hosts did not always know of it. */
+  stores: StoreProofs.min(1).optional(),
+  /** In the record's order; those that stay where they are have no data to send. */
   disks: z.array(z.strictObject({ bytes: Bytes, dataBytes: Bytes })).max(MOST_DISKS),
   images: z.array(ImageOffer).max(MOST_IMAGES),
   snapshots: SnapshotsOffer,
@@ -91,6 +105,8 @@ export type SettledState = z.output<typeof SettledState>;
 export const Request = z.discriminatedUnion("op", [
   z.strictObject({ op: z.literal("facts") }),
   z.strictObject({ op: z.literal("forget") }),
+  /** What the other host sees of storage; asked where there is any. A host of before does not know of it. */
+  z.strictObject({ op: z.literal("stores"), stores: StoreProofs }),
   /** Begins a move; {@linkcode MoveRequest}s and frames of files follow. */
   z.strictObject({ op: z.literal("move"), move: Id, offer: MoveOffer }),
   /** Raw bytes follow: this connection is the one between the two VMMs. */
@@ -132,6 +148,9 @@ export type MoveRequest = z.output<typeof MoveRequest>;
 
 /** Which files, by their numbers, begin as copies of others: only what differs is to come. */
 export const SharedAnswer = z.strictObject({ shared: z.array(z.int().min(0)).max(100) });
+
+/** What is seen of each storage, in the order in which it was asked. */
+export const StoresAnswer = z.strictObject({ seen: z.array(z.enum(SIGHTS)).max(32) });
 
 export const Done = z.strictObject({});
 /** The numbers of those files that are images and are wanted. */

@@ -25,6 +25,7 @@ import { Departures, isOpen, reasonGiven } from "./departures.ts";
 import { type DiskTracking, VmmDiskTracking } from "./disk_tracking.ts";
 import { answer, PeerRefusal } from "./messages.ts";
 import type { MoveCall } from "./peers.ts";
+import { sightsOf } from "./shared_stores.ts";
 
 /** How long a task waits for the other host's word; what is left goes on without it, in milliseconds. */
 const SETTLE_MS = 90_000;
@@ -237,6 +238,11 @@ export class Moves {
   /** Serves what another host asks about a move. */
   async serve(channel: PeerChannel, peer: PeerRecord, call: MoveCall): Promise<void> {
     switch (call.op) {
+      case "stores":
+        await answer(channel, async () => ({
+          seen: await sightsOf(call.stores, this.#options.ground),
+        }));
+        return await channel.end();
       case "move":
         return await this.#arrivals.serve(channel, peer, call);
       case "memory":

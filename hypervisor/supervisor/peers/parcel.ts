@@ -21,6 +21,7 @@ import { Cmdline, DiskName, GuestName, Id, ImageName, MacAddress } from "../api/
 import type { PlugConfig } from "../../vmm/control.ts";
 import { type RunDevice, RunFile, seedName } from "../lives/run.ts";
 import { diskConfig, guestConfig, netConfig, type Places } from "../lives/vm_config.ts";
+import { TOKEN } from "../shared/token.ts";
 import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
 
 const DiskParcel = DiskSettings.extend({
@@ -32,10 +33,13 @@ const DiskParcel = DiskSettings.extend({
   image: ImageName.nullable(),
   /** What the guest knows it by. */
   serial: z.string().regex(/^[\x20-\x7e]{0,20}$/, "must be a serial number"),
+  /** The token of the storage on which it stays, and which both hosts see; absent where it does not. */
+  store: z.string().regex(TOKEN, "must be a store's token").optional(),
 });
 
 const NetParcel = NetSettings.extend({ id: Id, mac: MacAddress });
 
+export type RecordParcel = z.output<typeof RecordParcel>;
 export const RecordParcel = z.strictObject({
   id: Id,
   name: GuestName,
@@ -114,18 +118,28 @@ function isUnique(values: readonly unknown[]): boolean {
   return new Set(values).size === values.length;
 }
 
+/** The token of a disk's storage, where both hosts see that; undefined where the disk has to go along. */
+export type TokenOf = (disk: Pick<DiskRecord, "store">) => string | undefined;
+
 /** What of a guest goes to another host, as it is said there. */
-export function pack(record: GuestRecord, run: RunFile): z.input<typeof Parcel> {
-  return { record: packRecord(record), run: packRun(run) };
+export function pack(record: GuestRecord, run: RunFile, tokenOf: TokenOf): z.input<typeof Parcel> {
+  return { record: packRecord(record, tokenOf), run: packRun(run) };
 }
 
 /**
  * What is kept of a guest, as it goes to another host. One from before there was a choice is told of nothing
- * that it would not know, such as cards that are in no port.
+ * that it would not know, such as cards that are in no port, and disks that are on no store.
  */
-export function packRecord(record: GuestRecord): z.input<typeof RecordParcel> {
+export function packRecord(
+  record: GuestRecord,
+  tokenOf: TokenOf,
+): z.input<typeof RecordParcel> {
   const { error: _, cloudInit, ...kept } = record;
-  const packed = { ...kept, nets: kept.nets.map(packNet) };
+  const disks = kept.disks.map(({ store, ...disk }) => {
+    const token = tokenOf({ store });
+    return token === undefined ? disk : { ...disk, store: token };
+  });
+  const packed = { ...kept, disks, nets: kept.nets.map(packNet) };
   return cloudInit === null ? packed : { ...packed, cloudInit };
 }
 
@@ -142,9 +156,9 @@ function packNet<T extends { inPort: boolean }>({ inPort, ...net }: T) {
   return inPort ? { ...net, inPort } : net;
 }
 
-/** What is kept of a guest that comes from another host. */
-export function unpackRecord(record: z.output<typeof RecordParcel>): GuestRecord {
-  return { ...record, cloudInit: record.cloudInit ?? null, error: null };
+/** What is kept of a guest that comes from another host, with its disks as this one has them. */
+export function unpackRecord(record: RecordParcel, disks: DiskRecord[]): GuestRecord {
+  return { ...record, disks, cloudInit: record.cloudInit ?? null, error: null };
 }
 
 /** The VMM's configuration of a guest that goes on in it, and what is in its ports. */
@@ -157,8 +171,10 @@ export interface GoingOn {
  * What the VMM that receives a guest is told: the machine that the guest has now, which the VMMs compare,
  * on what this host has for it.
  */
-export function goingOn({ record, run }: Parcel, places: Places): GoingOn {
-  const kept = unpackRecord(record);
+export function goingOn(
+  { record: kept, run }: { record: GuestRecord; run: Parcel["run"] },
+  places: Places,
+): GoingOn {
   const { disks, nets } = devicesOf(kept, run.devices, "boot");
   const now: GuestRecord = {
     ...{ ...kept, ...run.started },

@@ -1,7 +1,9 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { CpuSettings, DiskSettings, MemorySettings, NetSettings } from "../api/schemas.ts";
 import type { GuestRecord } from "../store/guests.ts";
-import { goingOn, pack, Parcel } from "./parcel.ts";
+import { PeerError } from "./frames.ts";
+import { goingOn, pack, Parcel, unpackRecord } from "./parcel.ts";
+import { disksHere } from "./shared_stores.ts";
 
 const ID = (n: number) => `01ARZ3NDEKTSV4RRFFQ69G5F0${n}`;
 
@@ -14,11 +16,16 @@ const RECORD: GuestRecord = {
     ...DiskSettings.parse({}),
     ...{ id: ID(n), name: `disk-${n}`, file: `${ID(n)}.img`, sizeMiB: 1, image: null },
     serial: `S${n}`,
+    store: n === 2 ? "nas" : null,
   })),
   nets: [{ ...NetSettings.parse({}), id: ID(4), mac: "52:00:00:00:00:02" }],
   ...{ hotplugPorts: 2, agent: true, cloudInit: null, autostart: false, error: "once" },
   createdAt: "2026-01-01T00:00:00.000Z",
 };
+
+/** By which both hosts know where the second disk is. */
+const TOKEN = "0123456789abcdef".repeat(2);
+const tokenOf = ({ store }: { store: string | null }) => store === null ? undefined : TOKEN;
 
 /** It runs with fewer CPUs than it is to have, one disk in a port, and one not at all. */
 const SAID = pack(RECORD, {
@@ -37,7 +44,7 @@ const SAID = pack(RECORD, {
       settings: { ...NetSettings.parse({}), mac: "52:00:00:00:00:01" },
     },
   },
-});
+}, tokenOf);
 const PARCEL = Parcel.parse(SAID);
 
 const PLACES = {
@@ -46,9 +53,15 @@ const PLACES = {
   tap: () => "tap0",
 };
 
+const goingOnHere = ({ record, run }: Parcel) =>
+  goingOn(
+    { record: unpackRecord(record, disksHere(record, new Map([[TOKEN, "nas"]]))), run },
+    PLACES,
+  );
+
 Deno.test("a guest goes on with what it runs with, and keeps what it is to have", () => {
   const parcel = Parcel.parse(JSON.parse(JSON.stringify(SAID)));
-  const { config, record } = goingOn(parcel, PLACES);
+  const { config, record } = goingOnHere(parcel);
   assertEquals([config.cpus, config.memoryMiB, config.cmdline], [2, 512, "loud"]);
   assertEquals(config.disks.map(({ path }) => path), [`/disks/${ID(1)}.img`]);
   assertEquals(config.nets[0].mac, "52:00:00:00:00:01");
@@ -69,11 +82,11 @@ const SEEDED = pack({ ...RECORD, cloudInit: CLOUD_INIT }, {
     net0: PARCEL.run.devices.net0,
   },
   started: { ...PARCEL.run.started, cloudInit: { ...CLOUD_INIT, hostname: "then" } },
-});
+}, tokenOf);
 
 Deno.test("a guest's disk for cloud-init is the last of those that it was started with", () => {
   const parcel = Parcel.parse(JSON.parse(JSON.stringify(SEEDED)));
-  const { config, record } = goingOn(parcel, PLACES);
+  const { config, record } = goingOnHere(parcel);
   assertEquals(config.disks.map(({ path }) => path), [`/disks/${ID(1)}.img`, "/s"]);
   assertEquals(Object.keys(config.plugged), ["block2"]);
   assertEquals(record.cloudInit, CLOUD_INIT);
@@ -84,14 +97,20 @@ Deno.test("a host that knows nothing of cloud-init takes a guest without it", ()
   assertEquals("cloudInit" in PARCEL.record, false);
   const { cloudInit: _, ...started } = PARCEL.run.started;
   const parcel = Parcel.parse({ ...PARCEL, run: { ...PARCEL.run, started } });
-  assertEquals(goingOn(parcel, PLACES).record.cloudInit, null);
+  assertEquals(goingOnHere(parcel).record.cloudInit, null);
 });
 
 Deno.test("of cards in no port a host from before hears nothing that it does not know", () => {
   assert(!JSON.stringify(SAID).includes("inPort"));
   const inPort = { ...RECORD, nets: RECORD.nets.map((net) => ({ ...net, inPort: true })) };
-  const { record } = Parcel.parse(pack(inPort, PARCEL.run));
+  const { record } = Parcel.parse(pack(inPort, PARCEL.run, tokenOf));
   assertEquals(record.nets.map((net) => net.inPort), [true]);
+});
+
+Deno.test("a disk stays where it is only on storage that was shown; nothing is said of the others", () => {
+  assertEquals(PARCEL.record.disks.map((disk) => "store" in disk), [false, true, false]);
+  const other = new Map([["f".repeat(32), "nas"]]);
+  assertThrows(() => disksHere(PARCEL.record, other), PeerError, "a store that it does not show");
 });
 
 Deno.test("a guest that cannot be one is refused", () => {
@@ -107,6 +126,7 @@ Deno.test("a guest that cannot be one is refused", () => {
     ({ run }) => run.devices.block0.id = ID(3),
     ({ run }) => run.devices.net0 = run.devices.block0,
     ({ run }) => run.devices["../x"] = run.devices.block0,
+    ({ record }) => record.disks[0].store = "nas",
     (parcel) => Object.assign(parcel.record, { isAdmin: true }),
     ({ record }) => record.cloudInit = { ...CLOUD_INIT, instanceId: "a\nb" },
     ({ record }) => record.cloudInit = { ...CLOUD_INIT, userData: "x".repeat(70_000) },

@@ -25,7 +25,10 @@ const FORGET_MS = 5_000;
 const DEAF = "this host keeps to itself. Start its supervisor with --peers";
 
 /** What hosts ask of each other beside what this file answers. */
-export type MoveCall = Extract<Request, { op: "move" | "memory" | "settle" | "heard" }>;
+export type MoveCall = Extract<
+  Request,
+  { op: "stores" | "move" | "memory" | "settle" | "heard" }
+>;
 
 export interface PeersOptions {
   store: PeerStore;

@@ -85,7 +85,7 @@ export async function isRunning(sealed: Sealed, ground: MoveGround): Promise<boo
 function holdsDisks({ process, record }: Sealed, { disks }: MoveGround): boolean | null {
   const used = record.disks.filter(({ id }) => process!.run.find(id) !== undefined);
   if (used.length === 0) return null;
-  return used.some(({ file }) => isLocked(disks.path(record.id, file)));
+  return used.some((disk) => isLocked(disks.path(record.id, disk)));
 }
 
 export function isUp(ground: MoveGround, guest: string): boolean {

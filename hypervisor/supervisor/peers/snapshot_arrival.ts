@@ -8,7 +8,8 @@ import { join } from "@std/path";
 import type { shareBlocks } from "../../sys/reflink.ts";
 import { syncDirectory, syncFile } from "../durable.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
-import type { NewSnapshotFiles } from "../lives/snapshot_files.ts";
+import type { NamedDisk, NewSnapshotFiles } from "../lives/snapshot_files.ts";
+import { filesOfSnapshot } from "../shared/files.ts";
 import type { GuestRecord } from "../store/guests.ts";
 import type { SnapshotRecord } from "../store/snapshots.ts";
 import { contentDigestOf } from "./digests.ts";
@@ -66,7 +67,11 @@ export class SnapshotArrival {
     ) {
       throw new PeerError("Cannot understand the other host: a snapshot out of turn");
     }
-    ground.store.refuseTakenDevices(parcel.record);
+    const record = this.#options.here(parcel.record);
+    ground.store.refuseTakenDevices(record);
+    const files = filesOfSnapshot({ guest, id: parcel.id, record });
+    files.forEach((file) => ground.disks.shared.refuseUnseen(file));
+    ground.disks.shared.spare(files);
     const place = ground.snapshotFiles.begin(guest, parcel.id);
     this.#coming = { parcel, place, files: [] };
     if (parcel.run !== null) Deno.mkdirSync(place.memory, { mode: 0o700 });
@@ -122,7 +127,7 @@ export class SnapshotArrival {
     const parcel = { record: found.record };
     const place = {
       memory: snapshotFiles.memory(guest, found.id),
-      disk: (name: string) => snapshotFiles.disk(guest, found.id, name),
+      disk: (disk: NamedDisk) => snapshotFiles.disk(found, disk),
     };
     return pathOf(file, { parcel, place });
   }
@@ -149,5 +154,7 @@ function pathOf(
   },
 ): string {
   if ("memory" in file) return join(place.memory, file.memory);
-  return place.disk(parcel.record.disks.find(({ id }) => id === file.disk)!.name);
+  // What comes is kept on the data partition.
+  const { name } = parcel.record.disks.find(({ id }) => id === file.disk)!;
+  return place.disk({ name, store: null });
 }

@@ -4,8 +4,10 @@ import { CpuSettings, DiskSettings, MemorySettings } from "../api/schemas.ts";
 import type { MoveGround } from "../lives/move_ground.ts";
 import { SnapshotFiles } from "../lives/snapshot_files.ts";
 import type { SnapshotRecord } from "../store/snapshots.ts";
+import { sharedFiles } from "../testing/shared_files.ts";
 import { contentDigestOf } from "./digests.ts";
 import { PeerError } from "./frames.ts";
+import { disksHere } from "./shared_stores.ts";
 import { SnapshotArrival } from "./snapshot_arrival.ts";
 import { SnapshotDeparture } from "./snapshot_departure.ts";
 import { unpackRecord } from "./parcel.ts";
@@ -13,6 +15,9 @@ import { packSnapshot, parentsFirst, SnapshotParcel } from "./snapshot_parcel.ts
 
 const ID = (n: number) => `01ARZ3NDEKTSV4RRFFQ69G5F${String(n).padStart(2, "0")}`;
 const GUEST = ID(0);
+const DISK = { name: "disk", store: null };
+/** All of a disk goes. */
+const tokenOf = () => undefined;
 
 function snapshot(n: number, parent: number | null): SnapshotRecord {
   return {
@@ -29,6 +34,7 @@ function snapshot(n: number, parent: number | null): SnapshotRecord {
       disks: [{
         ...DiskSettings.parse({}),
         ...{ id: ID(50), name: "disk", file: "disk.img", sizeMiB: 1, image: null, serial: "S" },
+        store: null,
       }],
       nets: [],
       ...{ hotplugPorts: 0, agent: false, cloudInit: null, autostart: false, error: null },
@@ -40,18 +46,20 @@ function snapshot(n: number, parent: number | null): SnapshotRecord {
 /** Two directories of guests: one has a snapshot, and it comes to the other. */
 function places() {
   const directory = Deno.makeTempDirSync();
-  const here = new SnapshotFiles(`${directory}/here`, { canShare: false });
+  const shared = sharedFiles();
+  const here = new SnapshotFiles(`${directory}/here`, { shared, canShare: false });
   Deno.mkdirSync(`${directory}/here/${GUEST}/snapshots/${ID(1)}`, { recursive: true });
-  Deno.writeFileSync(here.disk(GUEST, ID(1), "disk"), new Uint8Array(5000).fill(3));
+  Deno.writeFileSync(here.disk({ guest: GUEST, id: ID(1) }, DISK), new Uint8Array(5000).fill(3));
   Deno.mkdirSync(`${directory}/there/${GUEST}`, { recursive: true });
   const arrival = new SnapshotArrival({
     guest: GUEST,
     offer: { count: 1, current: ID(1), dataBytes: 0, sharedBytes: 0 },
     ground: {
       store: { refuseTakenDevices: () => {} },
-      snapshotFiles: new SnapshotFiles(`${directory}/there`, { canShare: false }),
+      disks: { shared },
+      snapshotFiles: new SnapshotFiles(`${directory}/there`, { shared, canShare: false }),
     } as unknown as MoveGround,
-    here: unpackRecord,
+    here: (record) => unpackRecord(record, disksHere(record, new Map())),
     runHere: (run) => run,
     share: () => false,
   });
@@ -71,9 +79,9 @@ const told = ({ parcel }: ReturnType<typeof packSnapshot>) =>
 Deno.test("a snapshot appears once it is what was sent, and not before", async () => {
   using place = places();
   const { arrival, here } = place;
-  const parcel = told(packSnapshot(snapshot(1, null), here));
+  const parcel = told(packSnapshot(snapshot(1, null), { files: here, tokenOf }));
   assertEquals([parcel.record.nets, parcel.run], [snapshot(1, null).record.nets, null]);
-  const sha256 = [await contentDigestOf(here.disk(GUEST, ID(1), "disk"))];
+  const sha256 = [await contentDigestOf(here.disk({ guest: GUEST, id: ID(1) }, DISK))];
   assertEquals(arrival.begin(parcel), []);
   arrival.file(0)!.write(0, new Uint8Array(4999).fill(3));
   assertThrows(() => arrival.complete, PeerError, "not all of the snapshots came");
@@ -88,7 +96,7 @@ Deno.test("a snapshot appears once it is what was sent, and not before", async (
 Deno.test("a snapshot out of turn, or one of another guest, is no snapshot", async () => {
   using place = places();
   const { arrival, here } = place;
-  const parcel = told(packSnapshot(snapshot(1, null), here));
+  const parcel = told(packSnapshot(snapshot(1, null), { files: here, tokenOf }));
   assertThrows(() => arrival.begin({ ...parcel, parent: ID(7) }), PeerError, "out of turn");
   const record = { ...parcel.record, id: ID(9) };
   assertThrows(() => arrival.begin({ ...parcel, record }), PeerError, "out of turn");
@@ -97,7 +105,7 @@ Deno.test("a snapshot out of turn, or one of another guest, is no snapshot", asy
   assertThrows(() => arrival.begin({ ...parcel, id: ID(2) }), PeerError, "out of turn");
   assertThrows(() => arrival.file(0)!.write(4999, new Uint8Array(2)), PeerError);
   arrival.file(0)!.write(0, new Uint8Array(5000).fill(3));
-  const sha256 = [await contentDigestOf(here.disk(GUEST, ID(1), "disk"))];
+  const sha256 = [await contentDigestOf(here.disk({ guest: GUEST, id: ID(1) }, DISK))];
   await arrival.end({ op: "snapshot_end", sha256 });
   assertEquals(place.names(), [ID(1)]);
   assertEquals(arrival.complete.snapshots.map(({ id }) => id), [ID(1)]);
@@ -106,7 +114,7 @@ Deno.test("a snapshot out of turn, or one of another guest, is no snapshot", asy
 
 Deno.test("whatever another host says of a snapshot, only what can be one is taken", () => {
   using place = places();
-  const { parcel } = packSnapshot(snapshot(1, null), place.here);
+  const { parcel } = packSnapshot(snapshot(1, null), { files: place.here, tokenOf });
   const wrong = (change: object) => SnapshotParcel.safeParse({ ...parcel, ...change }).success;
   const file = { disk: ID(50), bytes: 1, dataBytes: 1 };
   assertEquals(wrong({ files: [] }), false, "a disk without a copy");
@@ -142,23 +150,23 @@ Deno.test("each snapshot goes after the one that it comes from, whatever the clo
 Deno.test("what snapshots take is told before the first byte, whole and where blocks are shared", () => {
   const directory = Deno.makeTempDirSync();
   try {
-    const snapshotFiles = new SnapshotFiles(directory);
+    const snapshotFiles = new SnapshotFiles(directory, { shared: sharedFiles() });
     const records = [snapshot(1, null), snapshot(2, 1)];
     for (const [i, { id }] of records.entries()) {
       Deno.mkdirSync(`${directory}/${GUEST}/snapshots/${id}`, { recursive: true });
       const bytes = new Uint8Array((i + 1) * 65536).fill(1);
-      Deno.writeFileSync(snapshotFiles.disk(GUEST, id, "disk"), bytes);
+      Deno.writeFileSync(snapshotFiles.disk({ guest: GUEST, id }, DISK), bytes);
     }
     const ground = {
       snapshots: { list: () => records, standing: () => ({ current: ID(2) }) },
       snapshotFiles,
     } as unknown as MoveGround;
     const { record } = records[0];
-    const going = SnapshotDeparture.of(record, { ground, without: false });
+    const going = SnapshotDeparture.of(record, { ground, without: false, tokenOf });
     const offer = { count: 2, current: ID(2), dataBytes: 3 * 65536, sharedBytes: 2 * 65536 };
     assertEquals(going.offer([{ dataBytes: 65536 }]), offer);
     assertEquals(going.offer([{ dataBytes: 5 * 65536 }]).sharedBytes, 5 * 65536);
-    const without = SnapshotDeparture.of(record, { ground, without: true });
+    const without = SnapshotDeparture.of(record, { ground, without: true, tokenOf });
     const none = { count: 0, current: null, dataBytes: 0, sharedBytes: 65536 };
     assertEquals(without.offer([{ dataBytes: 65536 }]), none);
   } finally {

@@ -10,6 +10,7 @@ import type { SnapshotRecord } from "../store/snapshots.ts";
 import { ContentDigest } from "./digests.ts";
 import { SourceFile } from "./disk_files.ts";
 import { ask, Done, SharedAnswer, type SnapshotsOffer } from "./messages.ts";
+import type { TokenOf } from "./parcel.ts";
 import { type SendingWay, sendPiece } from "./sending.ts";
 import { isSameFile, packSnapshot, parentsFirst, type SnapshotFile } from "./snapshot_parcel.ts";
 
@@ -48,12 +49,12 @@ export class SnapshotDeparture {
   /** With `without` none goes. */
   static of(
     guest: GuestRecord,
-    { ground, without }: { ground: MoveGround; without: boolean },
+    { ground, without, tokenOf }: { ground: MoveGround; without: boolean; tokenOf: TokenOf },
   ): SnapshotDeparture {
     const records = without ? [] : parentsFirst(ground.snapshots.list(guest.id));
     const all = records.map((record) => ({
       record,
-      ...packSnapshot(record, ground.snapshotFiles),
+      ...packSnapshot(record, { files: ground.snapshotFiles, tokenOf }),
     }));
     return new SnapshotDeparture(guest, ground, all);
   }

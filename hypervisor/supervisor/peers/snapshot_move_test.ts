@@ -42,7 +42,7 @@ function filesOf(host: TestHost, { id }: Guest): Map<string, string> {
 /** What a guest's first disk has, which a revert gave another file. */
 function diskOf(host: TestHost, { id }: Guest): Uint8Array {
   const { store, disks } = host.supervisor.guests.ground;
-  return Deno.readFileSync(disks.path(id, store.get(id)!.disks[0].file));
+  return Deno.readFileSync(disks.path(id, store.get(id)!.disks[0]));
 }
 
 /** A guest with three snapshots, of which two come from the first. */

@@ -9,14 +9,24 @@ import { MOST_DISKS, SnapshotName } from "../api/schemas.ts";
 import { Id } from "../api/names.ts";
 import type { SnapshotFiles } from "../lives/snapshot_files.ts";
 import type { SnapshotRecord } from "../store/snapshots.ts";
-import { packRecord, packRun, parcelIssues, RecordParcel, RunParcel } from "./parcel.ts";
+import {
+  packRecord,
+  packRun,
+  parcelIssues,
+  RecordParcel,
+  RunParcel,
+  type TokenOf,
+} from "./parcel.ts";
 
 const Bytes = z.number().int().min(0).max(2 ** 52);
 
 /** What a VMM keeps of a guest's memory: a few files, by names of its own. */
 const MOST_MEMORY_FILES = 16;
 
-/** One of a snapshot's files: a disk's copy, by the disk's id, or one of the VMM's, by its name. */
+/**
+ * One of a snapshot's files: a disk's copy, by the disk's id, or one of the VMM's, by its name. Copies on storage
+ * that both hosts see are none of them.
+ */
 const FileParcel = z.union([
   z.strictObject({ disk: Id, bytes: Bytes, dataBytes: Bytes }),
   z.strictObject({
@@ -48,7 +58,8 @@ export const SnapshotParcel = z.strictObject({
   for (const { path, message } of parcelIssues({ record, run })) wrong(path, message);
   const disks = files.flatMap((file) => "disk" in file ? [file.disk] : []);
   const memory = files.flatMap((file) => "memory" in file ? [file.memory] : []);
-  if (disks.toSorted().join() !== record.disks.map(({ id }) => id).toSorted().join()) {
+  const going = record.disks.filter(({ store }) => store === undefined).map(({ id }) => id);
+  if (disks.toSorted().join() !== going.toSorted().join()) {
     wrong("files", "are not one for each disk");
   }
   if (new Set(memory).size !== memory.length) wrong("files", "share a name");
@@ -79,17 +90,18 @@ const BLOCK_BYTES = 512;
 /** What of a snapshot goes to another host. */
 export function packSnapshot(
   snapshot: SnapshotRecord,
-  files: SnapshotFiles,
+  { files, tokenOf }: { files: SnapshotFiles; tokenOf: TokenOf },
 ): { parcel: z.input<typeof SnapshotParcel>; files: SnapshotFile[] } {
   const { guest, id, run } = snapshot;
-  const record = packRecord(snapshot.record);
+  const record = packRecord(snapshot.record, tokenOf);
+  const going = snapshot.record.disks.filter((disk) => tokenOf(disk) === undefined);
   const at = (path: string): { bytes: number; dataBytes: number } => {
     const { size, blocks } = Deno.statSync(path);
     return { bytes: size, dataBytes: Math.min(size, (blocks ?? 0) * BLOCK_BYTES) };
   };
-  const found: SnapshotFile[] = record.disks.map(({ id: disk, name }) => {
-    const path = files.disk(guest, id, name);
-    return { path, parcel: { disk, ...at(path) } };
+  const found: SnapshotFile[] = going.map((disk) => {
+    const path = files.disk(snapshot, disk);
+    return { path, parcel: { disk: disk.id, ...at(path) } };
   });
   if (run !== null) {
     const directory = files.memory(guest, id);

@@ -33,6 +33,7 @@ const GUEST: GuestRecord = {
       sizeMiB: 10,
       image: "debian",
       serial: "RZ3NDEKTSV4RRFFQ69G5FD1",
+      store: null,
     },
     {
       ...DiskSettings.parse({ readonly: true }),
@@ -42,6 +43,7 @@ const GUEST: GuestRecord = {
       sizeMiB: 20,
       image: null,
       serial: "another",
+      store: "nas",
     },
   ],
   nets: [
@@ -128,6 +130,7 @@ Deno.test("version 1 keeps its guests, a setting and a session", () => {
       sizeMiB: 10,
       image: "debian",
       serial: "A",
+      store: null,
     };
     assertEquals(new GuestStore(later).list(), [bare, {
       ...bare,

@@ -11,6 +11,8 @@ export interface DiskRecord extends DiskSettings {
   name: string;
   /** The name of its file in its guest's directory. */
   file: string;
+  /** Storage that other hosts see too, on which that directory is; null for the host's own data partition. */
+  store: string | null;
   sizeMiB: number;
   /** The disk image that it was made from. */
   image: string | null;
@@ -47,6 +49,7 @@ export function listDisks(database: Database, guest: string): DiskRecord[] {
     sizeMiB: Number(row.size_mib),
     image: row.image === null ? null : String(row.image),
     serial: String(row.serial),
+    store: row.store === null ? null : String(row.store),
     ...settings(DiskSettings, row),
   }));
 }
@@ -62,9 +65,12 @@ export function listNets(database: Database, guest: string): NetRecord[] {
 /** Puts `disks` in the place of all that the guest had; within a transaction. */
 export function putDisks(database: Database, guest: string, disks: readonly DiskRecord[]): void {
   database.prepare("DELETE FROM disks WHERE guest = ?").run(guest);
-  const insert = database.prepare("INSERT INTO disks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
-  disks.forEach(({ id, name, file, sizeMiB, image, serial, ...settings }, position) =>
-    insert.run(id, guest, position, name, file, sizeMiB, image, JSON.stringify(settings), serial)
+  const insert = database.prepare("INSERT INTO disks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  disks.forEach(({ id, name, file, sizeMiB, image, serial, store, ...settings }, position) =>
+    insert.run(
+      ...[id, guest, position, name, file, sizeMiB, image, JSON.stringify(settings), serial],
+      store,
+    )
   );
 }
 

@@ -178,7 +178,13 @@ export class GuestStore {
   }
 
   /** Throws where a disk or a network card of another guest has the id of one of these. */
-  refuseTakenDevices({ name, disks, nets }: Pick<GuestRecord, "name" | "disks" | "nets">): void {
+  refuseTakenDevices(
+    { name, disks, nets }: {
+      name: string;
+      disks: readonly { id: string }[];
+      nets: readonly { id: string }[];
+    },
+  ): void {
     for (const [table, list] of [["disks", disks], ["nets", nets]] as const) {
       const find = this.#database.prepare(`SELECT 1 FROM ${table} WHERE id = ?`);
       if (list.every(({ id }) => find.get(id) === undefined)) continue;

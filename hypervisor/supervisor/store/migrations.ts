@@ -176,4 +176,19 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE guests ADD COLUMN cloud_init TEXT;
   `,
+  // Disks on storage that other hosts see too: by what the storage is known, and what of guests' files there
+  // goes unless a guest has it.
+  `
+  ALTER TABLE disks ADD COLUMN store TEXT;
+  CREATE TABLE stores (
+    name TEXT PRIMARY KEY,
+    token TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE doomed_files (
+    store TEXT NOT NULL,
+    guest TEXT NOT NULL,
+    path TEXT NOT NULL,
+    PRIMARY KEY (store, guest, path)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -145,8 +145,9 @@ Deno.test("moves that an older version began are settled by this one", () => {
     const before = MIGRATIONS.findIndex((it) => it.includes("departures_before"));
     const old = openDatabase(path, MIGRATIONS.slice(0, before));
     old.exec(
-      `INSERT INTO guests VALUES ('G', 'web', 1, 512, '{}', '{}', 'k', NULL, '', 0, 1, 1, 'now', NULL,
-         NULL, NULL)`,
+      `INSERT INTO guests (id, name, cpus, memory_mib, cpu, memory, kernel, cmdline, hotplug_ports, agent,
+         autostart, created_at)
+       VALUES ('G', 'web', 1, 512, '{}', '{}', 'k', '', 0, 1, 1, 'now')`,
     );
     old.exec("INSERT INTO departures VALUES ('M', 'G', 'P', 'giving')");
     old.exec("INSERT INTO arrivals VALUES ('M2', 'gone', 'P', 'claimed', 5e12)");

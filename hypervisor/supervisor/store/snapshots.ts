@@ -54,6 +54,7 @@ function readGuest(text: unknown): GuestRecord {
     cloudInit: CloudInit.nullable().default(null).parse(guest.cloudInit),
     disks: guest.disks.map((disk: GuestRecord["disks"][number]) => ({
       ...disk,
+      store: disk.store ?? null,
       ...settings(DiskSettings, disk),
     })),
     nets: guest.nets.map((net: GuestRecord["nets"][number]) => ({

@@ -18,6 +18,7 @@ const GUEST: GuestRecord = {
   disks: [{
     ...DiskSettings.parse({}),
     ...{ id: "D", name: "disk", file: "d.img", sizeMiB: 10, image: null, serial: "serial" },
+    store: null,
   }],
   nets: [{ ...NetSettings.parse({ linkUp: false }), id: "N", mac: "52:00:00:00:00:01" }],
   hotplugPorts: 2,

@@ -7,6 +7,7 @@
 import { dirname, join } from "@std/path";
 import type { ChangedRanges, GuestConfig, ReceivingPhase, SendRequest } from "../../vmm/control.ts";
 import { LineReader } from "../lives/lines.ts";
+import type { FakeLocks } from "./fake_locks.ts";
 
 const MEMORY_BYTES = 1 << 20;
 const PARTS = 8;
@@ -29,8 +30,14 @@ export class FakeReceiver {
   readonly #taken = Promise.withResolvers<void>();
   readonly #words: ReadonlySet<string>;
 
-  constructor(socket: string, { words }: { words: ReadonlySet<string> }) {
+  readonly #locks: FakeLocks;
+
+  constructor(
+    socket: string,
+    { words, locks }: { words: ReadonlySet<string>; locks: FakeLocks },
+  ) {
     this.#words = words;
+    this.#locks = locks;
     const listener = Deno.listen({ transport: "unix", path: socket });
     (async () => {
       const connection = await listener.accept();
@@ -81,6 +88,7 @@ export class FakeReceiver {
     const { go } = await hear();
     if (words.has("dies-at-word")) Deno.kill(Deno.pid, "SIGKILL");
     if (go !== true) throw new Error("The other VMM gave up");
+    this.#locks.take();
     this.phase = "taken";
     this.#taken.resolve();
     if (words.has("silent-receiver")) return connection.close();
@@ -92,6 +100,7 @@ export class FakeReceiver {
     if (this.phase !== "undecided" || handOver !== this.handOver) {
       throw new Error(`Cannot take the guest over: it is ${this.phase}`);
     }
+    this.#locks.take();
     this.phase = "taken";
     this.#taken.resolve();
   }
@@ -101,6 +110,7 @@ export interface FakeSendOptions {
   request: SendRequest;
   config: GuestConfig;
   words: ReadonlySet<string>;
+  locks: FakeLocks;
   /** Where the control socket is. */
   control: string;
   /** Messages to whoever asked. */
@@ -162,6 +172,7 @@ export async function fakeSend(options: FakeSendOptions): Promise<boolean> {
       JSON.stringify({ handOver, at: Date.now() }),
     );
     isGiven = true;
+    options.locks.release();
     if (words.has("dies-when-written")) Deno.kill(Deno.pid, "SIGKILL");
     let isHeard = false;
     if (!words.has("mute-go")) {
@@ -205,10 +216,12 @@ function wireBytes({ compress = "none" }: SendRequest, bytes: number): number {
 /** What a guest writes to its disks, as it is told to, and what of it is asked for. */
 export class FakeWrites {
   readonly #config: GuestConfig;
+  readonly #locks: FakeLocks;
   #ranges: Map<string, [number, number][]> | null = null;
 
-  constructor(config: GuestConfig) {
+  constructor(config: GuestConfig, locks: FakeLocks) {
     this.#config = config;
+    this.#locks = locks;
   }
 
   track(on: boolean): void {
@@ -228,6 +241,7 @@ export class FakeWrites {
   }
 
   write(disk: number, position: number, text: string): void {
+    this.#locks.check();
     using file = Deno.openSync(this.#config.disks[disk].path, { write: true });
     const bytes = new TextEncoder().encode(text);
     file.seekSync(position, Deno.SeekMode.Start);

@@ -13,9 +13,8 @@ import {
   type RunRequest,
   type Status,
 } from "../../vmm/control.ts";
-import { O_RDWR, open } from "../../sys/files.ts";
-import { tryLock } from "../../sys/flock.ts";
 import { VERSION } from "../version.ts";
+import { FakeLocks } from "./fake_locks.ts";
 import { FakeReceiver } from "./fake_migration.ts";
 import { type Handed, take } from "./fake_upgrade.ts";
 
@@ -26,6 +25,8 @@ export interface Orders {
   order?: RunRequest;
   /** What came with it from another VMM of this host. */
   handed?: Handed;
+  /** What of the guest's is locked already, as it came from another VMM. */
+  locks?: FakeLocks;
 }
 
 /** Who answers those that connect. */
@@ -96,11 +97,11 @@ function takeFrom(request: RunRequest & { upgrade: string }, order: Order): void
 function receive(request: RunRequest & { receive: string }, order: Order): FakeReceiver {
   const orders = told(request);
   const words = new Set(orders.config.cmdline.split(/\s+/));
-  const receiver = new FakeReceiver(request.receive, { words });
+  const locks = new FakeLocks(orders.config);
+  const receiver = new FakeReceiver(request.receive, { words, locks });
   const run = () => {
     // Whatever becomes of one that is mute, it holds its guest's disks.
-    if (receiver.isMute) orders.config.disks.forEach(({ path }) => tryLock(open(path, O_RDWR)));
-    else order.resolve(orders);
+    if (!receiver.isMute) order.resolve({ ...orders, locks });
   };
   receiver.taken.then(run, (error) => {
     console.error(error.message);

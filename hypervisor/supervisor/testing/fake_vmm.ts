@@ -38,6 +38,7 @@ import {
   EXIT_CODES,
   type ExitReason,
   type GuestConfig,
+  type PlugConfig,
   type Request,
   type Response,
   SERIAL_REPLAY_BYTES,
@@ -52,10 +53,13 @@ import { FakeDevices } from "./fake_devices.ts";
 import { ordered, type Orders } from "./fake_orders.ts";
 import { give } from "./fake_upgrade.ts";
 import { VERSION } from "../version.ts";
+import { FakeLocks } from "./fake_locks.ts";
 import { fakeSend, FakeWrites } from "./fake_migration.ts";
 
 /** How long a guest takes to let go of a device. */
 const LET_GO_MS = 50;
+/** How long a VMM that has handed its guest over may take to end. */
+const HANDED_OVER_MS = 5_000;
 
 const { control: first, config: configFile, wait } = parseArgs(Deno.args, {
   string: ["control", "config"],
@@ -65,13 +69,14 @@ const encode = (text: string) => new TextEncoder().encode(text);
 /** Listens at once; with `--wait` nothing else of it happens before it is told what to run. */
 const early = wait ? Deno.listen({ transport: "unix", path: first! }) : undefined;
 const door = { handle: (connection: Deno.Conn) => Promise.resolve(connection.close()) };
-const { config, control, order, handed }: Orders = early === undefined
+const { config, control, order, handed, ...received }: Orders = early === undefined
   ? { config: JSON.parse(Deno.readTextFileSync(configFile!)) as GuestConfig, control: first! }
   : await ordered(early, door);
 const words = new Set(config.cmdline.split(/\s+/));
 const startedAt = handed?.startedAt ?? Date.now();
 const devices = new FakeDevices(config);
-const writes = new FakeWrites(config);
+const locks = received.locks ?? lockedDisks();
+const writes = new FakeWrites(config, locks);
 
 let state: VmmState = "running";
 let agent: FakeAgent | undefined;
@@ -86,6 +91,18 @@ let replay = encode(
 );
 const followers = new Set<Deno.Conn>();
 const terminals = new Set<Deno.Conn>();
+
+function lockedDisks(): FakeLocks {
+  try {
+    const locks = new FakeLocks(config);
+    // The VMM that handed the guest over has them until it has ended.
+    locks.take(handed === undefined ? {} : { withinMs: HANDED_OVER_MS });
+    return locks;
+  } catch (error) {
+    console.error((error as Error).message);
+    Deno.exit(EXIT_CODES.refused);
+  }
+}
 
 function writeLine(connection: Deno.Conn, message: Response | Event) {
   return connection.write(encode(JSON.stringify(message) + "\n"));
@@ -126,8 +143,15 @@ async function pause(reason: string | null) {
   await publish(reason === null ? { event: "resumed" } : { event: "paused", reason });
 }
 
+function plug(device: PlugConfig): string {
+  const name = devices.plug(device);
+  if ("disk" in device) locks.plug(name, device.disk);
+  return name;
+}
+
 async function unplug(name: string) {
   devices.takeOut(name);
+  locks.unplug(name);
   await publish({ event: "unplugged", device: name });
 }
 
@@ -150,7 +174,7 @@ async function answer(request: Request): Promise<Response> {
       if (words.has(restored === undefined ? "no-plugging" : "no-replugging")) {
         throw new RangeError("Cannot plug a device in: not here");
       }
-      return { ok: true, plugged: devices.plug(request.device) };
+      return { ok: true, plugged: plug(request.device) };
     case "unplug":
       devices.refuseFixed(request.device);
       if (request.force) await unplug(request.device);
@@ -255,7 +279,7 @@ async function serve(connection: Deno.Conn) {
         if (new TextDecoder().decode(bytes).includes("go")) go.resolve();
       }).then(() => go.reject(new Error("its caller has gone")));
       const isGiven = await fakeSend({
-        ...{ request, config, words, control, go: go.promise },
+        ...{ request, config, words, locks, control, go: go.promise },
         tell: (message) => writeLine(connection, message as Response).then(() => {}),
         held: () => {
           pausedFor = "It is on its way";

@@ -4,10 +4,12 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
+import { basename, join } from "@std/path";
+import { isLocked } from "../../sys/flock.ts";
 import { killProcess } from "../../sys/processes.ts";
 import type { Guest, Task } from "../api/schemas.ts";
 import type { TestHost } from "./test_host.ts";
-import { type TwoHosts, whereabouts } from "./two_hosts.ts";
+import { TwoHosts, whereabouts } from "./two_hosts.ts";
 
 export const NOWHERE = { state: "none", hasDisks: false, hasRun: false };
 export const RUNS = { state: "running", hasDisks: true, hasRun: true };
@@ -90,12 +92,45 @@ export function snapshotsAt(host: TestHost, guest: string): string[] {
   return kept.map(({ name }) => name);
 }
 
+/** What is cut off, with a guest that has its disks to itself, and with one of which both hosts see a disk. */
+export function cutTest(
+  name: string,
+  run: (start: () => Promise<TwoHosts>) => Promise<void>,
+): void {
+  for (const isShared of [false, true]) {
+    const what = isShared ? " (and a disk on a store)" : "";
+    Deno.test(name + what, () => run(() => TwoHosts.start({ isShared })));
+  }
+}
+
+/** The guest's disk on the store is there, as are its snapshots' copies; who runs the guest has it locked. */
+async function sharedIsThere(
+  { a, b, shared }: TwoHosts,
+  guest: Guest,
+  expected: { a: typeof RUNS; b: typeof RUNS },
+): Promise<void> {
+  if (shared === null) return;
+  const { id } = guest;
+  const [at] = [a, b].filter((_, i) => [expected.a, expected.b][i].hasDisks);
+  const { snapshots, store } = at.supervisor.guests.ground;
+  const copies = snapshots.list(id).map((it) => `${id}/snapshots/${it.id}/shared.img`);
+  const disk = shared.disk(guest);
+  assertEquals(shared.names(), [`${id}/${basename(disk)}`, ...copies].sort());
+  for (const name of shared.names()) {
+    assertEquals(Deno.readFileSync(join(shared.path, name)), new Uint8Array(65536).fill(7));
+  }
+  assertEquals(store.get(id)!.disks.map((it) => it.store), [null, at === a ? "nas" : "fast"]);
+  const isRunning = [expected.a, expected.b].some(({ state }) => state === "running");
+  await until(() => isLocked(disk) === isRunning, "the lock");
+}
+
 /** Sooner or later, each host has of the guest what it should, and with it its snapshots. */
 export async function ends(
-  { a, b }: TwoHosts,
-  { id }: Guest,
+  hosts: TwoHosts,
+  guest: Guest,
   { snapshots = [], ...expected }: { a: typeof RUNS; b: typeof RUNS; snapshots?: string[] },
 ): Promise<void> {
+  const [{ a, b }, { id }] = [hosts, guest];
   const now = () => ({ a: whereabouts(a, id), b: whereabouts(b, id) });
   const isSo = () => JSON.stringify(now()) === JSON.stringify(expected);
   await until(isSo, "whereabouts").catch(() => {});
@@ -107,4 +142,5 @@ export async function ends(
     await until(() => host.network.taps.size === host.names("run/guests").length, "taps");
     assertEquals(snapshotsAt(host, id), whereabouts(host, id).hasDisks ? snapshots : []);
   }
+  await sharedIsThere(hosts, guest, expected);
 }

@@ -62,6 +62,8 @@ export interface TestOptions extends
       | "hostSocket"
       | "storage"
       | "pstore"
+      | "stores"
+      | "storeLookMs"
     >
   > {
   /** Instead of the pretended one. */

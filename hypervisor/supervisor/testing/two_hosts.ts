@@ -3,7 +3,9 @@
  *
  * @module
  */
-import type { Guest, Task } from "../api/schemas.ts";
+import { join } from "@std/path";
+import type { Guest, GuestCreate, Task } from "../api/schemas.ts";
+import { removeIfThere } from "../durable.ts";
 import { TestHost, type TestOptions } from "./test_host.ts";
 
 const LISTEN = { hostname: "127.0.0.1", port: 0 };
@@ -15,19 +17,25 @@ export class TwoHosts implements AsyncDisposable {
   readonly b: TestHost;
   /** What `a` knows `b` by. */
   peer = "";
+  /** Storage that both see; null without. */
+  readonly shared: SharedDirectory | null;
 
-  private constructor(a: TestHost, b: TestHost) {
+  private constructor(a: TestHost, b: TestHost, shared: SharedDirectory | null) {
     this.a = a;
     this.b = b;
+    this.shared = shared;
   }
 
+  /** With `isShared`, each has a store that is the other's, by another name and at another place. */
   static async start(
-    options: { a?: TestOptions; b?: TestOptions } = {},
+    options: { a?: TestOptions; b?: TestOptions; isShared?: boolean } = {},
   ): Promise<TwoHosts> {
-    const a = new TestHost({ ...options.a, peers: LISTEN });
+    const shared = options.isShared ? new SharedDirectory() : null;
+    const [ofA, ofB] = shared === null ? [{}, {}] : [shared.a, shared.b];
+    const a = new TestHost({ ...ofA, ...options.a, peers: LISTEN });
     // The same port after a restart, as the other host knows it by that.
-    const b = new TestHost({ ...options.b, peers: { ...LISTEN, port: freePort() } });
-    const hosts = new TwoHosts(a, b);
+    const b = new TestHost({ ...ofB, ...options.b, peers: { ...LISTEN, port: freePort() } });
+    const hosts = new TwoHosts(a, b, shared);
     await a.up();
     await b.up();
     await hosts.pair();
@@ -42,11 +50,16 @@ export class TwoHosts implements AsyncDisposable {
     ({ id: this.peer } = await a.local.client.call("addPeer", { body: { address, code } }));
   }
 
-  /** A guest that runs at `a`, with a disk that has something on it, and snapshots of these names. */
+  /**
+   * A guest that runs at `a`, with a disk that has something on it, another on the store where there is one, and
+   * snapshots of these names.
+   */
   async guest(cmdline = "", { snapshots = [] }: { snapshots?: string[] } = {}): Promise<Guest> {
     const { a } = this;
     if (a.supervisor.images.get("disk", "d") === null) await a.image("disk", "d", 65536);
-    const guest = await a.guest({ cmdline, disks: [{ image: "d" }] });
+    const disks: GuestCreate["disks"] = [{ image: "d" }];
+    if (this.shared !== null) disks.push({ image: "d", name: "shared", store: "nas" });
+    const guest = await a.guest({ cmdline, disks });
     const started = await a.start(guest.id);
     for (const name of snapshots) await a.snapshot(guest.id, { name, memory: false });
     return started;
@@ -84,6 +97,43 @@ export class TwoHosts implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.a[Symbol.asyncDispose]();
     await this.b[Symbol.asyncDispose]();
+    this.shared?.[Symbol.dispose]();
+  }
+}
+
+/** A directory that two hosts see. */
+export class SharedDirectory implements Disposable {
+  readonly path = Deno.makeTempDirSync({ prefix: "dv-store-" });
+  /** Where the other host has it. */
+  readonly elsewhere = `${this.path}-elsewhere`;
+  readonly a: TestOptions = { stores: [{ name: "nas", directory: this.path }] };
+  readonly b: TestOptions = { stores: [{ name: "fast", directory: this.elsewhere }] };
+
+  constructor() {
+    Deno.symlinkSync(this.path, this.elsewhere);
+  }
+
+  /** Where a disk of a guest's is. */
+  disk({ id, disks }: Guest, index = 1): string {
+    return join(this.path, id, `${disks[index].id}.img`);
+  }
+
+  /** All that is there, but for what says that it is a store. */
+  names(): string[] {
+    const found: string[] = [];
+    const look = (folder: string) => {
+      for (const { name, isDirectory } of Deno.readDirSync(join(this.path, folder))) {
+        const path = join(folder, name);
+        if (isDirectory) look(path);
+        else found.push(path);
+      }
+    };
+    look("");
+    return found.filter((it) => it !== ".denovisor-store").sort();
+  }
+
+  [Symbol.dispose](): void {
+    for (const path of [this.elsewhere, this.path]) removeIfThere(path);
   }
 }
 

@@ -15,7 +15,8 @@
  * this VMM in each of these: nobody else has that page, so there is nothing to be undecided about.
  *
  * Who says `take_over` has seen the sender's file in which it is written down, and knows that the sender
- * will never run the guest again.
+ * will never run the guest again. Nothing runs without the locks on its disks, which the sender lets go of
+ * before it says `go`: where somebody else has one, the guest stays `undecided`.
  *
  * @module
  */
@@ -28,7 +29,7 @@ import { ConfigError } from "../config/fields.ts";
 import { checkHostMemory } from "../config/guest.ts";
 import type { GuestConfig, ReceivingPhase } from "../control.ts";
 import { GuestCpus } from "../cpu_setup.ts";
-import { closeDevice, openDevices, openPlugged } from "../device_specs.ts";
+import { closeDevice, openDevices, openPlugged, takeDisks } from "../device_specs.ts";
 import type { EventLoop } from "../event_loop.ts";
 import type { Guest, RestoreOptions } from "../guest.ts";
 import { type PreparedMachine, prepareMachine } from "../machine_restore.ts";
@@ -82,6 +83,8 @@ export class Receiver {
   #arrival: Arrival | undefined;
   /** It does. */
   #isFollowed = false;
+  /** The machine that stands, before the guest is this VMM's. */
+  #waiting: Guest | undefined;
   #guest: Guest | undefined;
   #saved: SavedGuest | undefined;
 
@@ -122,6 +125,7 @@ export class Receiver {
     const incoming = this.#incoming;
     incoming.untilParked(guest);
     incoming.phase = "ready";
+    this.#waiting = guest;
     incoming.say("ready");
     incoming.until(() => this.phase === "taken");
     // Both may have been said at once, and then it has not run.
@@ -152,7 +156,27 @@ export class Receiver {
     if (handOver !== this.handOver) {
       throw new Error(`Cannot take the guest over: this is hand-over ${this.handOver}`);
     }
+    this.#takeDisks();
     this.#incoming.phase = "taken";
+  }
+
+  /** Throws where another has one: what they have locked, no host runs but this one. */
+  #takeDisks(): void {
+    const { machine: { pc } } = this.#prepared!;
+    takeDisks([...pc.spec.devices, ...this.#waiting!.hotplug.specs()]);
+  }
+
+  /** The guest is this VMM's. Where a disk is not, it waits for somebody to say so once more, and is not lost. */
+  #go(): void {
+    try {
+      this.#takeDisks();
+      this.#incoming.phase = "taken";
+    } catch (error) {
+      if (this.#isFollowed) throw error;
+      this.#incoming.phase = "undecided";
+      this.#incoming.link.close();
+      this.#options.log(`The guest was given to this VMM, and waits: ${(error as Error).message}`);
+    }
   }
 
   #broken(error: Error): void {
@@ -178,8 +202,7 @@ export class Receiver {
       case "receiving state":
         return this.#build(body);
       case "ready go":
-        this.#incoming.phase = "taken";
-        return;
+        return this.#go();
       case "taken arrived":
         return this.#arrived();
       default:
