@@ -24,7 +24,9 @@ async function up(host: Appliance): Promise<void> {
   assertMatch(await host.ask<string>("read", "/proc/mounts"), /^\/dev\/md0 \/data xfs /m);
 }
 
-const storageOf = (host: Appliance) => host.ask<HostStorage>("api", "GET /host/storage");
+/** The supervisor's process is there before its API is. */
+const storageOf = (host: Appliance) =>
+  host.until("the API", () => host.ask<HostStorage>("api", "GET /host/storage"));
 
 async function namesOn(path: string): Promise<string[]> {
   const table = await readTable(path, (await Deno.stat(path)).size / SECTOR_BYTES);
