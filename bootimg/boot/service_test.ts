@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Backoff, FIRST_DELAY_MS, HEALTHY_MS, LONGEST_DELAY_MS } from "./backoff.ts";
 import { lines, MAX_LINE_LENGTH } from "./lines.ts";
+import { book } from "./log.ts";
 import { Service } from "./service.ts";
 
 Deno.test("waits double from death to death, up to a longest", () => {
@@ -32,6 +33,28 @@ Deno.test("a process that dies is started again, and its last words are told", a
   await service.stop();
   assert((await Deno.readTextFile(file)).split("run").length > 3);
   await Deno.remove(file);
+});
+
+Deno.test("what a process writes is in the log: lines of JSON with what they tell, text as it is", async () => {
+  const line = JSON.stringify({ level: "warn", message: "it came", guest: "web", room: "vmm" });
+  const service = new Service({
+    name: "telling",
+    command: ["/bin/sh", "-c", `echo '${line}' >&2; echo out; exec sleep 1000`],
+    env: { PATH: "/bin:/usr/bin" },
+    speaksFor: ["vmm"],
+  }, () => {});
+  const before = book.last;
+  service.start();
+  const told = async () =>
+    (await book.read({ after: before })).records.filter(({ room }) => room !== "boot");
+  while ((await told()).length < 2) await new Promise((go) => setTimeout(go, 5));
+  const records = (await told()).sort((a, b) => a.room < b.room ? -1 : 1);
+  assertEquals(records.map(({ room, level, message }) => [room, level, message]), [
+    ["telling", "info", "out"],
+    ["vmm", "warning", "it came"],
+  ]);
+  assertEquals(records[1].fields, { guest: "web" });
+  await service.stop();
 });
 
 Deno.test("a program that is not there is trouble, not an exception", async () => {

@@ -58,32 +58,44 @@ function piece(name: string, text: string, time = AT): PstoreRecord {
   return { name, time, text };
 }
 
-Deno.test("pieces of one crash are put together, the oldest first", () => {
+const later = (seconds: number) => new Date(AT.getTime() + seconds * 1000);
+
+Deno.test("pieces of one crash are put together, the oldest first, however long they took", () => {
+  const next = "Panic#1 Part1\n<0>[4.4] Kernel panic - not syncing: the next start's\n";
   const records = [
     piece("dmesg-efi_pstore-189349920001001", "Panic#1 Part1\n<0>[9.9] Rebooting in 10 seconds\n"),
     piece(
-      "dmesg-efi_pstore-189349920002001",
+      "dmesg-efi_pstore-189349920302001",
       "Panic#1 Part2\n<0>[9.8] Kernel panic - not syncing: sysrq triggered crash\n",
+      later(3),
     ),
-    piece("dmesg-efi_pstore-189349920003001", "Panic#1 Part3\n<4>[9.7] denovisor: before\n"),
+    piece(
+      "dmesg-efi_pstore-189349920903001",
+      "Panic#1 Part3\n<4>[9.7] denovisor: before\n",
+      later(9),
+    ),
     piece("dmesg-efi_pstore-189349910001001", "Oops#1 Part1\nOops: 0000\n", new Date(0)),
+    piece("dmesg-efi_pstore-189349980001001", next, later(60)),
     piece("console-ramoops-0", "last words\n"),
   ];
-  const found = crashesOf(records);
-  assertEquals(found.map(({ crash }) => crash.title), [
-    "Kernel panic - not syncing: sysrq triggered crash",
-    "Oops: 0000",
-    "The kernel left console-ramoops-0",
-  ]);
-  const [{ crash, names }] = found;
-  assertEquals(crash.text.match(/\[9\.\d\]/g), ["[9.7]", "[9.8]", "[9.9]"]);
-  assertEquals([crash.time, names.length], ["2030-01-01T10:00:00.000Z", 3]);
+  for (const order of [records, records.toReversed()]) {
+    const found = crashesOf(order);
+    assertEquals(found.map(({ crash }) => crash.title), [
+      "The kernel left console-ramoops-0",
+      "Oops: 0000",
+      "Kernel panic - not syncing: sysrq triggered crash",
+      "Kernel panic - not syncing: the next start's",
+    ]);
+    const { crash, names } = found[2];
+    assertEquals(crash.text.match(/\[9\.\d\]/g), ["[9.7]", "[9.8]", "[9.9]"]);
+    assertEquals([crash.time, names.length], ["2030-01-01T10:00:00.000Z", 3]);
+  }
 });
 
 Deno.test("each record is a piece of one crash, whatever is in it", () => {
   const record = fc.record({
     name: fc.oneof(fc.string(), fc.constantFrom("dmesg-erst-1", "dmesg-erst-2", "pmsg-ramoops-0")),
-    time: fc.constantFrom(AT, new Date(0)),
+    time: fc.constantFrom(AT, later(1), later(1000), new Date(0)),
     text: fc.oneof(
       fc.string({ unit: "binary" }),
       fc.tuple(fc.constantFrom("Panic", "Oops"), fc.nat(3), fc.nat(3))

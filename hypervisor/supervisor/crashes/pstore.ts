@@ -65,6 +65,9 @@ const NAME = /^([a-z]+)-([a-z0-9_-]+?)-(\d+)(\.enc\.z)?$/;
 /** The first line of a piece of the log; part 1 is the newest. */
 const HEAD = /^(\w{1,20})#(\d{1,10}) Part(\d{1,6})\n/;
 
+/** How long after a piece the next may come; the firmware of an emulated PC takes seconds for each. */
+const LONGEST_WRITE_MS = 5 * 60_000;
+
 /** What of a crash's log says most. */
 const TITLES = [
   /Kernel panic - not syncing: [^\n]+/,
@@ -74,35 +77,57 @@ const TITLES = [
   /watchdog: [^\n]+/,
 ];
 
+interface Piece {
+  record: PstoreRecord;
+  /** What all pieces of one crash have in common, and perhaps those of another start. */
+  kind: string;
+  why: string | null;
+  part: number;
+}
+
+function pieceOf(record: PstoreRecord): Piece {
+  const [, type = "other", backend = "", number = ""] = NAME.exec(record.name) ?? [];
+  const [, why, count, part] = HEAD.exec(record.text) ?? [];
+  // What is no piece stands for itself.
+  return why === undefined
+    ? { record, kind: [type, backend, number || record.name].join("/"), why: null, part: 1 }
+    : { record, kind: [type, backend, why, count].join("/"), why, part: Number(part) };
+}
+
 /** The crashes that records are pieces of, each with the names of its records. */
 export function crashesOf(
   records: readonly PstoreRecord[],
 ): { crash: NewCrash; names: string[] }[] {
-  const groups = new Map<string, { part: number; record: PstoreRecord }[]>();
-  for (const record of records) {
-    const [, type = "other", backend = "", number = ""] = NAME.exec(record.name) ?? [];
-    const [, why, count, part] = HEAD.exec(record.text) ?? [];
-    // Pieces of one crash are of the same second; what is no piece stands for itself.
-    const second = Math.floor(record.time.getTime() / 1000);
-    const key = why === undefined
-      ? [type, backend, number || record.name, second].join("/")
-      : [type, backend, why, count, second].join("/");
-    const group = groups.get(key) ?? [];
-    group.push({ part: Number(part ?? 0), record });
-    groups.set(key, group);
+  // Firmware takes its time: the pieces of one crash are written one after the other, over seconds.
+  const pieces = records.map(pieceOf).sort((a, b) =>
+    a.kind < b.kind ? -1 : a.kind > b.kind ? 1 : timeOf(a) - timeOf(b) || a.part - b.part
+  );
+  const groups: Piece[][] = [];
+  for (const piece of pieces) {
+    const last = groups.at(-1)?.at(-1);
+    const goesOn = last !== undefined && last.kind === piece.kind && last.part < piece.part &&
+      timeOf(piece) - timeOf(last) <= LONGEST_WRITE_MS;
+    if (goesOn) groups.at(-1)!.push(piece);
+    else groups.push([piece]);
   }
-  return [...groups].map(([source, group]) => {
-    group.sort((a, b) => b.part - a.part);
-    const text = group.map(({ record }) => record.text.replace(HEAD, "")).join("");
-    const [{ record: { time, name, text: first } }] = group;
-    const [, why] = HEAD.exec(first) ?? [];
-    const found = TITLES.map((it) => it.exec(text)?.[0]).find((it) => it !== undefined);
-    return {
-      crash: {
-        ...{ kind: "kernel", time: time.toISOString(), guest: null, text, source },
-        title: found ?? (why === undefined ? `The kernel left ${name}` : `Kernel: ${why}`),
-      },
-      names: group.map(({ record }) => record.name),
-    };
-  });
+  return groups.map(toCrash);
+}
+
+function timeOf({ record }: Piece): number {
+  return record.time.getTime();
+}
+
+/** `pieces` are of one crash, the newest of its log first. */
+function toCrash(pieces: readonly Piece[]): { crash: NewCrash; names: string[] } {
+  const [{ kind, why, record: { name, time } }] = pieces;
+  const text = pieces.toReversed().map(({ record }) => record.text.replace(HEAD, "")).join("");
+  const found = TITLES.map((it) => it.exec(text)?.[0]).find((it) => it !== undefined);
+  return {
+    crash: {
+      ...{ kind: "kernel", time: time.toISOString(), guest: null, text },
+      source: `${kind}/${Math.floor(time.getTime() / 1000)}`,
+      title: found ?? (why === null ? `The kernel left ${name}` : `Kernel: ${why}`),
+    },
+    names: pieces.map(({ record }) => record.name),
+  };
 }
