@@ -50,9 +50,9 @@ const LANES = 2;
 const HOSTILE_FILES = 4;
 /**
  * What everything does without, as it has an emulated PC for half an hour only: a copy of a stock guest's
- * memory, of which the saving of one stands for most ...
+ * memory, of which the saving of one stands for most, and children that get cards of their own ...
  */
-const LAB_LEFT_OUT = ["tests/lab/dirty_test.ts"];
+const LAB_LEFT_OUT = ["tests/lab/dirty_test.ts", "tests/lab/fork_network_test.ts"];
 /** ... and guests that go from VMM to VMM, where the unit tests could run all of them on this machine. */
 const HOSTILE_LEFT_OUT = [
   "copies",
@@ -60,11 +60,14 @@ const HOSTILE_LEFT_OUT = [
   "migrate",
   "mirror",
   "moved_devices",
+  "packed",
   "postcopy",
   "slow_down",
   "upgrade",
   "upgrade_traffic",
 ].map((name) => `tests/hostile/${name}_test.ts`);
+/** Appliances that are started several times each: of them, everything has one that is followed through its life. */
+const E2E_LEFT_OUT = ["tests/e2e/appliance_faults_test.ts", "tests/e2e/install_test.ts"];
 
 const run = new TestRun();
 
@@ -145,8 +148,9 @@ function labCommandStage(args: readonly string[]): Stage {
   };
 }
 
-function browserStages(args: readonly string[]): Stage[] {
-  const runs = namesFiles(args) ? [args] : testFilesIn("tests/e2e").map((file) => [file, ...args]);
+function browserStages(args: readonly string[], leftOut: readonly string[] = []): Stage[] {
+  const files = testFilesIn("tests/e2e").filter((file) => !leftOut.includes(file));
+  const runs = namesFiles(args) ? [args] : files.map((file) => [file, ...args]);
   return runs.map((args) => ({
     name: `browser: ${args.join(" ")}`,
     body: async (show) => {
@@ -193,7 +197,11 @@ async function everything(): Promise<void> {
   const couldRunHere = HAS_KVM && Deno.uid() === 0;
   const leftOut = [...LAB_LEFT_OUT, ...couldRunHere ? HOSTILE_LEFT_OUT : []];
   // Those that take longest first.
-  await inLanes([...labStages([], leftOut), ...browserStages([]), labCommandStage([])]);
+  await inLanes([
+    ...labStages([], leftOut),
+    ...browserStages([], E2E_LEFT_OUT),
+    labCommandStage([]),
+  ]);
 }
 
 if (import.meta.main) {
