@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { carryOut, CopiedGuest, LOADS } from "./copied_guest.ts";
+import { carryOut, CopiedGuest, LOCAL_LOADS } from "./copied_guest.ts";
 import type { BenchJob } from "./job.ts";
 import type { Recorder } from "./recorder.ts";
 import { WaitingVmm } from "./waiting_vmm.ts";
@@ -16,7 +16,7 @@ const ROW = { unit: "ms", better: "lower", noPeer: true } as const;
 
 export async function upgrade(job: BenchJob, recorder: Recorder): Promise<void> {
   await watching(job, recorder);
-  for (const load of Object.keys(LOADS) as (keyof typeof LOADS)[]) {
+  for (const load of LOCAL_LOADS) {
     const name = `upgrade: the guest's pause, ${load}`;
     await recorder.attempt(name, async () => {
       await using guest = await CopiedGuest.start("denovisor", { ...SHAPE, load }, job);
