@@ -269,7 +269,11 @@ export class Supervisor {
       ...{ crashes: this.crashes, host: () => this.host(), guests: () => this.guests.list() },
       vmmOutput: (id) => logTail(join(run, "guests", id, "log")),
       log: () => this.hostLog.all(),
-      processOne: () => this.#processOne.ask(SUPPORT_QUESTION, z.unknown()),
+      processOne: {
+        "settings.json": () => this.#processOne.ask(SUPPORT_QUESTION, z.unknown()),
+        "network.json": () => this.network.get(),
+        "storage.json": () => this.storage.get(),
+      },
       secrets: () => exists(codeFile) ? [Deno.readTextFileSync(codeFile).trim()] : [],
     };
   }

@@ -62,6 +62,11 @@ syslog: tcp://logs.example
     const guest = await host.guest({
       name: "db",
       cmdline: `crash console=ttyS0 myapp.password=${secretWord} seed=hunter2-in-a-command-line`,
+      cloudInit: {
+        userData: "#cloud-config\nchpasswd:\n  users: [{name: root, password: hunter2-told}]\n",
+        networkConfig: "version: 2\nwifis: {w: {password: hunter2-air}}\n",
+        sshKeys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGh1bnRlcjJodW50ZXIy hunter2@home"],
+      },
     });
     await host.start(guest.id).catch(() => {});
     await host.reaches(guest.id, "failed");
@@ -108,6 +113,10 @@ syslog: tcp://logs.example
     assertStringIncludes(files.get("settings.json")!, '"keysForSsh": 1');
     assertStringIncludes(files.get("settings.json")!, "a cable is missing");
     assertStringIncludes(files.get("settings.json")!, "tcp://logs.example");
+    assert(
+      files.has("network.json.missing"),
+      "process 1 of this test has none, which stops nothing",
+    );
     assertStringIncludes(files.get("versions.json")!, '"denovisor"');
     const guests = JSON.parse(files.get("guests.json")!);
     assertEquals(guests.map((it: { name: string }) => it.name), ["db", "web"]);

@@ -21,8 +21,8 @@ export interface BundleSources {
   crashes: Crashes;
   /** All of the host's log, from the oldest on. */
   log: () => AsyncIterable<readonly LogRecord[]>;
-  /** What process 1 tells of its settings and problems, without secrets. */
-  processOne: () => Promise<unknown>;
+  /** What process 1 tells, without secrets, by the name that its file gets. */
+  processOne: Readonly<Record<string, () => Promise<unknown>>>;
   /** Secrets that are known, to be looked for everywhere. */
   secrets: () => readonly string[];
 }
@@ -75,7 +75,9 @@ export async function* bundleFiles(sources: BundleSources, time: Date): AsyncGen
   yield file("README.txt", ABOUT);
   yield json("versions.json", { denovisor: VERSION, ...Deno.version, made: time.toISOString() });
   yield await orWhy("host.json", async () => json("host.json", await sources.host()));
-  yield await orWhy("settings.json", async () => json("settings.json", await sources.processOne()));
+  for (const [name, ask] of Object.entries(sources.processOne)) {
+    yield await orWhy(name, async () => json(name, await ask()));
+  }
   yield json("guests.json", guests.map(guestFacts));
   yield await orWhy("log.jsonl", async () => {
     let text = "";
