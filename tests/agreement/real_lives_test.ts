@@ -252,3 +252,29 @@ test("a card in a port is exchanged in those who go on, by a tap of their own", 
     assertEquals(interfaceExists(tapName(nets[0].id)), false);
   }
 }, { realNetwork: new BridgedTaps({ bridge: null }), ignore: !HAS_KVM || !hasTaps() });
+
+test(
+  "so is a card that the guest has in a port since its start, and its own stays",
+  async (host) => {
+    const { id, nets: [own] } = await host.guest({ disks: [] });
+    const { client } = host.local;
+    await host.start(id);
+    await heard(host, id, "hello");
+    const { made: [child] } = await host.done(fork(host, id));
+    const { nets: [card] } = await host.get(child);
+    assert(card.mac !== own.mac);
+    for (const [guest, net] of [[id, own], [child, card]] as const) {
+      assertEquals((await host.get(guest)).nets[0].attached, "port");
+      const { net0 } = await host.processFor(guest).devices();
+      assertEquals([net0.mac, net0.linkUp], [net.mac, true]);
+      assert(interfaceExists(tapName(net.id)));
+    }
+    // By force, as this guest has no driver that would let go of it.
+    const params = { id, net: own.id };
+    await client.call("unplugNet", { params, body: { force: true } });
+    await host.until(id, ({ nets }) => nets[0].attached === null);
+    assertEquals(interfaceExists(tapName(own.id)), false);
+    assertEquals(await type(host, child, "on"), "on");
+  },
+  { realNetwork: new BridgedTaps({ bridge: null }), ignore: !HAS_KVM || !hasTaps() },
+);
