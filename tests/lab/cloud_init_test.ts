@@ -20,8 +20,9 @@ const KEY = `ssh-ed25519 ${btoa("\0\0\0\x0bssh-ed25519\0\0\0\x20key")} me@home`;
 
 const SEEN = "/mnt/meta-data";
 const MOUNT = "mount -t iso9660 -o ro /dev/vdb /mnt";
+const MOUNT_ANEW = `umount /mnt && ${MOUNT}`;
 /** What the kernel tells of a new generation id, for as long as it runs. */
-const WATCH = "(udevadm monitor --kernel --property > /run/uevents 2>&1 &)";
+const WATCH = "(stdbuf -oL udevadm monitor --kernel --property > /run/uevents 2>&1 &)";
 
 async function guestOn(host: TestHost): Promise<Guest> {
   const system = await quickGuest();
@@ -67,7 +68,7 @@ Deno.test("a Linux reads who it is, and its child who that is, once it reads ane
     await run(guest, MOUNT);
     assertEquals(await run(guest, "ls /mnt"), "meta-data  network-config  user-data");
     assertEquals(await run(guest, `cat ${SEEN}`), metaData(guest));
-    const sums = await run(guest, "cd /mnt; sha256sum user-data network-config | cut -d' ' -f1");
+    const sums = await run(guest, "(cd /mnt; sha256sum user-data network-config) | cut -d' ' -f1");
     const digests = await Promise.all(
       [USER_DATA, NETWORK_CONFIG].map(async (text) =>
         new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)))
@@ -84,7 +85,7 @@ Deno.test("a Linux reads who it is, and its child who that is, once it reads ane
   const child = await host.get((await host.done(task)).made[0]);
   await t.step("its child remembers what was read before, and reads who it is anew", async () => {
     assertEquals(await run(child, `cat ${SEEN}`), metaData(guest));
-    await run(child, `umount /mnt; ${MOUNT}`);
+    await run(child, MOUNT_ANEW);
     assertEquals(await run(child, `cat ${SEEN}`), metaData(child));
     assertStringIncludes(metaData(child), 'local-hostname: "web-1"');
   });
@@ -97,7 +98,7 @@ Deno.test("a Linux reads who it is, and its child who that is, once it reads ane
   });
 
   await t.step("the guest is who it was", async () => {
-    await run(guest, `umount /mnt; ${MOUNT}`);
+    await run(guest, MOUNT_ANEW);
     assertEquals(await run(guest, `cat ${SEEN}`), metaData(guest));
   });
 });
