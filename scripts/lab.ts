@@ -43,18 +43,23 @@ export async function runInLab(options: LabOptions, output: LabOutput): Promise<
       command: onLink(host, options.command),
       env: { ...env, LAB_HOST: String(host) },
     });
+  let gone: unknown;
   try {
     const [first, ...others] = pcs.all;
     if (others.length === 0) return await first.run({ ...job, command: options.command });
     // They serve the first, whose end is theirs; and without one of them there is nothing to go on with.
     for (const [i, pc] of others.entries()) {
-      run(pc, i + 2).catch(() => pcs[Symbol.asyncDispose]());
+      run(pc, i + 2).catch((error) => {
+        gone ??= error;
+        return pcs[Symbol.asyncDispose]();
+      });
     }
     return await run(first, 1);
   } catch (error) {
     // The PC did not end by itself then, and this process is about to.
     await signalled.exit;
-    throw error;
+    // Of several, which ended first is what happened.
+    throw gone ?? error;
   }
 }
 

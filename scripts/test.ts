@@ -34,6 +34,7 @@ const UNIT = [
   "scripts",
   "tests/hostile",
   "tests/agreement",
+  "tests/soak",
 ];
 /** The kernel's headers and a compiler for them, a disassembler of ACPI tables. */
 const UNIT_PACKAGES = ["gcc", "libc6-dev", "linux-libc-dev", "acpica-tools", "util-linux"];

@@ -13,12 +13,13 @@ import type { Bench, BenchJob } from "./job.ts";
 import { memory } from "./memory.ts";
 import { migrate, migrateOver } from "./migrate.ts";
 import { net } from "./net.ts";
-import { isOtherHost, serveOtherHost } from "./other_host.ts";
+import { serveOtherHost } from "./other_host.ts";
 import { Recorder } from "./recorder.ts";
 import { formatResults, parseResults, type Results, terminalTable } from "./results.ts";
 import { restore } from "./restore.ts";
 import type { BenchName } from "./rows.ts";
 import { save } from "./save.ts";
+import { isOtherHost } from "./segment.ts";
 import { start } from "./start.ts";
 import { upgrade } from "./upgrade.ts";
 

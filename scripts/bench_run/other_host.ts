@@ -9,6 +9,7 @@ import { lines } from "../lab_pc/qmp.ts";
 import type { CopiedShape } from "./copied_guest.ts";
 import type { BenchJob } from "./job.ts";
 import type { Monitor } from "./monitors.ts";
+import { pass } from "./passing.ts";
 import { receive, type Receiving } from "./receiving.ts";
 import { ADDRESSES, joinSegment } from "./segment.ts";
 
@@ -22,9 +23,6 @@ interface Wish {
   monitor: Monitor;
   shape: CopiedShape;
 }
-
-/** Whether this is the second PC. */
-export const isOtherHost = () => Deno.env.get("LAB_HOST") === "2";
 
 /** Serves the first PC for ever, one monitor at a time. */
 export async function serveOtherHost(job: BenchJob): Promise<never> {
@@ -47,7 +45,7 @@ async function serve(asked: Deno.Conn, job: BenchJob): Promise<void> {
   const uri = `tcp:${HOST}:${PORTS.qemu}`;
   await using receiving = await receive(monitor, { shape, job, uri });
   using passing = monitor === "denovisor"
-    ? pass({ hostname: HOST, port: PORTS.passing }, receiving.address)
+    ? pass({ hostname: HOST, port: PORTS.passing }, { path: receiving.address })
     : undefined;
   await say(asked, { address: passing ? "" : receiving.address });
   // Until nobody needs it any more.
@@ -71,7 +69,7 @@ export async function receiveThere(wish: Wish): Promise<Receiving> {
     }
     const folder = Deno.makeTempDirSync({ prefix: "passing-" });
     const path = `${folder}/socket`;
-    const passing = pass({ path, transport: "unix" }, { hostname: HOST, port: PORTS.passing });
+    const passing = pass({ path }, { hostname: HOST, port: PORTS.passing });
     return {
       address: path,
       async [Symbol.asyncDispose]() {
@@ -95,37 +93,4 @@ async function reach(): Promise<Deno.Conn> {
     }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-}
-
-type At = string | { hostname: string; port: number };
-
-/** Passes what comes in at `from` to `to`, and back: one connection. */
-function pass(
-  from: { hostname: string; port: number } | { path: string; transport: "unix" },
-  to: At,
-): Disposable {
-  const listener = "path" in from ? Deno.listen(from) : Deno.listen(from);
-  const connections: Deno.Conn[] = [];
-  const both = async () => {
-    const near = await listener.accept();
-    connections.push(near);
-    const far = typeof to === "string"
-      ? await Deno.connect({ transport: "unix", path: to })
-      : await Deno.connect(to);
-    connections.push(far);
-    await Promise.all([near.readable.pipeTo(far.writable), far.readable.pipeTo(near.writable)]);
-  };
-  // Whoever is at an end tells of a connection that breaks.
-  both().catch(() => {});
-  return {
-    [Symbol.dispose]() {
-      for (const it of [listener, ...connections]) {
-        try {
-          it.close();
-        } catch {
-          // It is closed already.
-        }
-      }
-    },
-  };
 }

@@ -19,24 +19,28 @@ export const SEGMENT_TAP = "segmenttap";
 /** Where the first PC takes what guests send. */
 export const STREAM_PORT = 7110;
 
-const BRIDGE = "segment";
+/** The bridge in either PC. */
+export const SEGMENT_BRIDGE = "segment";
 const PATIENCE_MS = 30_000;
 const LOOK_AGAIN_MS = 50;
 /** More than what is in buffers on the way when its sender stands still. */
 const GOES_ON_BYTES = 8 * 2 ** 20;
 
+/** Whether this is the second PC. */
+export const isOtherHost = () => Deno.env.get("LAB_HOST") === "2";
+
 /** Puts this PC's card and a tap for a guest into one bridge, which takes the card's address over. */
 export async function joinSegment(pc: "first" | "second"): Promise<void> {
   const mac = (await Deno.readTextFile("/sys/class/net/link/address")).trim();
-  await run(["ip", "link", "add", BRIDGE, "address", mac, "type", "bridge"]);
+  await run(["ip", "link", "add", SEGMENT_BRIDGE, "address", mac, "type", "bridge"]);
   await run(["ip", "tuntap", "add", "dev", SEGMENT_TAP, "mode", "tap", "vnet_hdr"]);
   await run(["ip", "addr", "flush", "dev", "link"]);
   for (const port of ["link", SEGMENT_TAP]) {
-    await run(["ip", "link", "set", "dev", port, "master", BRIDGE]);
+    await run(["ip", "link", "set", "dev", port, "master", SEGMENT_BRIDGE]);
     await run(["ip", "link", "set", "dev", port, "up"]);
   }
-  await run(["ip", "addr", "add", `${ADDRESSES[pc]}/24`, "dev", BRIDGE]);
-  await run(["ip", "link", "set", BRIDGE, "up"]);
+  await run(["ip", "addr", "add", `${ADDRESSES[pc]}/24`, "dev", SEGMENT_BRIDGE]);
+  await run(["ip", "link", "set", SEGMENT_BRIDGE, "up"]);
 }
 
 /** Takes what guests send, one after the other. */

@@ -9,8 +9,10 @@ import { EXIT_CODES, type GuestConfig } from "../../hypervisor/vmm/control.ts";
 import { fork, goOn } from "../../hypervisor/vmm/testing/passing_connection.ts";
 import { MARKER } from "../../scripts/lab_pc/marker_initrd.ts";
 import { run } from "../../scripts/setup/command.ts";
+import { Pauses, Proof, teller } from "./proof.ts";
 import { SequenceServer } from "./sequence_server.ts";
-import { appears, checkWork, configAt, type Place, SoakedVmm, startWork } from "./soaked_guest.ts";
+import { appears, configAt, type Place, SoakedVmm } from "./soaked_guest.ts";
+import { checkWork, DISKS_MIB, startWork } from "./work.ts";
 
 /** What is told by `main.ts`, as JSON. */
 export interface SoakJob {
@@ -31,16 +33,19 @@ const TAPS = ["soaktap0", "soaktap1", "soakfork"] as const;
 const MIB = 2 ** 20;
 
 class Soak {
+  readonly pauses = new Pauses();
   readonly #job: SoakJob;
   readonly #folder = Deno.makeTempDirSync({ prefix: "soak-disks-" });
   readonly #place: Place;
-  readonly #pauses = new Map<string, number[]>();
   #vmm: SoakedVmm;
   #config: GuestConfig;
 
   constructor(job: SoakJob) {
     this.#job = job;
-    this.#place = { disks: [this.#disk("a", 24), this.#disk("b", 1)], tap: TAPS[0] };
+    this.#place = {
+      disks: [this.#disk("a", DISKS_MIB[0]), this.#disk("b", DISKS_MIB[1])],
+      tap: TAPS[0],
+    };
     const cmdline = "console=ttyS0 quiet panic=-1 reboot=t stay";
     this.#config = configAt(this.#place, { kernel: job.kernel, initrd: job.initrd, cmdline });
     this.#vmm = new SoakedVmm(job.vmm);
@@ -72,10 +77,12 @@ class Soak {
     this.#vmm = vmm;
   }
 
+  get vmm(): SoakedVmm {
+    return this.#vmm;
+  }
+
   #paused(what: string, { pauseMs }: Record<string, unknown>): void {
-    const list = this.#pauses.get(what) ?? [];
-    this.#pauses.set(what, list);
-    list.push(Number(pauseMs));
+    this.pauses.add(what, Number(pauseMs));
   }
 
   async saveAndRestore(): Promise<void> {
@@ -133,19 +140,6 @@ class Soak {
     await this.#becomes(next);
   }
 
-  check(): Promise<number> {
-    return checkWork(this.#vmm);
-  }
-
-  figures(): string {
-    return [...this.#pauses].map(([what, all]) => {
-      const sorted = all.toSorted((a, b) => a - b);
-      const at = (part: number) => sorted[Math.floor(part * (sorted.length - 1))].toFixed(1);
-      return `${what}: ${all.length} times, the guest stood still for ${at(0.5)} ms (median), ` +
-        `${at(0)} to ${at(1)}`;
-    }).join("\n");
-  }
-
   async close(): Promise<void> {
     await this.#vmm[Symbol.asyncDispose]();
     await Deno.remove(this.#folder, { recursive: true });
@@ -168,12 +162,11 @@ async function soak(job: SoakJob): Promise<number> {
   await lay();
   await using server = new SequenceServer({ hostname: HOST, port: PORT });
   const it = new Soak(job);
-  const began = performance.now();
-  const tell = (text: string) =>
-    console.log(`${((performance.now() - began) / 1000).toFixed(0).padStart(6)} s  ${text}`);
+  const tell = teller();
   try {
     await it.start();
-    let last = await it.check();
+    const proof = new Proof(server);
+    await proof.holds(it.vmm);
     const kinds = [
       ["save and restore", job.saves, () => it.saveAndRestore()],
       ["fork", job.forks, () => it.forkOne()],
@@ -182,22 +175,16 @@ async function soak(job: SoakJob): Promise<number> {
     ] as const;
     for (const [name, count, act] of kinds) {
       for (let n = 1; n <= count; n++) {
-        const number = server.last;
         await act();
-        const now = await it.check();
-        assert(now > last, `the counter went from ${last} to ${now}`);
-        last = now;
-        assertEquals(server.wrong, []);
-        assertEquals(server.connections, 1);
-        assert(server.last > number, "the TCP stream stands still");
+        await proof.holds(it.vmm);
         if (n % 10 === 0 || n === count) tell(`${name}: ${n} of ${count}`);
       }
     }
-    console.log(it.figures());
+    console.log(it.pauses.figures());
     return 0;
   } catch (error) {
     tell(`FAILED: ${(error as Error).stack}`);
-    console.log(it.figures());
+    console.log(it.pauses.figures());
     return 1;
   } finally {
     await it.close();

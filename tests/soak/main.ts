@@ -1,38 +1,65 @@
 /**
- * Hundreds of times what the tests do once: `deno task soak [--saves N] [--forks N] [--sends N] [--upgrades N]`.
+ * Hundreds of times what the tests do once, in the lab: `deno task soak`.
  *
  * @module
  */
-import { parseArgs } from "@std/cli";
+import { bundle, ENTRIES } from "../../bootimg/build/app_root.ts";
 import { guestFiles } from "../../scripts/bench_run/guest_files.ts";
 import { runInLab } from "../../scripts/lab.ts";
+import { PcEnded } from "../../scripts/lab_pc/machine.ts";
 import { parseLabOptions } from "../../scripts/lab_pc/options.ts";
-import { CHECKOUT } from "../../scripts/setup/checkout.ts";
+import { CHECKOUT, OUT } from "../../scripts/setup/checkout.ts";
 import { vmmBundle } from "../../scripts/vmm_bundle.ts";
 import type { SoakJob } from "./cycles.ts";
+import type { MovesJob } from "./moves.ts";
+import { EXIT, parseSoakOptions, type SoakOptions, USAGE } from "./options.ts";
 
-const TIMES = { saves: 100, forks: 100, sends: 50, upgrades: 50 };
-const LAB_MEMORY_MIB = "4096";
+/** Of each PC. */
+const LAB_MEMORY_MIB = { 1: "4096", 2: "2048" };
+/** What the PCs of two hosts say beside the soak's own words: their supervisors' log. */
+const LOG = `${OUT}/soak-hosts.log`;
 
-const flags = parseArgs(Deno.args, { string: Object.keys(TIMES) }) as Record<string, unknown>;
-const times = Object.fromEntries(
-  Object.entries(TIMES).map(([name, usual]) => {
-    const text = String(flags[name] ?? usual);
-    if (!/^\d{1,5}$/.test(text)) {
-      console.error(`Cannot soak: "--${name} ${text}" is not a number of times`);
-      Deno.exit(2);
-    }
-    return [name, Number(text)];
-  }),
-) as typeof TIMES;
+function readOptions(): SoakOptions {
+  try {
+    return parseSoakOptions(Deno.args);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    Deno.exit(EXIT.usage);
+  }
+}
 
-const { kernel, tools } = await guestFiles();
-const job: SoakJob = { ...times, vmm: await vmmBundle(), kernel, initrd: tools.block };
-const script = `${CHECKOUT}/tests/soak/cycles.ts`;
-const command = ["deno", "run", "-A", "--no-check", script, JSON.stringify(job)];
-Deno.exit(
-  await runInLab(parseLabOptions(["--memory", LAB_MEMORY_MIB, "--", ...command]), {
-    onOutput: (bytes) => Deno.stdout.writeSync(bytes),
-    onErrors: (bytes) => Deno.stderr.writeSync(bytes),
-  }),
-);
+/** The supervisor in a file, as the appliance has it. */
+async function supervisorBundle(): Promise<string> {
+  const { supervisor } = ENTRIES;
+  const [[, bytes]] = await bundle({ supervisor });
+  const path = `${OUT}/soak-supervisor.js`;
+  await Deno.writeFile(path, bytes);
+  return path;
+}
+
+async function soak({ hosts, times }: SoakOptions): Promise<number> {
+  const { kernel, tools } = await guestFiles();
+  const files = { vmm: await vmmBundle(), kernel, initrd: tools.block };
+  const job: SoakJob | MovesJob = hosts === 1
+    ? { ...times, ...files }
+    : { ...times, ...files, supervisor: await supervisorBundle() };
+  const script = `${CHECKOUT}/tests/soak/${hosts === 1 ? "cycles" : "moves"}.ts`;
+  const command = ["deno", "run", "-A", "--no-check", script, JSON.stringify(job)];
+  const shape = ["--memory", LAB_MEMORY_MIB[hosts], "--hosts", String(hosts)];
+  const log = hosts === 1 ? Deno.stderr : await Deno.create(LOG);
+  try {
+    return await runInLab(parseLabOptions([...shape, "--", ...command]), {
+      onOutput: (bytes) => Deno.stdout.writeSync(bytes),
+      onErrors: (bytes) => log.writeSync(bytes),
+    });
+  } catch (error) {
+    if (!(error instanceof PcEnded)) throw error;
+    console.log(`NO VERDICT, an emulated PC ended by itself: ${error.message}`);
+    return EXIT.noVerdict;
+  }
+}
+
+const options = readOptions();
+const code = await soak(options);
+if (options.hosts > 1 && code !== EXIT.held) console.error(`The hosts' log is ${LOG}`);
+Deno.exit(code);

@@ -1,0 +1,76 @@
+/**
+ * The soak's command line, and how it ends.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli";
+
+/** How often what is done, on one host ... */
+const ON_ONE = { saves: 100, forks: 100, sends: 50, upgrades: 50 };
+/** ... and on two. */
+const ON_TWO = { moves: 50 };
+
+export type SoakOptions =
+  | { hosts: 1; times: typeof ON_ONE }
+  | { hosts: 2; times: typeof ON_TWO };
+
+/** Exit codes. */
+export const EXIT = {
+  held: 0,
+  failed: 1,
+  usage: 2,
+  /** The emulation ended it: nothing was seen to be lost, and not all was tried. */
+  noVerdict: 3,
+} as const;
+
+export const USAGE = `Usage: deno task soak [--saves N] [--forks N] [--sends N] [--upgrades N]
+       deno task soak --hosts 2 [--moves N]
+
+Does so many times to one guest what must lose nothing, and looks each time whether it has.
+  --saves N     saves it and goes on from that (${ON_ONE.saves})
+  --forks N     forks it (${ON_ONE.forks})
+  --sends N     sends it to another VMM of the host (${ON_ONE.sends})
+  --upgrades N  puts another VMM under it (${ON_ONE.upgrades})
+  --hosts 2     in two PCs with a supervisor each, instead of all that:
+  --moves N     moves it to the other host (${ON_TWO.moves})
+
+The exit code is 0 where nothing was lost, 1 where something was, and 3 where the emulated PC ended by
+itself or its CPU went astray in the guest: then run it again.`;
+
+/** Reads the arguments; throws a SyntaxError. */
+export function parseSoakOptions(args: readonly string[]): SoakOptions {
+  const unknown: string[] = [];
+  const flags = parseArgs([...args], {
+    string: ["hosts", ...Object.keys(ON_ONE), ...Object.keys(ON_TWO)],
+    unknown: (arg) => void unknown.push(arg),
+  }) as Record<string, unknown>;
+  if (unknown.length > 0) throw new SyntaxError(`Cannot soak: there is no option "${unknown[0]}"`);
+  const hosts = String(flags.hosts ?? "1");
+  if (hosts !== "1" && hosts !== "2") {
+    throw new SyntaxError(`Cannot soak: "--hosts ${hosts}" is not 1 or 2`);
+  }
+  const [usual, others] = hosts === "1" ? [ON_ONE, ON_TWO] : [ON_TWO, ON_ONE];
+  for (const name of Object.keys(others)) {
+    if (flags[name] !== undefined) {
+      throw new SyntaxError(`Cannot soak: "--${name}" is not for --hosts ${hosts}`);
+    }
+  }
+  const times = Object.fromEntries(
+    Object.entries(usual).map(([name, usual]) => {
+      const text = String(flags[name] ?? usual);
+      if (!/^\d{1,5}$/.test(text)) {
+        throw new SyntaxError(`Cannot soak: "--${name} ${text}" is not a number of times`);
+      }
+      return [name, Number(text)];
+    }),
+  );
+  return { hosts: Number(hosts), times } as SoakOptions;
+}
+
+/**
+ * Whether a guest that ended so may have been ended by the emulation, which loses its way once in some fifty
+ * starts. One whose kernel found its memory wrong says so instead, and is none of those.
+ */
+export function isEmulators(failure: string | null): boolean {
+  return failure !== null && /shut down after a triple fault$/.test(failure);
+}

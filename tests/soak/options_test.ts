@@ -1,0 +1,36 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { isEmulators, parseSoakOptions } from "./options.ts";
+
+Deno.test("a soak is of one host, all of it, unless it is told otherwise", () => {
+  assertEquals(parseSoakOptions([]), {
+    hosts: 1,
+    times: { saves: 100, forks: 100, sends: 50, upgrades: 50 },
+  });
+  assertEquals(parseSoakOptions(["--saves", "3", "--forks=0"]).times, {
+    ...{ saves: 3, forks: 0, sends: 50, upgrades: 50 },
+  });
+  assertEquals(parseSoakOptions(["--hosts", "2"]), { hosts: 2, times: { moves: 50 } });
+  assertEquals(parseSoakOptions(["--hosts", "2", "--moves", "7"]).times, { moves: 7 });
+});
+
+Deno.test("a command line that cannot be meant is refused by what is wrong with it", () => {
+  const refused = {
+    "--hosts 3": /"--hosts 3" is not 1 or 2/,
+    "--moves 3": /"--moves" is not for --hosts 1/,
+    "--hosts 2 --saves 3": /"--saves" is not for --hosts 2/,
+    "--saves many": /"--saves many" is not a number of times/,
+    "--saves -1": /not a number of times|no option/,
+    "--sleeps 3": /there is no option "--sleeps"/,
+    "3": /there is no option "3"/,
+  };
+  for (const [line, message] of Object.entries(refused)) {
+    const error = assertThrows(() => parseSoakOptions(line.split(" ")), SyntaxError);
+    assertEquals(message.test(error.message), true, error.message);
+  }
+});
+
+Deno.test("only a processor that shut down is the emulation's, and no guest that complains", () => {
+  assertEquals(isEmulators("The guest crashed: vCPU 0 shut down after a triple fault"), true);
+  assertEquals(isEmulators("Its VMM was ended by signal SIGSEGV"), false);
+  assertEquals(isEmulators(null), false);
+});
