@@ -44,7 +44,8 @@ export async function labTests(args: readonly string[], show: Show): Promise<Out
   } catch (error) {
     if (!(error instanceof PcEnded)) throw error;
     show.errors(new TextEncoder().encode(`${error.message}\n`));
-    return { passed: 0, failed: 1, output: `${transcript.text}\n${error.message}` };
+    const output = `${transcript.text}\n${error.message}`;
+    return { passed: 0, failed: 1, output, brokeOff: true };
   } finally {
     clearTimeout(timer);
   }

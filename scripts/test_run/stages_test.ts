@@ -26,6 +26,19 @@ Deno.test("what fails twice has failed, and is not tried a third time", async ()
   assertStringIncludes(run.report(), "== lab: FAILED\nerror: a guest hung");
 });
 
+Deno.test("what broke off with its emulated PC is tried a third time", async () => {
+  const run = new TestRun();
+  const outcomes = [{ ...BAD, brokeOff: true }, BAD, GOOD];
+  await run.stageOrAgain("lab", () => Promise.resolve(outcomes.shift()!));
+  assertEquals(run.total, { passed: 2, failed: 0 });
+});
+
+Deno.test("the report ends with the names of what failed", async () => {
+  const run = new TestRun();
+  await run.stage("lab", () => Promise.resolve(BAD));
+  assertEquals(run.report().split("\n").slice(-2), ["FAILED: lab", "1 passed, 1 failed"]);
+});
+
 Deno.test("a stage that throws is one failure, and the next one runs", async () => {
   const run = new TestRun();
   await run.stage("set-up", () => Promise.reject(new Error("no network")));

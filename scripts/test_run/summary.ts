@@ -13,11 +13,12 @@ export interface Count {
 /** The count of a run, and what it printed. */
 export interface Outcome extends Count {
   output: string;
+  /** Its emulated PC ended by itself. */
+  brokeOff?: boolean;
 }
 
-/** What an excerpt shows of a long output's beginning and of its end, in characters. */
-const EXCERPT_HEAD = 2400;
-const EXCERPT_TAIL = 800;
+/** What an excerpt shows, in characters; of a long output three quarters are its beginning. */
+const EXCERPT = 3200;
 
 /**
  * The count that a run of `deno test` ended with. A run that ended badly counts at least one
@@ -41,13 +42,14 @@ export function countOf(output: string, exitCode: number): Count {
  * What went wrong in a run, short enough to stand at the end of a whole test's output, where it is
  * found: from the errors on where `deno test` tells them, else the end of what was printed.
  */
-export function excerptOf(output: string): string {
+export function excerptOf(output: string, characters = EXCERPT): string {
   const plain = withoutColours(output).trim();
   const errors = plain.search(/^ ?ERRORS ?$/m);
-  if (errors < 0) return plain.slice(-(EXCERPT_HEAD + EXCERPT_TAIL));
+  if (errors < 0) return plain.slice(-characters);
   const told = plain.slice(errors);
-  if (told.length <= EXCERPT_HEAD + EXCERPT_TAIL) return told;
-  return `${told.slice(0, EXCERPT_HEAD)}\n[...]\n${told.slice(-EXCERPT_TAIL)}`;
+  if (told.length <= characters) return told;
+  const tail = Math.floor(characters / 4);
+  return `${told.slice(0, characters - tail)}\n[...]\n${told.slice(-tail)}`;
 }
 
 function withoutColours(output: string): string {

@@ -131,8 +131,8 @@ async function seesNodes({ guest }: MemoryGuest): Promise<void> {
   assertEquals(await guest.run(`cat ${nodes}/node*/distance`), "10 25\n25 10");
   const [first, second] = (await guest.run(`grep -h MemTotal ${nodes}/node*/meminfo`))
     .split("\n").map((line) => Number(/MemTotal: +(\d+)/.exec(line)![1]) / 1024);
-  // The initial RAM disk and the kernel's own have their share.
-  assert(first > 128 && first < 256 && second > 32 && second <= 128, `${first} and ${second} MiB`);
+  // The initial RAM disk, and the kernel wherever its address was drawn, have their share of either.
+  assert(first > 128 && first < 256 && second > 8 && second <= 128, `${first} and ${second} MiB`);
 }
 
 async function reportsFreePages(it: MemoryGuest): Promise<void> {
