@@ -14,6 +14,7 @@ export const MOST_LINES = 400;
  * What each room may import besides itself, as prefixes of paths. A file belongs to the first room
  * whose prefix it has. `hypervisor/vmm/control.ts` is the protocol that the supervisor shares;
  * process 1 takes its settings' schema from the API, and the way to write files from the supervisor.
+ * Whether an update may be used, the supervisor is to find out as process 1 does.
  */
 export const ROOMS: Record<string, readonly string[]> = {
   "hypervisor/sys/": [],
@@ -26,8 +27,9 @@ export const ROOMS: Record<string, readonly string[]> = {
     "hypervisor/machine/",
     "hypervisor/devices/",
   ],
-  "hypervisor/supervisor/": ["hypervisor/sys/", "hypervisor/vmm/control.ts"],
+  "hypervisor/supervisor/": ["hypervisor/sys/", "hypervisor/vmm/control.ts", "bootimg/update/"],
   "mgmt/": ["hypervisor/supervisor/api/"],
+  "bootimg/update/": [],
   "bootimg/": [
     "hypervisor/sys/",
     "hypervisor/supervisor/api/",
