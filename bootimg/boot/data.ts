@@ -16,6 +16,7 @@ import {
   SECTOR_BYTES,
 } from "../disk/gpt.ts";
 import { BOOT_NAME, DATA_NAME, UNFINISHED_NAME } from "../disk/names.ts";
+import { DATA_FIRST_SECTOR, withSlots } from "../slots/places.ts";
 import { runTool } from "./children.ts";
 import type { Coldplug } from "./coldplug.ts";
 import { log, reason } from "./log.ts";
@@ -26,38 +27,40 @@ const XFS_MAGIC = "XFSB";
 /** The least that XFS and one small guest need. */
 export const MIN_DATA_SECTORS = 512 * 1024 * 1024 / SECTOR_BYTES;
 
-/**
- * Where the data partition begins at the earliest, if the disk is large enough: what is written to
- * the disk's beginning later, a newer and larger image, must not reach it.
- */
-export const DATA_FIRST_SECTOR = 1024 * 1024 * 1024 / SECTOR_BYTES;
-
 /** How long the boot disk may take to appear: a USB stick on a slow hub. */
 const BOOT_DISK_LIMIT_MS = 15_000;
 /** How long another disk, with data from before, may take once the boot disk is there. */
 const OTHER_DISKS_LIMIT_MS = 2000;
 
-interface Disk {
+/** A disk with a partition table. */
+export interface Disk {
   device: BlockDevice;
   table: PartitionTable;
 }
 
-/** Mounts the data partition on `target`, making it first if there is none. */
-export async function mountData(
+/** The disk that this system was booted from, once it is there; undefined if there is none. */
+export async function bootDisk(
   coldplug: Coldplug,
-  options: { target: string; bootId: string | null },
-): Promise<void> {
-  const device = await findData(coldplug, options.bootId);
-  mount("xfs", options.target, { source: device, flags: MS_NOSUID | MS_NODEV | MS_NOATIME });
-  log(`the data partition is ${device}`);
-}
-
-async function findData(coldplug: Coldplug, bootId: string | null): Promise<string> {
-  const boot = await coldplug.until(
+  bootId: string | null,
+): Promise<Disk | undefined> {
+  return await coldplug.until(
     "block",
     async () => findBoot(await partitionedDisks(), bootId),
     BOOT_DISK_LIMIT_MS,
   );
+}
+
+/** Mounts the data partition on `target`, making it first on the disk `boot` if there is none. */
+export async function mountData(
+  coldplug: Coldplug,
+  options: { target: string; boot: Disk | undefined },
+): Promise<void> {
+  const device = await findData(coldplug, options.boot);
+  mount("xfs", options.target, { source: device, flags: MS_NOSUID | MS_NODEV | MS_NOATIME });
+  log(`the data partition is ${device}`);
+}
+
+async function findData(coldplug: Coldplug, boot: Disk | undefined): Promise<string> {
   const own = boot && dataOf(boot);
   if (own) return own;
   const kept = boot && await takeUpKept(boot, coldplug);
@@ -93,11 +96,8 @@ async function takeUpKept({ device: disk, table }: Disk, coldplug: Coldplug) {
   const magic = await readAt(file, part.firstSector * SECTOR_BYTES, XFS_MAGIC.length);
   if (new TextDecoder("latin1").decode(magic) !== XFS_MAGIC) return undefined;
   log(`taking up the data partition of before on ${disk.path}`);
-  await writeTable(
-    disk.path,
-    { ...table, partitions: [...table.partitions, part] },
-    disk.sectors,
-  );
+  const taken = { ...table, partitions: [...table.partitions, part] };
+  await writeTable(disk.path, withSlots(taken, disk.sectors), disk.sectors);
   return await showPartition(disk, part.number, coldplug);
 }
 
@@ -139,7 +139,10 @@ async function showPartition(
   return device.path;
 }
 
-/** The table with the unfinished data partition in it, whose room is what is left behind all others. */
+/**
+ * The table with the unfinished data partition in it, whose room is what is left behind all others, and
+ * with slots for newer systems where there is room before it.
+ */
 export function planData(table: PartitionTable, diskSectors: number): PartitionTable {
   const others = table.partitions.filter((it) => it.name !== UNFINISHED_NAME);
   const rest = { ...table, partitions: others };
@@ -165,7 +168,7 @@ export function planData(table: PartitionTable, diskSectors: number): PartitionT
     name: UNFINISHED_NAME,
     ...room,
   };
-  return { ...rest, partitions: [...others, added] };
+  return withSlots({ ...rest, partitions: [...others, added] }, diskSectors);
 }
 
 function dataOf({ device, table }: Disk): string | undefined {

@@ -4,9 +4,10 @@
  *
  * @module
  */
-import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
+import { power, type PowerCommand } from "../../hypervisor/sys/reboot.ts";
 import { UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
 import { Network } from "../../hypervisor/supervisor/api/network_schemas.ts";
+import { STATE_NAME } from "../disk/names.ts";
 import type { HostNetwork } from "../network/host_network.ts";
 import { commandOf, CONSOLE_UID, HOST_SOCKET, parseServices, PASSWORD_FILE } from "../services.ts";
 import { KeptSettings } from "../settings/kept.ts";
@@ -14,7 +15,7 @@ import { reapOrphans } from "./children.ts";
 import { Coldplug, kvmModule } from "./coldplug.ts";
 import { dhcpService } from "./dhcp.ts";
 import { bootPartitionId } from "./efi.ts";
-import { mountData } from "./data.ts";
+import { bootDisk, type Disk, mountData } from "./data.ts";
 import { mountFirst } from "./first_mounts.ts";
 import { attempt, log, logTo, reason } from "./log.ts";
 import { LinuxGround, startNetwork, wakeCards } from "./network.ts";
@@ -24,8 +25,10 @@ import { mountSeed } from "./seed.ts";
 import { Service } from "./service.ts";
 import { shutDown } from "./shutdown.ts";
 import { StatusBoard } from "./status.ts";
-import { read } from "./sysfs.ts";
+import { exists, read } from "./sysfs.ts";
 import { timeService } from "./time.ts";
+import { beginTrial, type Trial } from "./trial.ts";
+import { WATCHDOG } from "./watchdog.ts";
 import { within } from "./within.ts";
 
 const RUN = "/run/denovisor";
@@ -82,12 +85,19 @@ async function start(board: StatusBoard): Promise<void> {
   board.stage("looking for the data partition");
   const seedReady = coldplug.loadAll(SEED_MODULES);
   const guestsReady = Promise.all([coldplug.loadAll(GUEST_MODULES), loadKvm(coldplug, board)]);
-  await attempt(
+  const proof = await attempt(
     "No data partition",
     async () => {
       await coldplug.loadAll(["efivarfs", ...DATA_MODULES]);
-      if (hurry !== null) return;
-      await mountData(coldplug, { target: DATA, bootId: bootPartitionId() });
+      if (hurry !== null) return null;
+      const bootId = bootPartitionId();
+      const boot = await bootDisk(coldplug, bootId);
+      const trial = await attempt(
+        "Cannot read which systems there are",
+        () => tryOut(boot, { bootId, board, coldplug }),
+      );
+      await mountData(coldplug, { target: DATA, boot });
+      return trial;
     },
     (why) => board.problem("data", `${why}. Guests are kept in memory and lost at power-off`),
   );
@@ -137,6 +147,31 @@ async function start(board: StatusBoard): Promise<void> {
   // Unless the host is ending already.
   if (hurry === null) board.stage(null);
   log(`the console answers ${uptime()}`);
+  // There is no proof without the data partition: the system of before may have the driver for it.
+  await attempt("Cannot keep this system", () => proof?.passed());
+}
+
+/** Finds out whether this system runs for the first time, and tells of one that did not come up. */
+async function tryOut(
+  boot: Disk | undefined,
+  options: { bootId: string | null; board: StatusBoard; coldplug: Coldplug },
+): Promise<Trial | null> {
+  const { bootId, board, coldplug } = options;
+  if (!boot?.table.partitions.some((it) => it.name === STATE_NAME)) return null;
+  const disk = { path: boot.device.path, sectors: boot.device.sectors };
+  const { standing, trial } = await beginTrial({ disk, table: boot.table }, {
+    bootId,
+    actions: { restart: () => end("reboot", board), restartNow: () => power("reboot") },
+  });
+  if (standing.failed !== null) {
+    const slot = standing.failed.toUpperCase();
+    board.problem("update", `the update in slot ${slot} was tried and did not come up`);
+  }
+  if (trial) {
+    coldplug.listen(({ env }) => env.DEVNAME === "watchdog" && trial.watchBy(WATCHDOG));
+    if (exists(WATCHDOG)) trial.watchBy(WATCHDOG);
+  }
+  return trial;
 }
 
 /** Takes up the host's settings: what cannot be used of them is shown, and the rest goes on. */

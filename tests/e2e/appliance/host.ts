@@ -43,17 +43,18 @@ network:
 export class ApplianceDisk implements AsyncDisposable {
   readonly path: string;
   readonly acceleration: Acceleration;
+  readonly #image: string;
 
-  private constructor(path: string, acceleration: Acceleration) {
+  private constructor(path: string, image: string, acceleration: Acceleration) {
     this.path = path;
+    this.#image = image;
     this.acceleration = acceleration;
   }
 
   static async make(): Promise<ApplianceDisk> {
     const folder = await Deno.makeTempDir({ dir: CACHE, prefix: ".appliance-" });
-    const image = `${folder}/image`;
-    await buildImage({
-      path: image,
+    const { image } = await buildImage({
+      folder,
       entries: { ...ENTRIES, agent: "tests/e2e/appliance/agent.ts" },
       services: [...SERVICES, {
         name: "agent",
@@ -65,12 +66,12 @@ export class ApplianceDisk implements AsyncDisposable {
     const path = `${folder}/disk`;
     await flash(image, path, DISK_BYTES);
     await addSeedVolume(path, await demoGuest(), { settings: SETTINGS });
-    return new ApplianceDisk(path, await chooseAcceleration());
+    return new ApplianceDisk(path, image, await chooseAcceleration());
   }
 
   /** Writes the image over the disk's beginning once more, as one does to update. */
   async flashAgain(): Promise<void> {
-    const image = await Deno.open(this.path.replace(/[^/]*$/, "image"));
+    const image = await Deno.open(this.#image);
     const disk = await Deno.open(this.path, { write: true });
     await image.readable.pipeTo(disk.writable);
   }
