@@ -51,8 +51,8 @@ async function demo(options: DemoOptions): Promise<void> {
   progress(acceleration.reason);
   const patience = PATIENCE[acceleration.kind];
   const image = await buildImage();
-  progress(`the image is ${image.path} (${(image.parts.image / 1024 ** 2).toFixed(1)} MiB)`);
-  const disk = await prepareDisk(image.path);
+  progress(`the image is ${image.image} (${(image.parts.image / 1024 ** 2).toFixed(1)} MiB)`);
+  const disk = await prepareDisk(image.image);
   const port = options.port || freePort();
   progress("switching the PC on");
   await using pc = await Pc.start({ disk, acceleration, forwards: [{ from: port, to: 443 }] });

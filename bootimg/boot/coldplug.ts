@@ -137,6 +137,8 @@ function* modaliases(): Generator<string> {
     const folder = `/sys/bus/${bus}/devices`;
     for (const device of names(folder)) yield read(`${folder}/${device}/modalias`) ?? "";
   }
+  // The machine as a whole: some drivers are for one maker's alone.
+  yield read("/sys/class/dmi/id/modalias") ?? "";
 }
 
 /** Which of the two KVM modules serves this processor; null for one without virtualization. */

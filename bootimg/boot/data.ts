@@ -17,6 +17,7 @@ import {
   openPool,
 } from "../storage/pool.ts";
 import { chooseDataDisks, chooseInstallTarget, type Wishes } from "../storage/wishes.ts";
+import { withSlots } from "../slots/places.ts";
 import type { Coldplug } from "./coldplug.ts";
 import type { LinuxDisks } from "./disks.ts";
 import { log, reason } from "./log.ts";
@@ -31,16 +32,30 @@ const OTHER_DISKS_LIMIT_MS = 2000;
 /** How long a disk may take that the settings name, or that is known to be the other half. */
 const NAMED_DISKS_LIMIT_MS = 15_000;
 
-interface Disk {
+/** A disk with a partition table. */
+export interface Disk {
   device: BlockDevice;
   table: PartitionTable;
+}
+
+/** The disk that this system was booted from, once it is there; undefined if there is none. */
+export async function bootDisk(
+  coldplug: Coldplug,
+  bootId: string | null,
+): Promise<Disk | undefined> {
+  return await coldplug.until(
+    "block",
+    async () => findBoot(await partitionedDisks(), bootId),
+    BOOT_DISK_LIMIT_MS,
+  );
 }
 
 export interface MountDataOptions {
   coldplug: Coldplug;
   disks: LinuxDisks;
   target: string;
-  bootId: string | null;
+  /** What was booted from, where that is to be found. */
+  boot: Disk | undefined;
   /** What the settings say of disks: asked only where there are no data yet. */
   wishes: () => Promise<Wishes>;
   onStage: (stage: string) => void;
@@ -56,12 +71,7 @@ export async function mountData(options: MountDataOptions): Promise<OpenPool> {
 }
 
 async function findPool(options: MountDataOptions): Promise<OpenPool> {
-  const { coldplug, disks, bootId } = options;
-  const boot = await coldplug.until(
-    "block",
-    async () => findBoot(await partitionedDisks(), bootId),
-    BOOT_DISK_LIMIT_MS,
-  );
+  const { coldplug, disks, boot } = options;
   const open = (part: FoundPart) =>
     openPool(disks, part, {
       others: async () => (await partitionedDisks()).flatMap(foundPart),
@@ -102,7 +112,7 @@ async function takeUpKept({ device: disk, table }: Disk, disks: LinuxDisks) {
   }
   log(`taking up the data partition of before on ${disk.path}`);
   const taken = { ...table, partitions: [...table.partitions, part] };
-  await writeTable(disk.path, taken, disk.sectors);
+  await writeTable(disk.path, withSlots(taken, disk.sectors), disk.sectors);
   const device = await disks.showPartition(disk, part.number);
   return { disk, table: taken, part, device };
 }

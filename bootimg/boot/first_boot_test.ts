@@ -3,16 +3,11 @@ import fc from "fast-check";
 import { PARTITION_TYPES, type PartitionTable } from "../disk/gpt.ts";
 import { fatLabel } from "../disk/fat.ts";
 import { BOOT_NAME, DATA_NAME, UNFINISHED_NAME } from "../disk/names.ts";
-import {
-  DATA_FIRST_SECTOR,
-  findBoot,
-  keptData,
-  MIN_DATA_SECTORS,
-  planData,
-} from "../storage/place.ts";
+import { DATA_FIRST_SECTOR, loaderPartitions } from "../slots/places.ts";
+import { findBoot, keptData, MIN_DATA_SECTORS, planData } from "../storage/place.ts";
 import { fingerprint } from "./certificate.ts";
 import { kvmModule } from "./coldplug.ts";
-import { parsePartitionId } from "./efi.ts";
+import { parsePartitionId, partitionIdOfWords } from "./efi.ts";
 import { parseProgress } from "./shutdown.ts";
 import { timeConfig } from "./time.ts";
 
@@ -68,6 +63,26 @@ Deno.test("a first boot that was cut is made anew in the same place", () => {
   assertEquals(more, []);
 });
 
+Deno.test("slots for newer systems lie before the data partition, also of a disk that is taken up", () => {
+  const image = {
+    ...IMAGE,
+    partitions: [...IMAGE.partitions, ...loaderPartitions(() => crypto.randomUUID())],
+  };
+  const names = planData(image, DISK_SECTORS).partitions.map((it) => it.name);
+  assertEquals(names.slice(0, 4), [BOOT_NAME, UNFINISHED_NAME, "denovisor-a", "denovisor-b"]);
+  const data = planData(image, DISK_SECTORS).partitions[1];
+  assertEquals(data.firstSector, DATA_FIRST_SECTOR);
+  // Another first boot after a cut makes the same of it.
+  const again = planData(planData(image, DISK_SECTORS), DISK_SECTORS).partitions;
+  assertEquals(
+    again.map((it) => it.firstSector).sort(),
+    [...new Set(again.map((it) => it.firstSector))].sort(),
+  );
+  assertEquals(again.find((it) => it.name === UNFINISHED_NAME)!.firstSector, DATA_FIRST_SECTOR);
+  const small = planData(image, 131072 + 2 * MIN_DATA_SECTORS).partitions;
+  assertEquals(small.some((it) => it.name === "denovisor-a"), false);
+});
+
 Deno.test("a finished data partition is never planned away", () => {
   const [boot, data] = planData(IMAGE, DISK_SECTORS).partitions;
   const finished = { ...IMAGE, partitions: [boot, { ...data, name: DATA_NAME }] };
@@ -98,6 +113,16 @@ Deno.test("the loader's variable is read as UTF-16 behind its attributes", () =>
   fc.assert(fc.property(fc.uint8Array(), (bytes) => {
     assertEquals(parsePartitionId(bytes), null);
   }));
+});
+
+Deno.test("under a BIOS the loader's word on the command line tells the partition", () => {
+  assertEquals(
+    partitionIdOfWords(`BOOT_IMAGE=x denovisor.part=${BOOT_ID.toUpperCase()} quiet -- run`),
+    BOOT_ID,
+  );
+  for (const words of ["quiet", "denovisor.part=x", `a -- denovisor.part=${BOOT_ID}`]) {
+    assertEquals(partitionIdOfWords(words), null);
+  }
 });
 
 Deno.test("FAT volumes tell their label, others none", () => {

@@ -24,7 +24,7 @@ import { makeConsoleFolders, untilConsoleAnswers } from "./console_start.ts";
 import { dhcpService } from "./dhcp.ts";
 import { bootPartitionId } from "./efi.ts";
 import { FeedingRule } from "./feeding_rule.ts";
-import { mountData } from "./data.ts";
+import { bootDisk, mountData } from "./data.ts";
 import { LinuxDisks } from "./disks.ts";
 import { eraseIfMarked } from "./factory_reset.ts";
 import { mountFirst } from "./first_mounts.ts";
@@ -45,6 +45,7 @@ import { watchSupervisor } from "./supervisor_watch.ts";
 import { read } from "./sysfs.ts";
 import { openTerminal } from "./terminal.ts";
 import { timeService } from "./time.ts";
+import { type Trial, tryOut } from "./trial.ts";
 import { guardHost } from "./watchdog.ts";
 import { within } from "./within.ts";
 
@@ -123,14 +124,20 @@ async function start(board: StatusBoard): Promise<void> {
   });
   let pool: OpenPool | null = null;
   let bootId: string | null = null;
+  let trial: Trial | null = null;
   await attempt(
     "No data partition",
     async () => {
       await coldplug.loadAll(["efivarfs", ...DATA_MODULES]);
       if (hurry !== null) return;
       bootId = bootPartitionId();
+      const boot = await bootDisk(coldplug, bootId);
+      trial = await attempt(
+        "Cannot read which systems there are",
+        () => tryOut(boot, { bootId, board, restart: () => end("reboot", board) }),
+      ) ?? null;
       pool = await mountData({
-        ...{ coldplug, disks, target: DATA, bootId },
+        ...{ coldplug, disks, target: DATA, boot },
         async wishes() {
           await seedReady;
           return await readWishes(SEED);
@@ -215,6 +222,8 @@ async function start(board: StatusBoard): Promise<void> {
   // Unless the host is ending already.
   if (hurry === null) board.stage(null);
   log(`the console answers ${uptime()}`);
+  // There is no proof without the data partition: the system of before may have the driver for it.
+  await attempt("Cannot keep this system", () => trial?.passed());
 }
 
 /** The display with its menu; null on a machine without. */

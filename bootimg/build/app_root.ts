@@ -21,6 +21,9 @@ export const ENTRIES: Readonly<Record<string, string>> = {
 /** Where modules lie that are started as Workers beside their process's main module. */
 const WORKER_FOLDERS = ["hypervisor/vmm", "hypervisor/supervisor"];
 
+/** What the console's build makes of its routes. */
+const CONSOLE_ENTRY = "mgmt/_fresh/console_entry.js";
+
 export interface AppRecipe {
   version: string;
   /** By name, as {@linkcode ENTRIES}. */
@@ -28,6 +31,8 @@ export interface AppRecipe {
   services?: readonly ServiceSpec[];
   /** A folder with what the console's own build made. */
   console: string;
+  /** The public key, as PEM, that updates must be signed with. */
+  updateKey: string;
 }
 
 /** Has the console build itself into `target`: `console.js` and the folder `mgmt` of its assets. */
@@ -45,6 +50,7 @@ export async function appTree(recipe: AppRecipe): Promise<Tree> {
   const text = (name: string, content: string, mode = 0o644) =>
     tree.set(`app/${name}`, { kind: "file", mode, bytes: new TextEncoder().encode(content) });
   text("version", version + "\n");
+  text("update.pub", recipe.updateKey);
   text("services.json", JSON.stringify(services));
   text("dhcp.sh", await Deno.readTextFile(`${CHECKOUT}/bootimg/boot/dhcp.sh`), 0o755);
   for (const [name, bytes] of await bundle({ ...entries, ...await workers() })) {
@@ -52,6 +58,14 @@ export async function appTree(recipe: AppRecipe): Promise<Tree> {
   }
   await addFolder(tree, "app", recipe.console);
   return tree;
+}
+
+/** Paths of all modules that are bundled, relative to the checkout; the console is built before. */
+export async function moduleEntries(
+  entries: Readonly<Record<string, string>> = ENTRIES,
+): Promise<string[]> {
+  const all = [...Object.values(entries), ...Object.values(await workers()), CONSOLE_ENTRY];
+  return all.map((it) => `${CHECKOUT}/${it}`);
 }
 
 async function workers(): Promise<Record<string, string>> {

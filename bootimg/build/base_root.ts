@@ -6,12 +6,19 @@
  */
 import { builtOnce, removeTree } from "../../scripts/setup/built_once.ts";
 import { CACHE } from "../../scripts/setup/checkout.ts";
-import { fetchDebs, readLock, unpackDeb } from "../../scripts/setup/debs.ts";
-import { chooseModules } from "../modules/module_index.ts";
+import {
+  type DebFacts,
+  describeDeb,
+  fetchDebs,
+  readLock,
+  unpackDeb,
+} from "../../scripts/setup/debs.ts";
+import { chooseModules, type ModuleIndexData, nameOfFile } from "../modules/module_index.ts";
 import { parseModule } from "../modules/modinfo.ts";
 import { WANTED_MODULES } from "../modules/wanted.ts";
 import { pack } from "./compress.ts";
 import type { Tree } from "./cpio.ts";
+import { toolCommand, TOOLS_LOCK } from "./tools.ts";
 
 const LOCK = "bootimg/packages.lock";
 const KERNEL = "linux-image-amd64";
@@ -78,6 +85,17 @@ export interface BaseRoot {
   kernel: string;
   /** Path of the packed root. */
   archive: string;
+  contents: BaseContents;
+}
+
+/** What the base root was made of. */
+export interface BaseContents {
+  packages: DebFacts[];
+  /** Deno's SHA-256. */
+  deno: string;
+  modules: ModuleIndexData;
+  /** Names of modules that the kernel has in itself. */
+  builtIn: string[];
 }
 
 /** The base root, built on the first call. */
@@ -89,6 +107,7 @@ export async function baseRoot(): Promise<BaseRoot> {
     madeFrom: JSON.stringify([
       RECIPE,
       lock,
+      await readLock(TOOLS_LOCK),
       Deno.version.deno,
       WANTED_MODULES,
       LIBRARIES,
@@ -98,7 +117,8 @@ export async function baseRoot(): Promise<BaseRoot> {
     build: (target) => build(target, deno),
   });
   const release = (await Deno.readTextFile(`${folder}/release`)).trim();
-  return { release, kernel: `${folder}/vmlinuz`, archive: `${folder}/base.cpio.zst` };
+  const contents = JSON.parse(await Deno.readTextFile(`${folder}/contents.json`));
+  return { release, kernel: `${folder}/vmlinuz`, archive: `${folder}/base.cpio.zst`, contents };
 }
 
 async function build(target: string, deno: string): Promise<void> {
@@ -118,8 +138,16 @@ async function build(target: string, deno: string): Promise<void> {
     for (const name of LIBRARIES) {
       await addFile(tree, `${LIBRARY_FOLDER}/${name}`, `${staging}/root/${LIBRARY_FOLDER}/${name}`);
     }
-    await addModules(tree, `${staging}/kernel/usr/lib/modules/${release}`);
+    const modules = `${staging}/kernel/usr/lib/modules/${release}`;
+    const builtIn = await Deno.readTextFile(`${modules}/modules.builtin`);
+    const contents: BaseContents = {
+      packages: await Promise.all([KERNEL, ...PACKAGES].map((name) => describeDeb(debs[name]))),
+      deno: await digestOf(deno),
+      modules: await addModules(tree, modules),
+      builtIn: builtIn.trim().split("\n").map(nameOfFile),
+    };
     await Deno.mkdir(target);
+    await Deno.writeTextFile(`${target}/contents.json`, JSON.stringify(contents));
     await pack(tree, { path: `${target}/base.cpio.zst`, level: 19 });
     await Deno.copyFile(`${staging}/kernel/boot/${kernel.name}`, `${target}/vmlinuz`);
     await Deno.writeTextFile(`${target}/release`, release + "\n");
@@ -164,7 +192,12 @@ async function addFile(tree: Tree, path: string, source: string): Promise<void> 
   tree.set(path, { kind: "file", mode: (mode ?? 0) & 0o111 ? 0o755 : 0o644, bytes });
 }
 
-async function addModules(tree: Tree, folder: string): Promise<void> {
+async function digestOf(path: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", await Deno.readFile(path));
+  return new Uint8Array(digest).toHex();
+}
+
+async function addModules(tree: Tree, folder: string): Promise<ModuleIndexData> {
   const files = (await filesBelow(folder)).filter((it) => /\.ko(\.xz)?$/.test(it));
   const index = await chooseModules(
     WANTED_MODULES,
@@ -181,11 +214,13 @@ async function addModules(tree: Tree, folder: string): Promise<void> {
     kind: "file",
     bytes: new TextEncoder().encode(JSON.stringify(index)),
   });
+  return index;
 }
 
 async function readModule(path: string): Promise<Uint8Array> {
   if (path.endsWith(".ko")) return await Deno.readFile(path);
-  const { success, stdout } = await new Deno.Command("xz", { args: ["-dc", path] }).output();
+  const { words: [program, ...args], env } = await toolCommand(["xz", "-dc", path]);
+  const { success, stdout } = await new Deno.Command(program, { args, env }).output();
   if (!success) throw new Error(`Cannot unpack the kernel module "${path}": xz failed`);
   return stdout;
 }

@@ -1,9 +1,9 @@
 /**
- * The one file that is booted: kernel, root and command line as a program for UEFI.
+ * The whole system as one file: kernel, root and command line as a program for UEFI.
  *
  * @module
  */
-import { inTrixie } from "../../scripts/setup/trixie.ts";
+import { runTool, toolsFolder } from "./tools.ts";
 
 /**
  * - Deno is the first process, straight from the kernel: there is no shell in between.
@@ -53,7 +53,7 @@ export async function makeBootFile(path: string, parts: BootFileParts): Promise<
     `VERSION_ID="${parts.version}"`,
     `PRETTY_NAME="Denovisor ${parts.version}"`,
   ].join("\n");
-  await inTrixie([
+  await runTool([
     "ukify",
     "build",
     `--linux=${parts.kernel}`,
@@ -61,7 +61,7 @@ export async function makeBootFile(path: string, parts: BootFileParts): Promise<
     `--cmdline=${COMMAND_LINE}`,
     `--os-release=${osRelease}\n`,
     `--uname=${parts.release}`,
-    "--stub=/usr/lib/systemd/boot/efi/linuxx64.efi.stub",
+    `--stub=${await toolsFolder()}/usr/lib/systemd/boot/efi/linuxx64.efi.stub`,
     `--output=${path}`,
   ]);
 }

@@ -4,11 +4,16 @@
  * @module
  */
 import { packCpio, type Tree } from "./cpio.ts";
+import { toolCommand } from "./tools.ts";
 
 /** Writes the packed tree to `path`; level 19 is slow and small, level 3 the other way round. */
 export async function pack(tree: Tree, options: { path: string; level: number }): Promise<void> {
-  const child = new Deno.Command("zstd", {
-    args: ["-q", "-f", `-${options.level}`, "-T0", "-", "-o", options.path],
+  // However many threads there are, the bytes are the same.
+  const words = ["zstd", "-q", "-f", `-${options.level}`, "-T0", "-", "-o", options.path];
+  const { words: [program, ...args], env } = await toolCommand(words);
+  const child = new Deno.Command(program, {
+    args,
+    env,
     stdin: "piped",
     stderr: "piped",
   }).spawn();

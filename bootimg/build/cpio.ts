@@ -27,7 +27,7 @@ export function packCpio(tree: Tree): Uint8Array<ArrayBuffer>[] {
     const [mode, bytes] = modeAndBytes(entry);
     chunks.push(...record(path, { mode, bytes, inode: inode++ }));
   }
-  chunks.push(...record(TRAILER, { mode: 0, bytes: new Uint8Array(), inode: 0 }));
+  chunks.push(archiveEnd());
   return chunks;
 }
 
@@ -59,24 +59,59 @@ function modeAndBytes(entry: TreeEntry): [number, Uint8Array] {
   }
 }
 
+/** A file's record, for archives that are put together piece by piece; inodes count from 1. */
+export function fileRecord(path: string, bytes: Uint8Array, inode: number) {
+  return record(path, { mode: S_IFREG | 0o644, bytes, inode });
+}
+
+/** What goes before the bytes of a file of `length`; behind them lie zeros up to the next four. */
+export function fileHead(path: string, length: number, inode: number) {
+  return recordHead(path, { mode: S_IFREG | 0o644, length, inode });
+}
+
+/** What ends an archive. */
+export function archiveEnd(): Uint8Array<ArrayBuffer> {
+  return recordHead(TRAILER, { mode: 0, length: 0, inode: 0 });
+}
+
 function record(
   path: string,
   options: { mode: number; bytes: Uint8Array; inode: number },
 ): Uint8Array<ArrayBuffer>[] {
   const { mode, bytes, inode } = options;
+  const body = new Uint8Array(align(bytes.length));
+  body.set(bytes);
+  return [recordHead(path, { mode, length: bytes.length, inode }), body];
+}
+
+function recordHead(
+  path: string,
+  options: { mode: number; length: number; inode: number },
+): Uint8Array<ArrayBuffer> {
+  const { mode, length, inode } = options;
   const name = new TextEncoder().encode(path + "\0");
   const links = (mode & S_IFDIR) !== 0 ? 2 : 1;
   // inode, mode, uid, gid, links, time, size, device 2x, special device 2x, name's length, checksum.
-  const fields = [inode, mode, 0, 0, links, 0, bytes.length, 0, 0, 0, 0, name.length, 0];
+  const fields = [inode, mode, 0, 0, links, 0, length, 0, 0, 0, 0, name.length, 0];
   const header = "070701" + fields.map((it) => it.toString(16).padStart(8, "0")).join("");
   const head = new Uint8Array(align(header.length + name.length));
   head.set(new TextEncoder().encode(header));
   head.set(name, header.length);
-  const body = new Uint8Array(align(bytes.length));
-  body.set(bytes);
-  return [head, body];
+  return head;
 }
 
-function align(length: number): number {
+/** Where the next record begins. */
+export function align(length: number): number {
   return Math.ceil(length / 4) * 4;
+}
+
+/** Parts of an archive as one. */
+export function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(parts.reduce((sum, it) => sum + it.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }

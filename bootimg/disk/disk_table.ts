@@ -34,14 +34,21 @@ async function readTail(disk: Deno.FsFile, diskSectors: number): Promise<Uint8Ar
   return await readAt(disk, (diskSectors - sectors) * SECTOR_BYTES, sectors * SECTOR_BYTES);
 }
 
-/** Writes the table. A cut at any moment leaves one of the two copies whole: the old or the new. */
+/** What a BIOS runs of the first sector: that part of it is the boot loader's. */
+export const BOOT_CODE_BYTES = 440;
+
+/**
+ * Writes the table, and leaves the first sector's code alone. A cut at any moment leaves one of the two
+ * copies whole: the old or the new.
+ */
 export async function writeTable(
   path: string,
   table: PartitionTable,
   diskSectors: number,
 ): Promise<void> {
   const { head, tail } = encodeTable(table, diskSectors);
-  using disk = await Deno.open(path, { write: true });
+  using disk = await Deno.open(path, { read: true, write: true });
+  head.set(await readAt(disk, 0, BOOT_CODE_BYTES));
   await writeAt(disk, (diskSectors - TAIL_SECTORS) * SECTOR_BYTES, tail);
   await disk.sync();
   // The entries before the header that vouches for them, so that a half-written copy is never valid.

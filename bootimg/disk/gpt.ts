@@ -19,6 +19,9 @@ export const PARTITION_TYPES = {
   /** What every system takes for a plain volume with files. */
   basicData: "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7",
   linuxData: "0fc63daf-8483-4772-8e79-3d69d8477de4",
+  /** For Linux, and not for a file system. */
+  linuxReserved: "8da63339-0007-60c0-c436-083ac8230908",
+  biosBoot: "21686148-6449-6e6f-744e-656564454649",
 } as const;
 
 export interface Partition {

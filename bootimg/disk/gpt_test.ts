@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { crc32 as zlibCrc32 } from "node:zlib";
 import { crc32 } from "./crc32.ts";
+import { BOOT_CODE_BYTES, readTable, writeTable } from "./disk_table.ts";
 import fc from "fast-check";
 import {
   ALIGNMENT_SECTORS,
@@ -143,6 +144,20 @@ Deno.test("partitions that overlap or leave the disk are refused", () => {
   const twice = { ...oneBoot, partitions: [boot, { ...boot, number: 2, firstSector: 4095 }] };
   assertThrows(() => encodeTable(twice, 8192), RangeError, "overlaps");
   assertThrows(() => encodeTable(oneBoot, 4000), RangeError, "the last usable one is 3966");
+});
+
+Deno.test("writing a table leaves the boot loader's code in the first sector alone", async () => {
+  const path = await Deno.makeTempFile();
+  const sectors = 8192;
+  const code = new Uint8Array(BOOT_CODE_BYTES).fill(0x90);
+  await Deno.writeFile(path, code);
+  await Deno.truncate(path, sectors * SECTOR_BYTES);
+  await writeTable(path, oneBoot, sectors);
+  const disk = await Deno.readFile(path);
+  assertEquals(disk.subarray(0, BOOT_CODE_BYTES), code);
+  assertEquals([disk[450], disk[510], disk[511]], [0xee, 0x55, 0xaa]);
+  assertEquals(await readTable(path, sectors), oneBoot);
+  await Deno.remove(path);
 });
 
 Deno.test("the checksum is the one that zlib computes", () => {

@@ -4,8 +4,14 @@
  * @module
  */
 
-/** The partition with the one file that is booted. */
+/** The partition with the boot loader and the system that came with the image. */
 export const BOOT_NAME = "denovisor-boot";
+/** What a BIOS loads of the boot loader. */
+export const BIOS_NAME = "denovisor-bios";
+/** What the boot loader and process 1 tell each other. */
+export const STATE_NAME = "denovisor-state";
+/** The partitions that newer systems are written to. */
+export const SLOT_NAMES = { a: "denovisor-a", b: "denovisor-b" } as const;
 /** The partition with all that the host keeps. */
 export const DATA_NAME = "denovisor-data";
 /**

@@ -12,6 +12,8 @@ export interface ModuleInfo {
   softdeps: string[];
   /** Patterns of the modaliases of devices, and other names it answers to. */
   aliases: string[];
+  /** Files that it may ask for, by the names under which Linux looks for them. */
+  firmware: string[];
 }
 
 /** Reads the `.modinfo` section of a module, an ELF object of 64 bits. */
@@ -22,7 +24,7 @@ export function parseModule(elf: Uint8Array): ModuleInfo {
 
 /** Reads the section's text: `key=value` strings, each ended by a zero byte. */
 export function parseModinfo(text: string): ModuleInfo {
-  const info: ModuleInfo = { name: "", depends: [], softdeps: [], aliases: [] };
+  const info: ModuleInfo = { name: "", depends: [], softdeps: [], aliases: [], firmware: [] };
   for (const line of text.split("\0")) {
     const at = line.indexOf("=");
     const value = line.slice(at + 1);
@@ -35,6 +37,9 @@ export function parseModinfo(text: string): ModuleInfo {
         break;
       case "softdep":
         info.softdeps.push(...preDependencies(value));
+        break;
+      case "firmware":
+        info.firmware.push(value);
         break;
       case "alias":
         info.aliases.push(value);

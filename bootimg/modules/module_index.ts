@@ -12,6 +12,8 @@ export interface ModuleIndexData {
     file: string;
     depends: string[];
     softdeps: string[];
+    /** What it may ask for under /lib/firmware. */
+    firmware: string[];
   }>;
   /** Pattern and module's name. */
   aliases: [pattern: string, module: string][];
@@ -104,7 +106,8 @@ export async function chooseModules(
       );
     }
     const info = await describe(file);
-    data.modules[name] = { file, depends: info.depends, softdeps: info.softdeps };
+    const { depends, softdeps, firmware } = info;
+    data.modules[name] = { file, depends, softdeps, firmware };
     data.aliases.push(...info.aliases.map((it): [string, string] => [it, name]));
     queue.push(...info.depends.map((it) => ({ name: it, required: true })));
     queue.push(...info.softdeps.map((it) => ({ name: it, required: false })));
@@ -112,7 +115,8 @@ export async function chooseModules(
   return data;
 }
 
-function nameOfFile(file: string): string {
+/** The name of the module in a file. */
+export function nameOfFile(file: string): string {
   return moduleName(file.replace(/^.*\//, "").replace(/\.ko(\.xz)?$/, ""));
 }
 

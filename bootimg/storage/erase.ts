@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readAt, writeAt } from "../disk/disk_table.ts";
+import { BOOT_CODE_BYTES, readAt, writeAt } from "../disk/disk_table.ts";
 import { SECTOR_BYTES } from "../disk/gpt.ts";
 import type { DiskFacts } from "./facts.ts";
 import type { BootCopy } from "./place.ts";
@@ -84,7 +84,7 @@ export async function copyBodies(copies: readonly BootCopy[], options: CopyOptio
   await to.sync();
 }
 
-/** Copies the first bytes of boot partitions; returns once they are on the disk. */
+/** Copies the first bytes of boot partitions, and what a BIOS runs; returns once they are on the disk. */
 export async function copyHeads(copies: readonly BootCopy[], options: CopyOptions): Promise<void> {
   using from = await Deno.open(options.from);
   using to = await Deno.open(options.to, { write: true });
@@ -93,6 +93,21 @@ export async function copyHeads(copies: readonly BootCopy[], options: CopyOption
     await writeAt(to, toSector * SECTOR_BYTES, head);
   }
   await to.sync();
+  if (copies.length > 0) await writeAt(to, 0, await readAt(from, 0, BOOT_CODE_BYTES));
+  await to.sync();
+}
+
+/** The copies with no more of a partition than its head where that is zeros: an empty slot's. */
+export async function withoutBlanks(
+  copies: readonly BootCopy[],
+  path: string,
+): Promise<BootCopy[]> {
+  using from = await Deno.open(path);
+  return await Array.fromAsync(copies, async (copy) => {
+    const head = await readAt(from, copy.fromSector * SECTOR_BYTES, HEAD_BYTES);
+    const sectors = Math.min(copy.sectors, HEAD_BYTES / SECTOR_BYTES);
+    return head.some((it) => it !== 0) ? copy : { ...copy, sectors };
+  });
 }
 
 /** How many bytes the copies of {@linkcode copyBodies} are. */

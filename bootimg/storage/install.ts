@@ -5,7 +5,7 @@
  */
 import { writeTable } from "../disk/disk_table.ts";
 import type { PartitionTable } from "../disk/gpt.ts";
-import { copiedBytes, copyBodies, copyHeads, eraseMarks } from "./erase.ts";
+import { copiedBytes, copyBodies, copyHeads, eraseMarks, withoutBlanks } from "./erase.ts";
 import type { DiskFacts } from "./facts.ts";
 import type { Ground } from "./ground.ts";
 import { planDisk } from "./place.ts";
@@ -43,8 +43,9 @@ export async function install(ground: Ground, options: InstallOptions): Promise<
   await writeTable(target.path, plan.unfinished, target.sectors);
   onPhase("Copying the system");
   const between = { from: boot.path, to: target.path };
-  const total = copiedBytes(plan.copies);
-  await copyBodies(plan.copies, {
+  const copies = await withoutBlanks(plan.copies, boot.path);
+  const total = copiedBytes(copies);
+  await copyBodies(copies, {
     ...{ ...between, signal },
     onProgress: (bytes) => onProgress?.(bytes, total),
   });
@@ -65,7 +66,7 @@ export async function install(ground: Ground, options: InstallOptions): Promise<
   }
   sync();
   onPhase("Finishing", { final: true });
-  await copyHeads(plan.copies, between);
+  await copyHeads(copies, between);
   await writeTable(target.path, plan.finished, target.sectors);
   await ground.showPartition(target, number);
 }

@@ -7,7 +7,7 @@ import { writeTable } from "../disk/disk_table.ts";
 import type { PartitionTable } from "../disk/gpt.ts";
 import { DATA_NAME, MIRROR_NAME, UNFINISHED_NAME } from "../disk/names.ts";
 import { ARRAY_DEVICE } from "./array.ts";
-import { copyBodies, copyHeads, eraseEnds, eraseMarks } from "./erase.ts";
+import { copyBodies, copyHeads, eraseEnds, eraseMarks, withoutBlanks } from "./erase.ts";
 import type { DiskFacts } from "./facts.ts";
 import type { DiskRef, Ground } from "./ground.ts";
 import { planDisk } from "./place.ts";
@@ -44,8 +44,9 @@ export async function addToPool(ground: Ground, options: AddOptions): Promise<vo
   await eraseEnds(target.path, firstSector, lastSector - firstSector + 1);
   if (boot !== null && plan.copies.length > 0) {
     const between = { from: boot.path, to: target.path };
-    await copyBodies(plan.copies, between);
-    await copyHeads(plan.copies, between);
+    const copies = await withoutBlanks(plan.copies, boot.path);
+    await copyBodies(copies, between);
+    await copyHeads(copies, between);
   }
   await ground.run("mdadm", [ARRAY_DEVICE, "--add", device]);
   // From here on neither half may be taken for the whole by a release that knows of no mirrors.

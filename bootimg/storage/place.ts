@@ -19,17 +19,13 @@ import {
   isBootName,
   isDataName,
   MIRROR_NAME,
+  STATE_NAME,
   UNFINISHED_NAME,
 } from "../disk/names.ts";
+import { DATA_FIRST_SECTOR, loaderPartitions, NUMBERS, withSlots } from "../slots/places.ts";
 
 /** The least that XFS and one small guest need. */
 export const MIN_DATA_SECTORS = 512 * 1024 * 1024 / SECTOR_BYTES;
-
-/**
- * Where the data partition begins at the earliest, if the disk is large enough: what is written to
- * the disk's beginning later, a newer and larger image, must not reach it.
- */
-export const DATA_FIRST_SECTOR = 1024 * 1024 * 1024 / SECTOR_BYTES;
 
 /** The disk that this system was booted from: by the partition's id that the firmware's loader told. */
 export function findBoot<T extends { table: PartitionTable }>(
@@ -53,7 +49,10 @@ export function keptData(table: PartitionTable, old: PartitionTable | null): Par
   return { ...part, number: freeNumber(table) };
 }
 
-/** The table with the unfinished data partition in it, whose room is what is left behind all others. */
+/**
+ * The table with the unfinished data partition in it, whose room is what is left behind all others, and
+ * with slots for newer systems where there is room before it.
+ */
 export function planData(table: PartitionTable, diskSectors: number): PartitionTable {
   const others = table.partitions.filter((it) => it.name !== UNFINISHED_NAME);
   const rest = { ...table, partitions: others };
@@ -78,10 +77,10 @@ export function planData(table: PartitionTable, diskSectors: number): PartitionT
     name: UNFINISHED_NAME,
     ...room,
   };
-  return { ...rest, partitions: [...others, added] };
+  return withSlots({ ...rest, partitions: [...others, added] }, diskSectors);
 }
 
-/** A copy of a boot partition: from where on one disk to where on the other. */
+/** A copy of a boot partition, of a slot or of the loader's own: from where on one disk to where on the other. */
 export interface BootCopy {
   fromSector: number;
   toSector: number;
@@ -100,8 +99,8 @@ export interface DiskPlan {
 }
 
 /**
- * Lays a whole disk out: copies of the boot partitions of `source`, where there is one, and the data
- * partition, of `needed` sectors at least, in all the room behind. Where both have no room, and
+ * Lays a whole disk out: copies of the boot partitions of `source` and of all that its loader needs, where
+ * there is one, and the data partition, of `needed` sectors at least, in all the room behind. Where both have no room, and
  * `mayLackBoot`, the disk is for data alone.
  */
 export function planDisk(
@@ -150,7 +149,12 @@ export function planDisk(
     firstSector: first,
     lastSector: end - 1,
   };
-  const finished = { diskId: crypto.randomUUID(), partitions: [...bootPartitions, data] };
+  const hasLoader = source?.partitions.some(({ name }) => name === STATE_NAME) ?? false;
+  const loader = hasLoader && boots.length > 0 ? loaderPartitions(() => crypto.randomUUID()) : [];
+  const finished = withSlots({
+    diskId: crypto.randomUUID(),
+    partitions: [...bootPartitions, data, ...loader],
+  }, diskSectors);
   const partitions = finished.partitions.map((it) => ({
     ...it,
     type: PARTITION_TYPES.linuxData,
@@ -159,13 +163,26 @@ export function planDisk(
   return {
     unfinished: { ...finished, partitions },
     finished,
-    copies: placed.map(({ part, firstSector, lastSector }) => ({
-      fromSector: part.firstSector,
-      toSector: firstSector,
-      sectors: lastSector - firstSector + 1,
-    })),
+    copies: [
+      ...placed.map(({ part, firstSector }) => copyOf(part, firstSector)),
+      ...loaderCopies(source, finished),
+    ],
     data,
   };
+}
+
+/** Copies of what the loader needs beside the boot partition: each has its number on every disk. */
+function loaderCopies(source: PartitionTable | null, target: PartitionTable): BootCopy[] {
+  return [NUMBERS.bios, NUMBERS.state, NUMBERS.a, NUMBERS.b].flatMap((number) => {
+    const [from, to] = [source, target].map((table) =>
+      table?.partitions.find((it) => it.number === number)
+    );
+    return from && to && from.name === to.name ? [copyOf(from, to.firstSector)] : [];
+  });
+}
+
+function copyOf({ firstSector, lastSector }: Partition, toSector: number): BootCopy {
+  return { fromSector: firstSector, toSector, sectors: lastSector - firstSector + 1 };
 }
 
 /** The same table with another name for the data partition. */

@@ -1,9 +1,16 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { encodeTable, PARTITION_TYPES, type PartitionTable, usableRange } from "../disk/gpt.ts";
-import { BOOT_NAME, DATA_NAME, MIRROR_NAME, UNFINISHED_NAME } from "../disk/names.ts";
+import { BOOT_NAME, DATA_NAME, MIRROR_NAME, SLOT_NAMES, UNFINISHED_NAME } from "../disk/names.ts";
 import {
   DATA_FIRST_SECTOR,
+  loaderPartitions,
+  NUMBERS,
+  SLOT_SECTORS,
+  slotPartition,
+  withSlots,
+} from "../slots/places.ts";
+import {
   dataPartition,
   keptData,
   MIN_DATA_SECTORS,
@@ -48,6 +55,35 @@ Deno.test("a disk that is installed on has all boot partitions and the pool behi
   assertEquals(new Set(unfinished.partitions.map(({ name }) => name)), new Set([UNFINISHED_NAME]));
   const kinds = unfinished.partitions.map(({ type }) => type);
   assert(!kinds.includes(PARTITION_TYPES.efiSystem), "firmware looks for nothing in it");
+});
+
+Deno.test("a disk that is installed on has the loader and the systems of the one that was booted from", () => {
+  const image = table([BOOT_NAME, 64]);
+  const partitions = [...image.partitions, ...loaderPartitions(() => crypto.randomUUID())];
+  const source = withSlots({ ...image, partitions }, DISK_SECTORS);
+  const { unfinished, finished, copies, data } = planDisk(DISK_SECTORS, { source });
+  encodeTable(unfinished, DISK_SECTORS);
+  encodeTable(finished, DISK_SECTORS);
+  assertEquals(data.firstSector, DATA_FIRST_SECTOR);
+  for (const { number, name, firstSector } of source.partitions) {
+    const copy = finished.partitions.find((it) => it.number === number)!;
+    assertEquals([copy.name, copy.firstSector], [name, firstSector]);
+    assert(copies.some((it) => it.fromSector === firstSector && it.toSector === firstSector), name);
+  }
+  assertEquals(copies.at(-1)?.sectors, SLOT_SECTORS);
+  const names = unfinished.partitions.map(({ name }) => name);
+  assert(!names.includes(SLOT_NAMES.a), "nothing of it can be started before all is there");
+});
+
+Deno.test("a disk without room for slots has the image's system alone", () => {
+  const image = table([BOOT_NAME, 64]);
+  const partitions = [...image.partitions, ...loaderPartitions(() => crypto.randomUUID())];
+  const { finished, copies } = planDisk(700 * MIB, {
+    source: withSlots({ ...image, partitions }, DISK_SECTORS),
+  });
+  assertEquals(slotPartition(finished, "a"), undefined);
+  assert(finished.partitions.some(({ number }) => number === NUMBERS.state));
+  assertEquals(copies.length, 3);
 });
 
 Deno.test("a plan for any disk is a table that can be written, or says what is missing", () => {

@@ -11,6 +11,7 @@ import {
   PARTITION_TYPES,
   SECTOR_BYTES,
 } from "../../bootimg/disk/gpt.ts";
+import { DATA_FIRST_SECTOR } from "../../bootimg/slots/places.ts";
 import { SEED_LABEL } from "../../bootimg/disk/names.ts";
 import { inTrixie } from "../setup/trixie.ts";
 
@@ -46,7 +47,8 @@ export async function addSeedVolume(
   let bytes = 0;
   for (const file of Object.values(seed.files)) bytes += (await Deno.stat(file)).size;
   const mib = Math.ceil(bytes * 1.02 / MIB) + 48;
-  const firstSector = room.firstSector;
+  // Behind the slots for updates, which lie before it on any disk that is not small.
+  const firstSector = Math.max(room.firstSector, DATA_FIRST_SECTOR);
   const lastSector = firstSector + mib * ALIGNMENT_SECTORS - 1;
   await writeTable(disk, {
     ...table,

@@ -1,5 +1,5 @@
 /**
- * A PC for the appliance: QEMU with UEFI firmware, a disk, a network card, a display and a serial
+ * A PC for the appliance: QEMU with firmware, a disk, a network card, a display and a serial
  * port. The lab's PC is another: it boots our tools, this one boots our product.
  *
  * @module
@@ -8,6 +8,9 @@ import { Qmp } from "../lab_pc/qmp.ts";
 import { trixieCommand, trixieRoot } from "../setup/trixie.ts";
 import type { Acceleration } from "./acceleration.ts";
 import { SerialScreen } from "./serial_screen.ts";
+
+/** What starts the PC: UEFI, UEFI that starts signed programs alone, or a BIOS. */
+export type Firmware = "uefi" | "secure-boot" | "bios";
 
 /** How the disk is connected, as QEMU's arguments for the drive "disk". */
 const DISK_BUSES = {
@@ -24,6 +27,10 @@ export interface PcOptions {
   diskBus?: keyof typeof DISK_BUSES;
   /** More disks, on NVMe: raw images by their serial numbers. */
   otherDisks?: Readonly<Record<string, string>>;
+  /** UEFI by default. Secure Boot's keys are those that come with OVMF for tests. */
+  firmware?: Firmware;
+  /** Whether it goes on when it restarts, where it keeps off by default. */
+  restarts?: boolean;
   /** QEMU's name of the network card's model; e1000e by default. */
   card?: string;
   acceleration: Acceleration;
@@ -38,6 +45,11 @@ export interface PcOptions {
 }
 
 const FIRMWARE = "/usr/share/OVMF";
+/** The program and the variables of UEFI. */
+const UEFI_FILES = {
+  "uefi": ["OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"],
+  "secure-boot": ["OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.snakeoil.fd"],
+} as const;
 
 /** One running PC. It ends with {@linkcode Symbol.asyncDispose}, or with this process. */
 export class Pc implements AsyncDisposable {
@@ -64,8 +76,10 @@ export class Pc implements AsyncDisposable {
   static async start(options: PcOptions): Promise<Pc> {
     const root = await trixieRoot();
     const folder = await Deno.makeTempDir({ prefix: "denovisor-pc-" });
-    const { variables = `${folder}/vars.fd` } = options;
-    await copyUnlessThere(`${root}${FIRMWARE}/OVMF_VARS_4M.fd`, variables);
+    const { variables = `${folder}/vars.fd`, firmware = "uefi" } = options;
+    if (firmware !== "bios") {
+      await copyUnlessThere(`${root}${FIRMWARE}/${UEFI_FILES[firmware][1]}`, variables);
+    }
     const command = trixieCommand(
       root,
       ["qemu-system-x86_64", ...pcArguments({ ...options, variables }, folder)],
@@ -139,11 +153,12 @@ export function pcArguments(options: PcOptions, folder: string): string[] {
   const { variables = `${folder}/vars.fd` } = options;
   const ports = forwards.map(({ from, to }) => `hostfwd=tcp:127.0.0.1:${from}-:${to}`);
   const args = [
-    ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "std", "-no-reboot"],
-    ...["-machine", "q35", ...acceleration.arguments],
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"],
+    ...(options.restarts ? [] : ["-no-reboot"]),
+    ...["-machine", options.firmware === "secure-boot" ? "q35,smm=on" : "q35"],
+    ...acceleration.arguments,
     ...["-smp", String(cpus), "-m", String(memoryMiB)],
-    ...["-drive", `if=pflash,format=raw,unit=0,readonly=on,file=${FIRMWARE}/OVMF_CODE_4M.fd`],
-    ...["-drive", `if=pflash,format=raw,unit=1,file=${variables}`],
+    ...firmwareArguments(options.firmware ?? "uefi", variables),
     ...["-drive", `if=none,id=disk,format=raw,cache=writeback,discard=unmap,file=${disk}`],
     ...DISK_BUSES[options.diskBus ?? "nvme"],
     ...Object.entries(options.otherDisks ?? {}).flatMap(([serial, file], i) => [
@@ -161,6 +176,20 @@ export function pcArguments(options: PcOptions, folder: string): string[] {
     );
   }
   return args;
+}
+
+function firmwareArguments(firmware: Firmware, variables: string): string[] {
+  // QEMU's own is a BIOS.
+  if (firmware === "bios") return [];
+  const [program] = UEFI_FILES[firmware];
+  return [
+    ...["-drive", `if=pflash,format=raw,unit=0,readonly=on,file=${FIRMWARE}/${program}`],
+    ...["-drive", `if=pflash,format=raw,unit=1,file=${variables}`],
+    // What is in the variables is for the firmware alone, or Secure Boot would be none.
+    ...(firmware === "secure-boot"
+      ? ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+      : []),
+  ];
 }
 
 /** A port of this machine's loopback that was free a moment ago. */

@@ -58,8 +58,13 @@ export async function downloadDeb(
 
 /** Fetches the archive's lists anew, so that {@linkcode candidate} answers with what is served now. */
 export async function refresh(suite: Suite): Promise<void> {
-  await removeTree(`${CACHE}/apt-${suite}/apt.conf`);
+  await removeTree(`${stateFolder(suite)}/apt.conf`);
   await aptState(suite);
+}
+
+/** The number is another where the state's sources are. */
+function stateFolder(suite: Suite): string {
+  return `${CACHE}/apt-${suite}-2`;
 }
 
 async function show(suite: Suite, name: string): Promise<Record<string, string>> {
@@ -77,9 +82,12 @@ async function show(suite: Suite, name: string): Promise<Record<string, string>>
   return fields;
 }
 
+/** Firmware for network cards is free to give away, and not free software: nothing else is taken there. */
+const COMPONENTS = ["main", "non-free-firmware"];
+
 /** Returns the path of an apt.conf whose state is the cache's, with the archive's lists fetched. */
 async function aptState(suite: Suite): Promise<string> {
-  const folder = `${CACHE}/apt-${suite}`;
+  const folder = stateFolder(suite);
   const config = `${folder}/apt.conf`;
   if (await exists(config)) return config;
   await hostPackages(["debian-archive-keyring", "ca-certificates"]);
@@ -91,7 +99,10 @@ async function aptState(suite: Suite): Promise<string> {
   for (const dir of ["etc/apt.conf.d", "etc/preferences.d", "lists/partial", "archives/partial"]) {
     await Deno.mkdir(`${folder}/${dir}`, { recursive: true });
   }
-  await Deno.writeTextFile(`${folder}/etc/sources.list`, (await sourcesFor(suite)).join("\n"));
+  await Deno.writeTextFile(
+    `${folder}/etc/sources.list`,
+    (await sourcesFor(suite, COMPONENTS)).join("\n"),
+  );
   await Deno.writeTextFile(`${folder}/status`, "");
   const settings = [
     `Dir::Etc "${folder}/etc";`,

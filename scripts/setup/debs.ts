@@ -62,6 +62,25 @@ export async function unpackDeb(path: string, target: string): Promise<void> {
   await run(["dpkg-deb", "--extract", path, target]);
 }
 
+/** What a .deb says of itself, and the digest of its file. */
+export interface DebFacts extends PackageVersion {
+  /** Of the source that it was built from, where that is called otherwise. */
+  source: string;
+}
+
+/** Reads what a .deb says of itself. */
+export async function describeDeb(path: string): Promise<DebFacts> {
+  const { stdout } = await run(["dpkg-deb", "--field", path, "Package", "Version", "Source"]);
+  const field = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(stdout)?.[1];
+  const digest = await crypto.subtle.digest("SHA-256", await Deno.readFile(path));
+  return {
+    package: field("Package")!,
+    version: field("Version")!,
+    sha256: new Uint8Array(digest).toHex(),
+    source: field("Source") ?? field("Package")!,
+  };
+}
+
 interface Wanted {
   lockFile: string;
   suite: Suite;

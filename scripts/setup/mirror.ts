@@ -19,7 +19,10 @@ export interface Archive {
 export const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /** The lines of a sources.list for `suite`, from the mirrors of this machine's own sources. */
-export async function sourcesFor(suite: Suite): Promise<string[]> {
+export async function sourcesFor(
+  suite: Suite,
+  components: readonly string[] = ["main"],
+): Promise<string[]> {
   const archives = await machineArchives();
   const main = archives.find((it) => /^[a-z]+$/.test(it.suite));
   if (!main) {
@@ -27,7 +30,8 @@ export async function sourcesFor(suite: Suite): Promise<string[]> {
       `Cannot find a mirror for "${suite}": /etc/apt names no Debian archive; add one to /etc/apt/sources.list.d`,
     );
   }
-  const line = (uri: string, name: string) => `deb [signed-by=${KEYRING}] ${uri} ${name} main`;
+  const line = (uri: string, name: string) =>
+    `deb [signed-by=${KEYRING}] ${uri} ${name} ${components.join(" ")}`;
   const lines = [line(main.uri, suite)];
   if (archives.some((it) => /^[a-z]+-updates$/.test(it.suite))) {
     lines.push(line(main.uri, `${suite}-updates`));

@@ -46,22 +46,24 @@ network:
 export class ApplianceDisk implements AsyncDisposable {
   readonly path: string;
   readonly acceleration: Acceleration;
+  readonly #image: string;
 
-  private constructor(path: string, acceleration: Acceleration) {
+  private constructor(path: string, image: string, acceleration: Acceleration) {
     this.path = path;
+    this.#image = image;
     this.acceleration = acceleration;
   }
 
   /** With `bare` nothing is on it but the image: no settings, and no guest. */
   static async make(options: { bare?: boolean } = {}): Promise<ApplianceDisk> {
-    const path = await flashed(DISK_BYTES);
+    const { path, image } = await flashed(DISK_BYTES);
     if (!options.bare) await addSeedVolume(path, await demoGuest(), { settings: SETTINGS });
-    return new ApplianceDisk(path, await chooseAcceleration());
+    return new ApplianceDisk(path, image, await chooseAcceleration());
   }
 
   /** A stick with the image and settings beside what is booted, as any PC's tools would write it. */
   static async stick(settings: string): Promise<ApplianceDisk> {
-    const path = await flashed(STICK_BYTES);
+    const { path, image } = await flashed(STICK_BYTES);
     const text = `${path}.yaml`;
     await Deno.writeTextFile(text, settings);
     const volume = `${path}@@${ALIGNMENT_SECTORS * SECTOR_BYTES}`;
@@ -69,7 +71,7 @@ export class ApplianceDisk implements AsyncDisposable {
       env: { MTOOLS_SKIP_CHECK: "1" },
       bind: [path.replace(/\/[^/]*$/, "")],
     });
-    return new ApplianceDisk(path, await chooseAcceleration());
+    return new ApplianceDisk(path, image, await chooseAcceleration());
   }
 
   /** An empty disk beside it, which goes with it. */
@@ -82,7 +84,7 @@ export class ApplianceDisk implements AsyncDisposable {
 
   /** Writes the image over the disk's beginning once more, as one does to update. */
   async flashAgain(): Promise<void> {
-    const image = await Deno.open(this.path.replace(/[^/]*$/, "image"));
+    const image = await Deno.open(this.#image);
     const disk = await Deno.open(this.path, { write: true });
     await image.readable.pipeTo(disk.writable);
   }
@@ -93,16 +95,16 @@ export class ApplianceDisk implements AsyncDisposable {
 }
 
 /** The image with the agent in it, on a disk of its own. */
-async function flashed(bytes: number): Promise<string> {
+async function flashed(bytes: number): Promise<{ path: string; image: string }> {
   const folder = await Deno.makeTempDir({ dir: CACHE, prefix: ".appliance-" });
-  const image = `${folder}/image`;
-  await buildImage({
-    path: image,
+  const { image } = await buildImage({
+    folder,
     entries: { ...ENTRIES, agent: "tests/e2e/appliance/agent.ts" },
     services: [...SERVICES, { name: "agent", entry: "agent.js", flags: ["--allow-all"], args: [] }],
   });
-  await flash(image, `${folder}/disk`, bytes);
-  return `${folder}/disk`;
+  const path = `${folder}/disk`;
+  await flash(image, path, bytes);
+  return { path, image };
 }
 
 /** A running appliance. */
