@@ -130,6 +130,14 @@ export class Visit implements AsyncDisposable {
 
   /** Fails where the page keeps someone out. */
   async assertAccessible(): Promise<void> {
+    // What is fading in has colours that nobody is to read by; a spinner never ends.
+    await this.page.evaluate(() =>
+      Promise.allSettled(
+        document.getAnimations()
+          .filter((it) => it.effect?.getComputedTiming().endTime !== Infinity)
+          .map((it) => it.finished),
+      )
+    );
     // By the debugger, which the page's policy does not bind.
     await this.page.evaluate(axe.source);
     const violations = await this.page.evaluate(async () => {
