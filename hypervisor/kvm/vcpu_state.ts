@@ -8,9 +8,10 @@
  * @module
  */
 import { check } from "../sys/errno.ts";
-import { ioctlBuffer } from "../sys/ioctl.ts";
+import { type BufferCall, ioctlBuffer } from "../sys/ioctl.ts";
 import { KVM, KVM_CAP } from "./ioctls.ts";
 import type { CpuidEntry, Kvm } from "./kvm.ts";
+import { applyMsrs, entriesOf, MsrReader, packMsrs, readMsr, unpackMsrs } from "./msrs.ts";
 import {
   Debugregs,
   LapicState,
@@ -23,7 +24,6 @@ import {
   Xcrs,
   Xsave,
 } from "./structs.ts";
-import { type Msr, Vcpu } from "./vcpu.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -44,8 +44,8 @@ export interface VcpuState {
   lapic: Bytes;
   /** `kvm_vcpu_events` */
   events: Bytes;
-  /** All but the time stamp counter. */
-  msrs: Msr[];
+  /** `kvm_msr_entry`, one after the other: of all but the time stamp counter. */
+  msrs: Bytes;
   /** `kvm_nested_state`, of a guest that may run guests of its own. */
   nested?: Bytes;
 }
@@ -91,6 +91,8 @@ export function isNested(cpuid: readonly CpuidEntry[]): boolean {
 /** What this KVM has of a vCPU's state; the same for all vCPUs. */
 export class VcpuStates {
   readonly #msrs: readonly number[];
+  /** By how many banks of machine checks there are. */
+  readonly #readers = new Map<number, MsrReader>();
   readonly #sregs2: boolean;
   readonly #xsaveBytes: number;
   readonly #nestedBytes: number;
@@ -100,30 +102,44 @@ export class VcpuStates {
     this.#msrs = [...new Set([...kvm.msrs(), ...UNLISTED])].filter((msr) => msr !== MSR.TSC);
     this.#sregs2 = kvm.extension(KVM_CAP.SREGS2) > 0;
     this.#xsaveBytes = Math.max(Xsave.size, kvm.extension(KVM_CAP.XSAVE2));
+    this.#reader(MAX_BANKS);
     this.#nestedBytes = Math.max(0, kvm.extension(KVM_CAP.NESTED_STATE));
   }
 
   /**
-   * Takes the state of a vCPU whose thread is out of KVM_RUN, with no exit half done. `cpuid` is what
-   * it was given: what follows its registers, KVM finds again by them.
+   * Has a vCPU whose thread is out of KVM_RUN do what is still to be done for it: an INIT or SIPI that waits
+   * is carried out, which changes all else, and may write to memory. Its state of running is returned.
    */
-  capture(fd: number, cpuid: CpuidEntry[]): VcpuState {
-    const vcpu = new Vcpu(fd);
+  settle(fd: number, call: BufferCall = ioctlBuffer): number {
+    const mp = MpState.create();
+    check(call(fd, KVM.GET_MP_STATE, mp.$bytes), "get a vCPU's state of running");
+    return mp.mp_state;
+  }
+
+  /**
+   * Takes the state of a vCPU whose thread is out of KVM_RUN, with no exit half done; that writes nothing to
+   * the guest's memory once it is settled. `cpuid` is what it was given: what follows its registers, KVM finds
+   * again by them.
+   */
+  capture(
+    fd: number,
+    cpuid: CpuidEntry[],
+    { mpState, call = ioctlBuffer }: { mpState?: number; call?: BufferCall } = {},
+  ): VcpuState {
+    mpState ??= this.settle(fd, call);
     const get = (request: number, size: number, what: string) => {
       const bytes = new Uint8Array(size);
-      check(ioctlBuffer(fd, request, bytes), `get a vCPU's ${what}`);
+      check(call(fd, request, bytes), `get a vCPU's ${what}`);
       return bytes;
     };
-    // First: an INIT or SIPI that waits is carried out by this, which changes the others.
-    const mp = get(KVM.GET_MP_STATE, MpState.size, "state of running");
-    const nested = this.#nestedBytes > 0 && isNested(cpuid) ? this.#nested(fd) : undefined;
+    const nested = this.#nestedBytes > 0 && isNested(cpuid) ? this.#nested(fd, call) : undefined;
     const sregs = this.#sregs2
       ? get(KVM.GET_SREGS2, Sregs2.size, "special registers")
       : get(KVM.GET_SREGS, Sregs.size, "special registers");
     const xsave = this.#xsaveBytes > Xsave.size ? KVM.GET_XSAVE2 : KVM.GET_XSAVE;
     const state = {
       cpuid,
-      mpState: MpState.at(mp.buffer).mp_state,
+      mpState,
       regs: get(KVM.GET_REGS, Regs.size, "registers"),
       sregs,
       xsave: get(xsave, this.#xsaveBytes, "XSAVE area"),
@@ -131,24 +147,31 @@ export class VcpuStates {
       debugregs: get(KVM.GET_DEBUGREGS, Debugregs.size, "debug registers"),
       // Before the MSRs: what the APIC does on being read shows in its deadline.
       lapic: get(KVM.GET_LAPIC, LapicState.size, "local APIC"),
-      msrs: this.#captureMsrs(vcpu),
+      msrs: this.#captureMsrs(fd, call),
       ...(nested === undefined ? {} : { nested }),
     };
     // Last: what the others have settled shows here.
     return { ...state, events: get(KVM.GET_VCPU_EVENTS, VcpuEvents.size, "events") };
   }
 
-  #captureMsrs(vcpu: Vcpu): Msr[] {
-    const [[, capability] = [0, 0n]] = vcpu.msrs([MSR.MCG_CAP]);
-    const banks = Math.min(Number(capability & 0xFFn), MAX_BANKS);
-    return vcpu.msrs([...this.#msrs, ...range(FIRST_BANK, BANK_MSRS * banks)]);
+  #captureMsrs(fd: number, call: BufferCall): Bytes {
+    const banks = Math.min(Number(readMsr(fd, MSR.MCG_CAP, call) & 0xFFn), MAX_BANKS);
+    return this.#reader(banks).read(fd, call);
   }
 
-  #nested(fd: number): Bytes {
+  #reader(banks: number): MsrReader {
+    const known = this.#readers.get(banks);
+    if (known !== undefined) return known;
+    const reader = new MsrReader([...this.#msrs, ...range(FIRST_BANK, BANK_MSRS * banks)]);
+    this.#readers.set(banks, reader);
+    return reader;
+  }
+
+  #nested(fd: number, call: BufferCall): Bytes {
     const bytes = new Uint8Array(Math.max(this.#nestedBytes, NestedState.size));
     const header = NestedState.at(bytes.buffer);
     header.size = bytes.length;
-    check(ioctlBuffer(fd, KVM.GET_NESTED_STATE, bytes), "get a vCPU's nested guest");
+    check(call(fd, KVM.GET_NESTED_STATE, bytes), "get a vCPU's nested guest");
     return bytes.slice(0, header.size);
   }
 
@@ -157,7 +180,6 @@ export class VcpuStates {
    * time stamp counter has to be right, which is before a deadline is set that refers to it.
    */
   apply(fd: number, state: VcpuState, time: () => void): void {
-    const vcpu = new Vcpu(fd);
     const set = (request: number, bytes: Bytes, what: string) =>
       check(ioctlBuffer(fd, request, bytes), `set a vCPU's ${what}`);
     // CPUID first, before this is called: what registers and MSRs may hold depends on it.
@@ -170,7 +192,7 @@ export class VcpuStates {
     this.#setSregs(set, state.sregs);
     if (state.nested !== undefined) {
       // Only a CPU on which VMX or SVM is switched on can be in a nested guest.
-      vcpu.setMsrs(state.msrs.filter(([index]) => index === MSR.FEATURE_CONTROL));
+      applyMsrs(fd, entriesOf(state.msrs, MSR.FEATURE_CONTROL));
       set(KVM.SET_NESTED_STATE, state.nested, "nested guest");
     }
     // Drops what waits to be injected, so before the events.
@@ -181,9 +203,9 @@ export class VcpuStates {
     // Starts its timer anew and forgets its deadline, so before that; and it knows the timer's mode, in
     // which alone there is a deadline.
     set(KVM.SET_LAPIC, state.lapic, "local APIC");
-    applyMsrs(vcpu, state.msrs.filter(([index]) => index !== MSR.TSC_DEADLINE));
+    applyMsrs(fd, entriesOf(state.msrs, MSR.TSC_DEADLINE, { others: true }));
     time();
-    applyMsrs(vcpu, this.#deadline(state));
+    applyMsrs(fd, this.#deadline(state));
     set(KVM.SET_VCPU_EVENTS, state.events, "events");
   }
 
@@ -214,24 +236,10 @@ export class VcpuStates {
    * past, it makes one interrupt, which a guest that waits for none takes for a late one; lost, it
    * would leave a CPU asleep that waits for it.
    */
-  #deadline({ msrs, lapic }: VcpuState): Msr[] {
+  #deadline({ msrs, lapic }: VcpuState): Bytes {
     const view = new DataView(lapic.buffer, lapic.byteOffset);
     const counts = (view.getUint32(LVT_TIMER, true) & TIMER_MODE) === TSC_DEADLINE_MODE;
-    return msrs.filter(([index]) => index === MSR.TSC_DEADLINE)
-      .map(([index, data]) => [index, data === 0n && counts ? 1n : data]);
-  }
-}
-
-/** Sets MSRs. One that KVM refuses is no matter where it holds that already. */
-function applyMsrs(vcpu: Vcpu, msrs: readonly Msr[]): void {
-  for (let at = 0; at < msrs.length;) {
-    at += vcpu.trySetMsrs(msrs.slice(at));
-    if (at === msrs.length) return;
-    const [index, data] = msrs[at++];
-    const [found] = vcpu.msrs([index]);
-    if (found?.[1] === data) continue;
-    throw new RangeError(
-      `Cannot set MSR 0x${index.toString(16)}: KVM refuses 0x${data.toString(16)}`,
-    );
+    const deadlines = unpackMsrs(entriesOf(msrs, MSR.TSC_DEADLINE));
+    return packMsrs(deadlines.map(([index, data]) => [index, data === 0n && counts ? 1n : data]));
   }
 }

@@ -11,13 +11,14 @@
  */
 import { check } from "../sys/errno.ts";
 import { realtime } from "../sys/clock.ts";
-import { ioctl, ioctlBuffer } from "../sys/ioctl.ts";
+import { type BufferCall, ioctl, ioctlBuffer } from "../sys/ioctl.ts";
 import { addressOf } from "../sys/mapping.ts";
 import { KVM, KVM_CAP, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET } from "./ioctls.ts";
 import type { Kvm } from "./kvm.ts";
 import { DeviceAttr } from "./structs.ts";
 import { tscKhz, Vcpu } from "./vcpu.ts";
 import { MSR } from "./vcpu_state.ts";
+import { readMsr } from "./msrs.ts";
 
 /** All counters at one instant. */
 export interface GuestTime {
@@ -33,36 +34,31 @@ const MASK = (1n << 64n) - 1n;
 /** KVM takes frequencies that are no further apart than this for one (its `tsc_tolerance_ppm`). */
 const TOLERANCE_PPM = 250;
 
-function counter(fd: number): bigint {
-  const [[, value] = [0, 0n]] = new Vcpu(fd).msrs([MSR.TSC]);
-  return value;
-}
-
 /** Reads or writes the vCPU's offset to the host's counter; undefined where this KVM has no such thing. */
-function offset(fd: number, value?: bigint): bigint | undefined {
+function offset(fd: number, value?: bigint, call = ioctlBuffer): bigint | undefined {
   const word = BigUint64Array.of(value ?? 0n);
   const attribute = DeviceAttr.create({
     group: KVM_VCPU_TSC_CTRL,
     attr: KVM_VCPU_TSC_OFFSET,
     addr: addressOf(word),
   });
-  if (ioctlBuffer(fd, KVM.HAS_DEVICE_ATTR, attribute.$bytes) < 0) return undefined;
+  if (call(fd, KVM.HAS_DEVICE_ATTR, attribute.$bytes) < 0) return undefined;
   const request = value === undefined ? KVM.GET_DEVICE_ATTR : KVM.SET_DEVICE_ATTR;
   const action = `${value === undefined ? "get" : "set"} a vCPU's offset to the host's TSC`;
-  check(ioctlBuffer(fd, request, attribute.$bytes), action);
+  check(call(fd, request, attribute.$bytes), action);
   return word[0];
 }
 
 /** The counters of vCPUs that do not run. */
-export function captureTime(fds: readonly number[]): GuestTime {
+export function captureTime(fds: readonly number[], call: BufferCall = ioctlBuffer): GuestTime {
   const khz = tscKhz(fds[0]);
   const at = realtime();
-  const first = counter(fds[0]);
-  const base = offset(fds[0]);
+  const first = readMsr(fds[0], MSR.TSC, call);
+  const base = offset(fds[0], undefined, call);
   const counters = fds.map((fd, id) => {
     if (id === 0) return first;
-    const own = base === undefined ? undefined : offset(fd);
-    return own === undefined ? counter(fd) : first - base! + own & MASK;
+    const own = base === undefined ? undefined : offset(fd, undefined, call);
+    return own === undefined ? readMsr(fd, MSR.TSC, call) : first - base! + own & MASK;
   });
   return { at, khz, counters };
 }
@@ -109,7 +105,7 @@ export class TimeRestorer {
       return new Vcpu(fd).setMsrs([[MSR.TSC, saved + this.#cycles() & MASK]]);
     }
     // Read once: between two vCPUs time goes by, and their offsets must not differ by that.
-    this.#base ??= this.#cycles() - (counter(fd) - own);
+    this.#base ??= this.#cycles() - (readMsr(fd, MSR.TSC) - own);
     offset(fd, saved + this.#base & MASK);
   }
 }

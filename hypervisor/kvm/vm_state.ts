@@ -5,7 +5,7 @@
  */
 import { realtime } from "../sys/clock.ts";
 import { check } from "../sys/errno.ts";
-import { ioctlBuffer } from "../sys/ioctl.ts";
+import { type BufferCall, ioctlBuffer } from "../sys/ioctl.ts";
 import {
   KVM,
   KVM_CAP,
@@ -31,17 +31,17 @@ export interface VmState {
 const CHIPS = [KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE, KVM_IRQCHIP_IOAPIC];
 
 /** Takes the state of a machine none of whose vCPUs runs. */
-export function captureVm(fd: number): VmState {
+export function captureVm(fd: number, call: BufferCall = ioctlBuffer): VmState {
   const chips = CHIPS.map((chip_id) => {
     const { $bytes } = Irqchip.create({ chip_id });
-    check(ioctlBuffer(fd, KVM.GET_IRQCHIP, $bytes), `get interrupt chip ${chip_id}`);
+    check(call(fd, KVM.GET_IRQCHIP, $bytes), `get interrupt chip ${chip_id}`);
     return $bytes;
   });
   const pit = PitState2.create();
-  check(ioctlBuffer(fd, KVM.GET_PIT2, pit.$bytes), "get the timer chip");
+  check(call(fd, KVM.GET_PIT2, pit.$bytes), "get the timer chip");
   const clock = ClockData.create();
   const before = realtime();
-  check(ioctlBuffer(fd, KVM.GET_CLOCK, clock.$bytes), "get the guest's clock");
+  check(call(fd, KVM.GET_CLOCK, clock.$bytes), "get the guest's clock");
   // Where KVM knows of the same instant on both clocks, its word is better.
   const at = (clock.flags & KVM_CLOCK_REALTIME) !== 0 ? clock.realtime : before;
   return { chips, pit: pit.$bytes, clock: { value: clock.clock, at } };

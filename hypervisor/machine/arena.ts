@@ -172,6 +172,11 @@ export class Arena {
     throw new RangeError(`Cannot restore "${first}": nothing here has registers of that name`);
   }
 
+  /** All of it as it is now, apart from this: what is read of it later is of this instant. */
+  copy(): Arena {
+    return new Arena(this.buffer.slice(0, Math.max(Header.size, Header.at(this.buffer).end)));
+  }
+
   /** Copies of all sections that are state, of arenas within this one too. */
   sections(): Map<string, Section> {
     const sections = new Map<string, Section>();

@@ -20,12 +20,10 @@ export const ioctl: (fd: number, request: number, argument: number) => number = 
 export const ioctlValue: (fd: number, request: number, argument: bigint) => number =
   libc.symbols.value;
 
+export type BufferCall = (fd: number, request: number, bytes: Uint8Array<ArrayBuffer>) => number;
+
 /** With a pointer to `bytes`, which the kernel reads or writes. */
-export const ioctlBuffer: (
-  fd: number,
-  request: number,
-  bytes: Uint8Array<ArrayBuffer>,
-) => number = libc.symbols.buffer;
+export const ioctlBuffer: BufferCall = libc.symbols.buffer;
 
 // asm-generic/ioctl.h: number, type, size and direction packed into 32 bits.
 const NONE = 0;

@@ -117,7 +117,6 @@ export class GuestCopies {
     const diskFds = () => pc.virtio.flatMap(({ device }) => device.files ?? []);
     const guest: SendableGuest = Object.assign(this.#guest("send"), {
       ...{ cpuids, diskFds },
-      registers: () => pc.arena.sections(),
       unlockDisks: () => diskFds().forEach(unlock),
       leave: (message: string) => this.#options.leave(message, "migrated"),
       strand: (message: string) => this.#options.strand(message),

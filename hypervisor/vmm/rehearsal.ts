@@ -6,6 +6,7 @@
  */
 import { Kvm } from "../kvm/kvm.ts";
 import { tscKhz, Vcpu } from "../kvm/vcpu.ts";
+import { VcpuStates } from "../kvm/vcpu_state.ts";
 import { checkCpu } from "../machine/cpu/compatibility.ts";
 import { setUpVcpu, writeDescriptorTables } from "../machine/cpu/setup.ts";
 import { close } from "../sys/files.ts";
@@ -63,7 +64,7 @@ function play(
   }
   const taken: SavedGuest = {
     ...{ config, plugged: [], settings: {}, takenAt: Date.now() },
-    machine: capture({ kvm, vm, pc, fds, cpuids }),
+    machine: capture({ vm, pc, fds, cpuids }, { states: new VcpuStates(kvm) }),
     memory: { length: memory.length },
     point: { run: "0".repeat(32), sequence: 1 },
   };

@@ -35,6 +35,10 @@ class FakeGuest implements ForkableGuest {
     this.log.push("freeze");
   }
 
+  rehearse() {
+    return this.saved.machine;
+  }
+
   capture() {
     this.log.push("capture");
     return this.saved.machine;

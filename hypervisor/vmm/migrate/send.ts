@@ -25,8 +25,7 @@
 import type { EventLoop } from "../event_loop.ts";
 import { type PreparedFile, prepareFile, removeIfThere } from "../durable_file.ts";
 import { syncInBackground } from "../snapshot/background_sync.ts";
-import { encodeSections } from "../snapshot/format.ts";
-import { LiveCopy } from "../snapshot/live_copy.ts";
+import { type Captured, LiveCopy } from "../snapshot/live_copy.ts";
 import { encodeGuest } from "../snapshot/saved_guest.ts";
 import type { Compression } from "../move/packing.ts";
 import { SPOKEN } from "../spoken_versions.ts";
@@ -78,6 +77,7 @@ export class Send {
   #following: PageServer | undefined;
   readonly #followingSet: DirtyPages | undefined;
   #isReady = false;
+  #isStreamOver = false;
   #isSynced = false;
   #error: Error | undefined;
   #cancelTimeout: () => void = () => {};
@@ -209,6 +209,7 @@ export class Send {
       following: mayFollow ? this.#followingSet : undefined,
       host: {
         tick: () => this.#tell(),
+        rehearsed: (captured) => this.#attempt(() => this.#rehearsed(captured)),
         stuck: () => {
           if (this.#whyNot === undefined) return;
           this.#fail(
@@ -216,14 +217,11 @@ export class Send {
           );
         },
         taken: () => this.#attempt(() => this.#taken()),
-        // The state follows when the mover has left the connection.
-        copied: () => {},
+        copied: () => this.#attempt(() => this.#copied()),
         failed: (error) => this.#fail(error.message),
         ended: (error) => this.#moved(error),
       },
     });
-    // Code is compiled when it first runs: not while the guest stands still.
-    encodeSections(this.#guest.registers());
   }
 
   /** What the guest has written is to be there for whoever opens its disks elsewhere. */
@@ -247,25 +245,41 @@ export class Send {
     });
     if (!this.#mayGo) this.#host.held();
     // The last of RAM is on its way meanwhile.
-    const memory = { length: mappedLength(this.#guest.memory) };
-    this.#state = encodeGuest({ ...this.#copy!.captured, memory });
+    this.#state = this.#encode(this.#copy!.captured);
+  }
+
+  /** What can be done before the guest stands still. */
+  #rehearsed(captured: Captured): void {
+    this.#encode(captured);
+    this.#prepareRecord();
+  }
+
+  #prepareRecord(): void {
+    const { handOver } = this;
+    this.#record ??= prepareFile(
+      this.#options.record,
+      JSON.stringify({ handOver, at: Date.now() }),
+    );
+  }
+
+  #encode(captured: Captured): Uint8Array<ArrayBuffer> {
+    return encodeGuest({ ...captured, memory: { length: mappedLength(this.#guest.memory) } });
+  }
+
+  /** The mover has said its last: the connection is this thread's again. */
+  #copied(): void {
+    this.#isStreamOver = true;
+    this.#phase = "asking";
+    this.#follow();
+    this.#link.say("state", this.#state);
+    // While the receiver is at it.
+    this.#prepareRecord();
+    this.#within(READY_MS, "the other VMM does not get ready");
   }
 
   #moved(error: Error | undefined): void {
     if (this.#phase === "ending") return this.#end();
-    if (error !== undefined) return this.#fail(error.message);
-    this.#attempt(() => {
-      this.#phase = "asking";
-      this.#follow();
-      this.#link.say("state", this.#state);
-      // While the receiver is at it.
-      const { handOver } = this;
-      this.#record = prepareFile(
-        this.#options.record,
-        JSON.stringify({ handOver, at: Date.now() }),
-      );
-      this.#within(READY_MS, "the other VMM does not get ready");
-    });
+    if (error !== undefined) this.#fail(error.message);
   }
 
   /** The one step that is not taken back. */
@@ -365,10 +379,11 @@ export class Send {
     this.#deadline.clear();
     this.#cancelTimeout();
     this.#copy?.giveUp();
-    if (this.#copy?.isMoving) return this.#link.end();
+    const isMoving = this.#copy?.isMoving ?? false;
     // In the middle of the mover's stream, the other side would not understand it.
+    if (isMoving && !this.#isStreamOver) return this.#link.end();
     this.#link.say("failed", encodeReason("the sender keeps the guest"));
-    this.#end();
+    if (!isMoving) this.#end();
   }
 
   #end(): void {

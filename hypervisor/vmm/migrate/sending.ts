@@ -4,7 +4,6 @@
  * @module
  */
 import type { CpuidEntry } from "../../kvm/kvm.ts";
-import type { Sections } from "../../machine/arena.ts";
 import type { CopyFigures, CopyProgress, SavableGuest } from "../snapshot/saving.ts";
 
 export interface SendOptions {
@@ -34,8 +33,6 @@ export interface SendableGuest extends SavableGuest {
   diskFds(): readonly number[];
   /** Lets others have them. */
   unlockDisks(): void;
-  /** What its devices' registers hold while they are at work. */
-  registers(): Sections;
   /** It is given away: it ends here. */
   leave(message: string): void;
   /** It is given away, and lost: it stands still here until somebody ends it. */

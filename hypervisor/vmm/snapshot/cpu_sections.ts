@@ -55,11 +55,7 @@ export function writeVcpu(out: SectionWriter, id: number, state: VcpuState): voi
   for (const what of STRUCT_NAMES) out.bytes(name(what), state[what]);
   out.bytes(name("xsave"), state.xsave);
   if (state.nested !== undefined) out.bytes(name("nested"), state.nested);
-  out.records(name("msrs"), state.msrs, {
-    size: MsrEntry.size,
-    write: (view, [index, data]) =>
-      Object.assign(MsrEntry.at(view.buffer, view.byteOffset), { index, data }),
-  });
+  out.bytes(name("msrs"), state.msrs);
 }
 
 export function readVcpu(sections: SectionReader, id: number): VcpuState {
@@ -70,8 +66,7 @@ export function readVcpu(sections: SectionReader, id: number): VcpuState {
       const { function: leaf, index, flags, eax, ebx, ecx, edx } = e;
       return { function: leaf, index, flags, eax, ebx, ecx, edx };
     });
-  const msrs = sections.records(name("msrs"), MsrEntry.size, MAX_MSRS)
-    .map((view) => [view.getUint32(0, true), view.getBigUint64(8, true)] as const);
+  const msrs = sections.list(name("msrs"), MsrEntry.size, MAX_MSRS);
   const mp = sections.sized(name("mp_state"), 4);
   const mpState = new DataView(mp.buffer).getUint32(0, true);
   if (mpState > MAX_MP_STATE) sections.refuse(name("mp_state"), `is ${mpState}`);

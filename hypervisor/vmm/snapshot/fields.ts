@@ -43,12 +43,19 @@ export class SectionReader {
     return bytes;
   }
 
-  /** Records of `size` bytes each, at most `most`. */
-  records(name: string, size: number, most: number): DataView[] {
-    const { buffer, length } = this.bytes(name);
+  /** The bytes of at most `most` records of `size` bytes each. */
+  list(name: string, size: number, most: number): Bytes {
+    const bytes = this.bytes(name);
+    const { length } = bytes;
     if (length % size !== 0 || length > most * size) {
       this.refuse(name, `has ${length} bytes, which are no list`);
     }
+    return bytes;
+  }
+
+  /** Records of `size` bytes each, at most `most`. */
+  records(name: string, size: number, most: number): DataView[] {
+    const { buffer, length } = this.list(name, size, most);
     return Array.from({ length: length / size }, (_, i) => new DataView(buffer, i * size, size));
   }
 

@@ -84,28 +84,31 @@ function padded(length: number): number {
   return Math.ceil(length / 8) * 8;
 }
 
-function nameBytes(name: string): Uint8Array {
-  const bytes = new Uint8Array(NAME_BYTES);
-  const { read, written } = new TextEncoder().encodeInto(name, bytes);
+const ENCODER = new TextEncoder();
+
+function writeName(into: Uint8Array<ArrayBuffer>, name: string): void {
+  const { read, written } = ENCODER.encodeInto(name, into);
   if (name === "" || read !== name.length || written === NAME_BYTES) {
     throw new RangeError(`Cannot save a section "${name}": its name is too long`);
   }
-  return bytes;
 }
 
 export function encodeSections(sections: Sections): Uint8Array<ArrayBuffer> {
   let length = Header.size + SHA256_BYTES;
   for (const { bytes } of sections.values()) length += SectionHeader.size + padded(bytes.length);
   const file = new Uint8Array(length);
-  const version = FORMAT_VERSION;
-  Object.assign(Header.at(file.buffer), { magic: MAGIC, version, sections: sections.size, length });
+  const fileVersion = FORMAT_VERSION;
+  Object.assign(Header.at(file.buffer), {
+    ...{ magic: MAGIC, version: fileVersion, sections: sections.size, length },
+  });
+  const view = new DataView(file.buffer);
+  const { offsets } = SectionHeader;
   let at = Header.size;
   for (const [name, { version, bytes }] of sections) {
-    const header = SectionHeader.at(file.buffer, at);
-    header.name.set(nameBytes(name));
-    header.version = version;
-    header.length = bytes.length;
-    header.digest.set(sha256(header.$bytes.subarray(0, DIGESTED), bytes));
+    writeName(file.subarray(at, at + NAME_BYTES), name);
+    view.setUint32(at + offsets.version, version, true);
+    view.setBigUint64(at + offsets.length, BigInt(bytes.length), true);
+    file.set(sha256(file.subarray(at, at + DIGESTED), bytes), at + DIGESTED);
     at += SectionHeader.size;
     file.set(bytes, at);
     at += padded(bytes.length);
@@ -134,34 +137,47 @@ export function decodeSections(file: Uint8Array<ArrayBuffer>): Map<string, Secti
   }
   if (header.sections > MAX_SECTIONS) refuse(`it has ${header.sections} sections`);
   const end = file.length - SHA256_BYTES;
+  // The digest of all is also that of each: theirs say which one is damaged.
+  const isWhole = equal(file.subarray(end), sha256(file.subarray(0, end)));
+  const view = new DataView(file.buffer, file.byteOffset, file.length);
   const sections = new Map<string, Section>();
   let at = Header.size;
   for (let i = 0; i < header.sections; i++) {
     if (at + SectionHeader.size > end) refuse(`section ${i} is past its end`);
-    const section = SectionHeader.at(file.buffer, file.byteOffset + at);
-    const { version, length, digest } = section;
+    const { offsets } = SectionHeader;
+    const version = view.getUint32(at + offsets.version, true);
+    const length = Number(view.getBigUint64(at + offsets.length, true));
+    const header = file.subarray(at, at + SectionHeader.size);
     at += SectionHeader.size;
     if (at + padded(length) > end) refuse(`section ${i} is past its end`);
     const bytes = file.slice(at, at + length);
-    if (!equal(digest, sha256(section.$bytes.subarray(0, DIGESTED), bytes))) {
+    if (
+      !isWhole && !equal(header.subarray(DIGESTED), sha256(header.subarray(0, DIGESTED), bytes))
+    ) {
       refuse(`section ${i} is damaged`);
     }
-    const name = sectionName(section.name, i);
+    const name = sectionName(header.subarray(0, NAME_BYTES), i);
     if (sections.has(name)) refuse(`section "${name}" is there twice`);
     const current = upgraded(name, { version, bytes });
     if (current !== null) sections.set(name, current);
     at += padded(length);
   }
   if (at !== end) refuse(`${end - at} bytes behind its last section`);
-  if (!equal(file.subarray(end), sha256(file.subarray(0, end)))) refuse("it is damaged");
+  if (!isWhole) refuse("it is damaged");
   return sections;
+}
+
+const DECODER = new TextDecoder();
+
+function isZero(bytes: Uint8Array, from: number): boolean {
+  for (let i = from; i < bytes.length; i++) if (bytes[i] !== 0) return false;
+  return true;
 }
 
 function sectionName(bytes: Uint8Array, index: number): string {
   const end = bytes.indexOf(0);
-  const text = new TextDecoder().decode(bytes.slice(0, Math.max(0, end)));
-  const isName = end > 0 && /^[\x21-\x7e]+$/.test(text) &&
-    bytes.subarray(end).every((b) => b === 0);
+  const text = DECODER.decode(bytes.subarray(0, Math.max(0, end)));
+  const isName = end > 0 && /^[\x21-\x7e]+$/.test(text) && isZero(bytes, end);
   return isName ? text : refuse(`section ${index} has no name`);
 }
 

@@ -21,7 +21,7 @@ import type { EventLoop } from "../event_loop.ts";
 import { Mover } from "../mover.ts";
 import type { FileTask, StreamTask } from "../mover_worker.ts";
 import type { Begun } from "./history.ts";
-import type { SavedGuest } from "./saved_guest.ts";
+import type { SavedGuest, SavedMachine } from "./saved_guest.ts";
 import {
   ALLOWED_PAUSE_MS,
   type CopyFigures,
@@ -38,6 +38,8 @@ import {
 const PAUSE_TIMEOUT_MS = 10_000;
 /** How often progress is told, in milliseconds. */
 const PROGRESS_MS = 200;
+
+const REHEARSALS = 2;
 
 /** A guest at one instant, but for its RAM. */
 export type Captured = Omit<SavedGuest, "memory">;
@@ -68,6 +70,8 @@ export interface LiveCopyOptions {
 export interface LiveCopyHost {
   /** Now and then. */
   tick(): void;
+  /** While the guest runs: what will be taken of it is like this. */
+  rehearsed?(captured: Captured): void;
   /** The guest can be stopped; told once, to who wanted to be asked. */
   ready?(): void;
   /** The instant has been, and the last of RAM is being copied. */
@@ -146,6 +150,8 @@ export class LiveCopy {
         host.ended(error);
       },
     });
+    // Its thread takes longer to start.
+    loop.after(0, () => this.#rehearse());
     if (!slowDown && following !== undefined) this.#mover.letFollow();
     this.#tick(this.#isPatient ? Infinity : MAX_ROUNDS);
   }
@@ -249,6 +255,21 @@ export class LiveCopy {
     else this.#guest.history.failed(this.#isMoved ? this.#taken : undefined);
   }
 
+  /** Code is compiled and its functions are bound when they are first used: not while the guest stands still. */
+  #rehearse(): void {
+    if (this.#phase !== "moving") return;
+    // What was compiled for one kind of object is for all of that kind, the second time.
+    for (let time = 0; time < REHEARSALS; time++) {
+      const machine = this.#guest.rehearse();
+      this.#host.rehearsed?.(this.#instant(machine));
+    }
+  }
+
+  #instant(machine: SavedMachine): Captured {
+    const { config, plugged, settings } = this.#guest;
+    return { config, plugged, settings, machine, point: this.#begun.point, takenAt: Date.now() };
+  }
+
   #attempt(action: () => void): void {
     try {
       action();
@@ -328,11 +349,8 @@ export class LiveCopy {
   #take(): void {
     this.#phase = "copying";
     this.#guest.freeze();
-    const { config, plugged, settings } = this.#guest;
-    const machine = this.#guest.capture();
-    const { point } = this.#begun;
-    this.#captured = { config, plugged, settings, machine, point, takenAt: Date.now() };
-    this.#mover.finish();
+    // The last of RAM is copied while registers are taken.
+    this.#captured = this.#instant(this.#guest.capture(() => this.#mover.finish()));
     this.#host.taken();
   }
 }

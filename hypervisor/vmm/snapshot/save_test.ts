@@ -40,8 +40,13 @@ class FakeGuest implements SavableGuest, Disposable {
     this.log.push("freeze");
   }
 
-  capture() {
+  rehearse() {
+    return this.#saved.machine;
+  }
+
+  capture(untouched?: () => void) {
     this.log.push("capture");
+    untouched?.();
     return this.#saved.machine;
   }
 

@@ -54,8 +54,13 @@ export interface SavableGuest {
   hold(): void;
   /** Brings devices to rest, so that nothing touches RAM; throws where one cannot. */
   freeze(): void;
-  /** All that there is of the machine, at rest. */
-  capture(): SavedMachine;
+  /**
+   * Does as {@linkcode SavableGuest.capture} while the guest runs, without asking KVM: what comes of it is
+   * worth nothing, but code is compiled when it first runs.
+   */
+  rehearse(): SavedMachine;
+  /** All that there is of the machine, at rest; `untouched` is called when this writes to no memory any more. */
+  capture(untouched?: () => void): SavedMachine;
   /** Lets devices and vCPUs go on; also where it has not come to {@linkcode SavableGuest.freeze}. */
   release(): void;
   /** It is left as it is. */

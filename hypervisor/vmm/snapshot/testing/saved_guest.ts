@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { packMsrs } from "../../../kvm/msrs.ts";
 import { Irqchip, PitState2, Regs, Sregs2, VcpuEvents, Xcrs } from "../../../kvm/structs.ts";
 import { Debugregs, LapicState, Xsave } from "../../../kvm/structs.ts";
 import { Arena } from "../../../machine/arena.ts";
@@ -34,7 +35,7 @@ export function savedGuest(): SavedGuest {
     debugregs: new Uint8Array(Debugregs.size),
     lapic: new Uint8Array(LapicState.size),
     events: new Uint8Array(VcpuEvents.size),
-    msrs: [[0x277, 0x0007_0406_0007_0406n], [0xC000_0080, 0x500n]],
+    msrs: packMsrs([[0x277, 0x0007_0406_0007_0406n], [0xC000_0080, 0x500n]]),
   });
   return {
     config: parseConfig(CONFIG),
