@@ -40,11 +40,15 @@ const Descriptors = struct("interrupt_descriptors", {
   msi: ["i32", MAX_MSI],
 });
 
+/** 1 where a line was signalled since all that was signalled had come to KVM's interrupt chips. */
+const Pulsed = struct("interrupts_pulsed", { line: ["u8", IOAPIC_PINS] });
+
 export class Interrupts {
   readonly #vm: Vm;
   readonly #routes;
   readonly #fds;
   readonly #pending;
+  readonly #pulsed;
   #next = 0;
   /** The vectors that were routed since routes are set all at once; undefined while they are not. */
   #batch: number[] | undefined;
@@ -52,16 +56,20 @@ export class Interrupts {
   readonly #table = new Uint8Array(
     IrqRouting.size + (IOAPIC_PINS + 16 + MAX_MSI) * IrqRoutingEntry.size,
   );
-  readonly #header = IrqRouting.at(this.#table.buffer);
+  readonly #words = new Uint32Array(this.#table.buffer);
 
   constructor(arena: Arena, vm: Vm) {
     this.#vm = vm;
     this.#routes = arena.place("interrupts.routes", MsiRoutes, { local: true });
     this.#fds = arena.place("interrupts.descriptors", Descriptors, { local: true });
     this.#pending = arena.place("interrupts.pending", PendingV1);
+    this.#pulsed = arena.place("interrupts.pulsed", Pulsed, { local: true });
   }
 
-  /** Once, by the thread that sets the machine up: makes the eventfds and the legacy routes. */
+  /**
+   * Once, by the thread that sets the machine up: makes the eventfds and the legacy routes, these with all others
+   * where routes are set {@linkcode Interrupts.together}.
+   */
   create(lines: readonly number[], vectors: number): void {
     for (const line of lines) {
       this.#fds.line[line] = eventfd();
@@ -69,7 +77,7 @@ export class Interrupts {
     }
     this.#fds.msi.fill(-1);
     this.open(0, vectors);
-    this.#commit();
+    if (this.#batch === undefined) this.#commit();
   }
 
   /** Makes the eventfds of vectors that were reserved for a device that comes later. */
@@ -98,17 +106,18 @@ export class Interrupts {
    * has come to KVM's interrupt chips, whose state then has it.
    */
   settle(): void {
-    this.#fds.line.forEach((fd, line) => {
-      if (fd === 0) return;
+    const { line, msi } = this.#fds;
+    for (let i = 0; i < IOAPIC_PINS; i++) {
+      if (line[i] === 0 || Atomics.exchange(this.#pulsed.line, i, 0) === 0) continue;
       // An edge on a line goes its way by a work queue of the kernel's; an irqfd that is taken off is
-      // waited for there.
-      this.#vm.deassignIrqfd(fd, line);
-      this.#vm.assignIrqfd(fd, line);
-    });
-    this.#fds.msi.forEach((fd, i) => {
-      const pends = fd > 0 && this.#routes.active[i] === 0 && isSignalled(fd);
+      // waited for there, which takes up to some milliseconds.
+      this.#vm.deassignIrqfd(line[i], i);
+      this.#vm.assignIrqfd(line[i], i);
+    }
+    for (let i = 0; i < this.#next; i++) {
+      const pends = msi[i] > 0 && this.#routes.active[i] === 0 && isSignalled(msi[i]);
       this.#pending.msi[i] = pends ? 1 : 0;
-    });
+    }
   }
 
   /** Closes the eventfds of a device that is gone: what signals one hereafter signals nobody. */
@@ -143,6 +152,8 @@ export class Interrupts {
 
   /** An edge on an interrupt line of the IOAPIC. */
   pulse(line: number): void {
+    // First: one that is signalled is always known.
+    Atomics.store(this.#pulsed.line, line, 1);
     signal(this.#fds.line[line]);
   }
 
@@ -181,40 +192,66 @@ export class Interrupts {
     return this.#routes.active[index] === 1;
   }
 
-  #entry(n: number) {
-    return IrqRoutingEntry.at(this.#table.buffer, IrqRouting.size + n * IrqRoutingEntry.size);
-  }
-
   #commit(): void {
-    this.#table.fill(0);
-    let n = 0;
-    for (let pin = 0; pin < IOAPIC_PINS; pin++) {
-      // Words 4 and 5 of a routing entry are irqchip and pin for the kernel's own chips.
-      const set = (chip: number, of: number) =>
-        Object.assign(this.#entry(n++), {
-          gsi: pin,
-          type: KVM_IRQ_ROUTING_IRQCHIP,
-          address_lo: chip,
-          address_hi: of,
-        });
-      // The timer's interrupt 0 is on pin 2 of every PC's IOAPIC.
-      if (pin !== 2) set(KVM_IRQCHIP_IOAPIC, pin === 0 ? 2 : pin);
-      if (pin < 8) set(KVM_IRQCHIP_PIC_MASTER, pin);
-      else if (pin < 16) set(KVM_IRQCHIP_PIC_SLAVE, pin - 8);
-    }
+    const words = this.#words;
+    const n = writeLegacyRoutes(words);
     const r = this.#routes;
-    for (let i = 0; i < MAX_MSI; i++) {
+    let at = entryAt(n);
+    let count = n;
+    for (let i = 0; i < this.#next; i++) {
       if (r.active[i] === 0) continue;
-      const entry = this.#entry(n++);
-      entry.gsi = GSI.FIRST_MSI + i;
-      entry.type = KVM_IRQ_ROUTING_MSI;
-      entry.address_lo = r.address_lo[i];
-      entry.address_hi = r.address_hi[i];
-      entry.data = r.data[i];
+      words[at + WORD.gsi] = GSI.FIRST_MSI + i;
+      words[at + WORD.type] = KVM_IRQ_ROUTING_MSI;
+      words[at + WORD.address_lo] = r.address_lo[i];
+      words[at + WORD.address_hi] = r.address_hi[i];
+      words[at + WORD.data] = r.data[i];
+      at = entryAt(++count);
     }
-    this.#header.nr = n;
+    words[IrqRouting.offsets.nr / 4] = count;
     this.#vm.setGsiRouting(this.#table);
   }
+}
+
+const { offsets } = IrqRoutingEntry;
+/** Where an entry has its fields, in words. */
+const WORD = {
+  gsi: offsets.gsi / 4,
+  type: offsets.type / 4,
+  address_lo: offsets.address_lo / 4,
+  address_hi: offsets.address_hi / 4,
+  data: offsets.data / 4,
+} as const;
+
+/** Where entry `n` of a table lies, in words. */
+function entryAt(n: number): number {
+  return (IrqRouting.size + n * IrqRoutingEntry.size) / 4;
+}
+
+/** The routes of a PC's lines, from the table's beginning; how many those are. */
+function writeLegacyRoutes(words: Uint32Array): number {
+  let n = 0;
+  for (let pin = 0; pin < IOAPIC_PINS; pin++) {
+    // The timer's interrupt 0 is on pin 2 of every PC's IOAPIC.
+    if (pin !== 2) {
+      writeLine(words, n++, { pin, chip: KVM_IRQCHIP_IOAPIC, to: pin === 0 ? 2 : pin });
+    }
+    if (pin < 8) writeLine(words, n++, { pin, chip: KVM_IRQCHIP_PIC_MASTER, to: pin });
+    else if (pin < 16) writeLine(words, n++, { pin, chip: KVM_IRQCHIP_PIC_SLAVE, to: pin - 8 });
+  }
+  return n;
+}
+
+function writeLine(
+  words: Uint32Array,
+  n: number,
+  { pin, chip, to }: { pin: number; chip: number; to: number },
+): void {
+  const at = entryAt(n);
+  words[at + WORD.gsi] = pin;
+  words[at + WORD.type] = KVM_IRQ_ROUTING_IRQCHIP;
+  // These two words are irqchip and pin for the kernel's own chips.
+  words[at + WORD.address_lo] = chip;
+  words[at + WORD.address_hi] = to;
 }
 
 /** The MSI vectors of one device. */

@@ -48,6 +48,20 @@ Deno.test("a pulse signals the line's eventfd, which is an irqfd of its GSI", ()
   assertEquals([isSignalled(com1), isSignalled(acpi)], [false, true]);
 });
 
+Deno.test("who settles waits for lines that were signalled since the last time, whoever did that, and no others", () => {
+  const { fake, arena, chip } = interrupts({ lines: [GSI.COM1, GSI.ACPI] });
+  const settled = () => {
+    fake.log.length = 0;
+    chip.settle();
+    return fake.log;
+  };
+  assertEquals(settled(), []);
+  const other = new Interrupts(arena, fake.vm);
+  other.pulse(GSI.ACPI);
+  assertEquals(settled(), [`deassign ${GSI.ACPI}`, `assign ${GSI.ACPI}`]);
+  assertEquals(settled(), []);
+});
+
 Deno.test("a route is in the table before its irqfd is assigned, and out after it is taken off", () => {
   const { fake, device } = interrupts();
   fake.log.length = 0;

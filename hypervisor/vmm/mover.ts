@@ -121,6 +121,20 @@ export class Mover {
     this.#state.finish();
   }
 
+  /**
+   * After {@linkcode Mover.finish}: waits for so many milliseconds at most, and tells what there is to tell.
+   * A thread that is woken for that goes through all else first.
+   */
+  await(ms: number): void {
+    const until = performance.now() + ms;
+    for (let left = ms; left > 0; left = until - performance.now()) {
+      const { phase } = this.#state;
+      if (phase !== "ready" && phase !== "finishing" && phase !== "moving") break;
+      this.#state.awaitChange(phase, left);
+    }
+    this.#look();
+  }
+
   /** Ends it soon; `ended` tells when nothing of it runs. */
   cancel(): void {
     this.#state.cancel();

@@ -160,11 +160,11 @@ export class Pc {
    */
   restore(saved: Sections, plugIn: () => void): void {
     this.arena.load(saved);
-    this.#openDescriptors();
-    this.memory.restore();
-    this.serial.restore();
     // All routes at once: KVM takes the whole table each time.
     this.#interrupts.together(() => {
+      this.#openDescriptors();
+      this.memory.restore();
+      this.serial.restore();
       this.#pci.restore();
       for (const { port } of this.slots) port.restore();
       for (const device of this.virtio) device.restore();

@@ -41,9 +41,10 @@ import {
   type Frame,
 } from "./frames.ts";
 import { Link } from "./link.ts";
-import { Deadline, newHandOver, NOTHING_COPIED } from "./outgoing.ts";
+import { Deadline, newHandOver } from "./outgoing.ts";
 import { PageServer } from "./page_server.ts";
 import type { SendableGuest, SendHost, SendOptions, SendProgress, SendResult } from "./sending.ts";
+import { resultOf, withFollowing } from "./sending.ts";
 
 export type { SendableGuest, SendHost, SendOptions } from "./sending.ts";
 
@@ -255,11 +256,8 @@ export class Send {
   }
 
   #prepareRecord(): void {
-    const { handOver } = this;
-    this.#record ??= prepareFile(
-      this.#options.record,
-      JSON.stringify({ handOver, at: Date.now() }),
-    );
+    const said = JSON.stringify({ handOver: this.handOver, at: Date.now() });
+    this.#record ??= prepareFile(this.#options.record, said);
   }
 
   #encode(captured: Captured): Uint8Array<ArrayBuffer> {
@@ -360,14 +358,7 @@ export class Send {
   }
 
   #result(isHeard: boolean): SendResult {
-    const { handOver } = this;
-    const figures = this.#copy?.figures ?? NOTHING_COPIED;
-    const wireBytes = this.#copy?.wireBytes ?? 0;
-    const following = this.#following;
-    if (following === undefined) return { ...figures, wireBytes, handOver, isHeard };
-    const { sentBytes: followedBytes } = following;
-    const all = { bytes: figures.bytes + followedBytes, wireBytes: wireBytes + followedBytes };
-    return { ...figures, ...all, handOver, isHeard, followedBytes };
+    return { ...resultOf(this.#copy, this.#following), handOver: this.handOver, isHeard };
   }
 
   /** The guest goes on here, if it has not been given away. */
@@ -399,14 +390,8 @@ export class Send {
     const phase = this.#phase;
     if (phase === "ending" || phase === "over") return;
     const { progress, wireBytes } = this.#copy!;
+    const told = { phase, ...progress, wireBytes };
     const following = this.#following;
-    if (following === undefined) return this.#host.progress({ phase, ...progress, wireBytes });
-    const { leftBytes: remainingBytes, sentBytes } = following;
-    const doneBytes = progress.doneBytes + sentBytes;
-    const totalBytes = doneBytes + remainingBytes;
-    const bytesPerSecond = following.rate();
-    const followed = { doneBytes, totalBytes, remainingBytes, bytesPerSecond };
-    const all = { ...progress, ...followed, wireBytes: wireBytes + sentBytes };
-    this.#host.progress({ phase, ...all });
+    this.#host.progress(following === undefined ? told : withFollowing(told, following));
   }
 }

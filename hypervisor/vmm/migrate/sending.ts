@@ -3,6 +3,9 @@
  *
  * @module
  */
+import type { LiveCopy } from "../snapshot/live_copy.ts";
+import { NOTHING_COPIED } from "./outgoing.ts";
+import type { PageServer } from "./page_server.ts";
 import type { CpuidEntry } from "../../kvm/kvm.ts";
 import type { CopyFigures, CopyProgress, SavableGuest } from "../snapshot/saving.ts";
 
@@ -62,4 +65,28 @@ export interface SendHost {
   held(): void;
   /** It is over: with an error, the guest goes on here. */
   done(error: Error | undefined, result: SendResult): void;
+}
+
+/** How far it is, with the pages that follow. */
+export function withFollowing(progress: SendProgress, following: PageServer): SendProgress {
+  const { leftBytes: remainingBytes, sentBytes } = following;
+  const doneBytes = progress.doneBytes + sentBytes;
+  return {
+    ...progress,
+    ...{ doneBytes, remainingBytes, totalBytes: doneBytes + remainingBytes },
+    ...{ wireBytes: progress.wireBytes + sentBytes, bytesPerSecond: following.rate() },
+  };
+}
+
+/** What became of a copy, and of the pages that follow it. */
+export function resultOf(
+  copy: LiveCopy | undefined,
+  following: PageServer | undefined,
+): Omit<SendResult, "handOver" | "isHeard"> {
+  const { bytes, ...figures } = copy?.figures ?? NOTHING_COPIED;
+  const wireBytes = copy?.wireBytes ?? 0;
+  if (following === undefined) return { ...figures, bytes, wireBytes };
+  const { sentBytes: followedBytes } = following;
+  const all = { bytes: bytes + followedBytes, wireBytes: wireBytes + followedBytes };
+  return { ...figures, ...all, followedBytes };
 }

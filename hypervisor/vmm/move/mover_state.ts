@@ -97,6 +97,11 @@ export class MoverState {
     Atomics.notify(this.#words, COMMAND);
   }
 
+  /** Returns once it is in another phase than this, or after so many milliseconds. */
+  awaitChange(phase: MoverPhase, ms: number): void {
+    Atomics.wait(this.#words, PHASE, PHASES.indexOf(phase), ms);
+  }
+
   /** Returns once the mover has left: in a moment, once it has said how it ended. */
   awaitLeave(): void {
     Atomics.wait(this.#words, IS_OVER, 0);
@@ -168,6 +173,7 @@ export class MoverState {
 
   enter(phase: MoverPhase): void {
     Atomics.store(this.#words, PHASE, PHASES.indexOf(phase));
+    Atomics.notify(this.#words, PHASE);
   }
 
   set movedBytes(bytes: number) {

@@ -40,6 +40,8 @@ const PAUSE_TIMEOUT_MS = 10_000;
 const PROGRESS_MS = 200;
 
 const REHEARSALS = 2;
+/** How long the last of RAM is waited for with nothing else served, in milliseconds: it mostly takes less. */
+const SHORT_MS = 5;
 
 /** A guest at one instant, but for its RAM. */
 export type Captured = Omit<SavedGuest, "memory">;
@@ -352,5 +354,6 @@ export class LiveCopy {
     // The last of RAM is copied while registers are taken.
     this.#captured = this.#instant(this.#guest.capture(() => this.#mover.finish()));
     this.#host.taken();
+    if (this.#phase === "copying") this.#mover.await(SHORT_MS);
   }
 }
