@@ -13,6 +13,8 @@ type Answer = Record<string, unknown>;
 
 export class Qmp implements Disposable {
   readonly #connection: ControlConnection;
+  /** When each event came last. */
+  readonly #came = new Map<string, number>();
 
   private constructor(connection: ControlConnection) {
     this.#connection = connection;
@@ -50,9 +52,17 @@ export class Qmp implements Disposable {
     while ((await this.#line(name)).event !== name);
   }
 
+  /** When an event that has come happened, by QEMU's clock; milliseconds since the epoch. */
+  cameAt(name: string): number {
+    const at = this.#came.get(name);
+    if (at === undefined) throw new Error(`Cannot measure: QEMU did not tell of ${name}`);
+    return at;
+  }
+
   async #line(what: string): Promise<Answer> {
     const line = await this.#connection.line();
     if (line === undefined) throw new Error(`Cannot wait for "${what}": QEMU hung up`);
+    if (typeof line.event === "string") this.#came.set(line.event, timeOf(line));
     return line;
   }
 
@@ -71,4 +81,9 @@ export class Qmp implements Disposable {
   [Symbol.dispose](): void {
     this.#connection[Symbol.dispose]();
   }
+}
+
+function timeOf({ timestamp }: Answer): number {
+  const { seconds, microseconds } = timestamp as Record<string, number>;
+  return seconds * 1000 + microseconds / 1000;
 }

@@ -12,6 +12,8 @@ import { WaitingVmm } from "./waiting_vmm.ts";
 export interface Receiving extends AsyncDisposable {
   /** Where the guest is to be sent: a path for ours, what `migrate` takes for QEMU. */
   readonly address: string;
+  /** When the guest went on there, milliseconds since the epoch; of QEMU, on this host. */
+  resumedAt?(): Promise<number>;
 }
 
 export interface ReceivingOptions {
@@ -38,10 +40,11 @@ class QemuReceiving implements Receiving {
   readonly address: string;
   readonly #folder = Deno.makeTempDirSync({ prefix: "incoming-" });
   readonly #child: Deno.ChildProcess;
+  #qmp: Qmp | undefined;
 
   private constructor(monitor: Monitor, { shape, job, uri }: ReceivingOptions) {
     this.address = uri ?? `unix:${this.#folder}/migrate.sock`;
-    const [program, ...args] = copiedCommand(monitor, { ...shape, socket: this.#qmp }, job);
+    const [program, ...args] = copiedCommand(monitor, { ...shape, socket: this.#socket }, job);
     this.#child = new Deno.Command(program, {
       args: [...args, "-incoming", this.address],
       ...{ stdin: "null", stdout: "null", stderr: "null" },
@@ -51,7 +54,7 @@ class QemuReceiving implements Receiving {
   static async start(monitor: Monitor, options: ReceivingOptions): Promise<QemuReceiving> {
     const receiving = new QemuReceiving(monitor, options);
     try {
-      using qmp = await Qmp.open(receiving.#qmp);
+      const qmp = receiving.#qmp = await Qmp.open(receiving.#socket);
       await qmp.command("query-status");
       return receiving;
     } catch (error) {
@@ -60,11 +63,17 @@ class QemuReceiving implements Receiving {
     }
   }
 
-  get #qmp(): string {
+  get #socket(): string {
     return `${this.#folder}/qmp.sock`;
   }
 
+  async resumedAt(): Promise<number> {
+    await this.#qmp!.event("RESUME");
+    return this.#qmp!.cameAt("RESUME");
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#qmp?.[Symbol.dispose]();
     try {
       this.#child.kill("SIGKILL");
     } catch {
