@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { PauseFigures } from "./snapshot/pause_parts.ts";
+
 /**
  * Saves the guest to a directory, which does not exist yet: `main.ts --restore` starts another VMM from
  * it. All is as at one instant; disks are not copied. RAM is written while the guest runs, in rounds, until
@@ -170,6 +172,8 @@ export type SaveMessage =
     rounds: number;
     /** What was written of RAM. */
     bytes: number;
+    /** What the pause went into, in milliseconds. */
+    parts?: PauseFigures;
     /** Why RAM could not be written while the guest ran; absent where it was. */
     stoodStill?: string;
   }
@@ -200,6 +204,8 @@ export type SendMessage =
     isHeard: boolean;
     pauseMs: number;
     rounds: number;
+    /** As with a save. */
+    parts?: PauseFigures;
     /** Of RAM, and in how many they went through the socket. */
     bytes: number;
     wireBytes: number;

@@ -182,9 +182,11 @@ export class Send {
       }
       case "asking ready":
         this.#isReady = true;
+        this.#copy!.parts.end("build");
         this.#phase = "holding";
         return this.#give();
       case "giving runs":
+        this.#copy!.parts.end("run");
         if (this.#following === undefined) return this.#gone(true);
         this.#deadline.clear();
         this.#copy!.goesOnElsewhere();
@@ -210,7 +212,10 @@ export class Send {
       following: mayFollow ? this.#followingSet : undefined,
       host: {
         tick: () => this.#tell(),
-        rehearsed: (captured) => this.#attempt(() => this.#rehearsed(captured)),
+        rehearsed: (captured) => {
+          this.#encode(captured);
+          this.#attempt(() => this.#prepareRecord());
+        },
         stuck: () => {
           if (this.#whyNot === undefined) return;
           this.#fail(
@@ -249,12 +254,6 @@ export class Send {
     this.#state = this.#encode(this.#copy!.captured);
   }
 
-  /** What can be done before the guest stands still. */
-  #rehearsed(captured: Captured): void {
-    this.#encode(captured);
-    this.#prepareRecord();
-  }
-
   #prepareRecord(): void {
     const said = JSON.stringify({ handOver: this.handOver, at: Date.now() });
     this.#record ??= prepareFile(this.#options.record, said);
@@ -285,6 +284,7 @@ export class Send {
     if (this.#phase !== "holding") return;
     this.#deadline.clear();
     if (!this.#isReady || !this.#isSynced || !this.#mayGo) return;
+    this.#copy!.parts.end("hold");
     const record = this.#record!;
     this.#record = undefined;
     try {
@@ -294,6 +294,7 @@ export class Send {
       removeIfThere(this.#options.record);
       throw error;
     }
+    this.#copy!.parts.end("record");
     this.#phase = "giving";
     this.#guest.unlockDisks();
     this.#link.say("go");

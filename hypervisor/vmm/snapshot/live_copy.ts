@@ -21,6 +21,7 @@ import type { EventLoop } from "../event_loop.ts";
 import { Mover } from "../mover.ts";
 import type { FileTask, StreamTask } from "../mover_worker.ts";
 import type { Begun } from "./history.ts";
+import { PauseParts } from "./pause_parts.ts";
 import type { SavedGuest, SavedMachine } from "./saved_guest.ts";
 import {
   ALLOWED_PAUSE_MS,
@@ -93,6 +94,8 @@ export class LiveCopy {
   readonly #loop: EventLoop;
   readonly #host: LiveCopyHost;
   readonly #begun: Begun;
+  /** Those who do more of it, add what that took. */
+  readonly parts = new PauseParts();
   /** All changes that the mover took. */
   readonly #taken: DirtyPages;
   readonly #mover: Mover;
@@ -144,6 +147,7 @@ export class LiveCopy {
       copied: () => {
         if (this.#phase !== "copying") return;
         this.#phase = "still";
+        this.parts.end("memory");
         host.copied();
       },
       ended: (error) => {
@@ -201,6 +205,7 @@ export class LiveCopy {
       pauseMs: Math.round((this.#isPause ? this.#sincePause : this.#pauseMs) * 10) / 10,
       rounds,
       bytes: movedBytes,
+      parts: this.parts.figures,
       ...why === undefined ? {} : { stoodStill: why },
     };
   }
@@ -340,6 +345,7 @@ export class LiveCopy {
     // It leaves its rest for the pause, and goes on at full speed, here or elsewhere.
     this.#slow(0);
     this.#pausedAt = performance.now();
+    this.parts.begin();
     this.#attempt(() => this.#guest.hold());
     this.look();
   }
@@ -350,10 +356,13 @@ export class LiveCopy {
    */
   #take(): void {
     this.#phase = "copying";
+    this.parts.end("leave");
     this.#guest.freeze();
+    this.parts.end("rest");
     // The last of RAM is copied while registers are taken.
     this.#captured = this.#instant(this.#guest.capture(() => this.#mover.finish()));
     this.#host.taken();
+    this.parts.end("registers");
     if (this.#phase === "copying") this.#mover.await(SHORT_MS);
   }
 }

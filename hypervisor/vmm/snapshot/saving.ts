@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { PauseFigures } from "./pause_parts.ts";
 import type { MemorySpec } from "../../machine/ram.ts";
 import type { GuestConfig } from "../control.ts";
 import type { PluggedDevice } from "../hotplug.ts";
@@ -96,6 +97,8 @@ export interface CopyFigures {
   rounds: number;
   /** What was copied of RAM. */
   bytes: number;
+  /** What the pause went into; absent where there was none. */
+  parts?: PauseFigures;
   /** Why RAM could not be copied while the guest ran. */
   stoodStill?: string;
 }
