@@ -157,7 +157,7 @@ export class LiveCopy {
       },
     });
     // Its thread takes longer to start.
-    loop.after(0, () => this.#rehearse());
+    loop.after(0, () => this.#attempt(() => this.#rehearse()));
     if (!slowDown && following !== undefined) this.#mover.letFollow();
     this.#tick(this.#isPatient ? Infinity : MAX_ROUNDS);
   }
