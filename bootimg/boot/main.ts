@@ -44,6 +44,7 @@ import { readWishes, startStorage } from "./storage.ts";
 import { watchSupervisor } from "./supervisor_watch.ts";
 import { read } from "./sysfs.ts";
 import { openTerminal } from "./terminal.ts";
+import { limitService, limitTasks } from "./task_limits.ts";
 import { timeService } from "./time.ts";
 import { type Trial, tryOut } from "./trial.ts";
 import { guardHost } from "./watchdog.ts";
@@ -85,6 +86,7 @@ function boot(): void {
   if (hasWord("denovisor.debug")) logTo("/dev/ttyS0");
   log(`PID 1 runs ${uptime()}`);
   mountProblems.forEach((it) => log(it, "error"));
+  void attempt("Cannot limit tasks", limitTasks);
 
   for (const folder of [RUN, SEED, `${RUN}/cache`, DATA]) {
     Deno.mkdirSync(folder, { recursive: true });
@@ -322,7 +324,8 @@ function lookAfter(supervisor: Service, board: StatusBoard): void {
 function startService(config: Service["config"], board: StatusBoard): Service | undefined {
   // Who presses the power button during the start wants nothing started any more.
   if (hurry !== null) return undefined;
-  const service = new Service(config, (trouble) => board.problem(config.name, trouble));
+  const limited = { ...config, onStart: limitService };
+  const service = new Service(limited, (trouble) => board.problem(config.name, trouble));
   services.push(service);
   service.start();
   return service;

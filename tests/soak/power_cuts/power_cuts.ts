@@ -1,0 +1,209 @@
+/**
+ * The appliance's power is cut at random moments: `deno task soak --power-cuts N`.
+ *
+ * One PC works on a disk whose every write is logged, and the log gives the disk after a cut at any moment.
+ * Some of these disks a PC starts from; and one PC has its power cut for real, again and again.
+ *
+ * @module
+ */
+import { CACHE } from "../../../scripts/setup/checkout.ts";
+import { run } from "../../../scripts/setup/command.ts";
+import { Appliance, ApplianceDisk } from "../../e2e/appliance/host.ts";
+import { chooseMoments, cutAfter, type Random, randomFrom } from "./cut.ts";
+import { SafeDisk } from "./disk_after.ts";
+import { HostWork, seedGuest, seedValues } from "./host_work.ts";
+import { keptOn } from "./kept_offline.ts";
+import { type Kept, Ledger } from "./ledger.ts";
+import { LogFile, type LoggedWrite, readWriteLog } from "./write_log.ts";
+
+/** A quarter of it is the data partition's, beyond what the system has. */
+const DISK_BYTES = 2 * 1024 ** 3;
+/** So many times it does what there is to do, in each of its starts. */
+const ROUNDS = 3;
+/** The longest that a PC is left to itself before its plug is pulled. */
+const PLUG_SECONDS = 150;
+
+export interface PowerCutsOptions {
+  /** Disks that are made of the log, and looked at. */
+  cuts: number;
+  /** How many of them a PC is started from. */
+  starts: number;
+  /** How often a PC's plug is pulled. */
+  plugs: number;
+  seed: number;
+}
+
+/** Tells each cut that something was lost in; returns how many were survived of how many. */
+export async function cutPower(
+  options: PowerCutsOptions,
+): Promise<{ survived: number; tried: number }> {
+  const folder = await Deno.makeTempDir({ dir: CACHE, prefix: ".power-cuts-" });
+  try {
+    const seed = await seedGuest(folder);
+    await using disk = await ApplianceDisk.make({ seed, bytes: DISK_BYTES });
+    const before = `${folder}/before`;
+    await copy(disk.path, before);
+    const trial = new Trial(disk, { ...options, folder, random: randomFrom(options.seed) });
+    const ledger = await trial.work(seedValues(seed));
+    await trial.cutByLog(ledger, before);
+    await trial.pullPlugs(ledger);
+    return trial.result;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+class Trial {
+  readonly #disk: ApplianceDisk;
+  readonly #options: PowerCutsOptions & { folder: string; random: Random };
+  readonly #log: string;
+  #tried = 0;
+  #survived = 0;
+
+  constructor(
+    disk: ApplianceDisk,
+    options: PowerCutsOptions & { folder: string; random: Random },
+  ) {
+    this.#disk = disk;
+    this.#options = options;
+    this.#log = `${options.folder}/writes`;
+  }
+
+  get result(): { survived: number; tried: number } {
+    return { survived: this.#survived, tried: this.#tried };
+  }
+
+  /** Two starts of the host, each with work and its end; all by the size of the log then. */
+  async work(given: Record<string, string>): Promise<Ledger> {
+    await Deno.writeFile(this.#log, new Uint8Array());
+    const ledger = new Ledger(() => Deno.statSync(this.#log).size);
+    {
+      await using host = await Appliance.start(this.#disk, { writeLog: this.#log });
+      const work = new HostWork(host, ledger);
+      await ledger.change(given, () => work.arrived());
+      say(`the host is up for the first time after ${host.pc.seconds.toFixed(0)} s`);
+      await work.setPassword();
+      await work.startSeed();
+      await this.#rounds(work, "first");
+      await host.pc.powerButton();
+      await host.pc.isOff(90 * host.patience);
+      say(`and off after ${host.pc.seconds.toFixed(0)} s`);
+    }
+    return ledger;
+  }
+
+  async #rounds(work: HostWork, name: string): Promise<void> {
+    for (let round = 0; round < ROUNDS; round++) {
+      await work.create(`${name}-${round}`);
+      await work.setScrub(round % 2 === 0 ? "off" : "monthly");
+      await work.setMemory(`${name}-${round}`, 96);
+      await work.snapshot(`${name}-${round}`);
+      if (round > 0) {
+        await work.delete(`${name}-${round - 1}`);
+        await work.deleteSnapshot(`${name}-${round - 1}`);
+      }
+      if (round === 0) await work.setDns(`192.0.2.${1 + round}`);
+    }
+  }
+
+  async cutByLog(ledger: Ledger, before: string): Promise<void> {
+    using log = new LogFile(this.#log);
+    const writes = readWriteLog(log);
+    const { cuts, starts, random, folder } = this.#options;
+    const flushes = writes.filter(({ flush }) => flush).length;
+    say(`${writes.length} writes and flushes (${flushes}), ${megabytes(log.size)} MB`);
+    const safe = new SafeDisk(before, log, writes);
+    const after = `${folder}/after`;
+    const every = starts === 0 ? Infinity : Math.max(1, Math.floor(cuts / starts));
+    for (const [i, moment] of chooseMoments(writes, cuts, random).entries()) {
+      const cut = cutAfter(writes, moment, random);
+      await safe.after(cut, after);
+      const time = timeOf(writes, moment);
+      const isStarted = i % every === every - 1;
+      const started = `${folder}/started`;
+      if (isStarted) await copy(after, started);
+      const what =
+        `after ${moment} of ${writes.length}, of the last ${moment - cut.safe} not safe ` +
+        `${cut.reached.length} there`;
+      await this.#try(what, async () => ledger.check(await keptOn(after), time));
+      if (isStarted) await this.#try(`${what}; started`, () => this.#start(started, ledger, time));
+    }
+  }
+
+  /** Starts a host from what a cut has left, and asks it what it has. */
+  async #start(path: string, ledger: Ledger, time: number): Promise<string[]> {
+    await using host = await Appliance.start(this.#disk, { path });
+    const work = new HostWork(host, ledger);
+    await work.arrived();
+    const { screen } = host.pc;
+    await screen.waitFor(/^Console +https:/, 90 * host.patience);
+    const problems = screen.lines.map(({ text }) => text).filter((it) => it.startsWith("Problem"));
+    return [...problems, ...missing(await work.kept(), ledger, time)];
+  }
+
+  /** The same disk goes on from cut to cut, and what was flushed is in this machine's memory alone. */
+  async pullPlugs(ledger: Ledger): Promise<void> {
+    const { plugs, random, folder } = this.#options;
+    const path = `${folder}/plugged`;
+    if (plugs > 0) await copy(this.#disk.path, path);
+    // The disk is the one of the log's end, so that all that was asked for is there.
+    for (let plug = 0; plug < plugs; plug++) {
+      const seconds = 5 + random() * PLUG_SECONDS;
+      let stage = "starting";
+      {
+        await using host = await Appliance.start(this.#disk, { path, unsafe: true });
+        const work = new HostWork(host, ledger);
+        const life = (async () => {
+          await work.arrived();
+          stage = "working";
+          await work.startSeed();
+          await this.#rounds(work, `plug-${plug}`);
+          stage = "idle";
+        })().catch(() => {});
+        const pulled = new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+        await Promise.race([pulled, life.then(() => pulled)]);
+      }
+      const looked = `${folder}/looked`;
+      await copy(path, looked);
+      await this.#try(
+        `the plug pulled after ${seconds.toFixed(0)} s, ${stage}`,
+        async () => ledger.check(await keptOn(looked), Infinity),
+      );
+    }
+  }
+
+  async #try(what: string, look: () => Promise<string[]>): Promise<void> {
+    this.#tried++;
+    const wrong = await look().catch((error) => [String(error?.stack ?? error)]);
+    if (wrong.length === 0) this.#survived++;
+    say(`${wrong.length === 0 ? "survived" : "LOST"} ${this.#tried}: ${what}`);
+    for (const line of wrong) say(`  ${line}`);
+  }
+}
+
+/** When so many requests were done, by the log's size. */
+function timeOf(writes: readonly LoggedWrite[], done: number): number {
+  return done === 0 ? 0 : writes[done - 1].end;
+}
+
+/** What must be there and is not; a host that is up again has what comes with the disk, whatever was cut. */
+function missing(kept: Kept, ledger: Ledger, time: number): string[] {
+  return ledger.names.filter((name) => !/^(hostname|scrub|dns)$/.test(name)).flatMap((name) => {
+    const may = ledger.mayBe(name, time);
+    const found = kept.get(name) ?? null;
+    const isSeeds = ledger.mayBe(name, 0).length > 1;
+    return may.includes(found) || isSeeds && may.includes(null)
+      ? []
+      : [`${name} is ${found ?? "not there"}, and must be ${may.join(" or ")}`];
+  });
+}
+
+async function copy(from: string, to: string): Promise<void> {
+  await run(["cp", "--sparse=always", "--reflink=auto", from, to]);
+}
+
+const megabytes = (bytes: number) => (bytes / 1e6).toFixed(0);
+
+function say(text: string): void {
+  console.log(text);
+}
