@@ -23,6 +23,7 @@ import { Coldplug, kvmModule } from "./coldplug.ts";
 import { makeConsoleFolders, untilConsoleAnswers } from "./console_start.ts";
 import { dhcpService } from "./dhcp.ts";
 import { bootPartitionId } from "./efi.ts";
+import { surviveSignals } from "./ending_signals.ts";
 import { FeedingRule } from "./feeding_rule.ts";
 import { bootDisk, mountData } from "./data.ts";
 import { LinuxDisks } from "./disks.ts";
@@ -81,6 +82,7 @@ let hurry: AbortController | null = null;
 const feeding = new FeedingRule();
 
 function boot(): void {
+  surviveSignals();
   const mountProblems = mountFirst();
   logTo("/dev/kmsg");
   if (hasWord("denovisor.debug")) logTo("/dev/ttyS0");

@@ -9,8 +9,8 @@ import { parseArgs } from "@std/cli";
 const ON_ONE = { saves: 100, forks: 100, sends: 50, upgrades: 50 };
 /** ... and on two. */
 const ON_TWO = { moves: 50 };
-/** Beside how many cuts: how many of them a PC starts from, how often a plug is pulled, and by what numbers. */
-const OF_CUTS = { starts: 5, plugs: 5, seed: 1 };
+/** Beside how many cuts: how many of them a PC starts from, how often a plug is pulled, and more. */
+const OF_CUTS = { starts: 5, plugs: 5, seed: 1, idle: 0 };
 
 export type SoakOptions =
   | { hosts: 1; times: typeof ON_ONE }
@@ -41,6 +41,7 @@ Does so many times to one guest what must lose nothing, and looks each time whet
   --starts N    starts a PC from so many of these disks (${OF_CUTS.starts})
   --plugs N     pulls a PC's plug so many times (${OF_CUTS.plugs})
   --seed N      cuts at other moments (${OF_CUTS.seed})
+  --idle N      tells what the idle appliance writes in so many minutes (${OF_CUTS.idle})
 
 The exit code is 0 where nothing was lost, 1 where something was, and 3 where the emulated PC ended by
 itself or its CPU went astray in the guest: then run it again.`;

@@ -13,7 +13,7 @@ Deno.test("a soak is of one host, all of it, unless it is told otherwise", () =>
   assertEquals(parseSoakOptions(["--hosts", "2", "--moves", "7"]).times, { moves: 7 });
   assertEquals(parseSoakOptions(["--power-cuts", "200", "--plugs=0"]), {
     hosts: "appliance",
-    times: { cuts: 200, starts: 5, plugs: 0, seed: 1 },
+    times: { cuts: 200, starts: 5, plugs: 0, seed: 1, idle: 0 },
   });
 });
 

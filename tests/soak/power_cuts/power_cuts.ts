@@ -14,12 +14,16 @@ import { SafeDisk } from "./disk_after.ts";
 import { HostWork, seedGuest, seedValues } from "./host_work.ts";
 import { keptOn } from "./kept_offline.ts";
 import { type Kept, Ledger } from "./ledger.ts";
-import { LogFile, type LoggedWrite, readWriteLog } from "./write_log.ts";
+import { readTable } from "../../../bootimg/disk/disk_table.ts";
+import { tellIdle } from "./idle_writes.ts";
+import { LogFile, type LoggedWrite, readWriteLog, SECTOR_BYTES } from "./write_log.ts";
 
 /** A quarter of it is the data partition's, beyond what the system has. */
 const DISK_BYTES = 2 * 1024 ** 3;
 /** So many times it does what there is to do, in each of its starts. */
 const ROUNDS = 3;
+/** So long after its start a host has done what a start makes it do. */
+const SETTLED_MINUTES = 2;
 /** The longest that a PC is left to itself before its plug is pulled. */
 const PLUG_SECONDS = 150;
 
@@ -31,6 +35,8 @@ export interface PowerCutsOptions {
   /** How often a PC's plug is pulled. */
   plugs: number;
   seed: number;
+  /** For how long, in minutes, it is measured what an idle host writes. */
+  idle: number;
 }
 
 /** Tells each cut that something was lost in; returns how many were survived of how many. */
@@ -73,7 +79,7 @@ class Trial {
     return { survived: this.#survived, tried: this.#tried };
   }
 
-  /** Two starts of the host, each with work and its end; all by the size of the log then. */
+  /** Two starts of the host with work, of which the second has no end; all by the size of the log then. */
   async work(given: Record<string, string>): Promise<Ledger> {
     await Deno.writeFile(this.#log, new Uint8Array());
     const ledger = new Ledger(() => Deno.statSync(this.#log).size);
@@ -89,7 +95,29 @@ class Trial {
       await host.pc.isOff(90 * host.patience);
       say(`and off after ${host.pc.seconds.toFixed(0)} s`);
     }
+    {
+      await using host = await Appliance.start(this.#disk, { writeLog: this.#log });
+      const work = new HostWork(host, ledger);
+      await work.arrived();
+      if (this.#options.idle > 0) await this.#idle();
+      await work.startSeed();
+      await this.#rounds(work, "second");
+    }
     return ledger;
+  }
+
+  /** Tells what is written while there is nothing to do. */
+  async #idle(): Promise<void> {
+    const pause = (minutes: number) => new Promise((go) => setTimeout(go, minutes * 60_000));
+    const size = () => Deno.statSync(this.#log).size;
+    await pause(SETTLED_MINUTES);
+    const from = size();
+    await pause(this.#options.idle);
+    const to = size();
+    using log = new LogFile(this.#log);
+    const writes = readWriteLog(log).filter(({ end }) => end > from && end <= to);
+    const table = await readTable(this.#disk.path, DISK_BYTES / SECTOR_BYTES);
+    tellIdle(table!, writes, this.#options.idle).forEach(say);
   }
 
   async #rounds(work: HostWork, name: string): Promise<void> {
