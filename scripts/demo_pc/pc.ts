@@ -25,7 +25,7 @@ export interface PcOptions {
   disk: string;
   /**
    * A file for the log of all that is written to the disk, as dm-log-writes keeps it: a test's, which makes of it
-   * what a power cut would leave.
+   * what a power cut would leave. A log that is there goes on.
    */
   writeLog?: string;
   /** Whether what the disk is told to make safe stays in this machine's memory all the same. */
@@ -216,11 +216,13 @@ function diskArguments({ disk, writeLog, unsafe }: PcOptions): string[] {
     return ["-drive", `if=none,id=disk,format=raw,cache=${cache},discard=unmap,file=${disk}`];
   }
   const file = (filename: string) => ({ driver: "file", filename });
+  const hasLog = Deno.statSync(writeLog).size > 0;
   const node = {
     ...{ driver: "blklogwrites", "node-name": "disk", discard: "unmap" },
     file: { ...file(disk), discard: "unmap" },
     log: file(writeLog),
-    ...{ "log-sector-size": 512, "log-super-update-interval": 1 },
+    ...(hasLog ? { "log-append": true } : { "log-sector-size": 512 }),
+    "log-super-update-interval": 1,
   };
   return ["-blockdev", JSON.stringify(node)];
 }

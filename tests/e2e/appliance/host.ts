@@ -151,10 +151,26 @@ export class Appliance implements AsyncDisposable {
       keepsVariables?: boolean;
     } = {},
   ): Promise<Appliance> {
-    const { path = disk.path, keepsVariables = false, ...pcOptions } = options;
+    const { path = disk.path, ...rest } = options;
+    return await Appliance.#start(path, disk.acceleration, rest);
+  }
+
+  /** From a disk of which nothing but its path is known. */
+  static async startFrom(
+    path: string,
+    options: Pick<PcOptions, "unsafe"> = {},
+  ): Promise<Appliance> {
+    return await Appliance.#start(path, await chooseAcceleration(), options);
+  }
+
+  static async #start(
+    path: string,
+    acceleration: Acceleration,
+    options: Omit<Partial<PcOptions>, "variables"> & { keepsVariables?: boolean },
+  ): Promise<Appliance> {
+    const { keepsVariables = false, ...pcOptions } = options;
     const port = freePort();
     const agentPort = freePort();
-    const { acceleration } = disk;
     const pc = await Pc.start({
       ...{ ...pcOptions, disk: path, acceleration },
       variables: keepsVariables ? `${path}.variables` : undefined,

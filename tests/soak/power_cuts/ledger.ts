@@ -25,6 +25,17 @@ export class Ledger {
     this.#now = now;
   }
 
+  /** A ledger of before; what is changed from now on comes after all of it. */
+  static parse(text: string, now: () => number): Ledger {
+    const ledger = new Ledger(now);
+    for (const [name, changes] of JSON.parse(text)) ledger.#changes.set(name, changes);
+    return ledger;
+  }
+
+  format(): string {
+    return JSON.stringify([...this.#changes]);
+  }
+
   get names(): string[] {
     return [...this.#changes.keys()];
   }

@@ -13,6 +13,7 @@ Deno.test("a value may be the new one from when it was asked for, and must be on
   await at(50, 60, null);
   const may = [5, 10, 20, 35, 40, 55, 60].map((time) => ledger.mayBe("it", time));
   assertEquals(may, [[null], [null, "a"], ["a"], ["a", "b"], ["b"], ["b", null], [null]]);
+  assertEquals(Ledger.parse(ledger.format(), () => 0).mayBe("it", 55), ["b", null]);
   assertEquals(ledger.check(new Map([["it", "a"]]), 35), []);
   assertEquals(ledger.check(new Map([["it", "a"]]), 45), ["it is a, and must be b"]);
   assertEquals(ledger.check(new Map(), 45), ["it is not there, and must be b"]);

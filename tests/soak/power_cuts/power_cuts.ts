@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { CACHE } from "../../../scripts/setup/checkout.ts";
+import { CACHE, OUT } from "../../../scripts/setup/checkout.ts";
 import { run } from "../../../scripts/setup/command.ts";
 import { Appliance, ApplianceDisk } from "../../e2e/appliance/host.ts";
 import { chooseMoments, cutAfter, type Random, randomFrom } from "./cut.ts";
@@ -37,21 +37,33 @@ export interface PowerCutsOptions {
   seed: number;
   /** For how long, in minutes, it is measured what an idle host writes. */
   idle: number;
+  /** Whether the PC's work of the last time is taken, rather than done anew. */
+  again: boolean;
 }
 
-/** Tells each cut that something was lost in; returns how many were survived of how many. */
+/**
+ * What one PC did: its disk before, the log of its writes, the disk after, and what it was asked. It stays for
+ * `--again`, since it takes much longer to make than a cut does.
+ */
+const RECORD = `${OUT}/power-cuts`;
+const FILES = {
+  before: `${RECORD}/before`,
+  writes: `${RECORD}/writes`,
+  after: `${RECORD}/after`,
+  ledger: `${RECORD}/ledger.json`,
+} as const;
+
+/** Tells each cut, and all that was lost in it; returns how many were survived of how many. */
 export async function cutPower(
   options: PowerCutsOptions,
 ): Promise<{ survived: number; tried: number }> {
   const folder = await Deno.makeTempDir({ dir: CACHE, prefix: ".power-cuts-" });
   try {
-    const seed = await seedGuest(folder);
-    await using disk = await ApplianceDisk.make({ seed, bytes: DISK_BYTES });
-    const before = `${folder}/before`;
-    await copy(disk.path, before);
-    const trial = new Trial(disk, { ...options, folder, random: randomFrom(options.seed) });
-    const ledger = await trial.work(seedValues(seed));
-    await trial.cutByLog(ledger, before);
+    if (!options.again) await record(folder, options.idle);
+    const now = () => Deno.statSync(FILES.writes).size;
+    const ledger = Ledger.parse(await Deno.readTextFile(FILES.ledger), now);
+    const trial = new Trial({ ...options, folder, random: randomFrom(options.seed) });
+    await trial.cutByLog(ledger);
     await trial.pullPlugs(ledger);
     return trial.result;
   } finally {
@@ -59,88 +71,94 @@ export async function cutPower(
   }
 }
 
+async function record(folder: string, idle: number): Promise<void> {
+  await Deno.mkdir(RECORD, { recursive: true });
+  const seed = await seedGuest(folder);
+  await using disk = await ApplianceDisk.make({ seed, bytes: DISK_BYTES });
+  await copy(disk.path, FILES.before);
+  await Deno.writeFile(FILES.writes, new Uint8Array());
+  const ledger = new Ledger(() => Deno.statSync(FILES.writes).size);
+  await workTwice(disk, ledger, { given: seedValues(seed), idle });
+  await copy(disk.path, FILES.after);
+  await Deno.writeTextFile(FILES.ledger, ledger.format());
+}
+
+/** Two starts of the host with work, of which the second has no end; all by the size of the log then. */
+async function workTwice(
+  disk: ApplianceDisk,
+  ledger: Ledger,
+  { given, idle }: { given: Record<string, string>; idle: number },
+): Promise<void> {
+  {
+    await using host = await Appliance.start(disk, { writeLog: FILES.writes });
+    const work = new HostWork(host, ledger);
+    await ledger.change(given, () => work.arrived());
+    say(`the host is up for the first time after ${host.pc.seconds.toFixed(0)} s`);
+    await work.setPassword();
+    await work.startSeed();
+    await rounds(work, "first");
+    await host.pc.powerButton();
+    await host.pc.isOff(90 * host.patience);
+    say(`and off after ${host.pc.seconds.toFixed(0)} s`);
+  }
+  await using host = await Appliance.start(disk, { writeLog: FILES.writes });
+  const work = new HostWork(host, ledger);
+  await work.arrived();
+  if (idle > 0) await measureIdle(disk.path, idle);
+  await work.startSeed();
+  await rounds(work, "second");
+}
+
+/** Tells what is written while there is nothing to do. */
+async function measureIdle(disk: string, minutes: number): Promise<void> {
+  const pause = (minutes: number) => new Promise((go) => setTimeout(go, minutes * 60_000));
+  const size = () => Deno.statSync(FILES.writes).size;
+  await pause(SETTLED_MINUTES);
+  const from = size();
+  await pause(minutes);
+  const to = size();
+  using log = new LogFile(FILES.writes);
+  const writes = readWriteLog(log).filter(({ end }) => end > from && end <= to);
+  const table = await readTable(disk, DISK_BYTES / SECTOR_BYTES);
+  tellIdle(table!, writes, minutes).forEach(say);
+}
+
+async function rounds(work: HostWork, name: string): Promise<void> {
+  for (let round = 0; round < ROUNDS; round++) {
+    await work.create(`${name}-${round}`);
+    await work.setScrub(round % 2 === 0 ? "off" : "monthly");
+    await work.setMemory(`${name}-${round}`, 96);
+    await work.snapshot(`${name}-${round}`);
+    if (round > 0) {
+      await work.delete(`${name}-${round - 1}`);
+      await work.deleteSnapshot(`${name}-${round - 1}`);
+    }
+    if (round === 0) await work.setDns("192.0.2.1");
+  }
+}
+
 class Trial {
-  readonly #disk: ApplianceDisk;
   readonly #options: PowerCutsOptions & { folder: string; random: Random };
-  readonly #log: string;
   #tried = 0;
   #survived = 0;
 
-  constructor(
-    disk: ApplianceDisk,
-    options: PowerCutsOptions & { folder: string; random: Random },
-  ) {
-    this.#disk = disk;
+  constructor(options: PowerCutsOptions & { folder: string; random: Random }) {
     this.#options = options;
-    this.#log = `${options.folder}/writes`;
   }
 
   get result(): { survived: number; tried: number } {
     return { survived: this.#survived, tried: this.#tried };
   }
 
-  /** Two starts of the host with work, of which the second has no end; all by the size of the log then. */
-  async work(given: Record<string, string>): Promise<Ledger> {
-    await Deno.writeFile(this.#log, new Uint8Array());
-    const ledger = new Ledger(() => Deno.statSync(this.#log).size);
-    {
-      await using host = await Appliance.start(this.#disk, { writeLog: this.#log });
-      const work = new HostWork(host, ledger);
-      await ledger.change(given, () => work.arrived());
-      say(`the host is up for the first time after ${host.pc.seconds.toFixed(0)} s`);
-      await work.setPassword();
-      await work.startSeed();
-      await this.#rounds(work, "first");
-      await host.pc.powerButton();
-      await host.pc.isOff(90 * host.patience);
-      say(`and off after ${host.pc.seconds.toFixed(0)} s`);
-    }
-    {
-      await using host = await Appliance.start(this.#disk, { writeLog: this.#log });
-      const work = new HostWork(host, ledger);
-      await work.arrived();
-      if (this.#options.idle > 0) await this.#idle();
-      await work.startSeed();
-      await this.#rounds(work, "second");
-    }
-    return ledger;
-  }
-
-  /** Tells what is written while there is nothing to do. */
-  async #idle(): Promise<void> {
-    const pause = (minutes: number) => new Promise((go) => setTimeout(go, minutes * 60_000));
-    const size = () => Deno.statSync(this.#log).size;
-    await pause(SETTLED_MINUTES);
-    const from = size();
-    await pause(this.#options.idle);
-    const to = size();
-    using log = new LogFile(this.#log);
-    const writes = readWriteLog(log).filter(({ end }) => end > from && end <= to);
-    const table = await readTable(this.#disk.path, DISK_BYTES / SECTOR_BYTES);
-    tellIdle(table!, writes, this.#options.idle).forEach(say);
-  }
-
-  async #rounds(work: HostWork, name: string): Promise<void> {
-    for (let round = 0; round < ROUNDS; round++) {
-      await work.create(`${name}-${round}`);
-      await work.setScrub(round % 2 === 0 ? "off" : "monthly");
-      await work.setMemory(`${name}-${round}`, 96);
-      await work.snapshot(`${name}-${round}`);
-      if (round > 0) {
-        await work.delete(`${name}-${round - 1}`);
-        await work.deleteSnapshot(`${name}-${round - 1}`);
-      }
-      if (round === 0) await work.setDns(`192.0.2.${1 + round}`);
-    }
-  }
-
-  async cutByLog(ledger: Ledger, before: string): Promise<void> {
-    using log = new LogFile(this.#log);
+  async cutByLog(ledger: Ledger): Promise<void> {
+    using log = new LogFile(FILES.writes);
     const writes = readWriteLog(log);
     const { cuts, starts, random, folder } = this.#options;
     const flushes = writes.filter(({ flush }) => flush).length;
     say(`${writes.length} writes and flushes (${flushes}), ${megabytes(log.size)} MB`);
-    const safe = new SafeDisk(before, log, writes);
+    const base = `${folder}/base`;
+    await copy(FILES.before, base);
+    const safe = new SafeDisk(base, log, writes);
     const after = `${folder}/after`;
     const every = starts === 0 ? Infinity : Math.max(1, Math.floor(cuts / starts));
     for (const [i, moment] of chooseMoments(writes, cuts, random).entries()) {
@@ -160,7 +178,7 @@ class Trial {
 
   /** Starts a host from what a cut has left, and asks it what it has. */
   async #start(path: string, ledger: Ledger, time: number): Promise<string[]> {
-    await using host = await Appliance.start(this.#disk, { path });
+    await using host = await Appliance.startFrom(path);
     const work = new HostWork(host, ledger);
     await work.arrived();
     const { screen } = host.pc;
@@ -173,19 +191,19 @@ class Trial {
   async pullPlugs(ledger: Ledger): Promise<void> {
     const { plugs, random, folder } = this.#options;
     const path = `${folder}/plugged`;
-    if (plugs > 0) await copy(this.#disk.path, path);
+    if (plugs > 0) await copy(FILES.after, path);
     // The disk is the one of the log's end, so that all that was asked for is there.
     for (let plug = 0; plug < plugs; plug++) {
       const seconds = 5 + random() * PLUG_SECONDS;
       let stage = "starting";
       {
-        await using host = await Appliance.start(this.#disk, { path, unsafe: true });
+        await using host = await Appliance.startFrom(path, { unsafe: true });
         const work = new HostWork(host, ledger);
         const life = (async () => {
           await work.arrived();
           stage = "working";
           await work.startSeed();
-          await this.#rounds(work, `plug-${plug}`);
+          await rounds(work, `plug-${plug}`);
           stage = "idle";
         })().catch(() => {});
         const pulled = new Promise((resolve) => setTimeout(resolve, seconds * 1000));
