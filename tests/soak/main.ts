@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { bundle, ENTRIES } from "../../bootimg/build/app_root.ts";
 import { guestFiles } from "../../scripts/bench_run/guest_files.ts";
 import { runInLab } from "../../scripts/lab.ts";
 import { PcEnded } from "../../scripts/lab_pc/machine.ts";
@@ -13,6 +12,7 @@ import { vmmBundle } from "../../scripts/vmm_bundle.ts";
 import type { SoakJob } from "./cycles.ts";
 import type { MovesJob } from "./moves.ts";
 import { cutPower, type PowerCutsOptions } from "./power_cuts/power_cuts.ts";
+import { supervisorBundle } from "./supervisor_bundle.ts";
 import { EXIT, parseSoakOptions, type SoakOptions, USAGE } from "./options.ts";
 
 /** Of each PC. */
@@ -27,15 +27,6 @@ function readOptions(): SoakOptions {
     console.error(`${(error as Error).message}\n\n${USAGE}`);
     Deno.exit(EXIT.usage);
   }
-}
-
-/** The supervisor in a file, as the appliance has it. */
-async function supervisorBundle(): Promise<string> {
-  const { supervisor } = ENTRIES;
-  const [[, bytes]] = await bundle({ supervisor });
-  const path = `${OUT}/soak-supervisor.js`;
-  await Deno.writeFile(path, bytes);
-  return path;
 }
 
 /** Cuts the appliance's power, and counts. */

@@ -15,7 +15,7 @@ const OF_CUTS = { starts: 5, plugs: 5, seed: 1, idle: 0 };
 export type SoakOptions =
   | { hosts: 1; times: typeof ON_ONE }
   | { hosts: 2; times: typeof ON_TWO }
-  | { hosts: "appliance"; times: typeof OF_CUTS & { cuts: number; again: boolean } };
+  | { hosts: "appliance"; times: typeof OF_CUTS & { cuts: number; again: boolean; here: boolean } };
 
 /** Exit codes. */
 export const EXIT = {
@@ -28,7 +28,7 @@ export const EXIT = {
 
 export const USAGE = `Usage: deno task soak [--saves N] [--forks N] [--sends N] [--upgrades N]
        deno task soak --hosts 2 [--moves N]
-       deno task soak --power-cuts N [--starts N] [--plugs N] [--seed N] [--idle N] [--again]
+       deno task soak --power-cuts N [--starts N] [--plugs N] [--seed N] [--idle N] [--again] [--here]
 
 Does so many times to one guest what must lose nothing, and looks each time whether it has.
   --saves N     saves it and goes on from that (${ON_ONE.saves})
@@ -43,6 +43,7 @@ Does so many times to one guest what must lose nothing, and looks each time whet
   --seed N      cuts at other moments (${OF_CUTS.seed})
   --idle N      tells what the idle appliance writes in so many minutes (${OF_CUTS.idle})
   --again       cuts the work of the last time, in out/power-cuts, which takes a PC minutes
+  --here        has the supervisor alone work, on this machine: no PC, and none is started
 
 The exit code is 0 where nothing was lost, 1 where something was, and 3 where the emulated PC ended by
 itself or its CPU went astray in the guest: then run it again.`;
@@ -52,21 +53,24 @@ export function parseSoakOptions(args: readonly string[]): SoakOptions {
   const unknown: string[] = [];
   const flags = parseArgs([...args], {
     string: ["hosts", "power-cuts", ...[ON_ONE, ON_TWO, OF_CUTS].flatMap(Object.keys)],
-    boolean: ["again"],
+    boolean: ["again", "here"],
     unknown: (arg) => void unknown.push(arg),
   }) as Record<string, unknown>;
   if (unknown.length > 0) throw new SyntaxError(`Cannot soak: there is no option "${unknown[0]}"`);
   if (flags["power-cuts"] !== undefined) {
     refuse(flags, ["hosts", ...Object.keys(ON_ONE), ...Object.keys(ON_TWO)], "--power-cuts");
     const cuts = number("power-cuts", flags["power-cuts"]);
-    const again = flags.again === true;
-    return { hosts: "appliance", times: { cuts, ...numbers(flags, OF_CUTS), again } };
+    const [again, here] = [flags.again === true, flags.here === true];
+    return { hosts: "appliance", times: { cuts, ...numbers(flags, OF_CUTS), again, here } };
   }
   const hosts = String(flags.hosts ?? "1");
   if (hosts !== "1" && hosts !== "2") {
     throw new SyntaxError(`Cannot soak: "--hosts ${hosts}" is not 1 or 2`);
   }
-  if (flags.again === true) throw new SyntaxError('Cannot soak: "--again" is for --power-cuts');
+  for (const name of ["again", "here"]) {
+    if (flags[name] !== true) continue;
+    throw new SyntaxError(`Cannot soak: "--${name}" is for --power-cuts`);
+  }
   const [usual, others] = hosts === "1" ? [ON_ONE, ON_TWO] : [ON_TWO, ON_ONE];
   refuse(flags, [...Object.keys(others), ...Object.keys(OF_CUTS)], `--hosts ${hosts}`);
   return { hosts: Number(hosts), times: numbers(flags, usual) } as SoakOptions;

@@ -6,7 +6,7 @@
 import type { HostNetwork } from "../../../hypervisor/supervisor/api/network_schemas.ts";
 import type { Guest, Image, Snapshot, Task } from "../../../hypervisor/supervisor/api/schemas.ts";
 import { type SeedGuestFiles } from "../../../scripts/demo_pc/flash.ts";
-import { type Appliance, HOST_NAME, smallGuest } from "../../e2e/appliance/host.ts";
+import { HOST_NAME, smallGuest } from "../../e2e/appliance/host.ts";
 import type { Ledger } from "./ledger.ts";
 
 /** The guest that comes with the disk. */
@@ -46,12 +46,18 @@ export function seedValues(seed: SeedGuestFiles): Record<string, string> {
   };
 }
 
+/** The host that is asked, as an appliance's agent answers. */
+export interface AskedHost {
+  ask<T>(action: "api" | "read", argument: string): Promise<T>;
+  until<T>(what: string, ask: () => Promise<T | undefined>, seconds?: number): Promise<T>;
+}
+
 /** Work on one host, by its API. */
 export class HostWork {
-  readonly #host: Appliance;
+  readonly #host: AskedHost;
   readonly #ledger: Ledger;
 
-  constructor(host: Appliance, ledger: Ledger) {
+  constructor(host: AskedHost, ledger: Ledger) {
     this.#host = host;
     this.#ledger = ledger;
   }
@@ -130,7 +136,7 @@ export class HostWork {
     );
   }
 
-  /** With the memory, of the guest that came with the disk. */
+  /** Of the guest that came with the disk; with its memory where it runs. */
   async snapshot(name: string): Promise<void> {
     const { id } = await this.#guest(SEED_GUEST);
     await this.#ledger.change({ [`snapshot ${SEED_GUEST}/${name}`]: "there" }, async () => {

@@ -8,6 +8,7 @@
  */
 import { CACHE, OUT } from "../../../scripts/setup/checkout.ts";
 import { run } from "../../../scripts/setup/command.ts";
+import { recordHere } from "./record_here.ts";
 import { Appliance, ApplianceDisk } from "../../e2e/appliance/host.ts";
 import { chooseMoments, cutAfter, type Random, randomFrom } from "./cut.ts";
 import { SafeDisk } from "./disk_after.ts";
@@ -39,6 +40,8 @@ export interface PowerCutsOptions {
   idle: number;
   /** Whether the PC's work of the last time is taken, rather than done anew. */
   again: boolean;
+  /** Whether a supervisor works on this machine, rather than the appliance on a PC. */
+  here: boolean;
 }
 
 /**
@@ -46,12 +49,20 @@ export interface PowerCutsOptions {
  * `--again`, since it takes much longer to make than a cut does.
  */
 const RECORD = `${OUT}/power-cuts`;
-const FILES = {
-  before: `${RECORD}/before`,
-  writes: `${RECORD}/writes`,
-  after: `${RECORD}/after`,
-  ledger: `${RECORD}/ledger.json`,
-} as const;
+/** The same of a supervisor on this machine. */
+const RECORD_HERE = `${OUT}/power-cuts-here`;
+
+interface Files {
+  before: string;
+  writes: string;
+  after: string;
+  ledger: string;
+}
+
+function filesIn(folder: string): Files {
+  const [before, writes, after] = ["before", "writes", "after"].map((it) => `${folder}/${it}`);
+  return { before, writes, after, ledger: `${folder}/ledger.json` };
+}
 
 /** Tells each cut, and all that was lost in it; returns how many were survived of how many. */
 export async function cutPower(
@@ -59,10 +70,19 @@ export async function cutPower(
 ): Promise<{ survived: number; tried: number }> {
   const folder = await Deno.makeTempDir({ dir: CACHE, prefix: ".power-cuts-" });
   try {
-    if (!options.again) await record(folder, options.idle);
-    const now = () => Deno.statSync(FILES.writes).size;
-    const ledger = Ledger.parse(await Deno.readTextFile(FILES.ledger), now);
-    const trial = new Trial({ ...options, folder, random: randomFrom(options.seed) });
+    const kept = options.here ? RECORD_HERE : RECORD;
+    const files = filesIn(kept);
+    if (!options.again) {
+      await Deno.mkdir(kept, { recursive: true });
+      if (options.here) await recordHere(files, folder);
+      else await record(files, { folder, idle: options.idle });
+    }
+    const now = () => Deno.statSync(files.writes).size;
+    const ledger = Ledger.parse(await Deno.readTextFile(files.ledger), now);
+    // There is no system on the disk of a supervisor alone.
+    const pcs = options.here ? { starts: 0, plugs: 0 } : {};
+    const random = randomFrom(options.seed);
+    const trial = new Trial({ ...options, ...pcs, folder, files, random });
     await trial.cutByLog(ledger);
     await trial.pullPlugs(ledger);
     return trial.result;
@@ -71,26 +91,28 @@ export async function cutPower(
   }
 }
 
-async function record(folder: string, idle: number): Promise<void> {
-  await Deno.mkdir(RECORD, { recursive: true });
+async function record(
+  files: Files,
+  { folder, idle }: { folder: string; idle: number },
+): Promise<void> {
   const seed = await seedGuest(folder);
   await using disk = await ApplianceDisk.make({ seed, bytes: DISK_BYTES });
-  await copy(disk.path, FILES.before);
-  await Deno.writeFile(FILES.writes, new Uint8Array());
-  const ledger = new Ledger(() => Deno.statSync(FILES.writes).size);
-  await workTwice(disk, ledger, { given: seedValues(seed), idle });
-  await copy(disk.path, FILES.after);
-  await Deno.writeTextFile(FILES.ledger, ledger.format());
+  await copy(disk.path, files.before);
+  await Deno.writeFile(files.writes, new Uint8Array());
+  const ledger = new Ledger(() => Deno.statSync(files.writes).size);
+  await workTwice(disk, ledger, { given: seedValues(seed), writes: files.writes, idle });
+  await copy(disk.path, files.after);
+  await Deno.writeTextFile(files.ledger, ledger.format());
 }
 
 /** Two starts of the host with work, of which the second has no end; all by the size of the log then. */
 async function workTwice(
   disk: ApplianceDisk,
   ledger: Ledger,
-  { given, idle }: { given: Record<string, string>; idle: number },
+  { given, writes, idle }: { given: Record<string, string>; writes: string; idle: number },
 ): Promise<void> {
   {
-    await using host = await Appliance.start(disk, { writeLog: FILES.writes });
+    await using host = await Appliance.start(disk, { writeLog: writes });
     const work = new HostWork(host, ledger);
     await ledger.change(given, () => work.arrived());
     say(`the host is up for the first time after ${host.pc.seconds.toFixed(0)} s`);
@@ -101,24 +123,27 @@ async function workTwice(
     await host.pc.isOff(90 * host.patience);
     say(`and off after ${host.pc.seconds.toFixed(0)} s`);
   }
-  await using host = await Appliance.start(disk, { writeLog: FILES.writes });
+  await using host = await Appliance.start(disk, { writeLog: writes });
   const work = new HostWork(host, ledger);
   await work.arrived();
-  if (idle > 0) await measureIdle(disk.path, idle);
+  if (idle > 0) await measureIdle(disk.path, { log: writes, minutes: idle });
   await work.startSeed();
   await rounds(work, "second");
 }
 
 /** Tells what is written while there is nothing to do. */
-async function measureIdle(disk: string, minutes: number): Promise<void> {
+async function measureIdle(
+  disk: string,
+  { log, minutes }: { log: string; minutes: number },
+): Promise<void> {
   const pause = (minutes: number) => new Promise((go) => setTimeout(go, minutes * 60_000));
-  const size = () => Deno.statSync(FILES.writes).size;
+  const size = () => Deno.statSync(log).size;
   await pause(SETTLED_MINUTES);
   const from = size();
   await pause(minutes);
   const to = size();
-  using log = new LogFile(FILES.writes);
-  const writes = readWriteLog(log).filter(({ end }) => end > from && end <= to);
+  using file = new LogFile(log);
+  const writes = readWriteLog(file).filter(({ end }) => end > from && end <= to);
   const table = await readTable(disk, DISK_BYTES / SECTOR_BYTES);
   tellIdle(table!, writes, minutes).forEach(say);
 }
@@ -133,16 +158,23 @@ async function rounds(work: HostWork, name: string): Promise<void> {
       await work.delete(`${name}-${round - 1}`);
       await work.deleteSnapshot(`${name}-${round - 1}`);
     }
-    if (round === 0) await work.setDns("192.0.2.1");
+    // Another one each time: what is there already is no change.
+    if (round === 0) await work.setDns(`192.0.2.${1 + Math.floor(Math.random() * 250)}`);
   }
 }
 
+interface TrialOptions extends PowerCutsOptions {
+  folder: string;
+  files: Files;
+  random: Random;
+}
+
 class Trial {
-  readonly #options: PowerCutsOptions & { folder: string; random: Random };
+  readonly #options: TrialOptions;
   #tried = 0;
   #survived = 0;
 
-  constructor(options: PowerCutsOptions & { folder: string; random: Random }) {
+  constructor(options: TrialOptions) {
     this.#options = options;
   }
 
@@ -151,13 +183,13 @@ class Trial {
   }
 
   async cutByLog(ledger: Ledger): Promise<void> {
-    using log = new LogFile(FILES.writes);
+    using log = new LogFile(this.#options.files.writes);
     const writes = readWriteLog(log);
     const { cuts, starts, random, folder } = this.#options;
     const flushes = writes.filter(({ flush }) => flush).length;
     say(`${writes.length} writes and flushes (${flushes}), ${megabytes(log.size)} MB`);
     const base = `${folder}/base`;
-    await copy(FILES.before, base);
+    await copy(this.#options.files.before, base);
     const safe = new SafeDisk(base, log, writes);
     const after = `${folder}/after`;
     const every = starts === 0 ? Infinity : Math.max(1, Math.floor(cuts / starts));
@@ -191,11 +223,12 @@ class Trial {
   async pullPlugs(ledger: Ledger): Promise<void> {
     const { plugs, random, folder } = this.#options;
     const path = `${folder}/plugged`;
-    if (plugs > 0) await copy(FILES.after, path);
+    if (plugs > 0) await copy(this.#options.files.after, path);
     // The disk is the one of the log's end, so that all that was asked for is there.
     for (let plug = 0; plug < plugs; plug++) {
       const seconds = 5 + random() * PLUG_SECONDS;
       let stage = "starting";
+      let isPulled = false;
       {
         await using host = await Appliance.startFrom(path, { unsafe: true });
         const work = new HostWork(host, ledger);
@@ -205,9 +238,12 @@ class Trial {
           await work.startSeed();
           await rounds(work, `plug-${plug}`);
           stage = "idle";
-        })().catch(() => {});
+        })().catch((error) => {
+          if (!isPulled) say(`  the work ended while ${stage}: ${error.message.split("\n")[0]}`);
+        });
         const pulled = new Promise((resolve) => setTimeout(resolve, seconds * 1000));
         await Promise.race([pulled, life.then(() => pulled)]);
+        isPulled = true;
       }
       const looked = `${folder}/looked`;
       await copy(path, looked);
