@@ -4,7 +4,12 @@
  * @module
  */
 import type { HostNetwork } from "../../../hypervisor/supervisor/api/network_schemas.ts";
-import type { Guest, Image, Snapshot, Task } from "../../../hypervisor/supervisor/api/schemas.ts";
+import type {
+  Guest,
+  Image,
+  SnapshotTree,
+  Task,
+} from "../../../hypervisor/supervisor/api/schemas.ts";
 import { type SeedGuestFiles } from "../../../scripts/demo_pc/flash.ts";
 import { HOST_NAME, smallGuest } from "../../e2e/appliance/host.ts";
 import type { Ledger } from "./ledger.ts";
@@ -144,7 +149,7 @@ export class HostWork {
         `POST /guests/${id}/snapshots ${JSON.stringify({ name })}`,
       );
       await this.#host.until("the snapshot", async () => {
-        const all = await this.#api<Snapshot[]>(`GET /guests/${id}/snapshots`);
+        const all = await this.#snapshots(id);
         const { state } = await this.#api<Task>(`GET /tasks/${task}`);
         if (state === "failed") throw new Error("the snapshot has failed");
         return all.find((it) => it.name === name);
@@ -154,7 +159,7 @@ export class HostWork {
 
   async deleteSnapshot(name: string): Promise<void> {
     const { id } = await this.#guest(SEED_GUEST);
-    const all = await this.#api<Snapshot[]>(`GET /guests/${id}/snapshots`);
+    const all = await this.#snapshots(id);
     const snapshot = all.find((it) => it.name === name)!;
     await this.#ledger.change(
       { [`snapshot ${SEED_GUEST}/${name}`]: null },
@@ -167,7 +172,7 @@ export class HostWork {
     const kept = new Map<string, string>();
     for (const guest of await this.#api<Guest[]>("GET /guests")) {
       kept.set(`guest ${guest.name}`, String(guest.memoryMiB));
-      for (const { name } of await this.#api<Snapshot[]>(`GET /guests/${guest.id}/snapshots`)) {
+      for (const { name } of await this.#snapshots(guest.id)) {
         kept.set(`snapshot ${guest.name}/${name}`, "there");
       }
     }
@@ -177,6 +182,10 @@ export class HostWork {
     const { setupNeeded } = await this.#api<{ setupNeeded: boolean }>("GET /session");
     if (!setupNeeded) kept.set("password", "set");
     return kept;
+  }
+
+  async #snapshots(guest: string): Promise<SnapshotTree["snapshots"]> {
+    return (await this.#api<SnapshotTree>(`GET /guests/${guest}/snapshots`)).snapshots;
   }
 
   async #guest(name: string): Promise<Guest> {

@@ -8,7 +8,7 @@ import { ALIGNMENT_SECTORS, PARTITION_TYPES, SECTOR_BYTES } from "../../../booti
 import { DATA_NAME } from "../../../bootimg/disk/names.ts";
 import { CHECKOUT } from "../../../scripts/setup/checkout.ts";
 import { run } from "../../../scripts/setup/command.ts";
-import { trixieCommand, trixieRoot } from "../../../scripts/setup/trixie.ts";
+import { inTrixie, trixieCommand, trixieRoot } from "../../../scripts/setup/trixie.ts";
 import { vmmBundle } from "../../../scripts/vmm_bundle.ts";
 import { supervisorBundle } from "../supervisor_bundle.ts";
 import { seedGuest, seedValues } from "./host_work.ts";
@@ -34,6 +34,9 @@ export async function recordHere(
       ...{ name: DATA_NAME, firstSector, lastSector },
     }],
   }, DISK_SECTORS);
+  const offset = firstSector * SECTOR_BYTES;
+  const bytes = (lastSector - firstSector + 1) * SECTOR_BYTES;
+  await makeFileSystem(disk, { offset, bytes });
   await run(["cp", "--sparse=always", disk, files.before]);
   const seed = await seedGuest(folder);
   const seeds = `${folder}/import`;
@@ -44,8 +47,7 @@ export async function recordHere(
   }
   const job: HereJob = {
     ...{ disk, log: files.writes, ledger: files.ledger, seeds, rounds: ROUNDS },
-    offset: firstSector * SECTOR_BYTES,
-    bytes: (lastSector - firstSector + 1) * SECTOR_BYTES,
+    ...{ offset, bytes },
     ...{ supervisor: await supervisorBundle(), vmm: await vmmBundle(), given: seedValues(seed) },
   };
   const program = Deno.execPath();
@@ -57,4 +59,19 @@ export async function recordHere(
   await run(trixieCommand(await trixieRoot(), command, { bind }), {
     shownAs: "the supervisor's work",
   });
+}
+
+/** Before the log begins: until its file system is made, a data partition has another name. */
+async function makeFileSystem(
+  disk: string,
+  { offset, bytes }: { offset: number; bytes: number },
+): Promise<void> {
+  const range = ["--offset", String(offset), "--sizelimit", String(bytes)];
+  const { stdout } = await run(["losetup", "--find", "--show", ...range, disk]);
+  const device = stdout.trim();
+  try {
+    await inTrixie(["mkfs.xfs", "-q", device]);
+  } finally {
+    await run(["losetup", "--detach", device]);
+  }
 }

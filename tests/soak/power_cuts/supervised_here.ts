@@ -69,7 +69,6 @@ class Here {
     const { stdout } = await run(["losetup", "--find", "--show", ...range, shown]);
     const device = stdout.trim();
     try {
-      await run(["mkfs.xfs", "-q", device]);
       await run(["mount", "-t", "xfs", "-o", "nosuid,nodev,noatime", device, DATA]);
     } finally {
       // It goes when nobody uses it any more.
