@@ -8,14 +8,20 @@ import { reason } from "./log.ts";
 
 const NOTHING_RISKY = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
+/**
+ * What lies in memory without having been asked for: together with the root, which Linux gives half of the
+ * memory, they leave some, as no process can be ended to get back what files fill.
+ */
+const SMALL = "size=10%";
+
 const MOUNTS: [type: string, target: string, flags: number, data?: string][] = [
   ["proc", "/proc", NOTHING_RISKY],
   ["sysfs", "/sys", NOTHING_RISKY],
   ["devtmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "mode=755"],
-  ["tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755"],
-  ["tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777"],
+  ["tmpfs", "/run", MS_NOSUID | MS_NODEV, `mode=755,${SMALL}`],
+  ["tmpfs", "/tmp", MS_NOSUID | MS_NODEV, `mode=1777,${SMALL}`],
   ["devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=620,ptmxmode=666"],
-  ["tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777"],
+  ["tmpfs", "/dev/shm", NOTHING_RISKY, `mode=1777,${SMALL}`],
   // favordynmods: starting a guest moves its process to a group, which is slow otherwise.
   ["cgroup2", "/sys/fs/cgroup", NOTHING_RISKY, "favordynmods"],
 ];

@@ -23,6 +23,7 @@ import { Coldplug, kvmModule } from "./coldplug.ts";
 import { makeConsoleFolders, untilConsoleAnswers } from "./console_start.ts";
 import { dhcpService } from "./dhcp.ts";
 import { bootPartitionId } from "./efi.ts";
+import { surviveSignals } from "./ending_signals.ts";
 import { FeedingRule } from "./feeding_rule.ts";
 import { bootDisk, mountData } from "./data.ts";
 import { LinuxDisks } from "./disks.ts";
@@ -44,6 +45,7 @@ import { readWishes, startStorage } from "./storage.ts";
 import { watchSupervisor } from "./supervisor_watch.ts";
 import { read } from "./sysfs.ts";
 import { openTerminal } from "./terminal.ts";
+import { limitService, limitTasks } from "./task_limits.ts";
 import { timeService } from "./time.ts";
 import { type Trial, tryOut } from "./trial.ts";
 import { guardHost } from "./watchdog.ts";
@@ -80,11 +82,13 @@ let hurry: AbortController | null = null;
 const feeding = new FeedingRule();
 
 function boot(): void {
+  surviveSignals();
   const mountProblems = mountFirst();
   logTo("/dev/kmsg");
   if (hasWord("denovisor.debug")) logTo("/dev/ttyS0");
   log(`PID 1 runs ${uptime()}`);
   mountProblems.forEach((it) => log(it, "error"));
+  void attempt("Cannot limit tasks", limitTasks);
 
   for (const folder of [RUN, SEED, `${RUN}/cache`, DATA]) {
     Deno.mkdirSync(folder, { recursive: true });
@@ -322,7 +326,8 @@ function lookAfter(supervisor: Service, board: StatusBoard): void {
 function startService(config: Service["config"], board: StatusBoard): Service | undefined {
   // Who presses the power button during the start wants nothing started any more.
   if (hurry !== null) return undefined;
-  const service = new Service(config, (trouble) => board.problem(config.name, trouble));
+  const limited = { ...config, onStart: limitService };
+  const service = new Service(limited, (trouble) => board.problem(config.name, trouble));
   services.push(service);
   service.start();
   return service;

@@ -19,6 +19,8 @@ export interface ServiceConfig {
   env?: Record<string, string>;
   /** Rooms of the log that it may speak for beside its own. */
   speaksFor?: readonly string[];
+  /** Told each process that was started, before it has done anything. */
+  onStart?: (pid: number) => void;
 }
 
 /** A process that ran this long is no trouble any more. */
@@ -95,6 +97,7 @@ export class Service {
         stderr: "piped",
       });
       this.#startedAt = performance.now();
+      this.config.onStart?.(child.pid);
       log(`${name} started as process ${child.pid}`);
       const healthy = setTimeout(() => this.#onTrouble(null), RECOVERED_MS);
       let last = "";

@@ -35,6 +35,23 @@ Deno.test("a process that dies is started again, and its last words are told", a
   await Deno.remove(file);
 });
 
+Deno.test("each process that is started is told, so that it can be limited", async () => {
+  const told: number[] = [];
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const service = new Service({
+    name: "limited",
+    command: ["/bin/sh", "-c", "exit 1"],
+    onStart: (pid) => {
+      told.push(pid);
+      if (told.length === 2) resolve();
+    },
+  }, () => {});
+  service.start();
+  await promise;
+  await service.stop();
+  assert(told.every((it) => it > 0) && told[0] !== told[1]);
+});
+
 Deno.test("what a process writes is in the log: lines of JSON with what they tell, text as it is", async () => {
   const line = JSON.stringify({ level: "warn", message: "it came", guest: "web", room: "vmm" });
   const service = new Service({

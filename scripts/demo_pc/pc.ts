@@ -23,6 +23,13 @@ const DISK_BUSES = {
 export interface PcOptions {
   /** The raw image that is the PC's disk. */
   disk: string;
+  /**
+   * A file for the log of all that is written to the disk, as dm-log-writes keeps it: a test's, which makes of it
+   * what a power cut would leave. A log that is there goes on.
+   */
+  writeLog?: string;
+  /** Whether what the disk is told to make safe stays in this machine's memory all the same. */
+  unsafe?: boolean;
   /** NVMe by default. */
   diskBus?: keyof typeof DISK_BUSES;
   /** More disks, on NVMe: raw images by their serial numbers. */
@@ -42,6 +49,14 @@ export interface PcOptions {
   variables?: string;
   /** Words added to the kernel's command line. */
   kernelWords?: string;
+}
+
+/** What a disk was asked. */
+export interface DiskFigures {
+  readBytes: number;
+  writtenBytes: number;
+  writes: number;
+  flushes: number;
 }
 
 const FIRMWARE = "/usr/share/OVMF";
@@ -122,6 +137,23 @@ export class Pc implements AsyncDisposable {
     }
   }
 
+  /** What has been asked of its first disk since it was switched on. */
+  async diskFigures(): Promise<DiskFigures> {
+    const all = await this.#qmp.execute("query-blockstats") as {
+      device?: string;
+      "node-name"?: string;
+      qdev?: string;
+      stats: Record<string, number>;
+    }[];
+    const found = all.find((it) => it.device === "disk" || it["node-name"] === "disk");
+    if (!found) throw new Error("Cannot tell what the disk was asked: QEMU has none of its name");
+    const { wr_bytes, wr_operations, flush_operations, rd_bytes } = found.stats;
+    return {
+      ...{ writtenBytes: wr_bytes, writes: wr_operations },
+      ...{ flushes: flush_operations, readBytes: rd_bytes },
+    };
+  }
+
   /** Saves a picture of the display as PNG. */
   async picture(path: string): Promise<void> {
     const own = `${this.#folder}/display.png`;
@@ -149,7 +181,7 @@ export class Pc implements AsyncDisposable {
 
 /** QEMU's arguments; `folder` holds the firmware's variables and the monitor's socket. */
 export function pcArguments(options: PcOptions, folder: string): string[] {
-  const { disk, acceleration, memoryMiB = 3072, cpus = 2, forwards, kernelWords } = options;
+  const { acceleration, memoryMiB = 3072, cpus = 2, forwards, kernelWords } = options;
   const { variables = `${folder}/vars.fd` } = options;
   const ports = forwards.map(({ from, to }) => `hostfwd=tcp:127.0.0.1:${from}-:${to}`);
   const args = [
@@ -159,7 +191,7 @@ export function pcArguments(options: PcOptions, folder: string): string[] {
     ...acceleration.arguments,
     ...["-smp", String(cpus), "-m", String(memoryMiB)],
     ...firmwareArguments(options.firmware ?? "uefi", variables),
-    ...["-drive", `if=none,id=disk,format=raw,cache=writeback,discard=unmap,file=${disk}`],
+    ...diskArguments(options),
     ...DISK_BUSES[options.diskBus ?? "nvme"],
     ...Object.entries(options.otherDisks ?? {}).flatMap(([serial, file], i) => [
       ...["-drive", `if=none,id=other${i},format=raw,cache=writeback,discard=unmap,file=${file}`],
@@ -176,6 +208,23 @@ export function pcArguments(options: PcOptions, folder: string): string[] {
     );
   }
   return args;
+}
+
+function diskArguments({ disk, writeLog, unsafe }: PcOptions): string[] {
+  if (writeLog === undefined) {
+    const cache = unsafe ? "unsafe" : "writeback";
+    return ["-drive", `if=none,id=disk,format=raw,cache=${cache},discard=unmap,file=${disk}`];
+  }
+  const file = (filename: string) => ({ driver: "file", filename });
+  const hasLog = Deno.statSync(writeLog).size > 0;
+  const node = {
+    ...{ driver: "blklogwrites", "node-name": "disk", discard: "unmap" },
+    file: { ...file(disk), discard: "unmap" },
+    log: file(writeLog),
+    ...(hasLog ? { "log-append": true } : { "log-sector-size": 512 }),
+    "log-super-update-interval": 1,
+  };
+  return ["-blockdev", JSON.stringify(node)];
 }
 
 function firmwareArguments(firmware: Firmware, variables: string): string[] {

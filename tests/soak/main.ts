@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { bundle, ENTRIES } from "../../bootimg/build/app_root.ts";
 import { guestFiles } from "../../scripts/bench_run/guest_files.ts";
 import { runInLab } from "../../scripts/lab.ts";
 import { PcEnded } from "../../scripts/lab_pc/machine.ts";
@@ -12,6 +11,8 @@ import { CHECKOUT, OUT } from "../../scripts/setup/checkout.ts";
 import { vmmBundle } from "../../scripts/vmm_bundle.ts";
 import type { SoakJob } from "./cycles.ts";
 import type { MovesJob } from "./moves.ts";
+import { cutPower, type PowerCutsOptions } from "./power_cuts/power_cuts.ts";
+import { supervisorBundle } from "./supervisor_bundle.ts";
 import { EXIT, parseSoakOptions, type SoakOptions, USAGE } from "./options.ts";
 
 /** Of each PC. */
@@ -28,16 +29,15 @@ function readOptions(): SoakOptions {
   }
 }
 
-/** The supervisor in a file, as the appliance has it. */
-async function supervisorBundle(): Promise<string> {
-  const { supervisor } = ENTRIES;
-  const [[, bytes]] = await bundle({ supervisor });
-  const path = `${OUT}/soak-supervisor.js`;
-  await Deno.writeFile(path, bytes);
-  return path;
+/** Cuts the appliance's power, and counts. */
+async function powerCuts(times: PowerCutsOptions): Promise<number> {
+  const { survived, tried } = await cutPower(times);
+  console.log(`${survived} of ${tried} power cuts were survived`);
+  return survived === tried ? EXIT.held : EXIT.failed;
 }
 
 async function soak({ hosts, times }: SoakOptions): Promise<number> {
+  if (hosts === "appliance") return await powerCuts(times);
   const { kernel, tools } = await guestFiles();
   const files = { vmm: await vmmBundle(), kernel, initrd: tools.block };
   const job: SoakJob | MovesJob = hosts === 1
@@ -61,5 +61,5 @@ async function soak({ hosts, times }: SoakOptions): Promise<number> {
 
 const options = readOptions();
 const code = await soak(options);
-if (options.hosts > 1 && code !== EXIT.held) console.error(`The hosts' log is ${LOG}`);
+if (options.hosts === 2 && code !== EXIT.held) console.error(`The hosts' log is ${LOG}`);
 Deno.exit(code);

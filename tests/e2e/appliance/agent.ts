@@ -36,6 +36,47 @@ function processes(): ProcessFacts[] {
   return found;
 }
 
+const BUSYBOX = "/bin/busybox";
+/** What the processes are called, to the kernel, that stand for others' orphans and bombs. */
+const SLEEPER = "sleep 7777";
+
+/** Runs a shell's lines and forgets it. */
+function shell(lines: string): void {
+  const all = { stdin: "null", stdout: "null", stderr: "null" } as const;
+  new Deno.Command(BUSYBOX, { args: ["sh", "-c", lines], ...all }).spawn();
+}
+
+/** Writes until there is no room; returns how many MiB there was. */
+function fill(path: string): number {
+  const chunk = new Uint8Array(1024 * 1024);
+  using file = Deno.openSync(path, { write: true, create: true, truncate: true });
+  for (let written = 0;; written++) {
+    try {
+      if (file.writeSync(chunk) < chunk.length) return written;
+    } catch (error) {
+      if (!String(error).includes("os error 28")) throw error;
+      return written;
+    }
+  }
+}
+
+/** Leaves `count` connections to a socket with half a request, or what is none. */
+async function confuse(path: string, count: number): Promise<void> {
+  const encoder = new TextEncoder();
+  const texts = [
+    "GET /log HT",
+    "PUT /network HTTP/1.1\r\ncontent-length: 99999999999\r\n\r\n{",
+    "\0",
+  ];
+  for (let i = 0; i < count; i++) {
+    const connection = await Deno.connect({ transport: "unix", path });
+    await connection.write(encoder.encode(texts[i % texts.length].repeat(i % 7 + 1))).catch(() =>
+      0
+    );
+    if (i % 2 === 0) connection.close();
+  }
+}
+
 const ACTIONS: Record<string, (argument: string) => unknown> = {
   processes: () => processes(),
   read: (path) => Deno.readTextFileSync(path),
@@ -53,8 +94,8 @@ const ACTIONS: Record<string, (argument: string) => unknown> = {
     Deno.writeTextFileSync(`${folder}/cgroup.freeze`, "1");
   },
   stat: (path) => {
-    const { mode, uid, gid, isSocket } = Deno.statSync(path);
-    return { mode: mode! & 0o777, uid, gid, isSocket };
+    const { mode, uid, gid, isSocket, size } = Deno.statSync(path);
+    return { mode: mode! & 0o777, uid, gid, isSocket, size };
   },
   // "METHOD /path {body}" on the supervisor's own socket.
   api: async (argument) => {
@@ -66,9 +107,50 @@ const ACTIONS: Record<string, (argument: string) => unknown> = {
       headers: body ? { "content-type": "application/json" } : {},
     };
     const response = await fetch(`http://localhost/api/v1${path}`, init);
-    return await response.json();
+    const answer = await response.text();
+    return answer === "" ? null : JSON.parse(answer);
   },
   kill: (pid) => Deno.kill(Number(pid), "SIGKILL"),
+  // "PID SIGNAL", as a number, since there are some without a name.
+  signal: (argument) => {
+    const [pid, signal] = argument.split(" ");
+    const { code } = new Deno.Command(BUSYBOX, { args: ["kill", `-${signal}`, pid] }).outputSync();
+    return code === 0;
+  },
+  // Every process but the first, and this one last.
+  massacre: () => {
+    setTimeout(() => Deno.exit(9), 500);
+    const victims = processes().filter((it) =>
+      it.command !== "" && ![1, Deno.pid].includes(it.pid)
+    );
+    for (const { pid } of victims) {
+      try {
+        Deno.kill(pid, "SIGKILL");
+      } catch {
+        // It has ended with its parent.
+      }
+    }
+    return victims.length;
+  },
+  // A file of one's own, which can be removed again.
+  fill: (path) => fill(path),
+  remove: (path) => Deno.removeSync(path),
+  confuse: (argument) => {
+    const [path, count] = argument.split(" ");
+    return confuse(path, Number(count));
+  },
+  // Takes memory for as long as there is some.
+  starve: () => shell("busybox tail /dev/zero"),
+  // Processes for as long as they can be made; each waits.
+  bomb: () => shell(`while busybox ${SLEEPER} & do :; done`),
+  defuse: () => {
+    const sleepers = processes().filter((it) => it.command.endsWith(SLEEPER));
+    for (const { pid } of sleepers) Deno.kill(pid, "SIGKILL");
+    return sleepers.length;
+  },
+  // So many processes lose their parent at once, and end when they like.
+  orphans: (count) =>
+    shell(`i=0; while [ $i -lt ${Number(count)} ]; do busybox sleep 1 & i=$((i+1)); done; exit 0`),
   // The shell ends at once, so that its child loses its parent.
   orphan: () => {
     new Deno.Command("/bin/busybox", { args: ["sh", "-c", "busybox sleep 0.2 & exit 0"] }).spawn();

@@ -9,9 +9,11 @@ import { ALIGNMENT_SECTORS, SECTOR_BYTES } from "../../../bootimg/disk/gpt.ts";
 import { SERVICES } from "../../../bootimg/services.ts";
 import { type Acceleration, chooseAcceleration } from "../../../scripts/demo_pc/acceleration.ts";
 import { demoGuest } from "../../../scripts/demo_pc/demo_guest.ts";
-import { addSeedVolume, flash } from "../../../scripts/demo_pc/flash.ts";
+import { addSeedVolume, flash, type SeedGuestFiles } from "../../../scripts/demo_pc/flash.ts";
 import { freePort, Pc, type PcOptions } from "../../../scripts/demo_pc/pc.ts";
+import { markerInitrd } from "../../../scripts/lab_pc/marker_initrd.ts";
 import { CACHE } from "../../../scripts/setup/checkout.ts";
+import { trixieKernel } from "../../../scripts/setup/kernels.ts";
 import { inTrixie } from "../../../scripts/setup/trixie.ts";
 
 const DISK_BYTES = 4 * 1024 ** 3;
@@ -29,6 +31,17 @@ export interface ProcessFacts {
 
 /** The name that the disk's settings give the host. */
 export const HOST_NAME = "den-of-tests";
+
+/** A guest without a disk, of which nobody needs more than that it runs. */
+export async function smallGuest(name: string): Promise<SeedGuestFiles> {
+  const { kernel } = await trixieKernel("cloud");
+  const files = { kernel: "small-vmlinuz", initrd: "small-initrd.img" };
+  return {
+    folder: name,
+    guest: { name, cpus: 1, memoryMiB: 128, cmdline: "console=ttyS0 quiet stay", files },
+    files: { [files.kernel]: kernel, [files.initrd]: await markerInitrd() },
+  };
+}
 
 /** Settings with a mistake in their second line. */
 const SETTINGS = `hostname: ${HOST_NAME}
@@ -54,10 +67,17 @@ export class ApplianceDisk implements AsyncDisposable {
     this.acceleration = acceleration;
   }
 
-  /** With `bare` nothing is on it but the image: no settings, and no guest. */
-  static async make(options: { bare?: boolean } = {}): Promise<ApplianceDisk> {
-    const { path, image } = await flashed(DISK_BYTES);
-    if (!options.bare) await addSeedVolume(path, await demoGuest(), { settings: SETTINGS });
+  /**
+   * With `bare` nothing is on it but the image: no settings, and no guest. With `seed` it is that guest, and
+   * settings without a mistake.
+   */
+  static async make(
+    options: { bare?: boolean; seed?: SeedGuestFiles; bytes?: number } = {},
+  ): Promise<ApplianceDisk> {
+    const { bare = false, seed, bytes = DISK_BYTES } = options;
+    const { path, image } = await flashed(bytes);
+    const settings = seed ? `hostname: ${HOST_NAME}\n` : SETTINGS;
+    if (!bare) await addSeedVolume(path, seed ?? await demoGuest(), { settings });
     return new ApplianceDisk(path, image, await chooseAcceleration());
   }
 
@@ -126,15 +146,31 @@ export class Appliance implements AsyncDisposable {
   /** With `keepsVariables` the firmware finds its variables again. */
   static async start(
     disk: ApplianceDisk,
-    options: Pick<PcOptions, "diskBus" | "otherDisks"> & {
+    options: Pick<PcOptions, "diskBus" | "otherDisks" | "writeLog" | "unsafe"> & {
       path?: string;
       keepsVariables?: boolean;
     } = {},
   ): Promise<Appliance> {
-    const { path = disk.path, keepsVariables = false, ...pcOptions } = options;
+    const { path = disk.path, ...rest } = options;
+    return await Appliance.#start(path, disk.acceleration, rest);
+  }
+
+  /** From a disk of which nothing but its path is known. */
+  static async startFrom(
+    path: string,
+    options: Pick<PcOptions, "unsafe"> = {},
+  ): Promise<Appliance> {
+    return await Appliance.#start(path, await chooseAcceleration(), options);
+  }
+
+  static async #start(
+    path: string,
+    acceleration: Acceleration,
+    options: Omit<Partial<PcOptions>, "variables"> & { keepsVariables?: boolean },
+  ): Promise<Appliance> {
+    const { keepsVariables = false, ...pcOptions } = options;
     const port = freePort();
     const agentPort = freePort();
-    const { acceleration } = disk;
     const pc = await Pc.start({
       ...{ ...pcOptions, disk: path, acceleration },
       variables: keepsVariables ? `${path}.variables` : undefined,
