@@ -9,7 +9,7 @@ const MIB = SYSTEM_DISK_SECTORS * SECTOR_BYTES / 2 ** 20;
 
 Deno.test("an update is for the disk that was started from, and for the other one of its mirror", async () => {
   await using disks = new FakeDisks();
-  const made = [];
+  const made: Awaited<ReturnType<typeof makeSystemDisk>>[] = [];
   for (const name of ["sda", "sdb", "sdc"]) {
     made.push(await makeSystemDisk(disks.add(name, MIB).path));
   }

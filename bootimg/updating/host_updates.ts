@@ -13,6 +13,7 @@ import type {
 } from "../../hypervisor/supervisor/api/host_update.ts";
 import type { BootState, SystemName } from "../slots/boot_state.ts";
 import type { Systems } from "../slots/slots.ts";
+import { StorageRefusal } from "../storage/host_storage.ts";
 import type { SystemFacts } from "../update/statement.ts";
 import { verifyUpdate } from "../update/verify.ts";
 import { claimedFacts } from "./claim.ts";
@@ -184,7 +185,7 @@ export class HostUpdates {
       job.error = error instanceof Error ? error.message : String(error);
       if (abort.signal.aborted) throw new UpdateRefusal(409, job.error);
       if (error instanceof UpdateRefusal) throw error;
-      throw new UpdateRefusal(422, job.error);
+      throw new UpdateRefusal(error instanceof StorageRefusal ? 409 : 422, job.error);
     } finally {
       job.isOver = true;
       this.#staging?.clear();

@@ -123,6 +123,6 @@ export function reconcile(record: UpdateRecord, start: Start): UpdateRecord {
 function whyFallen(began: boolean, wasTried: boolean): string {
   if (!wasTried) return "It was not tried: the power went before it was ready";
   return began
-    ? "It started, and then crashed, hung or lost its power before it had proved itself"
+    ? "It started, and then crashed, hung, was restarted or lost its power before it had proved itself"
     : "It did not start: its file is damaged, or its kernel or its process 1 failed early";
 }
