@@ -8,6 +8,7 @@ import { readTable } from "../../bootimg/disk/disk_table.ts";
 import { slotPartition } from "../../bootimg/slots/places.ts";
 import { parseSections } from "../../bootimg/slots/unified_kernel.ts";
 import type { HostUpdate } from "../../hypervisor/supervisor/api/host_update.ts";
+import { CACHE } from "../../scripts/setup/checkout.ts";
 import { Appliance, ApplianceDisk, buildAppliance } from "./appliance/host.ts";
 
 const NEWER = "99.0.0";
@@ -71,7 +72,7 @@ async function damage(disk: string, system: System): Promise<void> {
 const tell = (host: Appliance) => host.ask<HostUpdate>("host", "GET /update");
 
 Deno.test("an update is kept, and one that fails falls back by itself", async (t) => {
-  const folder = await Deno.makeTempDir();
+  const folder = await Deno.makeTempDir({ dir: CACHE, prefix: ".update-" });
   await using disk = await ApplianceDisk.make({ bare: true });
   const built = await buildAppliance({
     ...{ folder, version: NEWER },
