@@ -46,7 +46,6 @@ import { watchSupervisor } from "./supervisor_watch.ts";
 import { read } from "./sysfs.ts";
 import { openTerminal } from "./terminal.ts";
 import { timeService } from "./time.ts";
-import { updateRoutes } from "../updating/serve.ts";
 import { Updates } from "./updates.ts";
 import { guardHost } from "./watchdog.ts";
 import { within } from "./within.ts";
@@ -174,8 +173,7 @@ async function start(board: StatusBoard): Promise<void> {
     const storage = startStorage({ ...parts, data: DATA, settings: SETTINGS });
     socket?.add(storageRoutes(storage));
     const folder = isKept ? dirname(SETTINGS) : null;
-    const host = await updates?.begin({ ground: disks, storage, folder, settings: SETTINGS });
-    if (host) socket?.add(updateRoutes(host));
+    await updates?.begin({ ground: disks, storage, folder, settings: SETTINGS, socket });
   }, (why) => board.problem("storage", why));
   hasSettings = true;
   const networkReady = attempt("Cannot bring the network up", async () => {

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Health } from "../../hypervisor/supervisor/api/health_schemas.ts";
+import type { HostSocket } from "../host_socket.ts";
 import { STATE_NAME } from "../disk/names.ts";
 import { forgetCopies, systemKey } from "../settings/copies.ts";
 import type { SystemName } from "../slots/boot_state.ts";
@@ -13,6 +14,7 @@ import { readSystems } from "../slots/slots.ts";
 import { UPDATE_KEY_FILE } from "../update/verify.ts";
 import { findSystemDisks } from "../updating/find_disks.ts";
 import { HostUpdates } from "../updating/host_updates.ts";
+import { updateRoutes } from "../updating/serve.ts";
 import type { HostStorage } from "../storage/host_storage.ts";
 import type { Ground } from "../storage/ground.ts";
 import type { Disk } from "./data.ts";
@@ -35,6 +37,7 @@ export interface BeginOptions {
   folder: string | null;
   /** The kept settings' path. */
   settings: string;
+  socket: HostSocket | undefined;
 }
 
 export class Updates {
@@ -98,7 +101,7 @@ export class Updates {
   }
 
   /** Goes on once there are data to go by. */
-  async begin({ ground, storage, folder, settings }: BeginOptions): Promise<HostUpdates> {
+  async begin({ ground, storage, folder, settings, socket }: BeginOptions): Promise<void> {
     const { version, board } = this.#options;
     const host = this.#host = new HostUpdates({
       ...{ version, running: this.#running, folder, log },
@@ -109,10 +112,10 @@ export class Updates {
     });
     if (this.#trial !== null) host.onTrial(this.#trial);
     await attempt("Cannot read which systems there are", () => host.begin());
+    socket?.add(updateRoutes(host));
     board.problem("update", host.fellBack);
     // There is no proof without the data partition: the system of before may have the driver for it.
     if (folder !== null) this.shows("data");
-    return host;
   }
 
   /** The running system shows that it works. */

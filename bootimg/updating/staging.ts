@@ -41,7 +41,8 @@ export class Staging {
     using file = await Deno.open(this.efi, { write: true, createNew: true, mode: 0o600 });
     let done = 0;
     try {
-      for await (const chunk of body) {
+      // Also while nothing comes.
+      for await (const chunk of body.pipeThrough(new TransformStream(), { signal })) {
         signal.throwIfAborted();
         done += chunk.length;
         if (done > bytes || done > MOST_SYSTEM_BYTES) {

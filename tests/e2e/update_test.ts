@@ -152,6 +152,27 @@ Deno.test("an update is kept, and one that fails falls back by itself", async (t
       withWords(system, { "/app/boot.js": "/app/hang.js" }),
       /It did not start|It started, and then/,
     );
+    await t.step("one that works is kept", async () => {
+      await host.until("the console", () => host.process("console"), START_SECONDS);
+      await put(system);
+      await host.ask("restart");
+      const told = await host.until("the newer system", async () => {
+        const told = await tell(host);
+        return told.running.version === NEWER && told.last?.outcome === "kept" ? told : undefined;
+      }, 2 * START_SECONDS);
+      assertEquals([told.good, told.trial], ["a", null]);
+      assertEquals(told.undo, { version, system: "image" });
+    });
+    await t.step("and undone", async () => {
+      const told = await host.ask<HostUpdate>("host", "POST /update/undo");
+      assertEquals(told.ready, { version, system: "image" });
+      await host.ask("restart");
+      const { last } = await host.until("the system of before", async () => {
+        const told = await tell(host);
+        return told.running.version === version ? told : undefined;
+      }, 2 * START_SECONDS);
+      assertEquals([last?.outcome, last?.from, last?.to], ["undone", NEWER, version]);
+    });
     const mute = withWords(system, {
       "/app/boot.js": "/app/mute.js",
       [ROOM]: "denovisor.trial=60",
@@ -175,28 +196,6 @@ Deno.test("an update is kept, and one that fails falls back by itself", async (t
       const told = await fallen(last?.at ?? null);
       assertMatch(told.why ?? "", /It did not start/);
       outcome.fell++;
-    });
-
-    await t.step("one that works is kept", async () => {
-      await host.until("the console", () => host.process("console"), START_SECONDS);
-      await put(system);
-      await host.ask("restart");
-      const told = await host.until("the newer system", async () => {
-        const told = await tell(host);
-        return told.running.version === NEWER && told.last?.outcome === "kept" ? told : undefined;
-      }, 2 * START_SECONDS);
-      assertEquals([told.good, told.trial], ["a", null]);
-      assertEquals(told.undo, { version, system: "image" });
-    });
-    await t.step("and undone", async () => {
-      const told = await host.ask<HostUpdate>("host", "POST /update/undo");
-      assertEquals(told.ready, { version, system: "image" });
-      await host.ask("restart");
-      const { last } = await host.until("the system of before", async () => {
-        const told = await tell(host);
-        return told.running.version === version ? told : undefined;
-      }, 2 * START_SECONDS);
-      assertEquals([last?.outcome, last?.from, last?.to], ["undone", NEWER, version]);
     });
   } finally {
     console.log(`${outcome.fell} of ${outcome.of} broken systems fell back`);
