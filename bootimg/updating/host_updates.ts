@@ -275,6 +275,12 @@ export class HostUpdates {
     if (systems === null || this.#ready(systems) === null) {
       throw new UpdateRefusal(409, "Cannot take the update back: none is ready");
     }
+    if (this.#trial !== null) {
+      throw new UpdateRefusal(
+        409,
+        "Cannot take this back: the running system has not proved itself; restart the host",
+      );
+    }
     this.#record.change({ pending: null });
     if (systems.state.try !== null) await this.#disks.tryNothing();
     else if (running !== null) await this.#disks.markGood(running);

@@ -153,6 +153,7 @@ Deno.test("a trial can be undone before it is over", async () => {
   await bench.start();
   const undone = await bench.host.undo();
   assertEquals(undone.ready, { version: "1.0.0", system: "image" });
+  await refused(bench.host.takeBack(), 409, "has not proved itself");
   await bench.start();
   assertEquals((await bench.host.tell()).last?.outcome, "undone");
 });
