@@ -17,3 +17,10 @@ export function uptimeSeconds(): number {
 export function uptime(): string {
   return `${uptimeSeconds()} s after the kernel's start`;
 }
+
+/** The value of a word such as `denovisor.trial=60` on a command line; undefined without it. */
+export function wordValue(cmdline: string, name: string): string | undefined {
+  // What follows the dashes is the first process's.
+  const words = cmdline.replace(/\s--\s.*$/s, "").split(/\s+/);
+  return words.find((it) => it.startsWith(`${name}=`))?.slice(name.length + 1);
+}

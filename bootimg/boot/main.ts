@@ -8,6 +8,7 @@ import { mount, MS_NODEV, MS_NOEXEC, MS_NOSUID } from "../../hypervisor/sys/moun
 import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
 import { Network } from "../../hypervisor/supervisor/api/network_schemas.ts";
 import { HostSettings, UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
+import { dirname } from "../../hypervisor/supervisor/durable.ts";
 import { HostSocket } from "../host_socket.ts";
 import type { Journal } from "../log/journal.ts";
 import { logRoutes } from "../log/serve.ts";
@@ -47,7 +48,7 @@ import { read } from "./sysfs.ts";
 import { openTerminal } from "./terminal.ts";
 import { limitService, limitTasks } from "./task_limits.ts";
 import { timeService } from "./time.ts";
-import { type Trial, tryOut } from "./trial.ts";
+import { Updates } from "./updates.ts";
 import { guardHost } from "./watchdog.ts";
 import { within } from "./within.ts";
 
@@ -80,6 +81,7 @@ let hasSettings = false;
 /** Set once the host is ending; aborted by who does not want to wait for guests. */
 let hurry: AbortController | null = null;
 const feeding = new FeedingRule();
+let updates: Updates | null = null;
 
 function boot(): void {
   surviveSignals();
@@ -93,14 +95,16 @@ function boot(): void {
   for (const folder of [RUN, SEED, `${RUN}/cache`, DATA]) {
     Deno.mkdirSync(folder, { recursive: true });
   }
+  const version = read("/app/version") ?? "of unknown version";
   const board = new StatusBoard({
-    version: read("/app/version") ?? "of unknown version",
+    version,
     setupCode: `${RUN}/setup_code`,
     certificate: `${TLS}/cert.pem`,
     bridges: () => network?.bridges ?? [],
     hint: () => menuContext().menu === "none" ? null : "Enter: menu",
   });
   board.stage("starting");
+  updates = new Updates({ version, board, restart: () => end("reboot", board) });
   attempt("Cannot use the display", () => board.showOn(openDisplay(board)));
   reapOrphans();
   start(board).catch((error) => {
@@ -128,7 +132,6 @@ async function start(board: StatusBoard): Promise<void> {
   });
   let pool: OpenPool | null = null;
   let bootId: string | null = null;
-  let trial: Trial | null = null;
   await attempt(
     "No data partition",
     async () => {
@@ -136,10 +139,7 @@ async function start(board: StatusBoard): Promise<void> {
       if (hurry !== null) return;
       bootId = bootPartitionId();
       const boot = await bootDisk(coldplug, bootId);
-      trial = await attempt(
-        "Cannot read which systems there are",
-        () => tryOut(boot, { bootId, board, restart: () => end("reboot", board) }),
-      ) ?? null;
+      await attempt("Cannot read which systems there are", () => updates?.look(boot, bootId));
       pool = await mountData({
         ...{ coldplug, disks, target: DATA, boot },
         async wishes() {
@@ -154,6 +154,7 @@ async function start(board: StatusBoard): Promise<void> {
   // In memory alone, files would only take room from guests.
   if (pool !== null) {
     isKept = true;
+    updates?.stays();
     await attempt("Cannot delete all that is kept", async () => {
       if (await eraseIfMarked(DATA)) log("deleted all that was kept, as asked", "warning");
     }, (why) => board.problem("factory reset", `The reset goes on at the next start: ${why}`));
@@ -171,10 +172,12 @@ async function start(board: StatusBoard): Promise<void> {
   );
   socket?.add(logRoutes(book));
   socket?.add({ "GET /support": () => Response.json(support(board)) });
-  await attempt("Cannot look after the storage", () => {
+  await attempt("Cannot look after the storage", async () => {
     const parts = { coldplug, disks, pool, bootId, kept, board };
     const storage = startStorage({ ...parts, data: DATA, settings: SETTINGS });
     socket?.add(storageRoutes(storage));
+    const folder = isKept ? dirname(SETTINGS) : null;
+    await updates?.begin({ ground: disks, storage, folder, settings: SETTINGS, socket });
   }, (why) => board.problem("storage", why));
   hasSettings = true;
   const networkReady = attempt("Cannot bring the network up", async () => {
@@ -226,8 +229,7 @@ async function start(board: StatusBoard): Promise<void> {
   // Unless the host is ending already.
   if (hurry === null) board.stage(null);
   log(`the console answers ${uptime()}`);
-  // There is no proof without the data partition: the system of before may have the driver for it.
-  await attempt("Cannot keep this system", () => trial?.passed());
+  updates?.shows("console");
 }
 
 /** The display with its menu; null on a machine without. */
@@ -237,6 +239,7 @@ function openDisplay(board: StatusBoard): HostScreen | null {
   const actions = new MenuActions({
     ...{ network: () => network, socket: `${RUN}/supervisor.sock` },
     data: () => isKept ? DATA : null,
+    updates: () => updates?.host ?? null,
     end: (command) => end(command, board),
   });
   return new HostScreen({ terminal, context: menuContext, act: (effect) => actions.act(effect) });
@@ -250,7 +253,7 @@ function menuContext(): MenuContext {
     menu: hasSettings && hurry === null ? menu : "none",
     ...{ shell, hostname: Deno.hostname(), network: told?.network ?? null },
     trialSeconds: told?.trial?.secondsLeft ?? null,
-    whyNoUndo: "this release keeps no earlier one",
+    whyNoUndo: updates === null ? "the host is starting" : updates.whyNoUndo,
   };
 }
 
@@ -262,7 +265,7 @@ function support(board: StatusBoard): unknown {
 /** Takes up the host's settings: what cannot be used of them is shown, and the rest goes on. */
 async function takeSettings(file: string | null, board: StatusBoard): Promise<void> {
   await attempt("Cannot take up the settings", async () => {
-    const problems = await kept.begin(file);
+    const problems = await kept.begin(file, isKept ? updates?.key : undefined);
     problems.forEach((problem, i) => board.problem(`settings ${i}`, problem));
     for (const name of UNUSED_SETTINGS) {
       if (name in kept.settings) log(`the setting ${name} is kept, and not used yet`, "warning");
@@ -319,6 +322,7 @@ function lookAfter(supervisor: Service, board: StatusBoard): void {
       if (hurry !== null) return stop();
       if (health !== null) feeding.answered(performance.now());
       board.health(health);
+      updates?.health(health);
     },
   });
 }

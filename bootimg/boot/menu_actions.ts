@@ -6,6 +6,7 @@
 import type { PowerCommand } from "../../hypervisor/sys/reboot.ts";
 import type { HostNetwork } from "../network/host_network.ts";
 import type { Effect, View } from "../screen/menu.ts";
+import type { HostUpdates } from "../updating/host_updates.ts";
 import { runTool, spawn } from "./children.ts";
 import { markErase } from "./factory_reset.ts";
 import { log } from "./log.ts";
@@ -16,6 +17,7 @@ export interface MenuActionsOptions {
   socket: string;
   /** Where the data partition is mounted; null where there is none. */
   data: () => string | null;
+  updates: () => HostUpdates | null;
   end: (command: PowerCommand) => void;
 }
 
@@ -51,6 +53,17 @@ export class MenuActions {
           kind: "notice",
           text: "The password is forgotten. The host's page shows a set-up code now.",
         };
+      case "undoUpdate":
+        await this.#updates.undo();
+        this.#options.end("reboot");
+        return { kind: "host" };
+      case "allowUpdate":
+        this.#updates.permission.give();
+        return {
+          kind: "notice",
+          text:
+            "One update may be older or not signed, for half an hour. Upload it in the console.",
+        };
       case "power":
         this.#options.end(effect.command);
         return { kind: "host" };
@@ -67,6 +80,12 @@ export class MenuActions {
     const network = this.#options.network();
     if (network === null) throw new Error("Cannot change the network: it is not up");
     return network;
+  }
+
+  get #updates(): HostUpdates {
+    const updates = this.#options.updates();
+    if (updates === null) throw new Error("Cannot look at the systems yet: the host is starting");
+    return updates;
   }
 
   async #resetPassword(): Promise<void> {

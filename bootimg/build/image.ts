@@ -39,6 +39,8 @@ export interface ImageResult {
 
 /** What may differ from the image that is shipped: tests add a process of their own. */
 export interface ImageOptions extends Pick<AppRecipe, "entries" | "services"> {
+  /** What the system calls its version; the checkout's by default. */
+  version?: string;
   /** Where to put what is made; `out` by default. */
   folder?: string;
   /** Builds the variant with firmware that is not free software. */
@@ -56,7 +58,7 @@ const SHIM = "shim-unsigned";
 /** Builds the image. */
 export async function buildImage(options: ImageOptions = {}): Promise<ImageResult> {
   const { folder = OUT, firmware: withFirmware = false, secureBoot: owner, ...rest } = options;
-  const { version } = config;
+  const { version = config.version } = rest;
   const epoch = await sourceEpoch();
   const key = await updateKey(rest.updateKey);
   await Deno.mkdir(folder, { recursive: true });
@@ -67,7 +69,7 @@ export async function buildImage(options: ImageOptions = {}): Promise<ImageResul
   const work = await Deno.makeTempDir({ dir: CACHE, prefix: ".image-" });
   try {
     const app = `${work}/app.cpio.zst`;
-    const recipe = { version, console: `${work}/console`, updateKey: key.publicKey, ...rest };
+    const recipe = { ...rest, version, console: `${work}/console`, updateKey: key.publicKey };
     await buildConsole(recipe.console);
     await pack(await appTree(recipe), { path: app, level: 19 });
     progress("assembling the appliance's image");

@@ -16,7 +16,7 @@ export type View =
   | { kind: "network"; form: NetworkForm }
   /** A network is tried: by this screen, or by anybody else. */
   | { kind: "trial"; error: string | null }
-  | { kind: "sure"; item: "password" | "restart" | "poweroff" }
+  | { kind: "sure"; item: SureItem }
   | { kind: "erase"; typed: string; isWrong: boolean }
   | { kind: "notice"; text: string }
   | { kind: "busy"; text: string };
@@ -24,7 +24,16 @@ export type View =
 /** What is to be done. */
 export type Effect =
   | { do: "tryNetwork"; network: Network }
-  | { do: "keepNetwork" | "undoNetwork" | "resetPassword" | "erase" | "shell" }
+  | {
+    do:
+      | "keepNetwork"
+      | "undoNetwork"
+      | "resetPassword"
+      | "erase"
+      | "shell"
+      | "undoUpdate"
+      | "allowUpdate";
+  }
   | { do: "power"; command: PowerCommand };
 
 /** What the menu has to know of the host. */
@@ -45,12 +54,15 @@ export const ITEMS = [
   "network",
   "password",
   "undoUpdate",
+  "allowUpdate",
   "shell",
   "restart",
   "poweroff",
   "erase",
 ] as const;
 export type ItemName = (typeof ITEMS)[number];
+/** What is asked about once more. */
+export type SureItem = "password" | "undoUpdate" | "allowUpdate" | "restart" | "poweroff";
 
 const LOCKED = "locked by `screen` in denovisor.yaml";
 
@@ -129,6 +141,8 @@ function choose(item: ItemName, { network, trialSeconds }: MenuContext): Step {
       if (trialSeconds !== null) return { view: TRIAL };
       return { view: { kind: "network", form: formOf(network!) } };
     case "password":
+    case "undoUpdate":
+    case "allowUpdate":
     case "restart":
     case "poweroff":
       return { view: { kind: "sure", item } };
@@ -136,12 +150,16 @@ function choose(item: ItemName, { network, trialSeconds }: MenuContext): Step {
       return { view: { kind: "erase", typed: "", isWrong: false } };
     case "shell":
       return { view: HOST, effect: { do: "shell" } };
-    case "undoUpdate":
-      return { view: MENU(item) };
   }
 }
 
-function sure(item: "password" | "restart" | "poweroff"): Step {
+function sure(item: SureItem): Step {
+  if (item === "undoUpdate") {
+    return { view: { kind: "busy", text: "Going back" }, effect: { do: item } };
+  }
+  if (item === "allowUpdate") {
+    return { view: { kind: "busy", text: "Allowing it" }, effect: { do: item } };
+  }
   if (item === "password") {
     return {
       view: { kind: "busy", text: "Resetting the password" },

@@ -14,6 +14,7 @@ const ITEM_WORDS: Record<ItemName, string> = {
   network: `Network: the address of ${MAIN_BRIDGE}`,
   password: "Reset the console's password",
   undoUpdate: "Undo the last update",
+  allowUpdate: "Allow one update that is older or not signed",
   shell: "Root shell",
   restart: "Restart",
   poweroff: "Power off",
@@ -23,6 +24,11 @@ const ITEM_WORDS: Record<ItemName, string> = {
 const SURE_WORDS = {
   password: "The console's password is forgotten, and everybody is signed out. This screen then " +
     "shows a code, by which whoever has it chooses a new one.",
+  undoUpdate: "Guests are asked to shut down, and ended after a minute. Then the host restarts " +
+    "with the system of before, and with the settings that it had.",
+  allowUpdate:
+    "For half an hour, the console takes one update that is older than this system, or " +
+    "that nobody signed. Whoever made it has all of this host. Do this only if you know who did.",
   restart: "Guests are asked to shut down, and ended after a minute. Then the host restarts.",
   poweroff: "Guests are asked to shut down, and ended after a minute. Then the host powers off.",
 } as const;

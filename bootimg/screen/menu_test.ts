@@ -13,7 +13,7 @@ const CONTEXT: MenuContext = {
   shell: true,
   network: Network.parse({ bridges: [{ name: "br0" }, { name: "br1", uplink: null }] }),
   trialSeconds: null,
-  whyNoUndo: "this release keeps no earlier one",
+  whyNoUndo: "there is no earlier system",
 };
 
 const name = (name: KeyName): Key => ({ name });
@@ -118,10 +118,23 @@ Deno.test("everything is deleted only after the host's name was typed", () => {
   assertEquals(right.effects, [{ do: "erase" }]);
 });
 
+Deno.test("an update is undone, or one allowed that is not signed, only after a second word", () => {
+  const can = { ...CONTEXT, whyNoUndo: null };
+  for (const item of ["undoUpdate", "allowUpdate"] as const) {
+    const asked = run([...to(item), name("enter")], can);
+    assertEquals([asked.view, asked.effects], [{ kind: "sure", item }, []]);
+    assertEquals(run([name("escape")], can, asked.view).view, { kind: "menu", at: item });
+    assertEquals(run([name("enter")], can, asked.view).effects, [{ do: item }]);
+    assertStringIncludes(page(asked.view, can), item === "undoUpdate" ? "of before" : "not signed");
+  }
+  const locked = { ...can, menu: "power" as const };
+  assertEquals(run([...to("allowUpdate"), name("enter")], locked).effects, []);
+});
+
 Deno.test("what cannot be chosen stands there with its reason", () => {
   const { view, effects } = run([...to("undoUpdate"), name("enter")]);
   assertEquals([view, effects], [{ kind: "menu", at: "undoUpdate" }, []]);
-  assertStringIncludes(page(view), "Undo the last update (this release keeps no earlier one)");
+  assertStringIncludes(page(view), "Undo the last update (there is no earlier system)");
   const locked = { ...CONTEXT, shell: false };
   assertEquals(run([...to("shell"), name("enter")], locked).effects, []);
   assertStringIncludes(page({ kind: "menu", at: "shell" }, locked), "Root shell (locked by");

@@ -8,7 +8,9 @@ import {
   type SettingName,
   SETTINGS_VERSION,
 } from "../../hypervisor/supervisor/api/host_settings.ts";
-import { dirname, writeFileDurably } from "../../hypervisor/supervisor/durable.ts";
+import { dirname, exists, writeFileDurably } from "../../hypervisor/supervisor/durable.ts";
+import { changeOwner, ownerOf } from "./copies.ts";
+import { type KeptValue, migrate } from "./migrate.ts";
 import { type Mistake, parseSettings } from "./parse.ts";
 
 /** What is kept. */
@@ -25,30 +27,33 @@ export function parseKept(text: string): { kept: Kept; problems: string[] } {
   const kept: Kept = { settings: {}, digest: null };
   const problems: string[] = [];
   const bad = (why: string) => problems.push(`Cannot use the kept settings: ${why}`);
-  let value;
+  let given;
   try {
-    value = JSON.parse(text);
+    given = JSON.parse(text);
   } catch {
     bad("they are not JSON");
     return { kept, problems };
   }
-  if (typeof value !== "object" || value === null || value.version !== SETTINGS_VERSION) {
-    bad(`their version is ${value?.version ?? "missing"}, and this release's ${SETTINGS_VERSION}`);
+  const value = typeof given === "object" && given !== null ? migrate(given) : null;
+  if (value === null) {
+    bad(`their version is ${given?.version ?? "missing"}, and this release's ${SETTINGS_VERSION}`);
     return { kept, problems };
   }
-  if (/^[0-9a-f]{64}$/.test(value.digest)) kept.digest = value.digest;
+  const { digest } = value;
+  const settings = (value.settings ?? {}) as KeptValue;
+  if (typeof digest === "string" && /^[0-9a-f]{64}$/.test(digest)) kept.digest = digest;
   for (const name of NAMES) {
-    const given = value.settings?.[name];
-    if (given === undefined) continue;
-    const result = HostSettings.shape[name].safeParse(given);
+    if (settings[name] === undefined) continue;
+    const result = HostSettings.shape[name].safeParse(settings[name]);
     if (result.success) Object.assign(kept.settings, { [name]: result.data });
     else bad(`${name}: ${result.error.issues[0].message}`);
   }
   return { kept, problems };
 }
 
-export function formatKept({ settings, digest }: Kept): string {
-  return JSON.stringify({ version: SETTINGS_VERSION, digest, settings }, null, 2) + "\n";
+/** The text of what is kept; `system` says whose the settings are. */
+export function formatKept({ settings, digest }: Kept, system?: string): string {
+  return JSON.stringify({ version: SETTINGS_VERSION, system, digest, settings }, null, 2) + "\n";
 }
 
 /**
@@ -83,6 +88,8 @@ export class KeptSettings {
   #kept: Kept = { settings: {}, digest: null };
   /** Whether there are settings that could not be read: they are not written over. */
   #isUnread = false;
+  /** The system whose settings these are. */
+  #system: string | undefined;
 
   constructor(path: string) {
     this.#path = path;
@@ -94,11 +101,14 @@ export class KeptSettings {
 
   /**
    * Reads what is kept, takes the file's text if there is one, and returns what is wrong in words.
-   * Where what is kept cannot be read, the file holds for this time alone.
+   * Where what is kept cannot be read, the file holds for this time alone. With `system` each system has
+   * settings of its own.
    */
-  async begin(file: string | null): Promise<string[]> {
+  async begin(file: string | null, system?: string): Promise<string[]> {
+    this.#system = system;
     const { kept, problems } = this.#read();
     this.#kept = kept;
+    this.#own(problems);
     if (file === null) return problems;
     const taken = await takeFile(kept, file);
     const told = taken.mistakes.map(({ line, reason }) =>
@@ -122,8 +132,20 @@ export class KeptSettings {
     this.#kept = kept;
   }
 
+  /** Has the file say whose the settings are, also where there are none yet. */
+  #own(problems: string[]): void {
+    if (this.#system === undefined || problems.length > 0) return;
+    try {
+      const text = exists(this.#path) ? Deno.readTextFileSync(this.#path) : "";
+      if (ownerOf(text) !== this.#system) this.#write(this.#kept);
+    } catch (error) {
+      problems.push(`Cannot keep the settings: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
   #read(): ReturnType<typeof parseKept> {
     try {
+      if (this.#system !== undefined) changeOwner(this.#path, this.#system);
       const found = parseKept(Deno.readTextFileSync(this.#path));
       // What a newer release wrote is not lost by what this one writes.
       if (found.problems.length > 0) Deno.copyFileSync(this.#path, `${this.#path}.unread`);
@@ -142,6 +164,6 @@ export class KeptSettings {
       throw new Error(`"${this.#path}" could not be read at the start, and is left as it is`);
     }
     Deno.mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
-    writeFileDurably(this.#path, formatKept(kept));
+    writeFileDurably(this.#path, formatKept(kept, this.#system));
   }
 }

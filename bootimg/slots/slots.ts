@@ -42,6 +42,9 @@ export interface NewSystem {
   facts: SystemFacts;
   /** The system that is running, whose slot is not written to. */
   running: SystemName | null;
+  /** Gives it up, as long as the slot counts as empty. */
+  signal?: AbortSignal;
+  onProgress?: (bytes: number) => void;
 }
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -83,14 +86,18 @@ export async function writeSlot(
   const total = before.length + facts.bytes + behind.length;
   if (total > room) throw bad(`it takes ${total} bytes, and there is room for ${room}`);
 
-  // The slot has nothing to try while it is written.
-  if (state.try === slot) await writeState(disk, table, { ...state, try: null });
+  // The slot has nothing to try while it is written, and what was tried in it is gone.
+  if (state.try === slot || state.tried === slot) {
+    const without = (it: SlotName | null) => it === slot ? null : it;
+    const { try: next, tried } = state;
+    await writeState(disk, table, { ...state, try: without(next), tried: without(tried) });
+  }
   const start = part.firstSector * SECTOR_BYTES;
   using out = await Deno.open(disk.path, { read: true, write: true });
   await writeAt(out, start, new Uint8Array(SECTOR_BYTES));
   await out.sync();
   await writeAt(out, start + SECTOR_BYTES, before.subarray(SECTOR_BYTES));
-  const copied = await copy(system.efi, out, { at: start + before.length, limit: facts.bytes });
+  const copied = await copy(system, out, start + before.length);
   await writeAt(out, start + before.length + copied, behind);
   await out.sync();
   // What lies on the disk must be what was signed, whatever became of the file meanwhile.
@@ -104,18 +111,17 @@ export async function writeSlot(
   await out.sync();
 }
 
-async function copy(
-  path: string,
-  out: Deno.FsFile,
-  { at, limit }: { at: number; limit: number },
-): Promise<number> {
-  using file = await Deno.open(path);
+async function copy(system: NewSystem, out: Deno.FsFile, at: number): Promise<number> {
+  const { efi, facts: { bytes: limit }, signal, onProgress } = system;
+  using file = await Deno.open(efi);
   let done = 0;
   while (done < limit) {
+    signal?.throwIfAborted();
     const bytes = await readAt(file, done, Math.min(CHUNK_BYTES, limit - done));
     if (bytes.length === 0) break;
     await writeAt(out, at + done, bytes);
     done += bytes.length;
+    onProgress?.(done);
   }
   return done;
 }
@@ -138,7 +144,20 @@ export async function markGood(disk: SlotDisk, system: SystemName): Promise<void
     throw new Error(`Cannot mark slot ${system} as good: there is no system in it`);
   }
   const state = await readState(disk, table);
-  await writeState(disk, table, { ...state, good: system, tried: null });
+  const next = state.try === system ? null : state.try;
+  await writeState(disk, table, { good: system, try: next, tried: null });
+}
+
+/** Has the next start be with the good system, whatever was to be tried. */
+export async function tryNothing(disk: SlotDisk): Promise<void> {
+  const table = await tableOf(disk);
+  const state = await readState(disk, table);
+  if (state.try !== null) await writeState(disk, table, { ...state, try: null });
+}
+
+/** Gives a disk the state that another one has; its systems are the same. */
+export async function takeState(disk: SlotDisk, state: BootState): Promise<void> {
+  await writeState(disk, await tableOf(disk), state);
 }
 
 async function tableOf(disk: SlotDisk): Promise<PartitionTable> {

@@ -5,6 +5,7 @@
  * @module
  */
 import { readAt } from "../disk/disk_table.ts";
+import { isVersion } from "../update/statement.ts";
 
 /** One section of the program. */
 export interface Section {
@@ -66,6 +67,27 @@ export async function biosConfig(path: string): Promise<string> {
     ? await readAt(file, words.offset, words.bytes)
     : new Uint8Array();
   return configOf(sections, new TextDecoder().decode(bytes).replace(/\0.*$/s, "").trim());
+}
+
+const MOST_RELEASE_BYTES = 4096;
+
+/** The version that a system says that it has. */
+export async function systemVersion(path: string): Promise<string> {
+  using file = await Deno.open(path);
+  const { size } = await file.stat();
+  const section = parseSections(await readAt(file, 0, HEAD_BYTES), size)
+    .find(({ name }) => name === ".osrel");
+  const bytes = section
+    ? await readAt(file, section.offset, Math.min(section.bytes, MOST_RELEASE_BYTES))
+    : new Uint8Array();
+  return versionOf(new TextDecoder().decode(bytes));
+}
+
+/** The version in the text of an os-release file. */
+export function versionOf(release: string): string {
+  const [, version] = /^VERSION_ID="?([^"\n]*)"?$/m.exec(release) ?? [];
+  if (version !== undefined && isVersion(version)) return version;
+  throw new SyntaxError("Cannot tell the version of a unified kernel image: it names none");
 }
 
 /** The same of sections that are known, with the text of the command line. */

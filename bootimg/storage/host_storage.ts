@@ -109,7 +109,7 @@ export class HostStorage {
   /** Adds a disk to the pool, or puts it in the place of one that is gone. */
   async mirror(target: DiskTarget): Promise<Told> {
     const { ground } = this.#options;
-    await this.#alone("A disk is being added", async () => {
+    await this.alone("A disk is being added", async () => {
       const disks = await ground.look({ fresh: true });
       const { refusal, neededBytes } = this.#pool(disks);
       if (refusal !== null) throw new StorageRefusal(`Cannot add a disk: ${refusal}`);
@@ -138,7 +138,7 @@ export class HostStorage {
   /** Takes a disk out of the mirror; null stands for one that is missing. */
   async unmirror({ disk: name, confirm }: RemoveMember): Promise<Told> {
     const { ground } = this.#options;
-    await this.#alone("A disk is being taken out", async () => {
+    await this.alone("A disk is being taken out", async () => {
       const disks = await ground.look({ fresh: true });
       const array = arrayOf(ground);
       if (array === null || array.wanted < 2) {
@@ -185,7 +185,7 @@ export class HostStorage {
   async install(target: DiskTarget): Promise<Told> {
     const { ground, fill, sync, log } = this.#options;
     const started = Promise.withResolvers<void>();
-    const done = this.#alone("An installation is under way", async () => {
+    const done = this.alone("An installation is under way", async () => {
       const disks = await ground.look({ fresh: true });
       const disk = await this.#target(target, disks, "Cannot install on the disk");
       const boot = this.#boot(disks);
@@ -214,8 +214,8 @@ export class HostStorage {
     return this.#job?.told ?? null;
   }
 
-  /** Does what changes disks while nothing else does. */
-  async #alone<T>(what: string, act: () => Promise<T>): Promise<T> {
+  /** Does what changes disks while nothing else does; `what` tells others why they cannot. */
+  async alone<T>(what: string, act: () => Promise<T>): Promise<T> {
     if (this.#doing !== null) throw new StorageRefusal(`Cannot do this now: ${this.#doing}`);
     this.#doing = what;
     try {

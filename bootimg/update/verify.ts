@@ -7,6 +7,7 @@
 import {
   compareVersions,
   MOST_SIGNATURE_BYTES,
+  MOST_SYSTEM_BYTES,
   parseSigned,
   statementOf,
   type SystemFacts,
@@ -27,22 +28,24 @@ export interface Update {
   running: string;
 }
 
-/** No system is larger than a slot on the disk. */
-const MOST_BYTES = 256 * 1024 * 1024;
-
 /** Returns what is true of the update; throws if it must not be used. */
 export async function verifyUpdate(update: Update): Promise<SystemFacts> {
   const facts = await verifySignature(await readSignature(update.signature), update.key);
   refuseOlder(facts, update.running);
+  await checkWhole(update.efi, facts);
+  return facts;
+}
+
+/** Throws unless the file is what is said of it, from its first byte to its last. */
+export async function checkWhole(efi: string, facts: SystemFacts): Promise<void> {
   const bad = (why: string) =>
-    new Error(`Cannot take version ${facts.version} as an update: "${update.efi}" ${why}`);
-  const { size } = await Deno.stat(update.efi);
+    new Error(`Cannot take version ${facts.version} as an update: "${efi}" ${why}`);
+  const { size } = await Deno.stat(efi);
   if (size < facts.bytes) throw bad(`is truncated: ${size} of ${facts.bytes} bytes are there`);
   if (size > facts.bytes) throw bad(`has ${size} bytes, ${facts.bytes} were signed`);
-  if (size > MOST_BYTES) throw bad(`has ${size} bytes, more than a slot`);
-  const digest = await crypto.subtle.digest("SHA-256", await Deno.readFile(update.efi));
+  if (size > MOST_SYSTEM_BYTES) throw bad(`has ${size} bytes, more than a slot`);
+  const digest = await crypto.subtle.digest("SHA-256", await Deno.readFile(efi));
   if (new Uint8Array(digest).toHex() !== facts.sha256) throw bad("is not the file that was signed");
-  return facts;
 }
 
 /** What a signature's text says, once the owner of the key is known to have said it. */

@@ -75,8 +75,8 @@ async function useMenu(host: Appliance): Promise<void> {
     });
   await shows(/Load .* on 2 CPUs/);
   await host.pc.type("ret");
-  await shows(/Undo the last update \(this release keeps no earlier one\)/);
-  await host.pc.type("down", "down", "down", "ret");
+  await shows(/Undo the last update \(there is no earlier system\)/);
+  await host.pc.type("down", "down", "down", "down", "ret");
   await host.until("the shell", async () => {
     const text = await host.ask<string>("read", "/dev/vcs2");
     return text.includes("#") ? text : undefined;

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { HOST_SOCKET } from "../../../bootimg/services.ts";
+
 const PORT = 9000;
 
 interface ProcessFacts {
@@ -98,18 +100,11 @@ const ACTIONS: Record<string, (argument: string) => unknown> = {
     return { mode: mode! & 0o777, uid, gid, isSocket, size };
   },
   // "METHOD /path {body}" on the supervisor's own socket.
-  api: async (argument) => {
-    const [, method, path, body] = /^(\S+) (\S+) ?(.*)$/.exec(argument)!;
-    const socket = "/run/denovisor/supervisor.sock";
-    using client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
-    const init: RequestInit & { client: Deno.HttpClient } = {
-      ...{ client, method, body: body || undefined },
-      headers: body ? { "content-type": "application/json" } : {},
-    };
-    const response = await fetch(`http://localhost/api/v1${path}`, init);
-    const answer = await response.text();
-    return answer === "" ? null : JSON.parse(answer);
-  },
+  api: (argument) => askJson("/run/denovisor/supervisor.sock", argument, "/api/v1"),
+  // The same on process 1's.
+  host: (argument) => askJson(HOST_SOCKET, argument),
+  // As `reboot` does it.
+  restart: () => Deno.kill(1, "SIGTERM"),
   kill: (pid) => Deno.kill(Number(pid), "SIGKILL"),
   // "PID SIGNAL", as a number, since there are some without a name.
   signal: (argument) => {
@@ -157,9 +152,33 @@ const ACTIONS: Record<string, (argument: string) => unknown> = {
   },
 };
 
+async function askJson(socket: string, argument: string, prefix = ""): Promise<unknown> {
+  const [, method, path, body] = /^(\S+) (\S+) ?(.*)$/.exec(argument)!;
+  const response = await ask(socket, prefix + path, {
+    ...{ method, body: body || undefined },
+    headers: body ? { "content-type": "application/json" } : {},
+  });
+  return await response.json();
+}
+
+async function ask(socket: string, path: string, given: RequestInit): Promise<Response> {
+  using client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
+  const init: RequestInit & { client: Deno.HttpClient } = { ...given, client };
+  const response = await fetch(`http://localhost${path}`, init);
+  return new Response(await response.text(), { status: response.status });
+}
+
+/** Hands an update on to process 1. */
+async function update(request: Request, signature: string): Promise<Response> {
+  const encoded = new TextEncoder().encode(signature).toBase64({ alphabet: "base64url" });
+  const body = await request.bytes();
+  return await ask(HOST_SOCKET, `/update?signature=${encoded}`, { method: "PUT", body });
+}
+
 if (import.meta.main) {
   Deno.serve({ port: PORT, onListen: () => {} }, async (request) => {
     const { pathname, searchParams } = new URL(request.url);
+    if (request.method === "PUT") return await update(request, searchParams.get("argument") ?? "");
     const action = ACTIONS[pathname.slice(1)];
     if (!action) return new Response("no such action", { status: 404 });
     try {

@@ -4,8 +4,9 @@
  * @module
  */
 import { ENTRIES } from "../../../bootimg/build/app_root.ts";
-import { buildImage } from "../../../bootimg/build/image.ts";
+import { buildImage, type ImageOptions, type ImageResult } from "../../../bootimg/build/image.ts";
 import { ALIGNMENT_SECTORS, SECTOR_BYTES } from "../../../bootimg/disk/gpt.ts";
+import type { HostUpdate } from "../../../hypervisor/supervisor/api/host_update.ts";
 import { SERVICES } from "../../../bootimg/services.ts";
 import { type Acceleration, chooseAcceleration } from "../../../scripts/demo_pc/acceleration.ts";
 import { demoGuest } from "../../../scripts/demo_pc/demo_guest.ts";
@@ -114,14 +115,19 @@ export class ApplianceDisk implements AsyncDisposable {
   }
 }
 
+/** The appliance with the agent in it. */
+export function buildAppliance(options: ImageOptions): Promise<ImageResult> {
+  return buildImage({
+    ...options,
+    entries: { ...ENTRIES, ...options.entries, agent: "tests/e2e/appliance/agent.ts" },
+    services: [...SERVICES, { name: "agent", entry: "agent.js", flags: ["--allow-all"], args: [] }],
+  });
+}
+
 /** The image with the agent in it, on a disk of its own. */
 async function flashed(bytes: number): Promise<{ path: string; image: string }> {
   const folder = await Deno.makeTempDir({ dir: CACHE, prefix: ".appliance-" });
-  const { image } = await buildImage({
-    folder,
-    entries: { ...ENTRIES, agent: "tests/e2e/appliance/agent.ts" },
-    services: [...SERVICES, { name: "agent", entry: "agent.js", flags: ["--allow-all"], args: [] }],
-  });
+  const { image } = await buildAppliance({ folder });
   const path = `${folder}/disk`;
   await flash(image, path, bytes);
   return { path, image };
@@ -146,7 +152,7 @@ export class Appliance implements AsyncDisposable {
   /** With `keepsVariables` the firmware finds its variables again. */
   static async start(
     disk: ApplianceDisk,
-    options: Pick<PcOptions, "diskBus" | "otherDisks" | "writeLog" | "unsafe"> & {
+    options: Pick<PcOptions, "diskBus" | "otherDisks" | "restarts" | "writeLog" | "unsafe"> & {
       path?: string;
       keepsVariables?: boolean;
     } = {},
@@ -189,6 +195,20 @@ export class Appliance implements AsyncDisposable {
     });
     if (!response.ok) throw new Error(`Cannot ${action} "${argument}": ${await response.text()}`);
     return await response.json();
+  }
+
+  /** Puts an update on the host, as the supervisor would; returns the answer. */
+  async update(
+    system: Uint8Array<ArrayBuffer>,
+    signature: string | null,
+  ): Promise<{ status: number; answer: HostUpdate & { message?: string } }> {
+    const query = new URLSearchParams({ argument: signature ?? "" });
+    const url = `http://127.0.0.1:${this.#agentPort}/update?${query}`;
+    const response = await fetch(url, {
+      ...{ method: "PUT", body: system },
+      signal: AbortSignal.timeout(10 * 60_000),
+    });
+    return { status: response.status, answer: await response.json() };
   }
 
   /** The process that runs `/app/NAME.js`. */
