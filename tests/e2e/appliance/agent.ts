@@ -39,6 +39,7 @@ function processes(): ProcessFacts[] {
 const ACTIONS: Record<string, (argument: string) => unknown> = {
   processes: () => processes(),
   read: (path) => Deno.readTextFileSync(path),
+  bytes: (path) => [...Deno.readFileSync(path)],
   names: (path) => [...Deno.readDirSync(path)].map(({ name }) => name).sort(),
   // "PATH TEXT"
   write: (argument) => {

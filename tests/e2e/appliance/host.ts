@@ -4,7 +4,8 @@
  * @module
  */
 import { ENTRIES } from "../../../bootimg/build/app_root.ts";
-import { buildImage } from "../../../bootimg/build/image.ts";
+import { buildImage, type ImageOptions } from "../../../bootimg/build/image.ts";
+import { ownUpdateKey } from "../../../bootimg/build/update_key.ts";
 import { ALIGNMENT_SECTORS, SECTOR_BYTES } from "../../../bootimg/disk/gpt.ts";
 import { SERVICES } from "../../../bootimg/services.ts";
 import { type Acceleration, chooseAcceleration } from "../../../scripts/demo_pc/acceleration.ts";
@@ -54,9 +55,14 @@ export class ApplianceDisk implements AsyncDisposable {
     this.acceleration = acceleration;
   }
 
-  /** With `bare` nothing is on it but the image: no settings, and no guest. */
-  static async make(options: { bare?: boolean } = {}): Promise<ApplianceDisk> {
-    const { path, image } = await flashed(DISK_BYTES);
+  /**
+   * With `bare` nothing is on it but the image: no settings, and no guest. With `secureBoot` it is signed
+   * with that key.
+   */
+  static async make(
+    options: { bare?: boolean } & Pick<ImageOptions, "secureBoot"> = {},
+  ): Promise<ApplianceDisk> {
+    const { path, image } = await flashed(DISK_BYTES, options.secureBoot);
     if (!options.bare) await addSeedVolume(path, await demoGuest(), { settings: SETTINGS });
     return new ApplianceDisk(path, image, await chooseAcceleration());
   }
@@ -95,10 +101,14 @@ export class ApplianceDisk implements AsyncDisposable {
 }
 
 /** The image with the agent in it, on a disk of its own. */
-async function flashed(bytes: number): Promise<{ path: string; image: string }> {
+async function flashed(
+  bytes: number,
+  secureBoot?: ImageOptions["secureBoot"],
+): Promise<{ path: string; image: string }> {
   const folder = await Deno.makeTempDir({ dir: CACHE, prefix: ".appliance-" });
   const { image } = await buildImage({
-    folder,
+    ...{ folder, secureBoot },
+    updateKey: await ownUpdateKey(),
     entries: { ...ENTRIES, agent: "tests/e2e/appliance/agent.ts" },
     services: [...SERVICES, { name: "agent", entry: "agent.js", flags: ["--allow-all"], args: [] }],
   });
@@ -126,7 +136,7 @@ export class Appliance implements AsyncDisposable {
   /** With `keepsVariables` the firmware finds its variables again. */
   static async start(
     disk: ApplianceDisk,
-    options: Pick<PcOptions, "diskBus" | "otherDisks"> & {
+    options: Pick<PcOptions, "diskBus" | "otherDisks" | "firmware" | "memoryMiB"> & {
       path?: string;
       keepsVariables?: boolean;
     } = {},
