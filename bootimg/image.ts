@@ -14,7 +14,8 @@ const USAGE = `Usage: deno task image [OPTIONS]
   --cert CERT          its certificate (PEM)
   --enroll FOLDER      puts the .auth, .esl, .cer and .crt files of a folder on the boot partition
   --update-key KEY     signs the system with this Ed25519 key (PEM), which the image's hosts then ask
-                       of updates; a public key is built in alone, and signing is left to you
+                       of updates; a public key is built in alone, and signing is left to you;
+                       without this option, hosts take no updates
   --out FOLDER         where to put what is made; out by default
   --frozen             fail where a pinned Debian package is not served any more
 `;
@@ -59,11 +60,15 @@ if (import.meta.main) {
   }
   try {
     const made = await buildImage(options);
-    for (const path of [made.image, made.system, made.signature, made.sbom]) {
+    for (const path of [made.image, made.system, made.signature, made.sbom, made.firmware]) {
       if (path !== null) console.log(path);
     }
     if (made.signature === null) {
-      console.log("not signed: sign the system with the private half of the update key");
+      console.log(
+        options.updateKey === undefined
+          ? "takes no updates: no update key was given"
+          : "not signed: sign the system with the private half of the update key",
+      );
     }
     console.log(sizeTable(made.parts));
   } catch (error) {

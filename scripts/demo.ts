@@ -5,6 +5,7 @@
  * @module
  */
 import { buildImage } from "../bootimg/build/image.ts";
+import { ownUpdateKey } from "../bootimg/build/update_key.ts";
 import { chooseAcceleration } from "./demo_pc/acceleration.ts";
 import { openBrowser } from "./demo_pc/chromium.ts";
 import { walkThroughConsole } from "./demo_pc/console_walk.ts";
@@ -50,7 +51,7 @@ async function demo(options: DemoOptions): Promise<void> {
   const acceleration = await chooseAcceleration();
   progress(acceleration.reason);
   const patience = PATIENCE[acceleration.kind];
-  const image = await buildImage();
+  const image = await buildImage({ updateKey: await ownUpdateKey() });
   progress(`the image is ${image.image} (${(image.parts.image / 1024 ** 2).toFixed(1)} MiB)`);
   const disk = await prepareDisk(image.image);
   const port = options.port || freePort();

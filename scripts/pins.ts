@@ -1,7 +1,9 @@
 /**
  * Moves a lock file's pins to the newest versions that the mirror serves, or adds pins to it.
  *
- * Usage: ./scripts/pins LOCK-FILE [bookworm|trixie NAME...]
+ * Usage: ./scripts/pins [LOCK-FILE [bookworm|trixie NAME...]]
+ *
+ * Without a lock file: all that the checkout has.
  *
  * @module
  */
@@ -10,6 +12,8 @@ import { exists } from "./setup/built_once.ts";
 import { CHECKOUT } from "./setup/checkout.ts";
 import { readLock } from "./setup/debs.ts";
 import { formatLock, type Lock } from "./setup/lock_file.ts";
+
+const LOCK_FOLDERS = ["bootimg", "scripts/setup"];
 
 /** Writes the lock file anew and returns a line for every pin that moved. */
 export async function movePins(
@@ -38,12 +42,27 @@ export async function movePins(
   return moved;
 }
 
+/** The lock files of Debian packages in the checkout, relative to it. */
+export async function lockFiles(): Promise<string[]> {
+  const found: string[] = [];
+  for (const folder of LOCK_FOLDERS) {
+    for await (const { name } of Deno.readDir(`${CHECKOUT}/${folder}`)) {
+      if (name.endsWith(".lock")) found.push(`${folder}/${name}`);
+    }
+  }
+  return found.sort();
+}
+
 if (import.meta.main) {
   const [lockFile, suite, ...names] = Deno.args;
-  if (!lockFile || (suite !== undefined && suite !== "bookworm" && suite !== "trixie")) {
-    console.error("Usage: ./scripts/pins LOCK-FILE [bookworm|trixie NAME...]");
+  if (suite !== undefined && suite !== "bookworm" && suite !== "trixie") {
+    console.error("Usage: ./scripts/pins [LOCK-FILE [bookworm|trixie NAME...]]");
     Deno.exit(2);
   }
-  const moved = await movePins(lockFile, suite ? { [suite]: names } : {});
-  console.log(moved.length > 0 ? moved.join("\n") : `${lockFile} is up to date`);
+  for (const file of lockFile === undefined ? await lockFiles() : [lockFile]) {
+    const moved = await movePins(file, suite ? { [suite]: names } : {});
+    console.log(
+      moved.length > 0 ? moved.map((it) => `${file}: ${it}`).join("\n") : `${file} is up to date`,
+    );
+  }
 }

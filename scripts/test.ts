@@ -68,7 +68,14 @@ const HOSTILE_LEFT_OUT = [
   "upgrade_traffic",
 ].map((name) => `tests/hostile/${name}_test.ts`);
 /** Appliances that are started several times each: of them, everything has one that is followed through its life. */
-const E2E_LEFT_OUT = ["appliance_faults", "appliance_starved", "install", "update"]
+const E2E_LEFT_OUT = [
+  "appliance_faults",
+  "appliance_starved",
+  "image_build",
+  "image_start",
+  "install",
+  "update",
+]
   .map((name) => `tests/e2e/${name}_test.ts`);
 
 const run = new TestRun();

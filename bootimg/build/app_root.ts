@@ -31,7 +31,7 @@ export interface AppRecipe {
   services?: readonly ServiceSpec[];
   /** A folder with what the console's own build made. */
   console: string;
-  /** The public key, as PEM, that updates must be signed with. */
+  /** The public key, as PEM, that updates must be signed with; empty for none. */
   updateKey: string;
 }
 

@@ -36,6 +36,17 @@ export function firmwareOf(index: ModuleIndexData): string[] {
   return [...new Set(Object.values(index.modules).flatMap((it) => it.firmware))].sort();
 }
 
+/**
+ * A line for each file that a module may ask for: the module, the file, and the package that the image
+ * has it of; "-" where the image lacks it.
+ */
+export function firmwareTable(index: ModuleIndexData, contents: FirmwareContents | null): string {
+  const rows = Object.entries(index.modules).flatMap(([name, { firmware }]) =>
+    firmware.map((file) => [name, file, contents?.files[file] ?? "-"])
+  );
+  return rows.map((row) => row.join("\t") + "\n").sort().join("");
+}
+
 /** The firmware for these modules as a packed root, built on the first call. */
 export async function firmwareRoot(
   index: ModuleIndexData,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { removeTree } from "../../scripts/setup/built_once.ts";
+import { exists, removeTree } from "../../scripts/setup/built_once.ts";
 import { CACHE, CHECKOUT, OUT, progress } from "../../scripts/setup/checkout.ts";
 import { run } from "../../scripts/setup/command.ts";
 import type { DebFacts } from "../../scripts/setup/debs.ts";
@@ -16,12 +16,12 @@ import { makeBootFile } from "./boot_file.ts";
 import { type BootLoader, makeBootLoader } from "./boot_loader.ts";
 import { pack } from "./compress.ts";
 import { makeDiskImage } from "./disk_image.ts";
-import { firmwareRoot } from "./firmware_root.ts";
+import { firmwareRoot, firmwareTable } from "./firmware_root.ts";
 import { npmPackagesOf, sbom } from "./sbom.ts";
 import { enrollmentFiles, type SecureBootKey, sign } from "./secure_boot.ts";
 import { checkSize, type ImageParts } from "./size.ts";
 import { TOOLS_LOCK, toolsFolder } from "./tools.ts";
-import { signSystem, updateKey } from "./update_key.ts";
+import { NO_KEY, readKey, signSystem } from "./update_key.ts";
 
 /** Paths of what a build made. */
 export interface ImageResult {
@@ -29,10 +29,12 @@ export interface ImageResult {
   image: string;
   /** The whole system as one file: for updates, and to be booted over HTTP. */
   system: string;
-  /** Its signature; null if only the public half of the update key was given. */
+  /** Its signature; null without the private half of an update key. */
   signature: string | null;
   /** What it is made of. */
   sbom: string;
+  /** What its drivers may ask for in firmware, and what of that it has. */
+  firmware: string;
   version: string;
   parts: ImageParts;
 }
@@ -47,7 +49,7 @@ export interface ImageOptions extends Pick<AppRecipe, "entries" | "services"> {
   firmware?: boolean;
   /** Signs for Secure Boot. */
   secureBoot?: SecureBootKey;
-  /** Path of the key that updates are signed with; by default one that is made in `out`. */
+  /** Path of the key that updates are signed with; a system without takes no updates. */
   updateKey?: string;
 }
 
@@ -60,7 +62,9 @@ export async function buildImage(options: ImageOptions = {}): Promise<ImageResul
   const { folder = OUT, firmware: withFirmware = false, secureBoot: owner, ...rest } = options;
   const { version = config.version } = rest;
   const epoch = await sourceEpoch();
-  const key = await updateKey(rest.updateKey);
+  const key = rest.updateKey === undefined
+    ? NO_KEY
+    : await readKey(await Deno.readTextFile(rest.updateKey), rest.updateKey);
   await Deno.mkdir(folder, { recursive: true });
   const base = await baseRoot();
   const firmware = withFirmware ? await firmwareRoot(base.contents.modules) : null;
@@ -79,6 +83,7 @@ export async function buildImage(options: ImageOptions = {}): Promise<ImageResul
       system: `${work}/${name}.efi`,
       signature: `${work}/${name}.efi.sig`,
       sbom: `${work}/${name}.spdx.json`,
+      firmware: `${work}/${name}.firmware.txt`,
     };
     await makeBootFile(made.system, {
       kernel: base.kernel,
@@ -125,6 +130,8 @@ export async function buildImage(options: ImageOptions = {}): Promise<ImageResul
         deno: { version: Deno.version.deno, sha256: base.contents.deno },
       }),
     );
+    const table = firmwareTable(base.contents.modules, firmware?.contents ?? null);
+    await Deno.writeTextFile(made.firmware, table);
     const isSigned = key.privateKey !== null;
     if (key.privateKey) {
       const signed = await signSystem(made.system, { version, key: key.privateKey });
@@ -132,7 +139,9 @@ export async function buildImage(options: ImageOptions = {}): Promise<ImageResul
     }
     const take = async (path: string) => {
       const target = `${folder}/${path.slice(work.length + 1)}`;
-      await Deno.rename(path, target);
+      // The folder may be on another file system than the cache.
+      await Deno.copyFile(path, `${target}.new`);
+      await Deno.rename(`${target}.new`, target);
       return target;
     };
     return {
@@ -142,6 +151,7 @@ export async function buildImage(options: ImageOptions = {}): Promise<ImageResul
       system: await take(made.system),
       signature: isSigned ? await take(made.signature) : null,
       sbom: await take(made.sbom),
+      firmware: await take(made.firmware),
     };
   } finally {
     await removeTree(work);
@@ -174,11 +184,8 @@ async function packagesOfTools(names: readonly string[]): Promise<DebFacts[]> {
 async function sourceEpoch(): Promise<number> {
   const given = Deno.env.get("SOURCE_DATE_EPOCH");
   if (given !== undefined && /^\d+$/.test(given)) return Number(given);
-  try {
-    const { stdout } = await run(["git", "log", "-1", "--format=%ct"], { cwd: CHECKOUT });
-    return Number(stdout.trim());
-  } catch {
-    // A checkout without its history: any fixed time will do (2025-01-01).
-    return 1_735_689_600;
-  }
+  // A checkout without its history: any fixed time will do (2025-01-01).
+  if (!await exists(`${CHECKOUT}/.git`)) return 1_735_689_600;
+  const { stdout } = await run(["git", "log", "-1", "--format=%ct"], { cwd: CHECKOUT });
+  return Number(stdout.trim());
 }

@@ -3,10 +3,11 @@ import { parseOptions } from "../image.ts";
 import { parseSigned } from "../update/statement.ts";
 import { verifySignature } from "../update/verify.ts";
 import { placeCore, placeMbr } from "./boot_loader.ts";
+import { firmwareTable } from "./firmware_root.ts";
 import { packagesOf, sbom } from "./sbom.ts";
 import { certificateBytes } from "./secure_boot.ts";
 import { checkSize, MOST_BYTES, sizeTable } from "./size.ts";
-import { readKey, signSystem } from "./update_key.ts";
+import { NO_KEY, readKey, signSystem } from "./update_key.ts";
 import { spdxProblems } from "../testing/spdx.ts";
 
 const PARTS = { image: 60, loader: 1, system: 55, kernel: 12, base: 42, firmware: 0, app: 1 };
@@ -43,6 +44,11 @@ Deno.test("what the build signs is what hosts accept, and the same each time", a
   assertEquals(parseSigned(text).version, "1.0.0");
   assertEquals((await readKey(key.publicKey, "key")).privateKey, null);
   await assertRejects(() => readKey("x", "key"), SyntaxError, "openssl genpkey");
+  await assertRejects(
+    () => verifySignature(text, NO_KEY.publicKey),
+    Error,
+    "built without an update key",
+  );
   await Deno.remove(path);
 });
 
@@ -116,4 +122,12 @@ Deno.test("packages are listed with what they need, and none that nothing needs"
   const lock = { "a@1": { integrity: "sha512-A" }, "b@2": { integrity: "sha512-B" } };
   assertEquals(packagesOf(info, lock).map((it) => it.name), ["a", "b"]);
   assertThrows(() => packagesOf(info, { "a@1": lock["a@1"] }), Error, 'no digest of "b@2"');
+});
+
+Deno.test("each file of firmware is listed with who asks for it, and where it is from", () => {
+  const of = (...firmware: string[]) => ({ file: "x", depends: [], softdeps: [], firmware });
+  const index = { modules: { r8169: of("b.fw", "a.fw"), nvme: of() }, aliases: [] };
+  assertEquals(firmwareTable(index, null), "r8169\ta.fw\t-\nr8169\tb.fw\t-\n");
+  const contents = { packages: [], files: { "a.fw": "firmware-realtek", "b.fw": null } };
+  assertEquals(firmwareTable(index, contents), "r8169\ta.fw\tfirmware-realtek\nr8169\tb.fw\t-\n");
 });

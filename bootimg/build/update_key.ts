@@ -9,25 +9,27 @@ import { formatSigned, statementOf, type SystemFacts } from "../update/statement
 
 /** A key to sign updates with, or its public half alone. */
 export interface UpdateKey {
-  /** PEM. */
+  /** PEM; empty where there is none. */
   publicKey: string;
-  /** Null where updates are signed elsewhere. */
+  /** Null where updates are signed elsewhere, or not at all. */
   privateKey: CryptoKey | null;
 }
 
-/** Where the key lies that is made where none is given. It is for trying things out. */
-export const OWN_KEY = `${OUT}/update-key.pem`;
+/**
+ * Of an image for which no key was given: one that was made up would make each checkout's image another.
+ */
+export const NO_KEY: UpdateKey = { publicKey: "", privateKey: null };
+
+/** Where the key lies that demo and tests sign with. */
+const OWN_KEY = `${OUT}/update-key.pem`;
 
 /** RFC 8410's frame around the 32 bytes of a public key. */
 const SPKI_HEAD = Uint8Array.fromHex("302a300506032b6570032100");
 
-/** The key in the file at `path`; without one this checkout's own, made on the first call. */
-export async function updateKey(path?: string): Promise<UpdateKey> {
-  if (path === undefined) {
-    if (!await exists(OWN_KEY)) await makeKey(OWN_KEY);
-    path = OWN_KEY;
-  }
-  return await readKey(await Deno.readTextFile(path), path);
+/** Path of this checkout's own key, for trying things out; made on the first call. */
+export async function ownUpdateKey(): Promise<string> {
+  if (!await exists(OWN_KEY)) await makeKey(OWN_KEY);
+  return OWN_KEY;
 }
 
 /** Reads a key, private or public, from PEM. */
@@ -71,7 +73,7 @@ export async function signSystem(
 }
 
 async function makeKey(path: string): Promise<void> {
-  progress(`making a key for updates, ${path}: it is for trying things out; see --update-key`);
+  progress(`making a key for updates, ${path}: it is for trying things out`);
   const pair = await crypto.subtle.generateKey("Ed25519", true, [
     "sign",
     "verify",

@@ -115,7 +115,8 @@ Deno.test("nothing that was signed can be changed", async () => {
 });
 
 Deno.test("a key that is none is an error, not a pass", async () => {
-  await assertRejects(() => verify({ key: "" }), SyntaxError, "no public Ed25519 key");
+  await assertRejects(() => verify({ key: "x" }), SyntaxError, "no public Ed25519 key");
+  await assertRejects(() => verify({ key: "" }), Error, "built without an update key");
   await assertRejects(() => verify({ key: owner.key.replace("MCow", "MCox") }), SyntaxError);
 });
 

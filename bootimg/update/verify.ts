@@ -89,6 +89,11 @@ async function readSignature(path: string): Promise<string> {
 }
 
 async function importKey(pem: string): Promise<CryptoKey> {
+  if (pem.trim() === "") {
+    throw new Error(
+      "Cannot take an update: this system was built without an update key; write an image to the disk that has one (--update-key)",
+    );
+  }
   const [, body] =
     /-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----/.exec(pem) ??
       [];

@@ -4,7 +4,13 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readTable } from "../../bootimg/disk/disk_table.ts";
 import { SECTOR_BYTES } from "../../bootimg/disk/gpt.ts";
-import { BOOT_NAME, DATA_NAME } from "../../bootimg/disk/names.ts";
+import {
+  BIOS_NAME,
+  BOOT_NAME,
+  DATA_NAME,
+  SLOT_NAMES,
+  STATE_NAME,
+} from "../../bootimg/disk/names.ts";
 import { CONSOLE_UID } from "../../bootimg/services.ts";
 import {
   CONFIRM_SECONDS,
@@ -29,7 +35,8 @@ Deno.test("the appliance boots, keeps its processes alive, and ends cleanly", as
   await t.step("the disk has the data partition, finished", async () => {
     const table = await readTable(disk.path, (await Deno.stat(disk.path)).size / SECTOR_BYTES);
     const names = table!.partitions.map((it) => it.name);
-    assertEquals(names, [BOOT_NAME, "denovisor-import", DATA_NAME]);
+    const loaders = [SLOT_NAMES.a, SLOT_NAMES.b, STATE_NAME, BIOS_NAME];
+    assertEquals(names, [BOOT_NAME, "denovisor-import", DATA_NAME, ...loaders]);
   });
   await t.step("after the image was written anew, what was kept is found", async () => {
     await disk.flashAgain();

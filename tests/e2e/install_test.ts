@@ -4,7 +4,14 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readTable } from "../../bootimg/disk/disk_table.ts";
 import { SECTOR_BYTES } from "../../bootimg/disk/gpt.ts";
-import { BOOT_NAME, DATA_NAME, MIRROR_NAME } from "../../bootimg/disk/names.ts";
+import {
+  BIOS_NAME,
+  BOOT_NAME,
+  DATA_NAME,
+  MIRROR_NAME,
+  SLOT_NAMES,
+  STATE_NAME,
+} from "../../bootimg/disk/names.ts";
 import type { HostStorage, StorageDisk } from "../../hypervisor/supervisor/api/schemas.ts";
 import { consoleAnswers } from "../../scripts/demo_pc/console_answers.ts";
 import { Appliance, ApplianceDisk } from "./appliance/host.ts";
@@ -27,6 +34,10 @@ async function up(host: Appliance): Promise<void> {
 /** The supervisor's process is there before its API is. */
 const storageOf = (host: Appliance) =>
   host.until("the API", () => host.ask<HostStorage>("api", "GET /host/storage"));
+
+/** What the boot loader has on any disk, and on one that is large enough. */
+const LOADER = [STATE_NAME, BIOS_NAME];
+const SLOTS = [SLOT_NAMES.a, SLOT_NAMES.b, ...LOADER];
 
 async function namesOn(path: string): Promise<string[]> {
   const table = await readTable(path, (await Deno.stat(path)).size / SECTOR_BYTES);
@@ -61,11 +72,11 @@ Deno.test("a stick installs by itself, and the disk goes on without it, alone an
       assertEquals([pool.kind, pool.members, alarms], ["mirror", [{
         ...{ disk: disk.name, state: "in-sync" },
       }], []]);
-      assertEquals(await namesOn(stick.path), [BOOT_NAME], "the stick is as it was");
+      assertEquals(await namesOn(stick.path), [BOOT_NAME, ...LOADER], "the stick is as it was");
       await powerOff(host);
     },
   );
-  assertEquals(await namesOn(target), [BOOT_NAME, DATA_NAME]);
+  assertEquals(await namesOn(target), [BOOT_NAME, DATA_NAME, ...SLOTS]);
   await t.step("the disk boots without the stick, and is mirrored by the API", async () => {
     await using host = await Appliance.start(stick, {
       ...{ path: target, otherDisks: { SECOND1: second } },
@@ -95,7 +106,7 @@ Deno.test("a stick installs by itself, and the disk goes on without it, alone an
     assertEquals(smart.map((it) => it?.warnings), [[], []]);
     await powerOff(host);
   });
-  assertEquals(await namesOn(target), [BOOT_NAME, MIRROR_NAME]);
+  assertEquals(await namesOn(target), [BOOT_NAME, MIRROR_NAME, ...SLOTS]);
   await t.step("the second disk starts by itself, and says that the first is missing", async () => {
     await using host = await Appliance.start(stick, { path: second });
     await consoleAnswers({ port: host.port, limitSeconds: 120 * host.patience });

@@ -3,7 +3,7 @@
  * one of before runs again by itself.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { readKey, signSystem, updateKey } from "../../bootimg/build/update_key.ts";
+import { ownUpdateKey, readKey, signSystem } from "../../bootimg/build/update_key.ts";
 import { readTable } from "../../bootimg/disk/disk_table.ts";
 import { slotPartition } from "../../bootimg/slots/places.ts";
 import { parseSections } from "../../bootimg/slots/unified_kernel.ts";
@@ -48,7 +48,9 @@ async function signed(system: System, version = NEWER): Promise<string> {
   const path = await Deno.makeTempFile();
   try {
     await Deno.writeFile(path, system);
-    return await signSystem(path, { version, key: (await updateKey()).privateKey! });
+    const own = await ownUpdateKey();
+    const { privateKey } = await readKey(await Deno.readTextFile(own), own);
+    return await signSystem(path, { version, key: privateKey! });
   } finally {
     await Deno.remove(path);
   }

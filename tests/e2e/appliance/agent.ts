@@ -82,6 +82,7 @@ async function confuse(path: string, count: number): Promise<void> {
 const ACTIONS: Record<string, (argument: string) => unknown> = {
   processes: () => processes(),
   read: (path) => Deno.readTextFileSync(path),
+  bytes: (path) => [...Deno.readFileSync(path)],
   names: (path) => [...Deno.readDirSync(path)].map(({ name }) => name).sort(),
   // "PATH TEXT"
   write: (argument) => {

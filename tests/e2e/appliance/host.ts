@@ -5,6 +5,7 @@
  */
 import { ENTRIES } from "../../../bootimg/build/app_root.ts";
 import { buildImage, type ImageOptions, type ImageResult } from "../../../bootimg/build/image.ts";
+import { ownUpdateKey } from "../../../bootimg/build/update_key.ts";
 import { ALIGNMENT_SECTORS, SECTOR_BYTES } from "../../../bootimg/disk/gpt.ts";
 import type { HostUpdate } from "../../../hypervisor/supervisor/api/host_update.ts";
 import { SERVICES } from "../../../bootimg/services.ts";
@@ -70,13 +71,18 @@ export class ApplianceDisk implements AsyncDisposable {
 
   /**
    * With `bare` nothing is on it but the image: no settings, and no guest. With `seed` it is that guest, and
-   * settings without a mistake.
+   * settings without a mistake. With `secureBoot` it is signed with that key.
    */
   static async make(
-    options: { bare?: boolean; seed?: SeedGuestFiles; bytes?: number } = {},
+    options:
+      & { bare?: boolean; seed?: SeedGuestFiles; bytes?: number }
+      & Pick<
+        ImageOptions,
+        "secureBoot"
+      > = {},
   ): Promise<ApplianceDisk> {
     const { bare = false, seed, bytes = DISK_BYTES } = options;
-    const { path, image } = await flashed(bytes);
+    const { path, image } = await flashed(bytes, options.secureBoot);
     const settings = seed ? `hostname: ${HOST_NAME}\n` : SETTINGS;
     if (!bare) await addSeedVolume(path, seed ?? await demoGuest(), { settings });
     return new ApplianceDisk(path, image, await chooseAcceleration());
@@ -116,18 +122,22 @@ export class ApplianceDisk implements AsyncDisposable {
 }
 
 /** The appliance with the agent in it. */
-export function buildAppliance(options: ImageOptions): Promise<ImageResult> {
-  return buildImage({
+export async function buildAppliance(options: ImageOptions): Promise<ImageResult> {
+  return await buildImage({
     ...options,
+    updateKey: options.updateKey ?? await ownUpdateKey(),
     entries: { ...ENTRIES, ...options.entries, agent: "tests/e2e/appliance/agent.ts" },
     services: [...SERVICES, { name: "agent", entry: "agent.js", flags: ["--allow-all"], args: [] }],
   });
 }
 
 /** The image with the agent in it, on a disk of its own. */
-async function flashed(bytes: number): Promise<{ path: string; image: string }> {
+async function flashed(
+  bytes: number,
+  secureBoot?: ImageOptions["secureBoot"],
+): Promise<{ path: string; image: string }> {
   const folder = await Deno.makeTempDir({ dir: CACHE, prefix: ".appliance-" });
-  const { image } = await buildAppliance({ folder });
+  const { image } = await buildAppliance({ folder, secureBoot });
   const path = `${folder}/disk`;
   await flash(image, path, bytes);
   return { path, image };
@@ -152,10 +162,13 @@ export class Appliance implements AsyncDisposable {
   /** With `keepsVariables` the firmware finds its variables again. */
   static async start(
     disk: ApplianceDisk,
-    options: Pick<PcOptions, "diskBus" | "otherDisks" | "restarts" | "writeLog" | "unsafe"> & {
-      path?: string;
-      keepsVariables?: boolean;
-    } = {},
+    options:
+      & Pick<PcOptions, "diskBus" | "otherDisks" | "restarts" | "writeLog" | "unsafe">
+      & Pick<PcOptions, "firmware" | "memoryMiB">
+      & {
+        path?: string;
+        keepsVariables?: boolean;
+      } = {},
   ): Promise<Appliance> {
     const { path = disk.path, ...rest } = options;
     return await Appliance.#start(path, disk.acceleration, rest);
