@@ -68,7 +68,11 @@ const HOSTILE_LEFT_OUT = [
   "upgrade_traffic",
 ].map((name) => `tests/hostile/${name}_test.ts`);
 /** Appliances that are started several times each: of them, everything has one that is followed through its life. */
-const E2E_LEFT_OUT = ["tests/e2e/appliance_faults_test.ts", "tests/e2e/install_test.ts"];
+const E2E_LEFT_OUT = [
+  "tests/e2e/appliance_faults_test.ts",
+  "tests/e2e/appliance_ssh_test.ts",
+  "tests/e2e/install_test.ts",
+];
 
 const run = new TestRun();
 

@@ -19,6 +19,8 @@ export interface ServiceConfig {
   env?: Record<string, string>;
   /** Rooms of the log that it may speak for beside its own. */
   speaksFor?: readonly string[];
+  /** What its standard error is to the log: of one that tells everything there. A warning without. */
+  errorLevel?: LogLevel;
 }
 
 /** A process that ran this long is no trouble any more. */
@@ -98,18 +100,19 @@ export class Service {
       log(`${name} started as process ${child.pid}`);
       const healthy = setTimeout(() => this.#onTrouble(null), RECOVERED_MS);
       let last = "";
+      const { speaksFor, errorLevel = "warning" } = this.config;
       const copy = async (stream: ReadableStream<Uint8Array>, level: LogLevel) => {
         for await (const line of lines(stream)) {
           const text = line.trim();
           if (text === "") continue;
-          logLine(text, { room: name, level, speaksFor: this.config.speaksFor });
-          if (level === "warning") last = entryOfLine(text, { room: name, level }).message;
+          logLine(text, { room: name, level, speaksFor });
+          if (stream === child.stderr) last = entryOfLine(text, { room: name, level }).message;
         }
       };
       // Not awaited together with the status: a grandchild may hold the pipes open for longer.
       const copied = Promise.allSettled([
         copy(child.stdout, "info"),
-        copy(child.stderr, "warning"),
+        copy(child.stderr, errorLevel),
       ]);
       const status = await child.status;
       await Promise.race([copied, sleep(100)]);

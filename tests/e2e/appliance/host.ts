@@ -126,19 +126,21 @@ export class Appliance implements AsyncDisposable {
   /** With `keepsVariables` the firmware finds its variables again. */
   static async start(
     disk: ApplianceDisk,
-    options: Pick<PcOptions, "diskBus" | "otherDisks"> & {
+    options: Pick<PcOptions, "diskBus" | "otherDisks" | "firmware" | "kernelWords"> & {
       path?: string;
       keepsVariables?: boolean;
+      /** More of its ports on this machine's loopback, beside the console's and the agent's. */
+      forwards?: PcOptions["forwards"];
     } = {},
   ): Promise<Appliance> {
-    const { path = disk.path, keepsVariables = false, ...pcOptions } = options;
+    const { path = disk.path, keepsVariables = false, forwards = [], ...pcOptions } = options;
     const port = freePort();
     const agentPort = freePort();
     const { acceleration } = disk;
     const pc = await Pc.start({
       ...{ ...pcOptions, disk: path, acceleration },
       variables: keepsVariables ? `${path}.variables` : undefined,
-      forwards: [{ from: port, to: 443 }, { from: agentPort, to: 9000 }],
+      forwards: [{ from: port, to: 443 }, { from: agentPort, to: 9000 }, ...forwards],
     });
     const patience = acceleration.kind === "kvm" ? 1 : 8;
     return new Appliance(pc, { port, agentPort, patience });
