@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { parsePublicKey } from "../../hypervisor/supervisor/api/public_key.ts";
+import { parsePublicKey } from "../../hypervisor/supervisor/api/public_key_parts.ts";
 
 /** A shell, and nothing that a shell is not needed for. */
 const OPTIONS = "no-port-forwarding,no-agent-forwarding,no-X11-forwarding";

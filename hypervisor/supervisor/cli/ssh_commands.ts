@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { parsePublicKey } from "../api/public_key.ts";
+import { parsePublicKey } from "../api/public_key_parts.ts";
 import type { HostSsh } from "../api/schemas.ts";
 import { UsageError } from "./arguments.ts";
 import { type Command, type Context, show, words } from "./command.ts";
