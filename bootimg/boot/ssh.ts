@@ -73,6 +73,8 @@ class LinuxSsh implements SshGround {
         await file.sync();
       }
       await Deno.rename(`${path}.new`, path);
+      // It leaves the public half beside.
+      await Deno.remove(`${path}.new.pub`).catch(() => {});
     }
     return publicKeyIn(await readTool("/usr/bin/dropbearkey", ["-y", "-f", path], limit));
   }

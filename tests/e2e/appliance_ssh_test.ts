@@ -116,6 +116,10 @@ Deno.test("SSH is off, lets in who has a key and nobody else, and ends with the 
     assert(code !== 0, err);
     assertMatch(err, /prohibited|refused|failed/);
   });
+  await t.step("the root is root's alone to write to", async () => {
+    const { mode, uid } = await host.ask<{ mode: number; uid: number }>("stat", "/");
+    assertEquals([mode, uid], [0o755, 0]);
+  });
   await t.step("the host's key is root's alone, and kept with the data", async () => {
     const { mode, uid } = await host.ask<{ mode: number; uid: number }>(
       "stat",
