@@ -59,14 +59,17 @@ class Client implements AsyncDisposable {
         ...options.flatMap((it) => ["-o", it]),
         ...["root@127.0.0.1", ...words],
       ],
-      stdin: "null",
+      // A terminal whose input has ended is closed at once.
+      stdin: "piped",
       stdout: "piped",
       stderr: "piped",
     }).spawn();
   }
 
   async run(name: string, ...words: string[]): Promise<{ code: number; out: string; err: string }> {
-    const { code, stdout, stderr } = await this.start(name, ...words).output();
+    const child = this.start(name, ...words);
+    const { code, stdout, stderr } = await child.output();
+    await child.stdin.close().catch(() => {});
     const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trim();
     return { code, out: text(stdout), err: text(stderr) };
   }
@@ -146,6 +149,7 @@ Deno.test("SSH is off, lets in who has a key and nobody else, and ends with the 
     assertEquals((await session.status).success, false);
     output.releaseLock();
     await Promise.all([session.stdout.cancel(), session.stderr.cancel()]);
+    await session.stdin.close().catch(() => {});
     assertEquals(await listens(host), false);
     const all = await host.ask<{ command: string }[]>("processes");
     assertEquals(all.filter(({ command }) => /dropbear|sleep 10000/.test(command)), []);

@@ -126,7 +126,7 @@ export class Appliance implements AsyncDisposable {
   /** With `keepsVariables` the firmware finds its variables again. */
   static async start(
     disk: ApplianceDisk,
-    options: Pick<PcOptions, "diskBus" | "otherDisks" | "firmware" | "kernelWords"> & {
+    options: Pick<PcOptions, "diskBus" | "otherDisks" | "firmware"> & {
       path?: string;
       keepsVariables?: boolean;
       /** More of its ports on this machine's loopback, beside the console's and the agent's. */
