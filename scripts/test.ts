@@ -70,6 +70,7 @@ const HOSTILE_LEFT_OUT = [
 /** Appliances that are started several times each: of them, everything has one that is followed through its life. */
 const E2E_LEFT_OUT = [
   "appliance_faults",
+  "appliance_ssh",
   "appliance_starved",
   "image_build",
   "image_start",

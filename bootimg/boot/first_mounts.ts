@@ -63,6 +63,8 @@ export function mountFirst(): string[] {
       problems.push(reason(error));
     }
   };
+  // Linux makes the root of what is unpacked to memory everybody's to write to.
+  attempt(() => Deno.chmodSync("/", 0o755));
   for (const [type, target, flags, data] of MOUNTS) {
     attempt(() => Deno.mkdirSync(target, { recursive: true }));
     attempt(() => mount(type, target, { flags, data }));

@@ -7,7 +7,7 @@
 import { mount, MS_NODEV, MS_NOEXEC, MS_NOSUID } from "../../hypervisor/sys/mounts.ts";
 import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
 import { Network } from "../../hypervisor/supervisor/api/network_schemas.ts";
-import { HostSettings, UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
+import { HostSettings } from "../../hypervisor/supervisor/api/host_settings.ts";
 import { dirname } from "../../hypervisor/supervisor/durable.ts";
 import { HostSocket } from "../host_socket.ts";
 import type { Journal } from "../log/journal.ts";
@@ -41,6 +41,7 @@ import { rankAddresses } from "./screen.ts";
 import { mountSeed } from "./seed.ts";
 import { Service } from "./service.ts";
 import { shutDown } from "./shutdown.ts";
+import { startSsh } from "./ssh.ts";
 import { StatusBoard } from "./status.ts";
 import { readWishes, startStorage } from "./storage.ts";
 import { watchSupervisor } from "./supervisor_watch.ts";
@@ -71,6 +72,7 @@ const NETWORK_MS = 10_000;
 
 const services: Service[] = [];
 const SETTINGS = `${DATA}/host/settings.json`;
+const SSH_KEY = `${DATA}/host/ssh/ed25519`;
 const kept = new KeptSettings(SETTINGS);
 let network: HostNetwork | null = null;
 let journal: Journal | null = null;
@@ -179,6 +181,11 @@ async function start(board: StatusBoard): Promise<void> {
     const folder = isKept ? dirname(SETTINGS) : null;
     await updates?.begin({ ground: disks, storage, folder, settings: SETTINGS, socket });
   }, (why) => board.problem("storage", why));
+  void attempt(
+    "Cannot offer SSH",
+    () => startSsh({ hostKey: SSH_KEY, kept, board, socket, start: (it) => runFor(it, board) }),
+    (why) => board.problem("ssh keys", `Cannot offer SSH: ${why}`),
+  );
   hasSettings = true;
   const networkReady = attempt("Cannot bring the network up", async () => {
     network = await bringUpNetwork(coldplug, { board, socket });
@@ -267,9 +274,6 @@ async function takeSettings(file: string | null, board: StatusBoard): Promise<vo
   await attempt("Cannot take up the settings", async () => {
     const problems = await kept.begin(file, isKept ? updates?.key : undefined);
     problems.forEach((problem, i) => board.problem(`settings ${i}`, problem));
-    for (const name of UNUSED_SETTINGS) {
-      if (name in kept.settings) log(`the setting ${name} is kept, and not used yet`, "warning");
-    }
     const { hostname, password } = kept.settings;
     if (hostname) Deno.writeTextFileSync("/proc/sys/kernel/hostname", hostname);
     if (password) Deno.writeTextFileSync(PASSWORD_FILE, password, { mode: 0o600 });
@@ -284,13 +288,7 @@ function bringUpNetwork(
     coldplug,
     startDhcp(client) {
       const hostname = kept.settings.hostname ?? "denovisor";
-      const service = startService(dhcpService(client, { hostname }), board);
-      return async () => {
-        if (!service) return;
-        await service.stop();
-        services.splice(services.indexOf(service), 1);
-        board.problem(service.config.name, null);
-      };
+      return runFor(dhcpService(client, { hostname }), board);
     },
   });
   return startNetwork(coldplug, {
@@ -325,6 +323,17 @@ function lookAfter(supervisor: Service, board: StatusBoard): void {
       updates?.health(health);
     },
   });
+}
+
+/** Has a process run until what it returns is called. */
+function runFor(config: Service["config"], board: StatusBoard): () => Promise<void> {
+  const service = startService(config, board);
+  return async () => {
+    if (!service) return;
+    await service.stop();
+    services.splice(services.indexOf(service), 1);
+    board.problem(service.config.name, null);
+  };
 }
 
 function startService(config: Service["config"], board: StatusBoard): Service | undefined {

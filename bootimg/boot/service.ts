@@ -21,6 +21,8 @@ export interface ServiceConfig {
   speaksFor?: readonly string[];
   /** Told each process that was started, before it has done anything. */
   onStart?: (pid: number) => void;
+  /** What its standard error is to the log: of one that tells everything there. A warning without. */
+  errorLevel?: LogLevel;
 }
 
 /** A process that ran this long is no trouble any more. */
@@ -101,18 +103,19 @@ export class Service {
       log(`${name} started as process ${child.pid}`);
       const healthy = setTimeout(() => this.#onTrouble(null), RECOVERED_MS);
       let last = "";
+      const { speaksFor, errorLevel = "warning" } = this.config;
       const copy = async (stream: ReadableStream<Uint8Array>, level: LogLevel) => {
         for await (const line of lines(stream)) {
           const text = line.trim();
           if (text === "") continue;
-          logLine(text, { room: name, level, speaksFor: this.config.speaksFor });
-          if (level === "warning") last = entryOfLine(text, { room: name, level }).message;
+          logLine(text, { room: name, level, speaksFor });
+          if (stream === child.stderr) last = entryOfLine(text, { room: name, level }).message;
         }
       };
       // Not awaited together with the status: a grandchild may hold the pipes open for longer.
       const copied = Promise.allSettled([
         copy(child.stdout, "info"),
-        copy(child.stderr, "warning"),
+        copy(child.stderr, errorLevel),
       ]);
       const status = await child.status;
       await Promise.race([copied, sleep(100)]);

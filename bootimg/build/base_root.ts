@@ -24,14 +24,19 @@ const LOCK = "bootimg/packages.lock";
 const KERNEL = "linux-image-amd64";
 const PACKAGES = [
   "busybox-static",
+  "dropbear-bin",
   "libblkid1",
   "libc6",
   "libcap2",
+  "libcrypt1",
   "libgcc-s1",
+  "libgmp10",
   "libinih1",
   "libpcre2-8-0",
   "libselinux1",
   "libstdc++6",
+  "libtomcrypt1",
+  "libtommath1",
   "libudev1",
   "liburcu8t64",
   "libuuid1",
@@ -40,6 +45,7 @@ const PACKAGES = [
   "smartmontools",
   "util-linux",
   "xfsprogs",
+  "zlib1g",
 ] as const;
 
 /** Programs of Debian's, by their paths. */
@@ -51,6 +57,9 @@ const PROGRAMS = [
   "usr/sbin/mkfs.xfs",
   "usr/sbin/mdadm",
   "usr/sbin/smartctl",
+  // SSH: what answers, and what makes the host's key.
+  "usr/sbin/dropbear",
+  "usr/bin/dropbearkey",
 ];
 
 /** What Deno and the programs are linked with, and what names and addresses are looked up with. */
@@ -59,8 +68,10 @@ const LIBRARIES = [
   "libblkid.so.1",
   "libc.so.6",
   "libcap.so.2",
+  "libcrypt.so.1",
   "libdl.so.2",
   "libgcc_s.so.1",
+  "libgmp.so.10",
   "libinih.so.1",
   "libm.so.6",
   "libpcre2-8.so.0",
@@ -69,14 +80,17 @@ const LIBRARIES = [
   "librt.so.1",
   "libselinux.so.1",
   "libstdc++.so.6",
+  "libtomcrypt.so.1",
+  "libtommath.so.1",
   "libudev.so.1",
   "liburcu.so.8",
   "libuuid.so.1",
+  "libz.so.1",
 ];
 const LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu";
 
 /** Bumped when the code below would make another root from the same packages. */
-const RECIPE = 6;
+const RECIPE = 7;
 
 export interface BaseRoot {
   /** As `uname -r` gives it. */
@@ -167,6 +181,8 @@ function addSkeleton(tree: Tree): void {
   for (const name of ["bin", "sbin", "lib", "lib64"]) {
     tree.set(name, { kind: "link", target: `usr/${name}` });
   }
+  // What who logs in by SSH is given; nothing of ours runs by it.
+  tree.set("usr/bin/sh", { kind: "link", target: "busybox" });
   // The loader's path is fixed in every program.
   tree.set("usr/lib64/ld-linux-x86-64.so.2", {
     kind: "link",
@@ -175,7 +191,8 @@ function addSkeleton(tree: Tree): void {
   const text = (path: string, lines: string[]) =>
     tree.set(path, { kind: "file", bytes: new TextEncoder().encode(lines.join("\n") + "\n") });
   text("etc/passwd", [
-    "root:x:0:0::/:/bin/false",
+    // There is no password: what logs in by SSH has a key, and is given a shell.
+    "root:x:0:0::/:/bin/sh",
     "console:x:990:990::/run/denovisor/console:/bin/false",
     // What it asks with sees nothing but this folder.
     "ntpd:x:991:991::/var/lib/openntpd/empty:/bin/false",

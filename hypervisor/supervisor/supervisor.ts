@@ -12,6 +12,7 @@ import type { AgentWatchOptions } from "./agent/watch.ts";
 import type { Health, Host, ImageKind } from "./api/schemas.ts";
 import { ApplianceLog } from "./appliance_log.ts";
 import { ApplianceNetwork } from "./appliance_network.ts";
+import { ApplianceSsh } from "./appliance_ssh.ts";
 import { ApplianceStorage, type ApplianceStorageOptions } from "./appliance_storage.ts";
 import { Crashes } from "./crashes/crashes.ts";
 import { takePstore } from "./crashes/pstore.ts";
@@ -90,6 +91,7 @@ export class Supervisor {
   readonly access: Access;
   /** The host's own network, not its guests'. */
   readonly network: ApplianceNetwork;
+  readonly ssh: ApplianceSsh;
   readonly storage: ApplianceStorage;
   /** The host's log, of which this one's is a part. */
   readonly hostLog: ApplianceLog;
@@ -169,6 +171,7 @@ export class Supervisor {
       });
       const processOne = this.#processOne = new ProcessOne(options.hostSocket ?? null);
       this.network = new ApplianceNetwork(processOne);
+      this.ssh = new ApplianceSsh(processOne);
       const { events, tasks } = this;
       this.storage = new ApplianceStorage({ processOne, events, tasks, log, ...options.storage });
       this.hostLog = new ApplianceLog(this.#processOne);

@@ -1,14 +1,20 @@
 import { useState } from "preact/hooks";
-import type { Bridge, Host, HostNetwork } from "../../hypervisor/supervisor/api/schemas.ts";
+import type {
+  Bridge,
+  Host,
+  HostNetwork,
+  HostSsh,
+} from "../../hypervisor/supervisor/api/schemas.ts";
 import { ActionButton } from "../client/action_button.tsx";
 import { call, messageOf } from "../client/api.ts";
 import { BridgeForm } from "../client/bridge_form.tsx";
 import { Confirm, Dialog } from "../client/dialog.tsx";
 import { useLive } from "../client/live.ts";
 import { NetworkTrial } from "../client/network_trial.tsx";
+import { SshPanel } from "../client/ssh_panel.tsx";
 import { toast } from "../client/toasts.ts";
 
-export default function NetworkPage(props: { host: Host; network: HostNetwork }) {
+export default function NetworkPage(props: { host: Host; network: HostNetwork; ssh: HostSsh }) {
   const { host } = useLive({ host: props.host });
   const [told, setTold] = useState(props.network);
   const [asks, setAsks] = useState<
@@ -54,6 +60,7 @@ export default function NetworkPage(props: { host: Host; network: HostNetwork })
         onRemove={(bridge) => setAsks({ what: "remove", bridge })}
       />
       <CardTable network={told} />
+      <SshPanel ssh={props.ssh} />
       <Dialog title="Add a bridge" isOpen={asks?.what === "add"} onClose={close}>
         <BridgeForm host={told} onTold={setTold} onDone={close} />
       </Dialog>

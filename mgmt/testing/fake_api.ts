@@ -22,6 +22,7 @@ import { FakeLog } from "./fake_log.ts";
 import { FakeNetwork } from "./fake_network.ts";
 import { FakeStorage } from "./fake_storage.ts";
 import { FakeSerial } from "./fake_serial.ts";
+import { FakeSsh } from "./fake_ssh.ts";
 import { problem } from "./fake_problem.ts";
 import { demoGuests, demoHost, demoImages, newGuest } from "./fake_data.ts";
 
@@ -47,6 +48,7 @@ export class FakeApi {
   /** Snapshots, other hosts, and tasks. */
   readonly lives: FakeLives;
   readonly network = new FakeNetwork();
+  readonly ssh = new FakeSsh();
   readonly #cloudInits = new FakeCloudInits();
   readonly storage: FakeStorage;
   readonly hostLog = new FakeLog();
@@ -182,7 +184,7 @@ export class FakeApi {
     }
     const life = await this.lives.answer(request, path) ??
       await this.network.answer(request, path) ?? this.hostLog.answer(request, path) ??
-      await this.storage.answer(request, path);
+      await this.storage.answer(request, path) ?? await this.ssh.answer(request, path);
     if (life !== null) return life;
     const image = /^\/images\/(kernel|initrd|disk)\/([^/]+)$/.exec(path);
     if (image) return await this.#image(request, image[1] as ImageKind, image[2]);

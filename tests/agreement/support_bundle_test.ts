@@ -34,7 +34,7 @@ Deno.test("a support bundle has what helps, and no secret from anywhere", async 
   const hash = await hashPassword(PASSWORD, { memory: 16, passes: 1 });
   const { settings, mistakes } = parseSettings(`hostname: lab-7
 password: ${hash}
-sshKeys: ["ssh-ed25519 AAAAhunter2keyhunter2 me@home"]
+sshKeys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGh1bnRlcjJodW50ZXIy hunter2@home"]
 syslog: tcp://logs.example
 `);
   assertEquals(mistakes, []);

@@ -19,6 +19,9 @@ import { Appliance, ApplianceDisk } from "./appliance/host.ts";
 const MIB = 2 ** 20;
 /** Room for larger images, and the least that data need. */
 const DISK_BYTES = 1700 * MIB;
+/** What the loader has of its own, and room for newer systems: behind all others in a table. */
+const LOADER = [STATE_NAME, BIOS_NAME];
+const SLOTS_AND_LOADER = [SLOT_NAMES.a, SLOT_NAMES.b, ...LOADER];
 const SETTINGS = "hostname: of-the-stick\ninstall: { disk: TARGET1, erase: true }\n";
 
 async function up(host: Appliance): Promise<void> {
@@ -35,9 +38,6 @@ async function up(host: Appliance): Promise<void> {
 const storageOf = (host: Appliance) =>
   host.until("the API", () => host.ask<HostStorage>("api", "GET /host/storage"));
 
-/** What the boot loader has on any disk, and on one that is large enough. */
-const LOADER = [STATE_NAME, BIOS_NAME];
-const SLOTS = [SLOT_NAMES.a, SLOT_NAMES.b, ...LOADER];
 
 async function namesOn(path: string): Promise<string[]> {
   const table = await readTable(path, (await Deno.stat(path)).size / SECTOR_BYTES);
@@ -51,18 +51,31 @@ async function powerOff(host: Appliance): Promise<void> {
 
 const facts = ({ serial, isBoot, isData }: StorageDisk) => ({ serial, isBoot, isData });
 
+async function installByHand(host: Appliance): Promise<void> {
+  const { disks } = await storageOf(host);
+  const { name: disk, confirm, revision } = disks.find(({ serial }) => serial === "THIRD1")!;
+  const body = JSON.stringify({ disk, confirm, revision });
+  await host.ask("api", `POST /host/storage/install ${body}`);
+  const done = await host.until("the installation", async () => {
+    const { installation } = await storageOf(host);
+    return installation?.state === "running" ? undefined : installation;
+  }, 120);
+  assertEquals([done?.state, done?.error], ["done", null]);
+}
+
 Deno.test("a stick installs by itself, and the disk goes on without it, alone and mirrored", async (t) => {
   await using stick = await ApplianceDisk.stick(SETTINGS);
   const target = await stick.beside("target", DISK_BYTES);
   const second = await stick.beside("second", DISK_BYTES);
+  const third = await stick.beside("third", DISK_BYTES);
   // What somebody has left on it may be lost, as the settings say.
   await Deno.writeFile(target, new TextEncoder().encode("somebody's"), { create: false });
   await Deno.truncate(target, DISK_BYTES);
   await t.step(
-    "the stick installs on the disk that it names, and goes on with its pool",
+    "the stick installs on the disk that it names, goes on with its pool, and installs by the API",
     async () => {
       await using host = await Appliance.start(stick, {
-        ...{ diskBus: "sata", otherDisks: { TARGET1: target } },
+        ...{ diskBus: "sata", otherDisks: { TARGET1: target, THIRD1: third } },
       });
       await up(host);
       const { disks, pool, alarms } = await storageOf(host);
@@ -73,10 +86,24 @@ Deno.test("a stick installs by itself, and the disk goes on without it, alone an
         ...{ disk: disk.name, state: "in-sync" },
       }], []]);
       assertEquals(await namesOn(stick.path), [BOOT_NAME, ...LOADER], "the stick is as it was");
+      await installByHand(host);
       await powerOff(host);
     },
   );
-  assertEquals(await namesOn(target), [BOOT_NAME, DATA_NAME, ...SLOTS]);
+  assertEquals(await namesOn(target), [BOOT_NAME, DATA_NAME, ...SLOTS_AND_LOADER]);
+  assertEquals(await namesOn(third), [BOOT_NAME, DATA_NAME, ...SLOTS_AND_LOADER]);
+  await t.step("the disk that the API installed on starts under a BIOS", async () => {
+    await using host = await Appliance.start(stick, {
+      ...{ path: third, diskBus: "sata", firmware: "bios" },
+    });
+    await up(host);
+    const name = await host.ask<string>("read", "/proc/sys/kernel/hostname");
+    assertEquals(name.trim(), "of-the-stick");
+    const { disks, pool } = await storageOf(host);
+    assertEquals(disks.map(({ isBoot, isData }) => [isBoot, isData]), [[true, true]]);
+    assertEquals(pool.members.map(({ state }) => state), ["in-sync"]);
+    await powerOff(host);
+  });
   await t.step("the disk boots without the stick, and is mirrored by the API", async () => {
     await using host = await Appliance.start(stick, {
       ...{ path: target, otherDisks: { SECOND1: second } },
@@ -106,7 +133,7 @@ Deno.test("a stick installs by itself, and the disk goes on without it, alone an
     assertEquals(smart.map((it) => it?.warnings), [[], []]);
     await powerOff(host);
   });
-  assertEquals(await namesOn(target), [BOOT_NAME, MIRROR_NAME, ...SLOTS]);
+  assertEquals(await namesOn(target), [BOOT_NAME, MIRROR_NAME, ...SLOTS_AND_LOADER]);
   await t.step("the second disk starts by itself, and says that the first is missing", async () => {
     await using host = await Appliance.start(stick, { path: second });
     await consoleAnswers({ port: host.port, limitSeconds: 120 * host.patience });

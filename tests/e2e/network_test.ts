@@ -8,10 +8,15 @@ import type { Visit } from "./browser.ts";
 import { browserTest, shared } from "./shared_site.ts";
 import { Site } from "./site.ts";
 
+const SSH_KEY =
+  "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOKQykjHkzFHdcQocSMuj/hHgQZ5BQTzQx2eRobUwAoi me@home";
+
 async function openNetwork(visit: Visit): Promise<void> {
   await visit.page.keyboard.press("g");
   await visit.page.keyboard.press("s");
   await visit.page.getByRole("heading", { level: 1, name: "Network" }).waitFor();
+  // What is clicked before is lost.
+  await visit.live();
 }
 
 browserTest("a network is changed by keyboard, tried, and kept", async () => {
@@ -78,6 +83,39 @@ browserTest("a bridge is added and undone by itself, and removed by hand", async
   await trial.getByRole("button", { name: "Undo" }).click();
   await row.waitFor();
   assertEquals(site.api.network.kept.bridges.map(({ name }) => name), ["br0", "br1"]);
+});
+
+browserTest("an SSH key is let in, and taken away again", async () => {
+  await using site = await Site.open(shared.bench);
+  await using visit = await site.visitSignedIn();
+  const { page } = visit;
+  await page.goto("/settings/network");
+  await visit.live();
+  const ssh = page.getByRole("region", { name: "SSH" });
+  const dialog = page.getByRole("dialog");
+  await ssh.getByText("Off").waitFor();
+  await ssh.getByRole("button", { name: "Add an SSH key" }).focus();
+  await page.keyboard.press("Enter");
+  const field = dialog.getByLabel("Public keys, one a line");
+  await field.fill(`command="sh" ${SSH_KEY}`);
+  await dialog.getByRole("button", { name: "Let in" }).click();
+  await dialog.getByText("Must be a public key").waitFor();
+  await visit.assertAccessible();
+  await field.fill(`${SSH_KEY}\n`);
+  await dialog.getByRole("button", { name: "Let in" }).click();
+  await ssh.getByRole("rowheader", { name: /^me@home/ }).waitFor();
+  await ssh.getByText("On", { exact: true }).waitFor();
+  assertEquals(site.api.ssh.keys, [SSH_KEY]);
+  for (const [width, height] of [[360, 740], [1280, 800]]) {
+    await page.setViewportSize({ width, height });
+    await visit.assertFits();
+    await visit.assertAccessible();
+  }
+  await ssh.getByRole("button", { name: "Remove me@home" }).click();
+  await dialog.getByText("It is the last one").waitFor();
+  await dialog.getByRole("button", { name: "Remove key" }).click();
+  await ssh.getByText("Off").waitFor();
+  assertEquals(site.api.ssh.keys, []);
 });
 
 browserTest("the network fits a phone, light and dark", async () => {

@@ -20,6 +20,8 @@ const KEY = `ssh-ed25519 ${btoa("\0\0\0\x0bssh-ed25519\0\0\0\x20key")} me@home`;
 
 const SEEN = "/mnt/meta-data";
 const MOUNT = "mount -t iso9660 -o ro /dev/vdb /mnt";
+/** How often the kernel was told of a new generation id. It tells user space by its log alone. */
+const FORKED = "dmesg | grep -c 'crng reseeded due to virtual machine fork'";
 const MOUNT_ANEW = `umount /mnt && ${MOUNT}`;
 async function guestOn(host: TestHost): Promise<Guest> {
   const system = await quickGuest();
@@ -85,6 +87,14 @@ Deno.test("a Linux reads who it is, and its child who that is, once it reads ane
     assertEquals(await run(child, `cat ${SEEN}`), metaData(child));
     assertStringIncludes(metaData(child), 'local-hostname: "web-1"');
   });
+
+  await t.step(
+    "the child's kernel knows at once that it is a copy, and reseeds its random numbers",
+    async () => {
+      assertEquals(await run(child, `${FORKED} || true`), "1");
+      assertEquals(await run(guest, `${FORKED} || true`), "0");
+    },
+  );
 
   await t.step("the guest is who it was", async () => {
     await run(guest, MOUNT_ANEW);

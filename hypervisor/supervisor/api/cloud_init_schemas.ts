@@ -6,6 +6,7 @@
 import * as z from "zod";
 import { CLOUD_INIT_MOST } from "./limits.ts";
 import { HostName } from "./names.ts";
+import { publicKey } from "./public_key.ts";
 
 /** Whatever a person writes, and no more than so many bytes of it. */
 function text(mostBytes: number) {
@@ -37,35 +38,8 @@ const UserData = text(CLOUD_INIT_MOST.userDataBytes).refine(
   "must begin with #cloud-config, with #! and a program, or as else cloud-init knows it",
 );
 
-const KEY_TYPES = [
-  "ssh-ed25519",
-  "ssh-rsa",
-  "ecdsa-sha2-nistp256",
-  "ecdsa-sha2-nistp384",
-  "ecdsa-sha2-nistp521",
-  "sk-ssh-ed25519@openssh.com",
-  "sk-ecdsa-sha2-nistp256@openssh.com",
-];
-
-/** Whether it is `TYPE BASE64`, with a comment or without, and what is encoded is of that type. */
-function isPublicKey(line: string): boolean {
-  const [, type, encoded] = /^(\S+) ([A-Za-z0-9+/]+={0,2})( .*)?$/.exec(line) ?? [];
-  if (type === undefined || !KEY_TYPES.includes(type)) return false;
-  let bytes: string;
-  try {
-    bytes = atob(encoded);
-  } catch {
-    return false;
-  }
-  // A text is its length as four bytes, and its letters; more than the type has to follow.
-  const begin = `\0\0\0${String.fromCharCode(type.length)}${type}`;
-  return bytes.startsWith(begin) && bytes.length > begin.length;
-}
-
 /** A line as it stands in `id_ed25519.pub`. */
-const SshKey = z.string().max(CLOUD_INIT_MOST.sshKeyCharacters)
-  .regex(/^[\x20-\x7e]*$/, "must be one line of ASCII")
-  .refine(isPublicKey, "must be a public key, as in a file such as id_ed25519.pub");
+const SshKey = publicKey(CLOUD_INIT_MOST.sshKeyCharacters);
 
 const cloudInit = {
   /** What cloud-init is to do, such as a text that begins with `#cloud-config`; null for nothing more. */

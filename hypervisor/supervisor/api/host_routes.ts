@@ -6,6 +6,7 @@
 import * as z from "zod";
 import { HostNetwork, Network } from "./network_schemas.ts";
 import type { Route } from "./route.ts";
+import { HostSsh, HostSshChange } from "./ssh_schemas.ts";
 import { STORAGE_ROUTES } from "./storage_routes.ts";
 
 export const HOST_ROUTES = {
@@ -17,6 +18,25 @@ export const HOST_ROUTES = {
     access: "anyone",
     status: 200,
     answer: z.record(z.string(), z.unknown()),
+  },
+  getHostSsh: {
+    method: "GET",
+    path: "/host/ssh",
+    summary: "Whether the host answers to SSH, and the keys that may log in as root",
+    access: "session",
+    status: 200,
+    answer: HostSsh,
+    problems: ["not_an_appliance"],
+  },
+  changeHostSsh: {
+    method: "PUT",
+    path: "/host/ssh",
+    summary: "Set the keys that may log in to the host by SSH, at once; without any, SSH is off",
+    access: "session",
+    body: HostSshChange,
+    status: 200,
+    answer: HostSsh,
+    problems: ["not_an_appliance", "ssh_refused"],
   },
   getNetwork: {
     method: "GET",

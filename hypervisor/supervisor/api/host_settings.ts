@@ -5,6 +5,7 @@
  */
 import * as z from "zod";
 import { Network } from "./network_schemas.ts";
+import { HostSshKeys } from "./ssh_schemas.ts";
 import { parseSyslogTarget } from "./syslog_target.ts";
 
 /** Changes with what older releases could not read. */
@@ -50,9 +51,8 @@ export const HostSettings = z.strictObject({
     (text) => parseSyslogTarget(text) !== null,
     "must be a host, such as logs.example or tcp://192.0.2.1:601",
   ),
-  /** Keys that may sign in by SSH. Not used by this release, which has no SSH. */
-  sshKeys: z.array(z.string().regex(/^(ssh-|ecdsa-|sk-)[^\n]{1,8000}$/, "must be a public key"))
-    .max(64),
+  /** Keys that may log in by SSH, as root; without any, which is the default, there is no SSH. */
+  sshKeys: HostSshKeys,
   /** What whoever stands before the host may do at its screen. */
   screen: z.strictObject({
     /** "power" for restarting and powering off alone, "none" for nothing; the page is always there. */
@@ -72,9 +72,6 @@ export const HostSettings = z.strictObject({
   /** When the two disks of a mirror are compared; monthly by default. */
   scrub: z.enum(["monthly", "off"]),
 });
-
-/** Fields that are read and checked, and that nothing is done with yet. */
-export const UNUSED_SETTINGS = ["sshKeys"] as const;
 
 export type HostSettings = Partial<z.output<typeof HostSettings>>;
 export type SettingName = keyof typeof HostSettings.shape;

@@ -70,6 +70,9 @@ export const CLOUD_INIT_MOST = {
   sshKeyCharacters: 4096,
 } as const;
 
+/** How many keys may log in to the host by SSH; its server reads no longer lines. */
+export const HOST_SSH_MOST = { keys: 64, keyCharacters: 4000 } as const;
+
 /** How many guests can be made at once of one. */
 export const MOST_FORKS = 256;
 

@@ -38,6 +38,7 @@ export * from "./move_schemas.ts";
 export * from "./names.ts";
 export * from "./network_schemas.ts";
 export * from "./snapshot_schemas.ts";
+export * from "./ssh_schemas.ts";
 export * from "./storage_schemas.ts";
 export * from "./task_schemas.ts";
 

@@ -16,6 +16,7 @@ import { LIFE_COMMANDS } from "./life_commands.ts";
 import { NETWORK_COMMAND } from "./network_commands.ts";
 import { PEER_COMMANDS } from "./peer_commands.ts";
 import { SPEC_HELP } from "./specs.ts";
+import { SSH_COMMAND } from "./ssh_commands.ts";
 import { STORAGE_COMMAND } from "./storage_commands.ts";
 import { UPGRADE_COMMAND } from "./upgrade_command.ts";
 
@@ -31,6 +32,7 @@ export const COMMANDS: readonly Command[] = [
   HOST_COMMAND,
   NETWORK_COMMAND,
   STORAGE_COMMAND,
+  SSH_COMMAND,
   ...GUEST_COMMANDS,
   ...DEVICE_COMMANDS,
   ...LIFE_COMMANDS,

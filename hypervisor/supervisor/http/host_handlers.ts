@@ -10,6 +10,8 @@ import type { Handlers } from "./handlers.ts";
 
 type HostOperation =
   | "getSettingsSchema"
+  | "getHostSsh"
+  | "changeHostSsh"
   | "getNetwork"
   | "changeNetwork"
   | "confirmNetwork"
@@ -17,10 +19,18 @@ type HostOperation =
   | keyof typeof STORAGE_ROUTES;
 
 export function hostHandlers(
-  { network, storage, log }: Supervisor,
+  { network, ssh, storage, log }: Supervisor,
 ): Pick<Handlers, HostOperation> {
   return {
     getSettingsSchema: () => settingsJsonSchema(),
+    getHostSsh: () => ssh.get(),
+    changeHostSsh({ body, caller }) {
+      log("info", "changing who may log in by SSH", {
+        keys: body.keys.length,
+        address: caller.address,
+      });
+      return ssh.change(body);
+    },
     getNetwork: () => network.get(),
     changeNetwork({ body, caller }) {
       log("info", "trying another network", { address: caller.address });

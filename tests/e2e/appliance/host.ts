@@ -168,6 +168,8 @@ export class Appliance implements AsyncDisposable {
       & {
         path?: string;
         keepsVariables?: boolean;
+        /** More of its ports on this machine's loopback, beside the console's and the agent's. */
+        forwards?: PcOptions["forwards"];
       } = {},
   ): Promise<Appliance> {
     const { path = disk.path, ...rest } = options;
@@ -187,13 +189,13 @@ export class Appliance implements AsyncDisposable {
     acceleration: Acceleration,
     options: Omit<Partial<PcOptions>, "variables"> & { keepsVariables?: boolean },
   ): Promise<Appliance> {
-    const { keepsVariables = false, ...pcOptions } = options;
+    const { keepsVariables = false, forwards = [], ...pcOptions } = options;
     const port = freePort();
     const agentPort = freePort();
     const pc = await Pc.start({
       ...{ ...pcOptions, disk: path, acceleration },
       variables: keepsVariables ? `${path}.variables` : undefined,
-      forwards: [{ from: port, to: 443 }, { from: agentPort, to: 9000 }],
+      forwards: [{ from: port, to: 443 }, { from: agentPort, to: 9000 }, ...forwards],
     });
     const patience = acceleration.kind === "kvm" ? 1 : 8;
     return new Appliance(pc, { port, agentPort, patience });

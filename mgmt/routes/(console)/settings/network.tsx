@@ -1,34 +1,35 @@
 import { page } from "fresh";
 import { Head } from "fresh/runtime";
 import { ApiError } from "../../../../hypervisor/supervisor/api/client.ts";
-import type { HostNetwork } from "../../../../hypervisor/supervisor/api/schemas.ts";
+import type { HostNetwork, HostSsh } from "../../../../hypervisor/supervisor/api/schemas.ts";
 import NetworkPage from "../../../islands/network_page.tsx";
 import { define } from "../../../server/state.ts";
 
 export const handler = define.handlers({
   async GET({ state: { api } }) {
-    const [host, network] = await Promise.all([
+    const [host, network, ssh] = await Promise.all([
       api.call("getHost", {}),
       api.call("getNetwork", {}).catch(whyNone),
+      api.call("getHostSsh", {}).catch(whyNone),
     ]);
-    return page({ host, network });
+    return page({ host, network, ssh });
   },
 });
 
-/** Why the network is not this console's to show, on a host that is no appliance. */
+/** Why they are not this console's to show, on a host that is no appliance. */
 function whyNone(error: unknown): string {
   if (error instanceof ApiError && error.problem.code === "not_an_appliance") return error.message;
   throw error;
 }
 
-export default define.page<typeof handler>(({ data: { host, network } }) => (
+export default define.page<typeof handler>(({ data: { host, network, ssh } }) => (
   <>
     <Head>
       <title>Network · Denovisor</title>
     </Head>
     {typeof network === "string"
       ? <NoNetwork why={network} />
-      : <NetworkPage host={host} network={network as HostNetwork} />}
+      : <NetworkPage host={host} network={network as HostNetwork} ssh={ssh as HostSsh} />}
   </>
 ));
 
