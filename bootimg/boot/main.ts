@@ -351,6 +351,7 @@ function end(command: PowerCommand, board: StatusBoard): void {
     shutDown({
       command,
       socket: `${RUN}/supervisor.sock`,
+      isKept,
       services,
       closeLog: async () => await journal?.close(),
       mounts: [SEED, DATA],

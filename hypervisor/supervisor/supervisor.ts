@@ -9,7 +9,7 @@ import { lockWithin } from "../sys/flock.ts";
 import { close, O_CREAT, O_RDWR, open } from "../sys/files.ts";
 import { Access, type AccessOptions } from "./access/access.ts";
 import type { AgentWatchOptions } from "./agent/watch.ts";
-import type { Health, Host, ImageKind } from "./api/schemas.ts";
+import type { Health, Host, HostChange, ImageKind } from "./api/schemas.ts";
 import { ApplianceLog } from "./appliance_log.ts";
 import { ApplianceNetwork } from "./appliance_network.ts";
 import { ApplianceStorage, type ApplianceStorageOptions } from "./appliance_storage.ts";
@@ -20,6 +20,7 @@ import { EventHub } from "./events.ts";
 import { readHealth, readHost } from "./host.ts";
 import { Images } from "./images/images.ts";
 import { GuestDisks } from "./lives/disks.ts";
+import { AtShutdownChoice } from "./lives/at_shutdown.ts";
 import { Guests } from "./lives/guests.ts";
 import { Tasks } from "./lives/tasks.ts";
 import { logTail } from "./lives/vmm_log.ts";
@@ -39,6 +40,8 @@ import { type Database, openDatabase } from "./store/database.ts";
 import { GuestStore } from "./store/guests.ts";
 import { MoveStore } from "./store/moves.ts";
 import { PeerStore } from "./store/peers.ts";
+import { SaveStore } from "./store/saves.ts";
+import { SettingStore } from "./store/settings.ts";
 import { SharedFileStore } from "./store/shared_files.ts";
 import { SnapshotStore } from "./store/snapshots.ts";
 import type { BundleSources } from "./support/bundle.ts";
@@ -94,6 +97,8 @@ export class Supervisor {
   /** The host's log, of which this one's is a part. */
   readonly hostLog: ApplianceLog;
   readonly crashes: Crashes;
+  /** What becomes of guests when the host ends. */
+  readonly atShutdown: AtShutdownChoice;
   readonly log: Log;
   /** Aborts when the supervisor goes: streams end then. */
   readonly closing: AbortSignal;
@@ -138,6 +143,7 @@ export class Supervisor {
         ...{ command: options.command, size: options.poolSize ?? 0, log },
         ...{ directory: join(run, "pool"), refillMs: options.poolRefillMs },
       });
+      this.atShutdown = new AtShutdownChoice(new SettingStore(database));
       const table = new SharedFileStore(database);
       this.#stores = new Stores(options.stores ?? [], {
         ...{ table, log, lookMs: options.storeLookMs },
@@ -148,6 +154,8 @@ export class Supervisor {
         pool,
         store,
         snapshots,
+        saves: new SaveStore(database),
+        atShutdown: this.atShutdown,
         tasks: this.tasks,
         images: this.images,
         crashes: this.crashes,
@@ -254,11 +262,18 @@ export class Supervisor {
 
   host(): Promise<Host> {
     const stores = this.#stores.list();
-    return readHost({ data: this.#data, startedAt: this.#startedAt, stores });
+    const { ofHost: atShutdown } = this.atShutdown;
+    return readHost({ data: this.#data, startedAt: this.#startedAt, stores, atShutdown });
+  }
+
+  change({ atShutdown }: HostChange): Promise<Host> {
+    if (atShutdown !== undefined) this.atShutdown.ofHost = atShutdown;
+    this.#tellHost();
+    return this.host();
   }
 
   health(): Promise<Health> {
-    return readHealth(this.#data, this.guests.list());
+    return readHealth(this.#data, this.guests);
   }
 
   /** What a bundle for who is to help from afar is made of. */

@@ -5,6 +5,7 @@
  */
 import * as z from "zod";
 import { HostNetwork, Network } from "./network_schemas.ts";
+import { Host, HostChange } from "./schemas.ts";
 import type { Route } from "./route.ts";
 import { STORAGE_ROUTES } from "./storage_routes.ts";
 
@@ -17,6 +18,15 @@ export const HOST_ROUTES = {
     access: "anyone",
     status: 200,
     answer: z.record(z.string(), z.unknown()),
+  },
+  changeHost: {
+    method: "PATCH",
+    path: "/host",
+    summary: "Change what becomes of guests when the host ends",
+    access: "session",
+    body: HostChange,
+    status: 200,
+    answer: Host,
   },
   getNetwork: {
     method: "GET",

@@ -6,6 +6,7 @@
  */
 import * as z from "zod";
 import { GUEST_STATES } from "./actions.ts";
+import { AtShutdown } from "./shutdown_schemas.ts";
 import { CloudInitCreate, CloudInitFacts, CloudInitUpdate } from "./cloud_init_schemas.ts";
 import { Crash } from "./crash_schemas.ts";
 import { Disk, DiskCreate, Net, NetCreate } from "./device_schemas.ts";
@@ -37,6 +38,7 @@ export * from "./machine_schemas.ts";
 export * from "./move_schemas.ts";
 export * from "./names.ts";
 export * from "./network_schemas.ts";
+export * from "./shutdown_schemas.ts";
 export * from "./snapshot_schemas.ts";
 export * from "./storage_schemas.ts";
 export * from "./task_schemas.ts";
@@ -65,6 +67,8 @@ const guestFields = z.strictObject({
   /** What a disk with the label `cidata` tells its system, the last at its start; null for no such disk. */
   cloudInit: CloudInitCreate.nullable().default(null),
   autostart: z.boolean().default(false),
+  /** What becomes of it when the host ends; null for what the host has for all. */
+  atShutdown: AtShutdown.nullable().default(null),
 });
 
 function hasOwn<T>(list: readonly T[], name: (it: T) => string | undefined): boolean {
@@ -104,6 +108,7 @@ export const GuestUpdate = z.strictObject({
   /** Null takes its disk away. */
   cloudInit: CloudInitUpdate.nullable(),
   autostart: z.boolean(),
+  atShutdown: AtShutdown.nullable(),
 }).partial();
 
 /** What the agent in a guest tells. */
@@ -140,12 +145,15 @@ export const Guest = z.strictObject({
   /** Null where it has no disk for that. */
   cloudInit: CloudInitFacts.nullable(),
   autostart: z.boolean(),
+  atShutdown: AtShutdown.nullable(),
   /** The release of the VMM that it runs in; null where it is not up, or its VMM does not say. */
   vmmVersion: z.string().nullable(),
   /** Whether that is another release than the one that is installed. */
   upgradeAvailable: z.boolean(),
   /** The snapshot whose memory its next start goes on from; null where it boots. */
   resumesFrom: Id.nullable(),
+  /** When its memory was saved as the host ended, from which its next start goes on; else null. */
+  savedAt: z.string().nullable(),
   /** Fields, such as "memory.hugePages", in which it runs with other values than these. */
   pending: z.array(z.string()),
   /** ISO 8601, UTC. */
@@ -197,21 +205,9 @@ export const Host = z.strictObject({
   addresses: z.array(z.string()),
   /** Where disks can be that stay where they are when their guests move. */
   stores: z.array(HostStore),
+  /** What becomes of guests when the host ends that start with it, unless they have a choice of their own. */
+  atShutdown: AtShutdown,
   startedAt: z.string(),
-});
-
-/** Asks every guest to stop; for the host's power-off, so only over the local socket. */
-export const HostShutdown = z.strictObject({
-  /** How long guests may take after their power buttons were pressed; then they are ended. */
-  limitSeconds: z.int().min(0).max(3600).default(60),
-});
-/** One line of the answer to a `HostShutdown`, sent on every change; `done` on the last. */
-export const HostShutdownProgress = z.strictObject({
-  done: z.boolean(),
-  /** Names of guests that still run. */
-  running: z.array(z.string()),
-  /** Names of guests that had to be ended. */
-  forced: z.array(z.string()),
 });
 
 /**
@@ -290,7 +286,6 @@ export type Guest = z.output<typeof Guest>;
 export type AgentFacts = z.output<typeof AgentFacts>;
 export type Image = z.output<typeof Image>;
 export type ImageKind = z.output<typeof ImageKind>;
-export type HostShutdownProgress = z.output<typeof HostShutdownProgress>;
 export type Host = z.output<typeof Host>;
 export type HostStore = z.output<typeof HostStore>;
 export type SessionInfo = z.output<typeof SessionInfo>;

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  AT_SHUTDOWN,
   type HostStore,
   LOG_LEVELS,
   type LogBatch,
@@ -20,7 +21,8 @@ type Verb = (context: Context, rest: string[]) => Promise<void>;
 
 const LOG_WORDS = "[-f] [--level LEVEL] [--room ROOM] [--limit N]";
 const CRASH_WORDS = "[ls] | show ID | rm ID";
-const WORDS = `[show] | disks | log ${LOG_WORDS} | crashes ${CRASH_WORDS} | support-bundle [FILE]`;
+const WORDS =
+  `[show] | at-shutdown save|shutdown | disks | log ${LOG_WORDS} | crashes ${CRASH_WORDS} | support-bundle [FILE]`;
 
 /** A record as a line of a terminal. */
 function line({ time, level, room, message, fields }: LogRecord): string {
@@ -95,6 +97,13 @@ const VERBS: Record<string, Verb> = {
       ...Object.entries(facts).map(([name, value]) => [name, String(value)]),
       ...stores.map((store) => ["store", storeText(store)]),
     ]);
+  },
+  async "at-shutdown"(context, rest) {
+    const [given] = words(rest, "save|shutdown");
+    const atShutdown = AT_SHUTDOWN.find((it) => it === given);
+    if (atShutdown === undefined) throw new UsageError("it takes save or shutdown");
+    const host = await context.api.client.call("changeHost", { body: { atShutdown } });
+    await show(context, host, [["atShutdown", host.atShutdown]]);
   },
   async disks(context, rest) {
     words(rest);

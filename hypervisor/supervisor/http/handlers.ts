@@ -86,7 +86,7 @@ export function createHandlers(supervisor: Supervisor): Handlers {
     getHost: () => supervisor.host(),
     getHealth: () => supervisor.health(),
     shutdownHost({ body }) {
-      log("info", "stopping all guests", { limitSeconds: body.limitSeconds });
+      log("info", "stopping all guests", { ...body });
       return progressLines(guests.shutdown(body), (error) => {
         log("error", "cannot stop all guests", { error: messageOf(error) });
       });

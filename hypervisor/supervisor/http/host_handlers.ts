@@ -10,6 +10,7 @@ import type { Handlers } from "./handlers.ts";
 
 type HostOperation =
   | "getSettingsSchema"
+  | "changeHost"
   | "getNetwork"
   | "changeNetwork"
   | "confirmNetwork"
@@ -17,9 +18,14 @@ type HostOperation =
   | keyof typeof STORAGE_ROUTES;
 
 export function hostHandlers(
-  { network, storage, log }: Supervisor,
+  supervisor: Supervisor,
 ): Pick<Handlers, HostOperation> {
+  const { network, storage, log } = supervisor;
   return {
+    changeHost({ body, caller }) {
+      log("info", "changing the host", { ...body, address: caller.address });
+      return supervisor.change(body);
+    },
     getSettingsSchema: () => settingsJsonSchema(),
     getNetwork: () => network.get(),
     changeNetwork({ body, caller }) {

@@ -61,6 +61,7 @@ const GUEST: GuestRecord = {
     sshKeys: [],
   },
   autostart: false,
+  atShutdown: null,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: null,
 };
@@ -120,6 +121,7 @@ Deno.test("version 1 keeps its guests, a setting and a session", () => {
       agent: true,
       cloudInit: null,
       autostart: true,
+      atShutdown: null,
       createdAt,
       error: "broke",
     };
@@ -195,6 +197,7 @@ Deno.test("a guest is read back as it was put, and put again in its place", () =
     nets: [],
     agent: false,
     autostart: true,
+    atShutdown: null,
     error: "broke",
   };
   store.put(changed);

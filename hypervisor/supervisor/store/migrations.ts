@@ -191,4 +191,15 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (store, guest, path)
   ) STRICT, WITHOUT ROWID;
   `,
+  // What becomes of guests when the host ends, and those that were saved then: what they ran with, and
+  // whether their next start goes on from there.
+  `
+  ALTER TABLE guests ADD COLUMN at_shutdown TEXT CHECK (at_shutdown IN ('save', 'shutdown'));
+  CREATE TABLE saves (
+    guest TEXT PRIMARY KEY REFERENCES guests (id) ON DELETE CASCADE,
+    id TEXT NOT NULL,
+    run TEXT NOT NULL,
+    is_next INTEGER NOT NULL CHECK (is_next IN (0, 1))
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
