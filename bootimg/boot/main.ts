@@ -8,7 +8,7 @@ import { mount, MS_NODEV, MS_NOEXEC, MS_NOSUID } from "../../hypervisor/sys/moun
 import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
 import { Network } from "../../hypervisor/supervisor/api/network_schemas.ts";
 import { HostSettings, UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
-import { HostSocket } from "../host_socket.ts";
+import { failed, HostSocket } from "../host_socket.ts";
 import type { Journal } from "../log/journal.ts";
 import { logRoutes } from "../log/serve.ts";
 import type { HostNetwork } from "../network/host_network.ts";
@@ -62,6 +62,8 @@ const GUEST_MODULES = ["tun", "vhost_net"];
 const CRASH_MODULES = ["efi_pstore"];
 
 const CONSOLE_PORT = 443;
+/** Between the answer to who asked for it and the restart. */
+const RESTART_MS = 500;
 
 /** How long services wait for bridges. Making them takes far less, whether cards have cables or not. */
 const NETWORK_MS = 10_000;
@@ -166,7 +168,15 @@ async function start(board: StatusBoard): Promise<void> {
     () => new HostSocket(HOST_SOCKET),
   );
   socket?.add(logRoutes(book));
-  socket?.add({ "GET /support": () => Response.json(support(board)) });
+  socket?.add({
+    "GET /support": () => Response.json(support(board)),
+    "POST /restart"() {
+      if (hurry !== null) return failed(409, "Cannot restart the host: it is ending already");
+      // Who asked is to hear of it first.
+      setTimeout(() => hurry ?? end("reboot", board), RESTART_MS);
+      return Response.json({}, { status: 202 });
+    },
+  });
   await attempt("Cannot look after the storage", () => {
     const parts = { coldplug, disks, pool, bootId, kept, board };
     const storage = startStorage({ ...parts, data: DATA, settings: SETTINGS });

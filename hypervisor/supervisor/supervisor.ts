@@ -9,10 +9,11 @@ import { lockWithin } from "../sys/flock.ts";
 import { close, O_CREAT, O_RDWR, open } from "../sys/files.ts";
 import { Access, type AccessOptions } from "./access/access.ts";
 import type { AgentWatchOptions } from "./agent/watch.ts";
-import type { Health, Host, HostChange, ImageKind } from "./api/schemas.ts";
+import type { Health, Host, HostChange, ImageKind, RestartHost } from "./api/schemas.ts";
 import { ApplianceLog } from "./appliance_log.ts";
 import { ApplianceNetwork } from "./appliance_network.ts";
 import { ApplianceStorage, type ApplianceStorageOptions } from "./appliance_storage.ts";
+import { ApplianceUpdate, type ApplianceUpdateOptions } from "./appliance_update.ts";
 import { Crashes } from "./crashes/crashes.ts";
 import { takePstore } from "./crashes/pstore.ts";
 import { exists } from "./durable.ts";
@@ -75,12 +76,20 @@ export interface SupervisorOptions {
   agents?: Partial<AgentWatchOptions>;
   canShare?: boolean;
   storage?: Pick<ApplianceStorageOptions, "followMs" | "lookMs">;
+  update?: Pick<ApplianceUpdateOptions, "followMs" | "lookMs" | "fetch" | "stallMs">;
 }
 
 const SUPPORT_QUESTION = {
   path: "/support",
   what: "settings and problems of the host",
   refused: "internal",
+} as const;
+
+const RESTART = {
+  method: "POST",
+  path: "/restart",
+  what: "whether it runs",
+  refused: "shutting_down",
 } as const;
 
 const HOST_EVENT_MS = 10_000;
@@ -94,6 +103,7 @@ export class Supervisor {
   /** The host's own network, not its guests'. */
   readonly network: ApplianceNetwork;
   readonly storage: ApplianceStorage;
+  readonly update: ApplianceUpdate;
   /** The host's log, of which this one's is a part. */
   readonly hostLog: ApplianceLog;
   readonly crashes: Crashes;
@@ -179,11 +189,13 @@ export class Supervisor {
       this.network = new ApplianceNetwork(processOne);
       const { events, tasks } = this;
       this.storage = new ApplianceStorage({ processOne, events, tasks, log, ...options.storage });
+      this.update = new ApplianceUpdate({ processOne, events, log, ...options.update });
       this.hostLog = new ApplianceLog(this.#processOne);
       const hostTimer = setInterval(() => this.#tellHost(), HOST_EVENT_MS);
       this.#release = () => {
         clearInterval(hostTimer);
         this.storage.close();
+        this.update.close();
         this.#moves?.close();
         this.#peers?.close();
         this.guests.close();
@@ -270,6 +282,12 @@ export class Supervisor {
     if (atShutdown !== undefined) this.atShutdown.ofHost = atShutdown;
     this.#tellHost();
     return this.host();
+  }
+
+  /** Has process 1 restart the host, which then asks for guests to be ended. */
+  async restart({ guests }: RestartHost): Promise<void> {
+    this.atShutdown.once = guests ?? null;
+    await this.#processOne.ask(RESTART, z.unknown());
   }
 
   health(): Promise<Health> {

@@ -8,9 +8,11 @@ import { HostNetwork, Network } from "./network_schemas.ts";
 import { Host, HostChange } from "./schemas.ts";
 import type { Route } from "./route.ts";
 import { STORAGE_ROUTES } from "./storage_routes.ts";
+import { UPDATE_ROUTES } from "./update_routes.ts";
 
 export const HOST_ROUTES = {
   ...STORAGE_ROUTES,
+  ...UPDATE_ROUTES,
   getSettingsSchema: {
     method: "GET",
     path: "/settings.schema.json",

@@ -26,11 +26,13 @@ import { Peer, UnsettledMove } from "./move_schemas.ts";
 import { SnapshotTree } from "./snapshot_schemas.ts";
 import { HostStorage } from "./storage_schemas.ts";
 import { Task, TaskPoint } from "./task_schemas.ts";
+import { HostUpdateView } from "./update_routes.ts";
 
 export * from "./cloud_init_schemas.ts";
 export * from "./crash_schemas.ts";
 export * from "./device_schemas.ts";
 export * from "./figure_schemas.ts";
+export * from "./host_update.ts";
 export * from "./health_schemas.ts";
 export * from "./limits.ts";
 export * from "./log_schemas.ts";
@@ -42,6 +44,7 @@ export * from "./shutdown_schemas.ts";
 export * from "./snapshot_schemas.ts";
 export * from "./storage_schemas.ts";
 export * from "./task_schemas.ts";
+export { HostUpdateView, PullUpdate, RestartHost, UpdatePull } from "./update_routes.ts";
 
 const HotplugPorts = z.int().min(0).max(MOST_PORTS);
 
@@ -278,6 +281,8 @@ export const Events = {
   moves: z.array(UnsettledMove),
   /** The host's disks or its pool are other ones now, or in another state. */
   storage: HostStorage,
+  /** The host's systems are other ones now, or an update has gone on. */
+  update: HostUpdateView,
 } as const;
 
 export type GuestCreate = z.input<typeof GuestCreate>;

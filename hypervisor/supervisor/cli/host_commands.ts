@@ -16,13 +16,15 @@ import { parseRest, UsageError, wholeNumber } from "./arguments.ts";
 import { type Command, type Context, show, words } from "./command.ts";
 import { showDisks } from "./storage_commands.ts";
 import { printable } from "./table.ts";
+import { restart, update, UPDATE_WORDS } from "./update_commands.ts";
 
 type Verb = (context: Context, rest: string[]) => Promise<void>;
 
 const LOG_WORDS = "[-f] [--level LEVEL] [--room ROOM] [--limit N]";
 const CRASH_WORDS = "[ls] | show ID | rm ID";
-const WORDS =
-  `[show] | at-shutdown save|shutdown | disks | log ${LOG_WORDS} | crashes ${CRASH_WORDS} | support-bundle [FILE]`;
+const WORDS = `[show] | update ${UPDATE_WORDS} | restart [--guests save|shutdown]
+         | at-shutdown save|shutdown | disks | log ${LOG_WORDS}
+         | crashes ${CRASH_WORDS} | support-bundle [FILE]`;
 
 /** A record as a line of a terminal. */
 function line({ time, level, room, message, fields }: LogRecord): string {
@@ -109,6 +111,8 @@ const VERBS: Record<string, Verb> = {
     words(rest);
     await showDisks(context, await context.api.client.call("listHostDisks", {}));
   },
+  update,
+  restart,
   log,
   crashes,
   async "support-bundle"(context, rest) {
@@ -126,7 +130,7 @@ export const HOST_COMMAND: Command = {
   name: "host",
   words: WORDS,
   summary:
-    "Show the host; its disks; its log, and with -f what comes; what crashed; an archive for who helps",
+    "Show the host; update and restart it; its disks; its log, and with -f what comes; what crashed; an archive for who helps",
   async run(context, [verb = "show", ...rest]) {
     const act = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined;
     if (act === undefined) throw new UsageError(`it takes ${WORDS}`);
