@@ -2,6 +2,9 @@
  * The steps by which the database came to its present shape. A step that was ever released is never
  * changed: another is added below it.
  *
+ * A host may go back to the release before, with the data of the newer one. So a step had better only add:
+ * tables, and columns that have a default, which what is there does not have to know of.
+ *
  * @module
  */
 
@@ -203,3 +206,9 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   `,
 ];
+
+/**
+ * How many of these a release has to know to work with the present schema: from it on, steps have only added.
+ * A step that does more sets it to its own number.
+ */
+export const READABLE_FROM = 10;
