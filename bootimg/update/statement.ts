@@ -21,6 +21,8 @@ export interface Signed extends SystemFacts {
 
 /** A signature's file has no more bytes. */
 export const MOST_SIGNATURE_BYTES = 4096;
+/** No system is larger than a slot on the disk. */
+export const MOST_SYSTEM_BYTES = 256 * 1024 * 1024;
 const FORM = 1;
 const ALGORITHM = "Ed25519";
 

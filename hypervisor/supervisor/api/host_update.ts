@@ -10,10 +10,8 @@ import * as z from "zod";
 export const SYSTEM_NAMES = ["image", "a", "b"] as const;
 export const SystemName = z.enum(SYSTEM_NAMES);
 
-/** No system's file is larger than a slot. */
-export const MOST_SYSTEM_BYTES = 256 * 1024 * 1024;
-/** The text of a signature's file has no more bytes; its base64url has a third more. */
-export const MOST_SIGNATURE_BYTES = 4096;
+/** No system's file is larger, and no text of a signature's file longer; its base64url has a third more. */
+export { MOST_SIGNATURE_BYTES, MOST_SYSTEM_BYTES } from "../../../bootimg/update/statement.ts";
 
 /** A version's text, such as "1.2.3": only ever shown. */
 const Version = z.string().max(64);
