@@ -8,7 +8,7 @@ import { mount, MS_NODEV, MS_NOEXEC, MS_NOSUID } from "../../hypervisor/sys/moun
 import { type PowerCommand } from "../../hypervisor/sys/reboot.ts";
 import { Network } from "../../hypervisor/supervisor/api/network_schemas.ts";
 import { HostSettings, UNUSED_SETTINGS } from "../../hypervisor/supervisor/api/host_settings.ts";
-import { failed, HostSocket } from "../host_socket.ts";
+import { HostSocket } from "../host_socket.ts";
 import type { Journal } from "../log/journal.ts";
 import { logRoutes } from "../log/serve.ts";
 import type { HostNetwork } from "../network/host_network.ts";
@@ -35,6 +35,7 @@ import { keepLog, sendLog } from "./log_keeping.ts";
 import { MenuActions } from "./menu_actions.ts";
 import { LinuxGround, startNetwork, wakeCards } from "./network.ts";
 import { watchPower } from "./power_button.ts";
+import { restartRoute } from "./restart_route.ts";
 import { rankAddresses } from "./screen.ts";
 import { mountSeed } from "./seed.ts";
 import { Service } from "./service.ts";
@@ -62,8 +63,6 @@ const GUEST_MODULES = ["tun", "vhost_net"];
 const CRASH_MODULES = ["efi_pstore"];
 
 const CONSOLE_PORT = 443;
-/** Between the answer to who asked for it and the restart. */
-const RESTART_MS = 500;
 
 /** How long services wait for bridges. Making them takes far less, whether cards have cables or not. */
 const NETWORK_MS = 10_000;
@@ -167,16 +166,10 @@ async function start(board: StatusBoard): Promise<void> {
     "Cannot let the host be changed",
     () => new HostSocket(HOST_SOCKET),
   );
+  const restart = () => end("reboot", board);
+  socket?.add(restartRoute({ isEnding: () => hurry !== null, restart }));
   socket?.add(logRoutes(book));
-  socket?.add({
-    "GET /support": () => Response.json(support(board)),
-    "POST /restart"() {
-      if (hurry !== null) return failed(409, "Cannot restart the host: it is ending already");
-      // Who asked is to hear of it first.
-      setTimeout(() => hurry ?? end("reboot", board), RESTART_MS);
-      return Response.json({}, { status: 202 });
-    },
-  });
+  socket?.add({ "GET /support": () => Response.json(support(board)) });
   await attempt("Cannot look after the storage", () => {
     const parts = { coldplug, disks, pool, bootId, kept, board };
     const storage = startStorage({ ...parts, data: DATA, settings: SETTINGS });
