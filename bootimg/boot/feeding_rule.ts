@@ -10,7 +10,8 @@
  * it hangs, long before; guests run on without it, and a reset ends them.
  */
 export const SUPERVISOR_LIMIT_MS = 10 * 60_000;
-/** How long the end of the host may take: guests have a minute, services seconds. */
+/** How long the end of the host may take: guests have four minutes if some
+ * are saved, services seconds. */
 export const ENDING_LIMIT_MS = 5 * 60_000;
 
 /** Times are milliseconds of one clock. */

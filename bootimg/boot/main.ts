@@ -20,7 +20,7 @@ import type { OpenPool } from "../storage/pool.ts";
 import { storageRoutes } from "../storage/serve.ts";
 import { withoutSecrets } from "../settings/without_secrets.ts";
 import { reapOrphans } from "./children.ts";
-import { Coldplug, kvmModule } from "./coldplug.ts";
+import { Coldplug } from "./coldplug.ts";
 import { makeConsoleFolders, untilConsoleAnswers } from "./console_start.ts";
 import { dhcpService } from "./dhcp.ts";
 import { bootPartitionId } from "./efi.ts";
@@ -32,11 +32,13 @@ import { eraseIfMarked } from "./factory_reset.ts";
 import { mountFirst } from "./first_mounts.ts";
 import { HostScreen } from "./host_screen.ts";
 import { hasWord, uptime, uptimeSeconds } from "./kernel_start.ts";
+import { loadKvm } from "./kvm.ts";
 import { attempt, book, followKernel, log, logTo, reason } from "./log.ts";
 import { keepLog, sendLog } from "./log_keeping.ts";
 import { MenuActions } from "./menu_actions.ts";
 import { LinuxGround, startNetwork, wakeCards } from "./network.ts";
 import { watchPower } from "./power_button.ts";
+import { restartRoute } from "./restart_route.ts";
 import { rankAddresses } from "./screen.ts";
 import { mountSeed } from "./seed.ts";
 import { Service } from "./service.ts";
@@ -172,6 +174,8 @@ async function start(board: StatusBoard): Promise<void> {
     "Cannot let the host be changed",
     () => new HostSocket(HOST_SOCKET),
   );
+  const restart = () => end("reboot", board);
+  socket?.add(restartRoute({ isEnding: () => hurry !== null, restart }));
   socket?.add(logRoutes(book));
   socket?.add({ "GET /support": () => Response.json(support(board)) });
   await attempt("Cannot look after the storage", async () => {
@@ -346,21 +350,6 @@ function startService(config: Service["config"], board: StatusBoard): Service | 
   return service;
 }
 
-async function loadKvm(coldplug: Coldplug, board: StatusBoard): Promise<void> {
-  const module = kvmModule(read("/proc/cpuinfo") ?? "");
-  if (module === null) {
-    board.problem(
-      "kvm",
-      "this processor shows no virtualization (Intel VT-x or AMD-V): no guest can run; switch it on in the firmware's set-up",
-    );
-  } else if (!await coldplug.load(module)) {
-    board.problem(
-      "kvm",
-      `${module} cannot be loaded: no guest can run; the firmware may forbid it`,
-    );
-  }
-}
-
 function end(command: PowerCommand, board: StatusBoard): void {
   if (hurry !== null) return hurry.abort();
   hurry = new AbortController();
@@ -369,6 +358,7 @@ function end(command: PowerCommand, board: StatusBoard): void {
     shutDown({
       command,
       socket: `${RUN}/supervisor.sock`,
+      isKept,
       services,
       closeLog: async () => await journal?.close(),
       mounts: [SEED, DATA],

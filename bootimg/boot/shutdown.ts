@@ -11,6 +11,8 @@ import type { Service } from "./service.ts";
 import { names, read } from "./sysfs.ts";
 import { within } from "./within.ts";
 
+/** How long all guests that are saved may take for that. */
+export const SAVE_LIMIT_SECONDS = 150;
 /** How long guests may take to shut down after their power buttons were pressed. */
 export const GUESTS_LIMIT_SECONDS = 60;
 /** What the supervisor may take beyond that, to end the guests that did not. */
@@ -24,6 +26,8 @@ export interface ShutdownOptions {
   command: PowerCommand;
   /** The supervisor's local socket. */
   socket: string;
+  /** Whether what is written to the data outlives a restart: else guests are not saved. */
+  isKept: boolean;
   /** In the order in which they were started. */
   services: readonly Service[];
   /** Writes the last of the log. */
@@ -61,21 +65,22 @@ export async function shutDown(options: ShutdownOptions): Promise<void> {
 
 async function stopGuests(options: ShutdownOptions, verb: string): Promise<void> {
   using client = Deno.createHttpClient({ proxy: { transport: "unix", path: options.socket } });
-  const timeout = AbortSignal.timeout(GUESTS_LIMIT_SECONDS * 1000 + SUPERVISOR_GRACE_MS);
+  const limits = {
+    limitSeconds: GUESTS_LIMIT_SECONDS,
+    saveSeconds: options.isKept ? SAVE_LIMIT_SECONDS : 0,
+  };
+  // One that cannot be saved in time is given the time of the others after that.
+  const timeoutMs = (limits.limitSeconds + limits.saveSeconds) * 1000 + SUPERVISOR_GRACE_MS;
+  const timeout = AbortSignal.timeout(timeoutMs);
   try {
-    await askGuests(client, GUESTS_LIMIT_SECONDS, {
+    await askGuests(client, limits, {
       signal: AbortSignal.any([timeout, options.hurry]),
-      onProgress: (running) =>
-        options.onStage(
-          `${verb}: waiting for ${
-            running.join(", ")
-          }; press the power button again to end them now`,
-        ),
+      onProgress: (progress) => options.onStage(`${verb}: ${stageWords(progress)}`),
     });
   } catch (error) {
     if (!options.hurry.aborted) throw error;
     log("ending the guests at once, as asked");
-    await askGuests(client, 0, {
+    await askGuests(client, { limitSeconds: 0, saveSeconds: 0 }, {
       signal: AbortSignal.timeout(SUPERVISOR_GRACE_MS),
       onProgress: () => {},
     });
@@ -84,14 +89,14 @@ async function stopGuests(options: ShutdownOptions, verb: string): Promise<void>
 
 async function askGuests(
   client: Deno.HttpClient,
-  limitSeconds: number,
-  options: { signal: AbortSignal; onProgress: (running: string[]) => void },
+  limits: { limitSeconds: number; saveSeconds: number },
+  options: { signal: AbortSignal; onProgress: (progress: Progress) => void },
 ): Promise<void> {
   const init: RequestInit & { client: Deno.HttpClient } = {
     client,
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ limitSeconds }),
+    body: JSON.stringify(limits),
     signal: options.signal,
   };
   const response = await fetch("http://supervisor/api/v1/host/shutdown", init);
@@ -103,31 +108,50 @@ async function askGuests(
     const progress = parseProgress(line);
     if (progress.forced.length > 0) log(`had to end ${progress.forced.join(", ")}`, "warning");
     if (progress.done) return;
-    if (progress.running.length > 0) options.onProgress(progress.running);
+    if (progress.running.length > 0) options.onProgress(progress);
   }
 }
 
-/** Reads one line of the supervisor's account. */
-export function parseProgress(line: string): {
+/** How it goes with guests, by names. */
+export interface Progress {
   done: boolean;
   running: string[];
+  saving: { name: string; percent: number }[];
   forced: string[];
-} {
+}
+
+/** What is being waited for, for a person. */
+export function stageWords({ running, saving }: Progress): string {
+  const names = new Set(saving.map(({ name }) => name));
+  const others = running.filter((name) => !names.has(name));
+  const parts = [
+    saving.length > 0 &&
+    `saving ${saving.map(({ name, percent }) => `${name} (${percent} %)`).join(", ")}`,
+    others.length > 0 && `waiting for ${others.join(", ")}`,
+  ].filter((it) => it !== false);
+  return `${parts.join("; ")}; press the power button again to end them now`;
+}
+
+/** Reads one line of the supervisor's account. */
+export function parseProgress(line: string): Progress {
   let value: unknown;
   try {
     value = JSON.parse(line);
   } catch (error) {
     throw new SyntaxError(`Cannot read the supervisor's progress "${line}": ${reason(error)}`);
   }
-  const { done, running, forced } = (value ?? {}) as Record<string, unknown>;
+  const { done, running, saving, forced } = (value ?? {}) as Record<string, unknown>;
   const isNames = (it: unknown): it is string[] =>
     Array.isArray(it) && it.every((name) => typeof name === "string");
-  if (typeof done !== "boolean" || !isNames(running) || !isNames(forced)) {
+  const isSaving = (it: unknown): it is Progress["saving"] =>
+    Array.isArray(it) &&
+    it.every((one) => typeof one?.name === "string" && typeof one.percent === "number");
+  if (typeof done !== "boolean" || !isNames(running) || !isSaving(saving) || !isNames(forced)) {
     throw new SyntaxError(
-      `Cannot read the supervisor's progress "${line}": it must have done, running and forced`,
+      `Cannot read the supervisor's progress "${line}": it must have done, running, saving and forced`,
     );
   }
-  return { done, running, forced };
+  return { done, running, saving, forced };
 }
 
 /** Ends every process but this one and the kernel's own. */

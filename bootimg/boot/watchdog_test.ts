@@ -61,7 +61,13 @@ Deno.test("a process hangs that answers no more, or never has; one that is slow 
 Deno.test("the supervisor is asked on its socket, and its silence is told", async () => {
   const folder = await Deno.makeTempDir();
   const socket = `${folder}/s`;
-  const health: Health = { diskMiB: 2, diskFreeMiB: 1, guests: { running: 1 }, shown: [] };
+  const health: Health = {
+    diskMiB: 2,
+    diskFreeMiB: 1,
+    guests: { running: 1 },
+    guestsBack: true,
+    shown: [],
+  };
   const server = Deno.serve({ path: socket, onListen: () => {} }, () => Response.json(health));
   const first = Promise.withResolvers<Health | null>();
   const stop = watchSupervisor({

@@ -8,6 +8,7 @@ import { alarms, hostPage, type HostState } from "./host_page.ts";
 const HEALTH: Health = {
   ...{ diskMiB: 100 * 1024, diskFreeMiB: 60 * 1024 },
   guests: { running: 2, stopped: 1 },
+  guestsBack: true,
   shown: [
     { name: "web", state: "running" },
     { name: "db", state: "running" },
@@ -94,6 +95,7 @@ Deno.test("what figures say is wrong is an alarm, and only that", () => {
   const failed: Health = {
     ...HEALTH,
     guests: { failed: 1 },
+    guestsBack: true,
     shown: [{ name: "db", state: "failed" }],
   };
   assertEquals(alarms({ ...READY, health: failed }), ["The guest db has failed"]);

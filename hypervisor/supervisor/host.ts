@@ -62,7 +62,7 @@ export async function freeBytes(path: string): Promise<number> {
 
 /** Reads the facts as they are now. */
 export async function readHost(
-  options: Pick<Host, "startedAt" | "stores"> & { data: string },
+  options: Pick<Host, "startedAt" | "stores" | "atShutdown"> & { data: string },
 ): Promise<Host> {
   const memory = Deno.systemMemoryInfo();
   const { blocks, bavail, bsize } = await statfs(options.data);
@@ -83,12 +83,17 @@ export async function readHost(
     kvmProblem: findKvmProblem(),
     addresses: [...new Set(addresses)],
     stores: options.stores,
+    atShutdown: options.atShutdown,
     startedAt: options.startedAt,
   };
 }
 
 /** What the host's screen shows of the supervisor; `data` lies on the disk that is told of. */
-export async function readHealth(data: string, guests: readonly Guest[]): Promise<Health> {
+export async function readHealth(
+  data: string,
+  all: { readonly areBack: boolean; list: () => Guest[] },
+): Promise<Health> {
+  const guests = all.list();
   const { blocks, bavail, bsize } = await statfs(data);
   const rank = ({ state }: Guest) => state === "failed" ? 0 : state === "stopped" ? 2 : 1;
   const counts: Health["guests"] = {};
@@ -97,6 +102,7 @@ export async function readHealth(data: string, guests: readonly Guest[]): Promis
     diskMiB: Math.floor(blocks * bsize / MIB),
     diskFreeMiB: Math.floor(bavail * bsize / MIB),
     guests: counts,
+    guestsBack: all.areBack,
     shown: guests.toSorted((a, b) => rank(a) - rank(b)).slice(0, MOST_SHOWN_GUESTS)
       .map(({ name, state }) => ({ name, state })),
   };

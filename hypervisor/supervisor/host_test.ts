@@ -4,7 +4,12 @@ import { Host } from "./api/schemas.ts";
 import { findKvmProblem, parseCpuModel, readHost } from "./host.ts";
 
 Deno.test("the host's facts are those of the API", async () => {
-  const host = await readHost({ data: "/", startedAt: new Date().toISOString(), stores: [] });
+  const host = await readHost({
+    data: "/",
+    startedAt: new Date().toISOString(),
+    stores: [],
+    atShutdown: "save",
+  });
   Host.parse(host);
   assert(host.memoryFreeMiB <= host.memoryMiB && host.diskFreeMiB <= host.diskMiB);
   assert(host.addresses.every((address) => !address.startsWith("127.")));

@@ -77,6 +77,7 @@ export const PROBLEMS = {
   network_refused: [422, "network_refused"],
   storage_refused: [422, "storage_refused"],
   ssh_refused: [422, "ssh_refused"],
+  update_refused: [422, "update_refused"],
   not_a_websocket: [426, "not_a_websocket"],
   too_many_attempts: [429, "too_many_attempts"],
   peer_unreachable: [502, "peer_unreachable"],

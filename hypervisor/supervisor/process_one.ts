@@ -6,6 +6,7 @@
  */
 import * as z from "zod";
 import { problem, type ProblemCode } from "./problem.ts";
+import { sendFile } from "./send_file.ts";
 
 const Refusal = z.object({ message: z.string() });
 /** It answers before it changes anything. */
@@ -60,29 +61,62 @@ export class ProcessOne {
     }
   }
 
-  #client({ what }: Question): Deno.HttpClient {
-    if (this.#socket === null) {
-      throw problem("not_an_appliance", `Cannot show or change ${what}: this host is no appliance`);
-    }
-    return Deno.createHttpClient({ proxy: { transport: "unix", path: this.#socket } });
+  /** Has it take a file as that comes; the answer is as `schema` says. */
+  async send<T>(
+    question: Question,
+    { signal, ...file }: {
+      body: ReadableStream<Uint8Array>;
+      bytes: number;
+      signal?: AbortSignal;
+    },
+    schema: z.ZodType<T>,
+  ): Promise<T> {
+    const { method = "PUT", limitMs = LIMIT_MS, refused } = question;
+    const { pathname, search } = urlOf(question);
+    const { status, text } = await sendFile(this.#path(question), {
+      ...{ ...file, method, path: pathname + search },
+      signal: AbortSignal.any([AbortSignal.timeout(limitMs), ...signal ? [signal] : []]),
+    });
+    if (status < 200 || status > 299) throw refusal(status, JSON.parse(text), refused);
+    return schema.parse(JSON.parse(text));
+  }
+
+  #path({ what }: Question): string {
+    if (this.#socket !== null) return this.#socket;
+    throw problem("not_an_appliance", `Cannot show or change ${what}: this host is no appliance`);
+  }
+
+  #client(question: Question): Deno.HttpClient {
+    return Deno.createHttpClient({ proxy: { transport: "unix", path: this.#path(question) } });
   }
 
   async #send(
     client: Deno.HttpClient,
-    { method = "GET", path, query = {}, body, refused }: Question,
+    question: Question,
     signal: AbortSignal,
   ): Promise<Response> {
-    const url = new URL(path, "http://localhost");
-    for (const [name, value] of Object.entries(query)) {
-      if (value !== undefined) url.searchParams.set(name, String(value));
-    }
+    const { method = "GET", body, refused } = question;
+    const url = urlOf(question);
     const init: RequestInit & { client: Deno.HttpClient } = {
       ...{ client, method, signal },
       body: body === undefined ? undefined : JSON.stringify(body),
     };
     const response = await fetch(url, init);
     if (response.ok) return response;
-    const { message } = Refusal.parse(await response.json());
-    throw response.status === 422 ? problem(refused, message) : new Error(message);
+    throw refusal(response.status, await response.json(), refused);
   }
+}
+
+function urlOf({ path, query = {} }: Question): URL {
+  const url = new URL(path, "http://localhost");
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) url.searchParams.set(name, String(value));
+  }
+  return url;
+}
+
+/** What it says to who asks for what cannot be is for that one to read; what it fails in is not. */
+function refusal(status: number, answer: unknown, code: ProblemCode): Error {
+  const { message } = Refusal.parse(answer);
+  return status >= 400 && status < 500 ? problem(code, message) : new Error(message);
 }

@@ -9,11 +9,12 @@ import { lockWithin } from "../sys/flock.ts";
 import { close, O_CREAT, O_RDWR, open } from "../sys/files.ts";
 import { Access, type AccessOptions } from "./access/access.ts";
 import type { AgentWatchOptions } from "./agent/watch.ts";
-import type { Health, Host, ImageKind } from "./api/schemas.ts";
+import type { Health, Host, HostChange, ImageKind, RestartHost } from "./api/schemas.ts";
 import { ApplianceLog } from "./appliance_log.ts";
 import { ApplianceNetwork } from "./appliance_network.ts";
 import { ApplianceSsh } from "./appliance_ssh.ts";
 import { ApplianceStorage, type ApplianceStorageOptions } from "./appliance_storage.ts";
+import { ApplianceUpdate, type ApplianceUpdateOptions } from "./appliance_update.ts";
 import { Crashes } from "./crashes/crashes.ts";
 import { takePstore } from "./crashes/pstore.ts";
 import { exists } from "./durable.ts";
@@ -21,6 +22,7 @@ import { EventHub } from "./events.ts";
 import { readHealth, readHost } from "./host.ts";
 import { Images } from "./images/images.ts";
 import { GuestDisks } from "./lives/disks.ts";
+import { AtShutdownChoice } from "./lives/at_shutdown.ts";
 import { Guests } from "./lives/guests.ts";
 import { Tasks } from "./lives/tasks.ts";
 import { logTail } from "./lives/vmm_log.ts";
@@ -40,6 +42,8 @@ import { type Database, openDatabase } from "./store/database.ts";
 import { GuestStore } from "./store/guests.ts";
 import { MoveStore } from "./store/moves.ts";
 import { PeerStore } from "./store/peers.ts";
+import { SaveStore } from "./store/saves.ts";
+import { SettingStore } from "./store/settings.ts";
 import { SharedFileStore } from "./store/shared_files.ts";
 import { SnapshotStore } from "./store/snapshots.ts";
 import type { BundleSources } from "./support/bundle.ts";
@@ -73,12 +77,20 @@ export interface SupervisorOptions {
   agents?: Partial<AgentWatchOptions>;
   canShare?: boolean;
   storage?: Pick<ApplianceStorageOptions, "followMs" | "lookMs">;
+  update?: Pick<ApplianceUpdateOptions, "followMs" | "lookMs" | "fetch" | "stallMs">;
 }
 
 const SUPPORT_QUESTION = {
   path: "/support",
   what: "settings and problems of the host",
   refused: "internal",
+} as const;
+
+const RESTART = {
+  method: "POST",
+  path: "/restart",
+  what: "whether it runs",
+  refused: "shutting_down",
 } as const;
 
 const HOST_EVENT_MS = 10_000;
@@ -93,9 +105,12 @@ export class Supervisor {
   readonly network: ApplianceNetwork;
   readonly ssh: ApplianceSsh;
   readonly storage: ApplianceStorage;
+  readonly update: ApplianceUpdate;
   /** The host's log, of which this one's is a part. */
   readonly hostLog: ApplianceLog;
   readonly crashes: Crashes;
+  /** What becomes of guests when the host ends. */
+  readonly atShutdown: AtShutdownChoice;
   readonly log: Log;
   /** Aborts when the supervisor goes: streams end then. */
   readonly closing: AbortSignal;
@@ -140,6 +155,7 @@ export class Supervisor {
         ...{ command: options.command, size: options.poolSize ?? 0, log },
         ...{ directory: join(run, "pool"), refillMs: options.poolRefillMs },
       });
+      this.atShutdown = new AtShutdownChoice(new SettingStore(database));
       const table = new SharedFileStore(database);
       this.#stores = new Stores(options.stores ?? [], {
         ...{ table, log, lookMs: options.storeLookMs },
@@ -150,6 +166,8 @@ export class Supervisor {
         pool,
         store,
         snapshots,
+        saves: new SaveStore(database),
+        atShutdown: this.atShutdown,
         tasks: this.tasks,
         images: this.images,
         crashes: this.crashes,
@@ -174,11 +192,13 @@ export class Supervisor {
       this.ssh = new ApplianceSsh(processOne);
       const { events, tasks } = this;
       this.storage = new ApplianceStorage({ processOne, events, tasks, log, ...options.storage });
+      this.update = new ApplianceUpdate({ processOne, events, log, ...options.update });
       this.hostLog = new ApplianceLog(this.#processOne);
       const hostTimer = setInterval(() => this.#tellHost(), HOST_EVENT_MS);
       this.#release = () => {
         clearInterval(hostTimer);
         this.storage.close();
+        this.update.close();
         this.#moves?.close();
         this.#peers?.close();
         this.guests.close();
@@ -257,11 +277,24 @@ export class Supervisor {
 
   host(): Promise<Host> {
     const stores = this.#stores.list();
-    return readHost({ data: this.#data, startedAt: this.#startedAt, stores });
+    const { ofHost: atShutdown } = this.atShutdown;
+    return readHost({ data: this.#data, startedAt: this.#startedAt, stores, atShutdown });
+  }
+
+  change({ atShutdown }: HostChange): Promise<Host> {
+    if (atShutdown !== undefined) this.atShutdown.ofHost = atShutdown;
+    this.#tellHost();
+    return this.host();
+  }
+
+  /** Has process 1 restart the host, which then asks for guests to be ended. */
+  async restart({ guests }: RestartHost): Promise<void> {
+    this.atShutdown.once = guests ?? null;
+    await this.#processOne.ask(RESTART, z.unknown());
   }
 
   health(): Promise<Health> {
-    return readHealth(this.#data, this.guests.list());
+    return readHealth(this.#data, this.guests);
   }
 
   /** What a bundle for who is to help from afar is made of. */

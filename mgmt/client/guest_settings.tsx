@@ -91,6 +91,14 @@ export function GuestSettings({ guest, host }: { guest: Guest; host: Host }) {
           <code>{guest.cmdline}</code>
         </Row>
         <Row term="Starts with the host">{guest.autostart ? "yes" : "no"}</Row>
+        <Row term="When the host ends">
+          {guest.atShutdown === null
+            ? "as the host has it"
+            : guest.atShutdown === "save"
+            ? "is saved"
+            : "is shut down"}
+        </Row>
+        {guest.savedAt !== null && <Row term="Next start">goes on from its saved memory</Row>}
         <Row term="Created">{formatTime(guest.createdAt)}</Row>
       </dl>
       <Dialog title={`Change ${guest.name}`} isOpen={isOpen} onClose={() => setOpen(false)}>

@@ -20,6 +20,7 @@ import { takeMoves } from "./live_moves.ts";
 import { takePeers } from "./live_peers.ts";
 import { takeSnapshots } from "./live_snapshots.ts";
 import { takeStorage } from "./live_storage.ts";
+import { takeUpdate } from "./live_update.ts";
 import { takePoint, takeTask, takeTasks } from "./live_tasks.ts";
 import { streams } from "./once_live.ts";
 
@@ -159,6 +160,7 @@ function open(): EventSource {
   on("peers", takePeers);
   on("moves", takeMoves);
   on("storage", takeStorage);
+  on("update", takeUpdate);
   on("crashes", takeCrashes);
   events.onerror = () => {
     connection.value = "lost";

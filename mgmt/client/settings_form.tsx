@@ -18,6 +18,12 @@ const HUGE_PAGES: [string, string][] = [
   ["none", "4 KiB"],
 ];
 
+const AT_SHUTDOWN = [
+  ["", "As the host has it for those that start with it"],
+  ["save", "Save it, and have it go on with the host's next start"],
+  ["shutdown", "Shut it down"],
+] as const;
+
 interface SettingsFormProps {
   guest: Guest;
   host: Host;
@@ -119,6 +125,17 @@ export function SettingsForm({ guest, host, onDone }: SettingsFormProps) {
         )}
       </Field>
       <Check name="autostart" isOn={guest.autostart}>Start with the host</Check>
+      <Field id="settings-at-shutdown" label="When the host restarts or powers off">
+        {(attributes) => (
+          <select {...attributes} name="atShutdown">
+            {AT_SHUTDOWN.map(([value, words]) => (
+              <option key={value} value={value} selected={value === (guest.atShutdown ?? "")}>
+                {words}
+              </option>
+            ))}
+          </select>
+        )}
+      </Field>
       <More title="Processors" errors={errors} fields="cpu.">
         <Field
           id="set-model"
@@ -230,6 +247,7 @@ function readSettings(
     memoryMiB: numberOf(data, "memoryMiB"),
     cmdline: String(data.get("cmdline")),
     autostart: data.has("autostart"),
+    atShutdown: AT_SHUTDOWN.find(([value]) => value === data.get("atShutdown"))?.[0] || null,
     cpu: {
       ...cpu,
       model: String(data.get("cpu.model")),

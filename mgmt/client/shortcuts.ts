@@ -19,6 +19,7 @@ export const SHORTCUTS: { where: string; list: Shortcut[] }[] = [
       { keys: ["g", "d"], what: "Go to the disks" },
       { keys: ["g", "s"], what: "Go to the settings" },
       { keys: ["g", "l"], what: "Go to the log" },
+      { keys: ["g", "u"], what: "Go to the updates" },
       { keys: ["u"], what: "Show what is under way" },
       { keys: ["n"], what: "New guest" },
       { keys: ["/"], what: "Find a guest" },

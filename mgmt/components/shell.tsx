@@ -15,6 +15,7 @@ const LINKS: { href: string; label: string; icon: IconName; under: RegExp }[] = 
   { href: "/hosts", label: "Hosts", icon: "hosts", under: /^\/hosts/ },
   { href: "/storage", label: "Storage", icon: "disk", under: /^\/storage/ },
   { href: "/settings/network", label: "Network", icon: "net", under: /^\/settings/ },
+  { href: "/update", label: "Update", icon: "upgrade", under: /^\/update/ },
   { href: "/log", label: "Log", icon: "log", under: /^\/log/ },
 ];
 

@@ -27,6 +27,10 @@ export function doingWords({ kind, detail }: Pick<Task, "kind" | "detail">): str
       return "Moving to a new VMM";
     case "install":
       return `Installing on ${detail}`;
+    case "save":
+      return "Saving, as the host ends";
+    case "restore":
+      return "Going on from where the host ended";
   }
 }
 
@@ -37,6 +41,8 @@ const NOUNS: Record<Task["kind"], string> = {
   move: "move",
   upgrade: "upgrade",
   install: "installation",
+  save: "save",
+  restore: "return",
 };
 
 /** "The move of web-1". */
@@ -76,6 +82,10 @@ function doneWords(task: Task): string {
       return `${guestName} has a new VMM${still}`;
     case "install":
       return `Installed on ${detail}. It is started from when this host starts next without the stick`;
+    case "save":
+      return `Saved ${guestName}: it goes on when the host starts next`;
+    case "restore":
+      return `${guestName} went on from where the host ended`;
   }
 }
 
@@ -109,7 +119,7 @@ export function shortWords(tasks: readonly Task[]): string {
   const share = shareOf(task);
   const verbs = {
     ...{ snapshot: "Saving", revert: "Reverting", fork: "Forking", move: "Moving" },
-    ...{ upgrade: "Upgrading", install: "Installing" },
+    ...{ upgrade: "Upgrading", install: "Installing", save: "Saving", restore: "Restoring" },
   };
   const far = share === null ? "" : `, ${Math.floor(100 * share)} %`;
   return `${verbs[task.kind]} ${subjectWords(task)}${far}`;

@@ -19,7 +19,8 @@ export interface ForwardOptions {
 
 export async function forward(request: Request, options: ForwardOptions): Promise<Response> {
   const { pathname, search } = new URL(request.url);
-  const isUpload = request.method === "PUT" && pathname.startsWith("/api/v1/images/");
+  const isUpload = request.method === "PUT" &&
+    (pathname.startsWith("/api/v1/images/") || pathname === "/api/v1/host/update");
   const maxBytes = isUpload ? Infinity : LIMITS.bodyBytes;
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes) {
     return tooLarge();

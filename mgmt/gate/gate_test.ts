@@ -104,6 +104,19 @@ Deno.test("an upload is passed on as it comes", async () => {
   assertEquals([response.status, received], [201, 64 * 64 * 1024]);
 });
 
+Deno.test("an update of the host may be longer than other bodies, and only as an upload", async () => {
+  await using bench = await open(() => new Response("taken"));
+  const body = new Uint8Array(LIMITS.bodyBytes + 1);
+  const url = `${bench.url}/api/v1/host/update`;
+  const put = await fetch(`${url}?signature=eA`, { method: "PUT", body });
+  assertEquals([put.status, await put.text()], [200, "taken"]);
+  const { headers, body: received } = bench.last();
+  assertEquals([headers.get("x-upload-length"), received.length], [`${body.length}`, body.length]);
+  const post = await fetch(url, { method: "POST", body });
+  assertEquals(post.status, 413);
+  await post.body?.cancel();
+});
+
 Deno.test("what is too long or of a foreign page is refused before the supervisor sees it", async () => {
   let asked = 0;
   await using bench = await open(() => new Response(String(asked++)));

@@ -44,6 +44,9 @@ export default function Controls() {
         case "g l":
           follow("/log");
           return true;
+        case "g u":
+          follow("/update");
+          return true;
         case "u":
           setShows("tasks");
           return true;

@@ -21,6 +21,7 @@ import { FakeLives } from "./fake_lives.ts";
 import { FakeLog } from "./fake_log.ts";
 import { FakeNetwork } from "./fake_network.ts";
 import { FakeStorage } from "./fake_storage.ts";
+import { FakeUpdate } from "./fake_update.ts";
 import { FakeSerial } from "./fake_serial.ts";
 import { FakeSsh } from "./fake_ssh.ts";
 import { problem } from "./fake_problem.ts";
@@ -51,6 +52,7 @@ export class FakeApi {
   readonly ssh = new FakeSsh();
   readonly #cloudInits = new FakeCloudInits();
   readonly storage: FakeStorage;
+  readonly update = new FakeUpdate((data) => this.#emit("update", data));
   readonly hostLog = new FakeLog();
   password: string | null;
   /** What the last requests were, as "METHOD path". */
@@ -173,6 +175,9 @@ export class FakeApi {
         return Response.json({ setupNeeded: false, signedIn: false, csrfToken: null });
       case "GET /host":
         return Response.json(this.host);
+      case "PATCH /host":
+        this.#emit("host", Object.assign(this.host, await json()));
+        return Response.json(this.host);
       case "GET /events":
         return this.#events();
       case "GET /guests":
@@ -184,7 +189,8 @@ export class FakeApi {
     }
     const life = await this.lives.answer(request, path) ??
       await this.network.answer(request, path) ?? this.hostLog.answer(request, path) ??
-      await this.storage.answer(request, path) ?? await this.ssh.answer(request, path);
+      await this.storage.answer(request, path) ?? await this.ssh.answer(request, path) ??
+      await this.update.answer(request, path);
     if (life !== null) return life;
     const image = /^\/images\/(kernel|initrd|disk)\/([^/]+)$/.exec(path);
     if (image) return await this.#image(request, image[1] as ImageKind, image[2]);

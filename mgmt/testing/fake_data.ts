@@ -33,6 +33,7 @@ export function demoHost(): Host {
     kvmProblem: null,
     addresses: ["192.168.1.20"],
     stores: [],
+    atShutdown: "save",
     startedAt: ago(9000),
   };
 }
@@ -47,6 +48,7 @@ export function newGuest(input: GuestCreate, more: Partial<Guest> = {}): Guest {
     error: null,
     pausedFor: null,
     resumesFrom: null,
+    savedAt: null,
     disks: disks.map((wish) => newDisk({ ...wish, name: wish.name ?? freeDiskName(disks) })),
     nets: nets.map(newNet),
     freePorts: null,

@@ -26,6 +26,7 @@ Deno.test("an address is tried, refused to be kept before it is in force, and th
   await network.settle();
   const actions = new MenuActions({
     ...{ network: () => network, socket: "/nowhere", data: () => null, end: () => {} },
+    updates: () => null,
   });
   const form = { ...formOf(before), method: "static" as const, address: "192.0.2.7/24" };
   const found = networkOf(before, form);
@@ -54,7 +55,7 @@ Deno.test("the password is forgotten, and a set-up code is there again", async (
   assertEquals((await host.local.client.call("getSession", {})).setupNeeded, false);
   const actions = new MenuActions({
     socket: host.path("run/supervisor.sock"),
-    ...{ network: () => null, data: () => null, end: () => {} },
+    ...{ network: () => null, data: () => null, updates: () => null, end: () => {} },
   });
   assertEquals((await actions.act({ do: "resetPassword" })).kind, "notice");
   assertEquals((await host.local.client.call("getSession", {})).setupNeeded, true);
@@ -70,7 +71,7 @@ Deno.test("everything is marked to be deleted before the host restarts", async (
   const ends: string[] = [];
   const actions = (place: string | null) =>
     new MenuActions({
-      ...{ network: () => null, socket: "/nowhere", data: () => place },
+      ...{ network: () => null, socket: "/nowhere", data: () => place, updates: () => null },
       end: (command) => ends.push(command),
     });
   await assertRejects(() => actions(null).act({ do: "erase" }), Error, "kept on a disk");

@@ -38,7 +38,6 @@ async function up(host: Appliance): Promise<void> {
 const storageOf = (host: Appliance) =>
   host.until("the API", () => host.ask<HostStorage>("api", "GET /host/storage"));
 
-
 async function namesOn(path: string): Promise<string[]> {
   const table = await readTable(path, (await Deno.stat(path)).size / SECTOR_BYTES);
   return table!.partitions.map(({ name }) => name);

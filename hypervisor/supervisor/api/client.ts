@@ -104,6 +104,20 @@ export class ApiClient {
     return await response.json();
   }
 
+  /** Uploads a newer system for the host; resolves once the next restart tries it. */
+  async uploadUpdate(
+    body: BodyInit,
+    options: { signature: string; size: number; signal?: AbortSignal },
+  ): Promise<AnswerOf<"putUpdate">> {
+    const { size, signal, signature: text } = options;
+    const signature = base64url(text);
+    const response = await this.#send("putUpdate", {}, {
+      ...{ body, signal, query: { signature } },
+      headers: { "content-type": "application/octet-stream", "x-upload-length": String(size) },
+    });
+    return await response.json();
+  }
+
   /** A file that the host makes: its name, and its bytes as they come. */
   async download(
     operation: "getSupportBundle",
@@ -168,6 +182,12 @@ export class ApiClient {
     if (response.ok) return response;
     throw new ApiError(response.status, await readProblem(response));
   }
+}
+
+/** A text of bytes as they stand in a query. */
+export function base64url(text: string): string {
+  const bytes = String.fromCharCode(...new TextEncoder().encode(text));
+  return btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 }
 
 /** The names and values of a query that has some, as a URL has them. */

@@ -17,6 +17,8 @@ export const Health = z.strictObject({
   diskFreeMiB: z.int(),
   /** How many guests there are, in each state that some are in. */
   guests: z.partialRecord(z.enum(GUEST_STATES), z.int()),
+  /** Whether all runs, or has failed for good, that is to be back once the host has started. */
+  guestsBack: z.boolean(),
   /** The first of them: what is up and what failed before what is stopped. */
   shown: z.array(z.strictObject({ name: GuestName, state: z.enum(GUEST_STATES) })),
 });

@@ -5,12 +5,15 @@
  */
 import * as z from "zod";
 import { HostNetwork, Network } from "./network_schemas.ts";
+import { Host, HostChange } from "./schemas.ts";
 import type { Route } from "./route.ts";
 import { HostSsh, HostSshChange } from "./ssh_schemas.ts";
 import { STORAGE_ROUTES } from "./storage_routes.ts";
+import { UPDATE_ROUTES } from "./update_routes.ts";
 
 export const HOST_ROUTES = {
   ...STORAGE_ROUTES,
+  ...UPDATE_ROUTES,
   getSettingsSchema: {
     method: "GET",
     path: "/settings.schema.json",
@@ -37,6 +40,15 @@ export const HOST_ROUTES = {
     status: 200,
     answer: HostSsh,
     problems: ["not_an_appliance", "ssh_refused"],
+  },
+  changeHost: {
+    method: "PATCH",
+    path: "/host",
+    summary: "Change what becomes of guests when the host ends",
+    access: "session",
+    body: HostChange,
+    status: 200,
+    answer: Host,
   },
   getNetwork: {
     method: "GET",

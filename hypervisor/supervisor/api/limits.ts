@@ -87,8 +87,14 @@ export const MOST_FORKS = 256;
 export const FORK_NETWORKS = ["replug", "down", "up"] as const;
 export type ForkNetwork = typeof FORK_NETWORKS[number];
 
+/** What becomes of a guest when the host ends: see shutdown_schemas.ts. */
+export const AT_SHUTDOWN = ["save", "shutdown"] as const;
+
 /** Long work: see task_schemas.ts. */
-export const TASK_KINDS = ["snapshot", "revert", "fork", "move", "upgrade", "install"] as const;
+export const TASK_KINDS = [
+  ...["snapshot", "revert", "fork", "move", "upgrade", "install"] as const,
+  ...["save", "restore"] as const,
+] as const;
 export const TASK_STATES = ["running", "done", "failed", "cancelled"] as const;
 
 /** Whether a guest's memory is compressed on its way to another host: see move_schemas.ts. */

@@ -104,7 +104,8 @@ export const ROUTES = {
   shutdownHost: {
     method: "POST",
     path: "/host/shutdown",
-    summary: "Stop every guest: power button first, force after the limit; no start is taken after",
+    summary:
+      "End every guest: saved, or by its power button and by force after the limit; no start after",
     access: "local",
     body: HostShutdown,
     bodyOptional: true,

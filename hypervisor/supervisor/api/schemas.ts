@@ -6,6 +6,7 @@
  */
 import * as z from "zod";
 import { GUEST_STATES } from "./actions.ts";
+import { AtShutdown } from "./shutdown_schemas.ts";
 import { CloudInitCreate, CloudInitFacts, CloudInitUpdate } from "./cloud_init_schemas.ts";
 import { Crash } from "./crash_schemas.ts";
 import { Disk, DiskCreate, Net, NetCreate } from "./device_schemas.ts";
@@ -25,11 +26,13 @@ import { Peer, UnsettledMove } from "./move_schemas.ts";
 import { SnapshotTree } from "./snapshot_schemas.ts";
 import { HostStorage } from "./storage_schemas.ts";
 import { Task, TaskPoint } from "./task_schemas.ts";
+import { HostUpdateView } from "./update_routes.ts";
 
 export * from "./cloud_init_schemas.ts";
 export * from "./crash_schemas.ts";
 export * from "./device_schemas.ts";
 export * from "./figure_schemas.ts";
+export * from "./host_update.ts";
 export * from "./health_schemas.ts";
 export * from "./limits.ts";
 export * from "./log_schemas.ts";
@@ -37,10 +40,12 @@ export * from "./machine_schemas.ts";
 export * from "./move_schemas.ts";
 export * from "./names.ts";
 export * from "./network_schemas.ts";
+export * from "./shutdown_schemas.ts";
 export * from "./snapshot_schemas.ts";
 export * from "./ssh_schemas.ts";
 export * from "./storage_schemas.ts";
 export * from "./task_schemas.ts";
+export { HostUpdateView, PullUpdate, RestartHost, UpdatePull } from "./update_routes.ts";
 
 const HotplugPorts = z.int().min(0).max(MOST_PORTS);
 
@@ -66,6 +71,8 @@ const guestFields = z.strictObject({
   /** What a disk with the label `cidata` tells its system, the last at its start; null for no such disk. */
   cloudInit: CloudInitCreate.nullable().default(null),
   autostart: z.boolean().default(false),
+  /** What becomes of it when the host ends; null for what the host has for all. */
+  atShutdown: AtShutdown.nullable().default(null),
 });
 
 function hasOwn<T>(list: readonly T[], name: (it: T) => string | undefined): boolean {
@@ -105,6 +112,7 @@ export const GuestUpdate = z.strictObject({
   /** Null takes its disk away. */
   cloudInit: CloudInitUpdate.nullable(),
   autostart: z.boolean(),
+  atShutdown: AtShutdown.nullable(),
 }).partial();
 
 /** What the agent in a guest tells. */
@@ -141,12 +149,15 @@ export const Guest = z.strictObject({
   /** Null where it has no disk for that. */
   cloudInit: CloudInitFacts.nullable(),
   autostart: z.boolean(),
+  atShutdown: AtShutdown.nullable(),
   /** The release of the VMM that it runs in; null where it is not up, or its VMM does not say. */
   vmmVersion: z.string().nullable(),
   /** Whether that is another release than the one that is installed. */
   upgradeAvailable: z.boolean(),
   /** The snapshot whose memory its next start goes on from; null where it boots. */
   resumesFrom: Id.nullable(),
+  /** When its memory was saved as the host ended, from which its next start goes on; else null. */
+  savedAt: z.string().nullable(),
   /** Fields, such as "memory.hugePages", in which it runs with other values than these. */
   pending: z.array(z.string()),
   /** ISO 8601, UTC. */
@@ -198,21 +209,9 @@ export const Host = z.strictObject({
   addresses: z.array(z.string()),
   /** Where disks can be that stay where they are when their guests move. */
   stores: z.array(HostStore),
+  /** What becomes of guests when the host ends that start with it, unless they have a choice of their own. */
+  atShutdown: AtShutdown,
   startedAt: z.string(),
-});
-
-/** Asks every guest to stop; for the host's power-off, so only over the local socket. */
-export const HostShutdown = z.strictObject({
-  /** How long guests may take after their power buttons were pressed; then they are ended. */
-  limitSeconds: z.int().min(0).max(3600).default(60),
-});
-/** One line of the answer to a `HostShutdown`, sent on every change; `done` on the last. */
-export const HostShutdownProgress = z.strictObject({
-  done: z.boolean(),
-  /** Names of guests that still run. */
-  running: z.array(z.string()),
-  /** Names of guests that had to be ended. */
-  forced: z.array(z.string()),
 });
 
 /**
@@ -283,6 +282,8 @@ export const Events = {
   moves: z.array(UnsettledMove),
   /** The host's disks or its pool are other ones now, or in another state. */
   storage: HostStorage,
+  /** The host's systems are other ones now, or an update has gone on. */
+  update: HostUpdateView,
 } as const;
 
 export type GuestCreate = z.input<typeof GuestCreate>;
@@ -291,7 +292,6 @@ export type Guest = z.output<typeof Guest>;
 export type AgentFacts = z.output<typeof AgentFacts>;
 export type Image = z.output<typeof Image>;
 export type ImageKind = z.output<typeof ImageKind>;
-export type HostShutdownProgress = z.output<typeof HostShutdownProgress>;
 export type Host = z.output<typeof Host>;
 export type HostStore = z.output<typeof HostStore>;
 export type SessionInfo = z.output<typeof SessionInfo>;

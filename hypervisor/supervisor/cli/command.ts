@@ -56,7 +56,8 @@ export async function showGuests(context: Context, guests: Guest[]): Promise<voi
     ]),
   ]);
   if (context.json) return;
-  const notes = guests.flatMap(({ name, error, pausedFor, pending, resumesFrom }) => [
+  const notes = guests.flatMap(({ name, error, pausedFor, pending, resumesFrom, savedAt }) => [
+    ...(savedAt === null ? [] : [`${name}: its next start goes on from its saved memory`]),
     ...(resumesFrom === null ? [] : [`${name}: its next start goes on from a snapshot's memory`]),
     ...(error === null ? [] : [`${name}: ${error}`]),
     ...(pausedFor === null ? [] : [`${name} is paused: ${pausedFor}`]),

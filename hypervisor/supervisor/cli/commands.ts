@@ -4,7 +4,7 @@
  * @module
  */
 import { basename } from "@std/path";
-import { IMAGE_KINDS, type ImageKind } from "../api/schemas.ts";
+import { type HostShutdownProgress, IMAGE_KINDS, type ImageKind } from "../api/schemas.ts";
 import { hashPassword } from "../access/password.ts";
 import { fileStream } from "../images/file_stream.ts";
 import { parseRest, UsageError, wholeNumber } from "./arguments.ts";
@@ -102,7 +102,7 @@ export const COMMANDS: readonly Command[] = [
             ? JSON.stringify(step) + "\n"
             : step.done
             ? "All guests have stopped\n"
-            : `Waiting for ${step.running.join(", ")}\n`,
+            : `Waiting for ${waitingFor(step)}\n`,
         );
       }
     },
@@ -135,4 +135,9 @@ export function usage(): string {
     `  ${name} ${words}`.trimEnd() + `\n      ${summary}`
   );
   return `Usage: denovisor [--socket PATH] [--json] COMMAND\n\n${lines.join("\n")}\n\n${SPEC_HELP}`;
+}
+
+function waitingFor({ running, saving }: HostShutdownProgress): string {
+  const far = new Map(saving.map(({ name, percent }) => [name, `${name} (${percent} % saved)`]));
+  return running.map((name) => far.get(name) ?? name).join(", ");
 }

@@ -39,7 +39,17 @@ const SETTINGS = [
     "hyperv",
     "pin",
   ],
-  ...["huge-pages", "mergeable", "balloon", "addable", "added", "ports", "agent", "autostart"],
+  ...[
+    "huge-pages",
+    "mergeable",
+    "balloon",
+    "addable",
+    "added",
+    "ports",
+    "agent",
+    "autostart",
+    "at-shutdown",
+  ],
   ...CLOUD_INIT,
 ];
 
@@ -47,6 +57,7 @@ const SETTINGS_HELP = `[--cpus N] [--memory SIZE] [--initrd IMAGE] [--cmdline TE
          [--cpu MODEL] [--topology SxCxT] [--nested yes|no] [--hyperv yes|no] [--pin 0,2+3]
          [--huge-pages auto|transparent|2M|1G|none] [--mergeable yes|no] [--balloon SIZE]
          [--addable SIZE] [--added SIZE] [--ports N] [--agent yes|no] [--autostart yes|no]
+         [--at-shutdown save|shutdown|host]
          ${CLOUD_INIT_HELP}`;
 
 /** What options say, without what they do not say. */
@@ -84,6 +95,9 @@ function settings(options: Options): GuestUpdate {
     hotplugPorts: wholeNumber(options.ports, "ports"),
     agent: yesOrNo(options.agent, "agent"),
     autostart: yesOrNo(options.autostart, "autostart"),
+    atShutdown: options["at-shutdown"] === "host"
+      ? null
+      : text(options["at-shutdown"]) as "save" | undefined,
   }) ?? {};
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  AT_SHUTDOWN,
   type HostStore,
   LOG_LEVELS,
   type LogBatch,
@@ -15,12 +16,15 @@ import { parseRest, UsageError, wholeNumber } from "./arguments.ts";
 import { type Command, type Context, show, words } from "./command.ts";
 import { showDisks } from "./storage_commands.ts";
 import { printable } from "./table.ts";
+import { restart, update, UPDATE_WORDS } from "./update_commands.ts";
 
 type Verb = (context: Context, rest: string[]) => Promise<void>;
 
 const LOG_WORDS = "[-f] [--level LEVEL] [--room ROOM] [--limit N]";
 const CRASH_WORDS = "[ls] | show ID | rm ID";
-const WORDS = `[show] | disks | log ${LOG_WORDS} | crashes ${CRASH_WORDS} | support-bundle [FILE]`;
+const WORDS = `[show] | update ${UPDATE_WORDS} | restart [--guests save|shutdown]
+         | at-shutdown save|shutdown | disks | log ${LOG_WORDS}
+         | crashes ${CRASH_WORDS} | support-bundle [FILE]`;
 
 /** A record as a line of a terminal. */
 function line({ time, level, room, message, fields }: LogRecord): string {
@@ -96,10 +100,19 @@ const VERBS: Record<string, Verb> = {
       ...stores.map((store) => ["store", storeText(store)]),
     ]);
   },
+  async "at-shutdown"(context, rest) {
+    const [given] = words(rest, "save|shutdown");
+    const atShutdown = AT_SHUTDOWN.find((it) => it === given);
+    if (atShutdown === undefined) throw new UsageError("it takes save or shutdown");
+    const host = await context.api.client.call("changeHost", { body: { atShutdown } });
+    await show(context, host, [["atShutdown", host.atShutdown]]);
+  },
   async disks(context, rest) {
     words(rest);
     await showDisks(context, await context.api.client.call("listHostDisks", {}));
   },
+  update,
+  restart,
   log,
   crashes,
   async "support-bundle"(context, rest) {
@@ -117,7 +130,7 @@ export const HOST_COMMAND: Command = {
   name: "host",
   words: WORDS,
   summary:
-    "Show the host; its disks; its log, and with -f what comes; what crashed; an archive for who helps",
+    "Show the host; update and restart it; its disks; its log, and with -f what comes; what crashed; an archive for who helps",
   async run(context, [verb = "show", ...rest]) {
     const act = Object.hasOwn(VERBS, verb) ? VERBS[verb] : undefined;
     if (act === undefined) throw new UsageError(`it takes ${WORDS}`);

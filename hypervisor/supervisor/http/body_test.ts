@@ -43,6 +43,7 @@ Deno.test("a valid guest is read with its defaults", async () => {
     agent: true,
     cloudInit: null,
     autostart: false,
+    atShutdown: null,
   });
 });
 

@@ -17,7 +17,9 @@ import { lifeHandlers } from "./life_handlers.ts";
 import { logHandlers } from "./log_handlers.ts";
 import { createPeerHandlers } from "./peer_handlers.ts";
 import { eventStream } from "./sse.ts";
+import { updateHandlers } from "./update_handlers.ts";
 import { upgradeHandlers } from "./upgrade_handlers.ts";
+import { uploadOf } from "./upload.ts";
 
 /** A request that was let in and checked. */
 export interface Call<O extends Operation> {
@@ -41,10 +43,6 @@ export type Handlers = {
 
 function withCookie(info: SessionInfo, token: string | null): Response {
   return Response.json(info, { headers: { "set-cookie": sessionCookie(token) } });
-}
-
-function wholeNumber(header: string | null): number | undefined {
-  return header !== null && /^[0-9]{1,15}$/.test(header) ? Number(header) : undefined;
 }
 
 export function createHandlers(supervisor: Supervisor): Handlers {
@@ -86,7 +84,7 @@ export function createHandlers(supervisor: Supervisor): Handlers {
     getHost: () => supervisor.host(),
     getHealth: () => supervisor.health(),
     shutdownHost({ body }) {
-      log("info", "stopping all guests", { limitSeconds: body.limitSeconds });
+      log("info", "stopping all guests", { ...body });
       return progressLines(guests.shutdown(body), (error) => {
         log("error", "cannot stop all guests", { error: messageOf(error) });
       });
@@ -136,14 +134,12 @@ export function createHandlers(supervisor: Supervisor): Handlers {
       ),
     listImages: () => images.list(),
     putImage({ request, params }) {
-      const empty = new ReadableStream<Uint8Array<ArrayBuffer>>({ start: (c) => c.close() });
-      // A proxy that streams an upload on drops its content-length and tells it by the other header.
-      const size = wholeNumber(request.headers.get("content-length")) ??
-        wholeNumber(request.headers.get("x-upload-length"));
-      return images.put(params, request.body ?? empty, { size });
+      const { body, size } = uploadOf(request);
+      return images.put(params, body, { size });
     },
     deleteImage: ({ params }) => images.delete(params.kind, params.name),
     ...upgradeHandlers(supervisor),
+    ...updateHandlers(supervisor),
   };
 }
 

@@ -12,6 +12,7 @@ type HostOperation =
   | "getSettingsSchema"
   | "getHostSsh"
   | "changeHostSsh"
+  | "changeHost"
   | "getNetwork"
   | "changeNetwork"
   | "confirmNetwork"
@@ -19,9 +20,14 @@ type HostOperation =
   | keyof typeof STORAGE_ROUTES;
 
 export function hostHandlers(
-  { network, ssh, storage, log }: Supervisor,
+  supervisor: Supervisor,
 ): Pick<Handlers, HostOperation> {
+  const { network, ssh, storage, log } = supervisor;
   return {
+    changeHost({ body, caller }) {
+      log("info", "changing the host", { ...body, address: caller.address });
+      return supervisor.change(body);
+    },
     getSettingsSchema: () => settingsJsonSchema(),
     getHostSsh: () => ssh.get(),
     changeHostSsh({ body, caller }) {

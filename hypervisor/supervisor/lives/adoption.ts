@@ -11,6 +11,7 @@ import type { GuestDisks } from "./disks.ts";
 import { filesOf, sweep, withSizes } from "./guest_files.ts";
 import type { GuestLife } from "./guest_life.ts";
 import type { Launcher } from "./launcher.ts";
+import type { VmmProcess } from "./vmm_process.ts";
 
 export interface AdoptionGround {
   lives: ReadonlyMap<string, GuestLife>;
@@ -51,17 +52,26 @@ export async function adoptAll(ground: AdoptionGround): Promise<void> {
 }
 
 async function adoptOne(id: string, { lives, launcher, log }: AdoptionGround): Promise<void> {
+  const forgetRun = async (process: VmmProcess) => {
+    await launcher.cleanUp(process);
+    removeIfThere(launcher.directory(id));
+  };
   const process = await launcher.find(id);
   const life = lives.get(id);
   if (process !== null && life !== undefined) {
-    life.adopt(process);
     const { name } = life.record;
+    if (process.isLeftStanding && life.resumesFrom !== null) {
+      // It was saved, and was to end then. One that did has not run since; another is to go on, here.
+      if (process.hasEnded) return await forgetRun(process);
+      life.setResumesFrom(null);
+    }
+    life.adopt(process);
     log("info", "found a guest's VMM", { guest: name, pid: process.pid });
     return await process.goOnIfLeft();
   }
   if (process !== null) {
     await process.kill();
-    await launcher.cleanUp(process);
+    return await forgetRun(process);
   }
   removeIfThere(launcher.directory(id));
 }

@@ -33,6 +33,7 @@ const RECORD: GuestRecord = {
   agent: true,
   cloudInit: null,
   autostart: false,
+  atShutdown: null,
   createdAt: "",
   error: null,
 };

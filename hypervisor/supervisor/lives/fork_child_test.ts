@@ -29,6 +29,7 @@ const GUEST: GuestRecord = {
   agent: true,
   cloudInit: null,
   autostart: true,
+  atShutdown: null,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: "broke",
 };

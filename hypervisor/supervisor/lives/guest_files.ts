@@ -10,22 +10,28 @@ import { SNAPSHOTS } from "../store/shared_files.ts";
 import type { SnapshotStore } from "../store/snapshots.ts";
 import type { GuestDisks } from "./disks.ts";
 
+/** Where in a guest's directory it is saved as the host ends. */
+export const SAVED = "saved";
+
 /** What of a guest's directory is its own. */
 export interface GuestFiles {
   /** Names of files. */
   disks: ReadonlySet<string>;
   /** Ids. */
   snapshots: ReadonlySet<string>;
+  /** What it goes on from that was saved, if it does. */
+  saved: ReadonlySet<string>;
 }
 
 /** By guests' ids. */
 export function filesOf(
   records: readonly GuestRecord[],
-  snapshots: Pick<SnapshotStore, "list">,
+  snapshots: Pick<SnapshotStore, "list" | "standing">,
 ): Map<string, GuestFiles> {
   return new Map(records.map(({ id, disks }) => [id, {
     disks: new Set(disks.filter(({ store }) => store === null).map(({ file }) => file)),
     snapshots: new Set(snapshots.list(id).map((it) => it.id)),
+    saved: new Set([snapshots.standing(id).resumesFrom ?? []].flat()),
   }]));
 }
 
@@ -54,10 +60,10 @@ export function sweep(directory: string, known: ReadonlyMap<string, GuestFiles>)
       swept.push(guest);
       continue;
     }
-    sweepIn(guest, new Set([...has.disks, SNAPSHOTS]));
-    if (namesIn(join(directory, guest)).includes(SNAPSHOTS)) {
-      sweepIn(join(guest, SNAPSHOTS), has.snapshots);
-    }
+    sweepIn(guest, new Set([...has.disks, SNAPSHOTS, SAVED]));
+    const there = namesIn(join(directory, guest));
+    if (there.includes(SNAPSHOTS)) sweepIn(join(guest, SNAPSHOTS), has.snapshots);
+    if (there.includes(SAVED)) sweepIn(join(guest, SAVED), has.saved);
   }
   for (const name of swept) removeIfThere(join(directory, name));
   return swept;

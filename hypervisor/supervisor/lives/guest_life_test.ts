@@ -24,6 +24,7 @@ const RECORD: GuestRecord = {
   agent: false,
   cloudInit: null,
   autostart: false,
+  atShutdown: null,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: null,
 };

@@ -9,6 +9,7 @@ import type { AgentFacts, Disk, Guest, Net } from "../api/schemas.ts";
 import type { DiskRecord, GuestRecord, NetRecord } from "../store/guests.ts";
 import { VERSION } from "../version.ts";
 import type { Run } from "./run.ts";
+import { savedAt } from "./saves.ts";
 
 /** How a guest is at the moment; what is of a run counts only while it is up. */
 export interface Moment {
@@ -24,6 +25,7 @@ export interface Moment {
 
 export function guestView(record: GuestRecord, moment: Moment): Guest {
   const { isUp, state, run, startedAt, vmmVersion } = moment;
+  const saved = savedAt(moment.resumesFrom);
   const standing = (of: DiskRecord | NetRecord) => ({
     attached: run?.attachment(of.id) ?? null,
     restartNeeded: run?.isPending(of) ?? false,
@@ -41,7 +43,8 @@ export function guestView(record: GuestRecord, moment: Moment): Guest {
     state,
     error: state === "failed" ? record.error : null,
     pausedFor: isUp ? moment.pausedFor : null,
-    resumesFrom: moment.resumesFrom,
+    resumesFrom: saved === null ? moment.resumesFrom : null,
+    savedAt: saved,
     agentFacts: isUp ? moment.agentFacts : null,
     startedAt: isUp && startedAt !== null ? new Date(startedAt).toISOString() : null,
     vmmVersion: isUp ? vmmVersion : null,

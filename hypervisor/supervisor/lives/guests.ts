@@ -21,12 +21,14 @@ import { type Log, messageOf } from "../log.ts";
 import { problem } from "../problem.ts";
 import { filesOfGuest } from "../shared/files.ts";
 import type { GuestRecord, GuestStore } from "../store/guests.ts";
+import { isSave, type SaveStore } from "../store/saves.ts";
 import type { SnapshotStore } from "../store/snapshots.ts";
 import { adoptAll } from "./adoption.ts";
 import { agentHolders } from "./agent_holders.ts";
-import { startAll } from "./autostart.ts";
+import type { AtShutdownChoice } from "./at_shutdown.ts";
 import { changedGuest } from "./changed_guest.ts";
 import { Claims } from "./claims.ts";
+import { type BackGround, bringAllBack, startAgain } from "./coming_back.ts";
 import type { Control } from "./control_client.ts";
 import type { DeviceGround } from "./device_ground.ts";
 import { DiskChanges } from "./disk_changes.ts";
@@ -41,8 +43,9 @@ import { type MoveGround, moveGround } from "./move_ground.ts";
 import { NetChanges } from "./net_changes.ts";
 import { newGuest } from "./new_guest.ts";
 import { Reverts } from "./reverts.ts";
+import { Saves } from "./saves.ts";
 import { openSerial } from "./serial.ts";
-import { stopAll } from "./shutdown.ts";
+import { stopAll, type StopOptions } from "./shutdown.ts";
 import { SnapshotFiles } from "./snapshot_files.ts";
 import { Snapshots } from "./snapshots.ts";
 import { Turns } from "./turns.ts";
@@ -53,6 +56,8 @@ import { VmmLogs } from "./vmm_logs.ts";
 export interface GuestsOptions extends LauncherOptions {
   store: GuestStore;
   snapshots: SnapshotStore;
+  saves: SaveStore;
+  atShutdown: AtShutdownChoice;
   tasks: Tasks;
   events: EventHub;
   log: Log;
@@ -84,7 +89,11 @@ export class Guests {
   readonly #agents: AgentWatch;
   readonly #turns = new Turns();
   readonly #released = new AbortController();
+  readonly #saves: Saves;
+  readonly #back: BackGround;
   #shuttingDown = false;
+  /** Whether all run, or have failed for good, that are to be back once the host has started. */
+  areBack = false;
 
   constructor(options: GuestsOptions) {
     this.#options = options;
@@ -142,6 +151,11 @@ export class Guests {
     this.snapshots = new Snapshots(lifeGround);
     this.reverts = new Reverts(lifeGround, { tell: (guest) => this.snapshots.tell(guest) });
     this.forks = new Forks(lifeGround);
+    this.#saves = new Saves(lifeGround, options.saves);
+    this.#back = {
+      ...{ tasks, log, isShuttingDown: () => this.#shuttingDown },
+      sweep: (guest) => this.#saves.sweep(guest),
+    };
     this.upgrades = new Upgrades({ tasks, launcher: this.#launcher, life: (id) => this.#life(id) });
     for (const record of options.store.list()) this.#add(record);
     this.#vmmLogs = new VmmLogs({ lives: () => this.#lives.values(), log });
@@ -172,7 +186,8 @@ export class Guests {
         this.#budget.refuseUnfit({ ...record, verb: "start" }, memoryMiB + memory.requestedMiB);
       },
       launch: (record, source) => this.#launcher.launch(record, source),
-      sourceOf: (id, snapshot) => this.reverts.sourceOf(id, snapshot),
+      sourceOf: (id, from) =>
+        isSave(from) ? this.#saves.sourceOf(id) : this.reverts.sourceOf(id, from),
       keepResumesFrom: (id, snapshot) => snapshots.setResumesFrom(id, snapshot),
       cleanUp: ({ id }, process) => {
         // What it has written down goes with its directory.
@@ -307,7 +322,7 @@ export class Guests {
   async start(id: string): Promise<Guest> {
     const life = this.#idle(id, "Cannot start");
     this.#refuseShutDown("Cannot start", life.record.name);
-    await life.start();
+    await startAgain(life, this.#back);
     return life.view();
   }
 
@@ -360,17 +375,24 @@ export class Guests {
     );
   }
 
-  /** Starts those that are to start with the host; each on its own. */
-  autostart(): Promise<void> {
-    return startAll([...this.#lives.values()], this.#options.log);
+  /** Starts those that are to start with the host, and those that were saved; each on its own. */
+  async autostart(): Promise<void> {
+    const mayStart = (id: string) => !this.#claims.keepsOff(id);
+    await bringAllBack([...this.#lives.values()], { ...this.#back, mayStart });
+    this.areBack = true;
   }
 
-  /** Stops every guest, and takes no start any more; tells how it goes, `done` last. */
-  shutdown(options: { limitSeconds: number }): AsyncGenerator<HostShutdownProgress> {
+  /** Saves or stops every guest, and takes no start any more; tells how it goes, `done` last. */
+  shutdown(
+    options: Pick<StopOptions, "limitSeconds" | "saveSeconds">,
+  ): AsyncGenerator<HostShutdownProgress> {
     this.#shuttingDown = true;
-    this.#options.tasks.giveUp("The host is shutting down");
-    const { log } = this.#options;
-    const mayGoOn = (id: string) => !this.#claims.keepsOff(id);
-    return stopAll(() => [...this.#lives.values()], { ...options, log, mayGoOn });
+    const { log, tasks, atShutdown } = this.#options;
+    tasks.giveUp("The host is shutting down");
+    return stopAll(() => [...this.#lives.values()], {
+      ...{ ...options, log, mayGoOn: (id) => !this.#claims.keepsOff(id) },
+      isSaved: (life) => atShutdown.of(life.record) === "save",
+      ...{ save: (life, how) => this.#saves.save(life, how), taskOf: (id) => tasks.of(id) },
+    });
   }
 }

@@ -61,7 +61,7 @@ export function refuseForeign(
 }
 
 /** What of a guest may change though its next start goes on from memory, which knows nothing of it. */
-const FREE = ["name", "autostart", "kernel", "initrd", "cmdline", "cloudInit"];
+const FREE = ["name", "autostart", "kernel", "initrd", "cmdline", "cloudInit", "atShutdown"];
 
 /** Throws where `fields` of a guest are part of the machine whose memory its next start goes on from. */
 export function refuseResuming(
@@ -73,9 +73,7 @@ export function refuseResuming(
   if (bound.length === 0) return;
   throw problem(
     "wrong_state",
-    `Cannot change ${
-      bound.join(", ")
-    } of "${record.name}": its next start goes on from a snapshot's ` +
+    `Cannot change ${bound.join(", ")} of "${record.name}": its next start goes on from a saved ` +
       "memory, which is of the machine as it was. Start it, or discard that memory, first",
   );
 }

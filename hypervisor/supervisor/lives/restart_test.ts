@@ -139,8 +139,8 @@ Deno.test("the host's shutdown presses buttons, ends those that ignore them, and
   for await (const step of host.local.client.lines("shutdownHost", { body: { limitSeconds: 1 } })) {
     steps.push(step);
   }
-  assertEquals(steps[0], { done: false, running: ["deaf", "good"], forced: [] });
-  assertEquals(steps.at(-1), { done: true, running: [], forced: ["deaf"] });
+  assertEquals(steps[0], { done: false, running: ["deaf", "good"], saving: [], forced: [] });
+  assertEquals(steps.at(-1), { done: true, running: [], saving: [], forced: ["deaf"] });
   host.assertNothingLeft();
   const error = await host.start(good.id).catch((error) => error);
   assertEquals(error.problem.code, "shutting_down");

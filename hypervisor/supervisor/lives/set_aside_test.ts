@@ -32,7 +32,7 @@ Deno.test("what is set aside holds still until the host powers off, and is ended
     if (name === "guest" && data.state === "running" && data.pausedFor === null) wentOn = true;
   });
   // Its limit is longer than this test may take.
-  for await (const { done, forced } of guests.shutdown({ limitSeconds: 600 })) {
+  for await (const { done, forced } of guests.shutdown({ limitSeconds: 600, saveSeconds: 600 })) {
     if (done) assertEquals(forced, []);
   }
   assertEquals([guests.get(id).state, wentOn], ["stopped", false]);

@@ -170,5 +170,5 @@ Deno.test("the host's shutdown lets paused guests go on, so that they can stop",
   await host.until(id, ({ pausedFor }) => pausedFor !== null);
   let last;
   for await (const step of host.local.client.lines("shutdownHost", { body: {} })) last = step;
-  assertEquals(last, { done: true, running: [], forced: [] });
+  assertEquals(last, { done: true, running: [], saving: [], forced: [] });
 });

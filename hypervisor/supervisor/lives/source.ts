@@ -20,6 +20,8 @@ export type Source =
       directory: string;
       /** Whether nothing of the guest runs before it is written down that it does. */
       hold: boolean;
+      /** Whether it is who it was: only one that goes on from there once is. Default: "new". */
+      identity?: "new" | "same";
     }
     | {
       kind: "fork";
@@ -37,8 +39,8 @@ export function orderOf(source: Source | undefined, config: GuestConfig): RunReq
       return { op: "run", config, fork: true };
     case "snapshot": {
       // Also a guest that goes back in time needs random numbers that it has not used before.
-      const { directory, hold } = source;
-      return { op: "run", config, restore: directory, identity: "new", hold };
+      const { directory, hold, identity = "new" } = source;
+      return { op: "run", config, restore: directory, identity, hold };
     }
   }
 }

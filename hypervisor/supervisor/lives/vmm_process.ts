@@ -212,13 +212,37 @@ export class VmmProcess {
     }
   }
 
+  /** The same, but it is left standing where `act` is done: for who ends it next. */
+  async leftStanding(act: () => Promise<void>): Promise<void> {
+    Deno.writeTextFileSync(this.#stillMark, "");
+    try {
+      await this.pause();
+      await act();
+    } catch (error) {
+      await this.resume().catch(() => {});
+      removeIfThere(this.#stillMark);
+      throw error;
+    }
+  }
+
+  /** Whether the guest's CPUs stand still. */
+  async standsStill(): Promise<boolean> {
+    const { pausedFor } = statusOf(await askVmm(this.controlSocket, { op: "status" }));
+    return pausedFor !== undefined;
+  }
+
+  /** Whether an earlier supervisor had it stand still, and did not come back to it. */
+  get isLeftStanding(): boolean {
+    return exists(this.#stillMark);
+  }
+
   get #stillMark(): string {
     return join(this.#directory, "stands_still");
   }
 
   /** Lets a guest go on that an earlier supervisor had stand still, and did not come back to. */
   async goOnIfLeft(): Promise<void> {
-    if (!exists(this.#stillMark)) return;
+    if (!this.isLeftStanding) return;
     await this.resume();
     removeIfThere(this.#stillMark);
   }

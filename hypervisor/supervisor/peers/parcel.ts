@@ -5,6 +5,7 @@
  */
 import * as z from "zod";
 import {
+  AtShutdown,
   CloudInit,
   Cpus,
   CpuSettings,
@@ -57,6 +58,8 @@ export const RecordParcel = z.strictObject({
   /** Not there where there is none: hosts of before know nothing of it, and take such a guest. */
   cloudInit: CloudInit.optional(),
   autostart: z.boolean(),
+  /** Not there where it has no choice of its own, for the same reason. */
+  atShutdown: AtShutdown.optional(),
   createdAt: z.iso.datetime(),
 });
 
@@ -134,13 +137,17 @@ export function packRecord(
   record: GuestRecord,
   tokenOf: TokenOf,
 ): z.input<typeof RecordParcel> {
-  const { error: _, cloudInit, ...kept } = record;
+  const { error: _, cloudInit, atShutdown, ...kept } = record;
   const disks = kept.disks.map(({ store, ...disk }) => {
     const token = tokenOf({ store });
     return token === undefined ? disk : { ...disk, store: token };
   });
   const packed = { ...kept, disks, nets: kept.nets.map(packNet) };
-  return cloudInit === null ? packed : { ...packed, cloudInit };
+  return {
+    ...packed,
+    ...(cloudInit !== null && { cloudInit }),
+    ...(atShutdown !== null && { atShutdown }),
+  };
 }
 
 /** What it runs with, likewise. */
@@ -158,7 +165,8 @@ function packNet<T extends { inPort: boolean }>({ inPort, ...net }: T) {
 
 /** What is kept of a guest that comes from another host, with its disks as this one has them. */
 export function unpackRecord(record: RecordParcel, disks: DiskRecord[]): GuestRecord {
-  return { ...record, disks, cloudInit: record.cloudInit ?? null, error: null };
+  const { cloudInit = null, atShutdown = null } = record;
+  return { ...record, disks, cloudInit, atShutdown, error: null };
 }
 
 /** The VMM's configuration of a guest that goes on in it, and what is in its ports. */

@@ -19,7 +19,14 @@ const RECORD: GuestRecord = {
     store: n === 2 ? "nas" : null,
   })),
   nets: [{ ...NetSettings.parse({}), id: ID(4), mac: "52:00:00:00:00:02" }],
-  ...{ hotplugPorts: 2, agent: true, cloudInit: null, autostart: false, error: "once" },
+  ...{
+    hotplugPorts: 2,
+    agent: true,
+    cloudInit: null,
+    autostart: false,
+    atShutdown: null,
+    error: "once",
+  },
   createdAt: "2026-01-01T00:00:00.000Z",
 };
 

@@ -37,7 +37,14 @@ function snapshot(n: number, parent: number | null): SnapshotRecord {
         store: null,
       }],
       nets: [],
-      ...{ hotplugPorts: 0, agent: false, cloudInit: null, autostart: false, error: null },
+      ...{
+        hotplugPorts: 0,
+        agent: false,
+        cloudInit: null,
+        autostart: false,
+        atShutdown: null,
+        error: null,
+      },
       createdAt: "2026-01-01T00:00:00.000Z",
     },
   };

@@ -4,14 +4,18 @@
  * @module
  */
 import { DatabaseSync } from "node:sqlite";
-import { MIGRATIONS } from "./migrations.ts";
+import { MIGRATIONS, READABLE_FROM } from "./migrations.ts";
 
 export type Database = DatabaseSync;
 
-/** Opens `path`, creating and migrating it as needed. Refuses one that a newer version wrote. */
+/**
+ * Opens `path`, creating and migrating it as needed. Refuses one that a newer version wrote, unless that one
+ * said that this can work with it.
+ */
 export function openDatabase(
   path: string,
   migrations: readonly string[] = MIGRATIONS,
+  { readableFrom = READABLE_FROM } = {},
 ): Database {
   const database = new DatabaseSync(path);
   try {
@@ -21,7 +25,7 @@ export function openDatabase(
     database.exec("PRAGMA foreign_keys = ON");
     database.exec("PRAGMA trusted_schema = OFF");
     database.exec("PRAGMA busy_timeout = 5000");
-    migrate(database, { path, migrations });
+    migrate(database, { path, migrations, readableFrom });
     return database;
   } catch (error) {
     database.close();
@@ -34,12 +38,24 @@ export function schemaVersion(database: Database): number {
   return Number(database.prepare("PRAGMA user_version").get()!.user_version);
 }
 
+/** The version of the oldest supervisor that can work with it; 0 where nobody has said. */
+function oldestReader(database: Database): number {
+  // No table is needed for it, and nobody else uses that number.
+  return Number(database.prepare("PRAGMA application_id").get()!.application_id);
+}
+
 function migrate(
   database: Database,
-  { path, migrations }: { path: string; migrations: readonly string[] },
+  { path, migrations, readableFrom }: {
+    path: string;
+    migrations: readonly string[];
+    readableFrom: number;
+  },
 ) {
   const found = schemaVersion(database);
   if (found > migrations.length) {
+    const oldest = oldestReader(database);
+    if (oldest > 0 && oldest <= migrations.length) return;
     throw new RangeError(
       `Cannot open the database "${path}": its schema is version ${found} and this supervisor knows ` +
         `versions up to ${migrations.length}. Start the newer release that wrote it`,
@@ -49,6 +65,7 @@ function migrate(
     transaction(database, () => {
       database.exec(migrations[version]);
       database.exec(`PRAGMA user_version = ${version + 1}`);
+      database.exec(`PRAGMA application_id = ${readableFrom}`);
     });
   }
 }

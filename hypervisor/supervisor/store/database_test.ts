@@ -61,6 +61,7 @@ const GUEST: GuestRecord = {
     sshKeys: [],
   },
   autostart: false,
+  atShutdown: null,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: null,
 };
@@ -120,6 +121,7 @@ Deno.test("version 1 keeps its guests, a setting and a session", () => {
       agent: true,
       cloudInit: null,
       autostart: true,
+      atShutdown: null,
       createdAt,
       error: "broke",
     };
@@ -160,13 +162,36 @@ Deno.test("a migration that fails changes nothing", () => {
 Deno.test("a newer schema is refused, and left as it is", () => {
   withFile((path) => {
     const newer = [...MIGRATIONS, "CREATE TABLE later (a TEXT) STRICT"];
-    openDatabase(path, newer).close();
+    const options = { readableFrom: newer.length };
+    openDatabase(path, newer, options).close();
     assertThrows(
       () => openDatabase(path),
       RangeError,
       `its schema is version ${newer.length} and this supervisor knows versions up to ${MIGRATIONS.length}`,
     );
-    openDatabase(path, newer).close();
+    openDatabase(path, newer, options).close();
+  });
+});
+
+Deno.test("a newer schema that only adds is worked with, and stays what it is", () => {
+  withFile((path) => {
+    const newer = [
+      ...MIGRATIONS,
+      "ALTER TABLE guests ADD COLUMN later TEXT NOT NULL DEFAULT 'new'; CREATE TABLE more (a TEXT) STRICT",
+    ];
+    const options = { readableFrom: MIGRATIONS.length };
+    openDatabase(path, newer, options).close();
+    const before = openDatabase(path);
+    const store = new GuestStore(before);
+    store.put(GUEST);
+    before.exec("UPDATE guests SET later = 'kept'");
+    store.put({ ...GUEST, cpus: 3 });
+    assertEquals(store.get(GUEST.id)?.cpus, 3);
+    assertEquals(before.prepare("SELECT later FROM guests").get()?.later, "kept");
+    before.close();
+    const again = openDatabase(path, newer, options);
+    assertEquals(schemaVersion(again), newer.length);
+    again.close();
   });
 });
 
@@ -195,6 +220,7 @@ Deno.test("a guest is read back as it was put, and put again in its place", () =
     nets: [],
     agent: false,
     autostart: true,
+    atShutdown: null,
     error: "broke",
   };
   store.put(changed);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { CloudInit, CpuSettings, MemorySettings } from "../api/schemas.ts";
+import { type AtShutdown, CloudInit, CpuSettings, MemorySettings } from "../api/schemas.ts";
 import { problem } from "../problem.ts";
 import { type Database, transaction } from "./database.ts";
 import {
@@ -34,6 +34,8 @@ export interface GuestRecord {
   /** What a disk for that tells its system; null for none. */
   cloudInit: CloudInit | null;
   autostart: boolean;
+  /** What becomes of it when the host ends; null for what the host has for all. */
+  atShutdown: AtShutdown | null;
   createdAt: string;
   /** Why the last start or run ended in an error. */
   error: string | null;
@@ -56,6 +58,7 @@ const COLUMNS: Record<keyof Own, string> = {
   agent: "agent",
   cloudInit: "cloud_init",
   autostart: "autostart",
+  atShutdown: "at_shutdown",
   createdAt: "created_at",
   error: "error",
 };

@@ -2,6 +2,9 @@
  * The steps by which the database came to its present shape. A step that was ever released is never
  * changed: another is added below it.
  *
+ * A host may go back to the release before, with the data of the newer one. So a step had better only add:
+ * tables, and columns that have a default, which what is there does not have to know of.
+ *
  * @module
  */
 
@@ -191,4 +194,21 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (store, guest, path)
   ) STRICT, WITHOUT ROWID;
   `,
+  // What becomes of guests when the host ends, and those that were saved then: what they ran with, and
+  // whether their next start goes on from there.
+  `
+  ALTER TABLE guests ADD COLUMN at_shutdown TEXT CHECK (at_shutdown IN ('save', 'shutdown'));
+  CREATE TABLE saves (
+    guest TEXT PRIMARY KEY REFERENCES guests (id) ON DELETE CASCADE,
+    id TEXT NOT NULL,
+    run TEXT NOT NULL,
+    is_next INTEGER NOT NULL CHECK (is_next IN (0, 1))
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
+
+/**
+ * How many of these a release has to know to work with the present schema: from it on, steps have only added.
+ * A step that does more sets it to its own number.
+ */
+export const READABLE_FROM = 10;

@@ -12,7 +12,7 @@ const GUEST: GuestRecord = {
   memory: MemorySettings.parse({}),
   disks: [],
   nets: [{ ...NetSettings.parse({}), id: "N", mac: "52:00:00:00:00:01" }],
-  ...{ hotplugPorts: 0, agent: true, cloudInit: null, autostart: true },
+  ...{ hotplugPorts: 0, agent: true, cloudInit: null, autostart: true, atShutdown: null },
   ...{ createdAt: "now", error: null },
 };
 const ARRIVAL = { move: "M", guest: "G", name: "web", peer: "P" };

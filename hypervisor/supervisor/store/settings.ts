@@ -5,7 +5,7 @@
  */
 import type { Database } from "./database.ts";
 
-export type SettingName = "password" | "password_given" | "setup_code";
+export type SettingName = "password" | "password_given" | "setup_code" | "at_shutdown";
 
 /** The table of settings. */
 export class SettingStore {

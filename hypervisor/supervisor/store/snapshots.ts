@@ -13,6 +13,7 @@ import {
 import { problem } from "../problem.ts";
 import { type Database, transaction } from "./database.ts";
 import { type GuestRecord, GuestStore } from "./guests.ts";
+import { isSave } from "./saves.ts";
 
 export interface SnapshotRecord {
   id: string;
@@ -36,7 +37,7 @@ export interface SnapshotRecord {
 export interface Standing {
   /** The one that it comes from. */
   current: string | null;
-  /** The one whose memory its next start goes on from. */
+  /** The one whose memory its next start goes on from, or what was saved as the host ended (saves.ts). */
   resumesFrom: string | null;
 }
 
@@ -52,6 +53,7 @@ function readGuest(text: unknown): GuestRecord {
     cpu: settings(CpuSettings, guest.cpu),
     memory: settings(MemorySettings, guest.memory),
     cloudInit: CloudInit.nullable().default(null).parse(guest.cloudInit),
+    atShutdown: guest.atShutdown ?? null,
     disks: guest.disks.map((disk: GuestRecord["disks"][number]) => ({
       ...disk,
       store: disk.store ?? null,
@@ -178,15 +180,24 @@ export class SnapshotStore {
     const row = this.#database.prepare(
       "SELECT current_snapshot, resumes_from FROM guests WHERE id = ?",
     ).get(guest);
+    const saved = this.#database.prepare("SELECT id FROM saves WHERE guest = ? AND is_next = 1")
+      .get(guest);
     return {
       current: (row?.current_snapshot ?? null) as string | null,
-      resumesFrom: (row?.resumes_from ?? null) as string | null,
+      resumesFrom: (row?.resumes_from ?? saved?.id ?? null) as string | null,
     };
   }
 
-  /** Returns once that survives a power cut. */
-  setResumesFrom(guest: string, snapshot: string | null): void {
-    this.#database.prepare("UPDATE guests SET resumes_from = ? WHERE id = ?").run(snapshot, guest);
+  /** Returns once that survives a power cut; also for what was saved as the host ended. */
+  setResumesFrom(guest: string, id: string | null): void {
+    transaction(this.#database, () => {
+      this.#database.prepare("UPDATE saves SET is_next = (id IS ?) WHERE guest = ?").run(id, guest);
+      const snapshot = id !== null && isSave(id) ? null : id;
+      this.#database.prepare("UPDATE guests SET resumes_from = ? WHERE id = ?").run(
+        snapshot,
+        guest,
+      );
+    });
   }
 
   /** Makes a guest what it was: what is kept of it and where it stands change together or not at all. */
@@ -194,8 +205,9 @@ export class SnapshotStore {
     transaction(this.#database, () => {
       this.#guests.put(record);
       this.#database.prepare(
-        "UPDATE guests SET current_snapshot = ?, resumes_from = ? WHERE id = ?",
-      ).run(standing.current, standing.resumesFrom, record.id);
+        "UPDATE guests SET current_snapshot = ? WHERE id = ?",
+      ).run(standing.current, record.id);
+      this.setResumesFrom(record.id, standing.resumesFrom);
     });
   }
 

@@ -105,10 +105,30 @@ export async function* bundleFiles(sources: BundleSources, time: Date): AsyncGen
 /** What of a guest tells how it is and what it is made of, and nothing of what is in it. */
 function guestFacts(guest: Guest) {
   const { id, name, state, error, pausedFor, cpus, memoryMiB, cpu, memory } = guest;
-  const { hotplugPorts, agent, autostart, vmmVersion, pending, createdAt, startedAt } = guest;
+  const {
+    hotplugPorts,
+    agent,
+    autostart,
+    atShutdown,
+    savedAt,
+    vmmVersion,
+    pending,
+    createdAt,
+    startedAt,
+  } = guest;
   return {
     ...{ id, name, state, error, pausedFor, cpus, memoryMiB, cpu, memory },
-    ...{ hotplugPorts, agent, autostart, vmmVersion, pending, createdAt, startedAt },
+    ...{
+      hotplugPorts,
+      agent,
+      autostart,
+      atShutdown,
+      savedAt,
+      vmmVersion,
+      pending,
+      createdAt,
+      startedAt,
+    },
     disks: guest.disks.map(({ id, name, sizeMiB, cache, attached }) => ({
       ...{ id, name, sizeMiB, cache, attached },
     })),

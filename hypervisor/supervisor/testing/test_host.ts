@@ -61,6 +61,7 @@ export interface TestOptions extends
       | "peerWatchMs"
       | "hostSocket"
       | "storage"
+      | "update"
       | "pstore"
       | "stores"
       | "storeLookMs"
