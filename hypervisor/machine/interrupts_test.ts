@@ -56,7 +56,7 @@ Deno.test("who settles waits for lines that were signalled since the last time, 
     return fake.log;
   };
   assertEquals(settled(), []);
-  const other = new Interrupts(arena, fake.vm);
+  const other = new Interrupts(new Arena(arena.buffer), fake.vm);
   other.pulse(GSI.ACPI);
   assertEquals(settled(), [`deassign ${GSI.ACPI}`, `assign ${GSI.ACPI}`]);
   assertEquals(settled(), []);
