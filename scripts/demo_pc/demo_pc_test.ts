@@ -50,6 +50,19 @@ Deno.test("the PC listens on loopback alone, and keeps off when it is told to re
   assert(!args.includes("-smbios"));
 });
 
+Deno.test("a disk whose writes are logged goes on with a log that is there", async () => {
+  const writeLog = await Deno.makeTempFile();
+  const acceleration = emulation("of a test");
+  const node = () => {
+    const args = pcArguments({ disk: "/x/disk", writeLog, acceleration, forwards: [] }, "/x");
+    return JSON.parse(args[args.indexOf("-blockdev") + 1]);
+  };
+  assertEquals([node().log.filename, node()["log-append"]], [writeLog, undefined]);
+  await Deno.writeFile(writeLog, new Uint8Array(512));
+  assertEquals([node()["log-append"], node()["log-sector-size"]], [true, undefined]);
+  await Deno.remove(writeLog);
+});
+
 Deno.test("a flashed disk is the image, and as large as it was asked for", async () => {
   const folder = await Deno.makeTempDir();
   const { head, tail } = encodeTable({ diskId: crypto.randomUUID(), partitions: [] }, 4096);

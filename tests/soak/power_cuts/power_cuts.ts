@@ -74,7 +74,7 @@ export async function cutPower(
     const files = filesIn(kept);
     if (!options.again) {
       await Deno.mkdir(kept, { recursive: true });
-      if (options.here) await recordHere(files, folder);
+      if (options.here) await recordHere(files, { folder, idle: options.idle });
       else await record(files, { folder, idle: options.idle });
     }
     const now = () => Deno.statSync(files.writes).size;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { writeTable } from "../../../bootimg/disk/disk_table.ts";
+import { readTable, writeTable } from "../../../bootimg/disk/disk_table.ts";
 import { ALIGNMENT_SECTORS, PARTITION_TYPES, SECTOR_BYTES } from "../../../bootimg/disk/gpt.ts";
 import { DATA_NAME } from "../../../bootimg/disk/names.ts";
 import { CHECKOUT } from "../../../scripts/setup/checkout.ts";
@@ -12,6 +12,8 @@ import { inTrixie, trixieCommand, trixieRoot } from "../../../scripts/setup/trix
 import { vmmBundle } from "../../../scripts/vmm_bundle.ts";
 import { supervisorBundle } from "../supervisor_bundle.ts";
 import { seedGuest, seedValues } from "./host_work.ts";
+import { tellIdle } from "./idle_writes.ts";
+import { LogFile, readWriteLog } from "./write_log.ts";
 import type { HereJob } from "./supervised_here.ts";
 
 const DISK_SECTORS = 1024 ** 3 / SECTOR_BYTES;
@@ -20,7 +22,7 @@ const ROUNDS = 25;
 /** Makes the files of a record: the disk of before, the log, and the ledger. */
 export async function recordHere(
   files: { before: string; writes: string; ledger: string },
-  folder: string,
+  { folder, idle }: { folder: string; idle: number },
 ): Promise<void> {
   const disk = `${folder}/disk`;
   for (const path of [disk, files.writes]) await Deno.writeFile(path, new Uint8Array());
@@ -46,7 +48,7 @@ export async function recordHere(
     await Deno.copyFile(file, `${seeds}/${seed.folder}/${name}`);
   }
   const job: HereJob = {
-    ...{ disk, log: files.writes, ledger: files.ledger, seeds, rounds: ROUNDS },
+    ...{ disk, log: files.writes, ledger: files.ledger, seeds, rounds: ROUNDS, idle },
     ...{ offset, bytes },
     ...{ supervisor: await supervisorBundle(), vmm: await vmmBundle(), given: seedValues(seed) },
   };
@@ -56,9 +58,15 @@ export async function recordHere(
     JSON.stringify(job),
   ];
   const bind = [folder, program.replace(/\/[^/]*$/, "")];
-  await run(trixieCommand(await trixieRoot(), command, { bind }), {
+  const { stdout } = await run(trixieCommand(await trixieRoot(), command, { bind }), {
     shownAs: "the supervisor's work",
   });
+  if (idle === 0) return;
+  const { from, to } = JSON.parse(stdout);
+  using log = new LogFile(files.writes);
+  const writes = readWriteLog(log).filter(({ end }) => end > from && end <= to);
+  const table = await readTable(disk, DISK_SECTORS);
+  tellIdle(table!, writes, idle).forEach((line) => console.log(line));
 }
 
 /** Before the log begins: until its file system is made, a data partition has another name. */

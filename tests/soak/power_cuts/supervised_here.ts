@@ -24,6 +24,8 @@ export interface HereJob {
   seeds: string;
   given: Record<string, string>;
   rounds: number;
+  /** For how long, in minutes, it then has nothing to do; where in the log that began and ended is printed. */
+  idle: number;
   /** Where the ledger is written to. */
   ledger: string;
 }
@@ -33,6 +35,8 @@ const RUN = "/tmp/run";
 const PATIENCE_MS = 120_000;
 /** After so many rounds the supervisor is killed, and started again. */
 const ROUNDS_OF_ONE = 5;
+/** So long after the last work the kernel has written what it had put off. */
+const SETTLED_MINUTES = 1.5;
 
 class Here {
   readonly #job: HereJob;
@@ -152,9 +156,19 @@ async function workHere(job: HereJob): Promise<void> {
       await work.arrived();
     }
   }
+  if (job.idle > 0) await idle(job);
   await here.kill();
   await Deno.writeTextFile(job.ledger, ledger.format());
   await run(["umount", DATA]);
+}
+
+async function idle({ idle, log }: HereJob): Promise<void> {
+  const pause = (minutes: number) => new Promise((go) => setTimeout(go, minutes * 60_000));
+  const size = () => Deno.statSync(log).size;
+  await pause(SETTLED_MINUTES);
+  const from = size();
+  await pause(idle);
+  console.log(JSON.stringify({ from, to: size() }));
 }
 
 if (import.meta.main) {
