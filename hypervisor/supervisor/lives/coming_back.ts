@@ -15,6 +15,8 @@ export interface BackGround {
   log: Log;
   /** Whether guests are being ended, and none is to be started any more. */
   isShuttingDown: () => boolean;
+  /** Aborts when nobody is to look after guests any more, which run on. */
+  released: AbortSignal;
   /** Removes what a guest does not go on from any more. */
   sweep: (guest: string) => void;
 }
@@ -30,7 +32,7 @@ export async function bringAllBack(
     const { id, name: guest, autostart } = life.record;
     try {
       // An earlier supervisor may have begun to start it.
-      while (life.state === "starting") await delay(LOOK_MS);
+      while (life.state === "starting" && !ground.released.aborted) await delay(LOOK_MS);
       const wasSaved = life.resumesFrom !== null && isSave(life.resumesFrom);
       if (life.isUp || !(autostart || wasSaved) || !ground.mayStart(id)) return;
       await startAgain(life, ground);

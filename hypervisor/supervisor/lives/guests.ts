@@ -154,7 +154,7 @@ export class Guests {
     this.#saves = new Saves(lifeGround, options.saves);
     this.#back = {
       ...{ tasks, log, isShuttingDown: () => this.#shuttingDown },
-      sweep: (guest) => this.#saves.sweep(guest),
+      ...{ sweep: (guest) => this.#saves.sweep(guest), released: this.#released.signal },
     };
     this.upgrades = new Upgrades({ tasks, launcher: this.#launcher, life: (id) => this.#life(id) });
     for (const record of options.store.list()) this.#add(record);

@@ -85,7 +85,8 @@ export class Saves {
     const ended = Promise.withResolvers<void>();
     const run = async (work: Work) => {
       const giveUp = () => {
-        if (tasks.get(task.id).state === "running") tasks.cancel(task.id);
+        const { state, canCancel } = tasks.get(task.id);
+        if (state === "running" && canCancel) tasks.cancel(task.id);
       };
       signal.addEventListener("abort", giveUp);
       try {

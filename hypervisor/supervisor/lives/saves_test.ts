@@ -56,6 +56,8 @@ Deno.test("a guest that starts with the host is saved as it ends, and goes on fr
   assertEquals(tasks(host, "restore").map(({ state }) => state), ["done"]);
 
   await host.stop(id);
+  await host.down();
+  await host.up();
   await host.start(id);
   assert(!(await host.said(id)).includes("once"), "its disks have moved on since");
 });
@@ -234,6 +236,8 @@ Deno.test("a guest that is reverted, or told to boot, does not go on from its sa
   await host.up();
   assert((await host.get(id)).savedAt !== null);
   assertEquals((await client().call("discardMemory", { params: { id } })).savedAt, null);
+  await host.down();
+  await host.up();
   await host.supervisor.guests.autostart();
   assert(!(await host.said(id)).includes("once"));
 });
