@@ -2,8 +2,8 @@
  * The host's disks, asked of the API and run by process 1, with disks that are files.
  */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { readTable, writeTable } from "../../bootimg/disk/disk_table.ts";
-import { PARTITION_TYPES, type PartitionTable } from "../../bootimg/disk/gpt.ts";
+import { readTable, writeAt, writeTable } from "../../bootimg/disk/disk_table.ts";
+import { PARTITION_TYPES, type PartitionTable, SECTOR_BYTES } from "../../bootimg/disk/gpt.ts";
 import { BOOT_NAME, DATA_NAME, UNFINISHED_NAME } from "../../bootimg/disk/names.ts";
 import { HostSocket } from "../../bootimg/host_socket.ts";
 import { HostStorage } from "../../bootimg/storage/host_storage.ts";
@@ -41,6 +41,9 @@ class Appliance implements AsyncDisposable {
       }],
     };
     await writeTable(sda.path, boot, sda.sectors);
+    // Of a partition that begins with zeros no more than its beginning is copied.
+    using disk = await Deno.open(sda.path, { write: true });
+    await writeAt(disk, boot.partitions[0].firstSector * SECTOR_BYTES, new Uint8Array([0xeb]));
     const { unfinished, finished, data } = planDisk(sda.sectors, { source: boot });
     const parts = [{ disk: sda, unfinished, finished, number: data.number }];
     const pool = await makePool(disks, parts, { sync() {}, log() {} });
