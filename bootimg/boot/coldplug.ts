@@ -5,7 +5,7 @@
  */
 import { loadModule } from "../../hypervisor/sys/modules.ts";
 import { type Uevent, uevents } from "../../hypervisor/sys/uevents.ts";
-import { ModuleIndex } from "../modules/module_index.ts";
+import { ModuleIndex, nameOfFile } from "../modules/module_index.ts";
 import { attempt, log, reason } from "./log.ts";
 import { names, read } from "./sysfs.ts";
 
@@ -15,7 +15,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** What modules are told that would do more than they are loaded for. */
 const PARAMETERS: Readonly<Record<string, string>> = {
   // It makes a bond of its own accord otherwise.
-  "bonding.ko": "max_bonds=0",
+  bonding: "max_bonds=0",
 };
 
 /** Loads drivers, and tells who wants to know when devices come and go. */
@@ -110,7 +110,7 @@ export class Coldplug {
 
   async #loadFile(file: string): Promise<boolean> {
     try {
-      await loadModule(`${this.#folder}/${file}`, PARAMETERS[file.replace(/^.*\//, "")]);
+      await loadModule(`${this.#folder}/${file}`, PARAMETERS[nameOfFile(file)]);
       return true;
     } catch (error) {
       // Not fatal in itself: kvm-amd on an Intel machine, crc32c-intel on an old one.

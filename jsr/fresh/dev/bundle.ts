@@ -1,6 +1,7 @@
 import { denoPlugin } from "@deno/esbuild-plugin";
 import * as esbuild from "esbuild";
 import { basename, extname, relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { BUILD_ID_PLACEHOLDER } from "../build_id.ts";
 
 export interface BundleOptions {
@@ -27,7 +28,7 @@ export async function bundle(options: BundleOptions): Promise<Bundle> {
   const entries = [...names].map(([path, name]) => ({ in: path, out: name }));
   const { outputFiles, metafile } = await esbuild.build({
     entryPoints: [{
-      in: new URL("../client/main.ts", import.meta.url).pathname,
+      in: fileURLToPath(new URL("../client/main.ts", import.meta.url)),
       out: CLIENT,
     }, ...entries],
     entryNames: "[name]-[hash]",

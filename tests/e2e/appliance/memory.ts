@@ -35,15 +35,23 @@ export async function readMemory(host: Appliance): Promise<HostMemory> {
     totalMiB: info.MemTotal,
     forGuestsMiB: info.MemAvailable + agent,
     parts: [
-      // The root is in the page cache, and nothing else there is unevictable.
-      ["root file system", info.Unevictable],
-      ["files that can go", info.Cached + info.Buffers - info.Unevictable - info.Shmem],
-      ["files that were written to memory", info.Shmem],
+      ["files in memory: the root above all", info.Shmem],
+      ["files that can go", info.Cached + info.Buffers - info.Shmem],
       ["slab", info.Slab],
-      ["kernel stacks, page tables, per CPU", info.KernelStack + info.PageTables + info.Percpu],
+      ["kernel's modules and stacks", info.VmallocUsed],
+      ["page tables, per CPU", info.PageTables + info.Percpu],
+      ["free", info.MemFree],
+      ["kept free", await keptFree(host)],
       ...own.filter(([, mib]) => mib >= 1),
     ],
   };
+}
+
+/** What Linux does not give to processes. */
+async function keptFree(host: Appliance): Promise<number> {
+  const pages = await host.ask<string>("read", "/proc/zoneinfo");
+  const high = Array.from(pages.matchAll(/^\s+high\s+(\d+)$/gm), ([, it]) => Number(it));
+  return high.reduce((sum, it) => sum + it, 0) * 4096 / 2 ** 20;
 }
 
 /** A line for each part. */
