@@ -90,7 +90,7 @@ const LIBRARIES = [
 const LIBRARY_FOLDER = "usr/lib/x86_64-linux-gnu";
 
 /** Bumped when the code below would make another root from the same packages. */
-const RECIPE = 7;
+const RECIPE = 8;
 
 export interface BaseRoot {
   /** As `uname -r` gives it. */
