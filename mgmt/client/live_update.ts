@@ -15,14 +15,16 @@ export function takeUpdate(told: HostUpdateView): void {
   update.value = told;
 }
 
+/** Takes an answer, unless the stream has told something meanwhile: that is newer, or the same. */
+export async function takeAnswer(asked: Promise<HostUpdateView>): Promise<void> {
+  const before = update.peek();
+  const told = await asked;
+  if (update.peek() === before) takeUpdate(told);
+}
+
 /** How it is: the page's own at first, then what the stream tells. */
 export function useUpdate(seed: HostUpdateView): HostUpdateView {
   const isHydrated = useHydrated();
-  useOnceLive("update", async () => {
-    const before = update.peek();
-    const told = await call("getUpdate", {});
-    // What the stream told meanwhile is newer, or the same.
-    if (update.peek() === before) takeUpdate(told);
-  });
+  useOnceLive("update", () => takeAnswer(call("getUpdate", {})));
   return (isHydrated ? update.value : null) ?? seed;
 }

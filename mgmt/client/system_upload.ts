@@ -7,7 +7,7 @@
 import { type Signal, signal } from "@preact/signals";
 import type { Problem } from "../../hypervisor/supervisor/api/schemas.ts";
 import { call, csrfToken, messageOf } from "./api.ts";
-import { takeUpdate } from "./live_update.ts";
+import { takeAnswer, takeUpdate } from "./live_update.ts";
 import { toast } from "./toasts.ts";
 
 /** No signature is longer; what is, the host would refuse. */
@@ -65,7 +65,7 @@ export async function sendSystem(
 /** Gives up whatever is being taken in, by whomever it was begun. */
 export async function cancelSystem(): Promise<void> {
   try {
-    takeUpdate(await call("cancelUpdate", {}));
+    await takeAnswer(call("cancelUpdate", {}));
   } catch (error) {
     // It may not have come to the host yet.
     if (request === null) toast("problem", messageOf(error));

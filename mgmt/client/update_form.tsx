@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { call, messageOf } from "./api.ts";
 import { Field } from "./field.tsx";
-import { takeUpdate } from "./live_update.ts";
+import { takeAnswer } from "./live_update.ts";
 import { pairOf, sendSystem } from "./system_upload.ts";
 
 /** The two ways in which an update comes. */
@@ -30,7 +30,7 @@ export function UpdateForm({ whyNot }: { whyNot: string | null }) {
     try {
       if (!/^https:\/\/./.test(url)) throw new RangeError("Must begin with https://");
       setWrong({});
-      takeUpdate(await call("pullUpdate", { body: { url } }));
+      await takeAnswer(call("pullUpdate", { body: { url } }));
       form.reset();
     } catch (error) {
       setWrong({ url: error instanceof RangeError ? error.message : messageOf(error) });

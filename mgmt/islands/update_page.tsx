@@ -4,7 +4,7 @@ import { call, messageOf } from "../client/api.ts";
 import { Confirm, Dialog } from "../client/dialog.tsx";
 import { Field } from "../client/field.tsx";
 import { useLive } from "../client/live.ts";
-import { takeUpdate, useUpdate } from "../client/live_update.ts";
+import { takeAnswer, useUpdate } from "../client/live_update.ts";
 import { RestartForm } from "../client/restart_form.tsx";
 import { cancelSystem, isSending } from "../client/system_upload.ts";
 import { toast } from "../client/toasts.ts";
@@ -95,7 +95,7 @@ export default function UpdatePage(props: { host: Host; update: HostUpdateView }
 
 async function act(operation: "takeUpdateBack" | "undoUpdate"): Promise<void> {
   try {
-    takeUpdate(await call(operation, {}));
+    await takeAnswer(call(operation, {}));
   } catch (error) {
     toast("problem", messageOf(error));
   }

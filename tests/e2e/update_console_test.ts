@@ -2,14 +2,15 @@
  * The console's page of the host's updates, before a made-up host.
  */
 import { assertEquals } from "@std/assert";
+import { Buffer } from "node:buffer";
 import type { Visit } from "./browser.ts";
 import { browserTest, shared } from "./shared_site.ts";
 import { Site } from "./site.ts";
 
 const FILES = [
-  { name: "denovisor-1.3.0.efi", mimeType: "", buffer: new Uint8Array(300_000) },
-  { name: "denovisor-1.3.0.efi.sig", mimeType: "", buffer: new TextEncoder().encode("signed") },
-] as never[];
+  { name: "denovisor-1.3.0.efi", mimeType: "", buffer: Buffer.alloc(300_000) },
+  { name: "denovisor-1.3.0.efi.sig", mimeType: "", buffer: Buffer.from("signed") },
+];
 
 async function openUpdate(visit: Visit): Promise<void> {
   await visit.page.goto("/update");
