@@ -99,6 +99,7 @@ Deno.test("what a parent gives back afterwards is zero, and stays in the base", 
   const one = ram();
   write(one, [512, 600], 3);
   const fd = fork(one);
+  const before = inodeOf(fd);
   assert(one.memory.discard(2 * MiB, 2 * MiB));
   assertEquals(one.memory.bytes[512 * PAGE + 7], 0);
   assertEquals(content(fd)[512 * PAGE + 7], 3);
@@ -106,8 +107,8 @@ Deno.test("what a parent gives back afterwards is zero, and stays in the base", 
   assertEquals(content(again)[512 * PAGE + 7], 0);
   const holes = [...blankRanges(again, LENGTH)];
   assertEquals(holes, [{ start: 0, end: LENGTH }]);
-  // The one from before is its children's alone.
-  assertThrows(() => close(fd));
+  // The one from before is its children's alone. Its number may be another file's of this process by now.
+  assertEquals(inodeOf(fd) === before, false);
 });
 
 Deno.test("memory that was never used is not made in the base by those that use it", () => {
@@ -181,3 +182,12 @@ Deno.test("a base that is given up leaves RAM as it was", () => {
   new RamBase(one).abandon();
   assertEquals(content(fd)[5 * PAGE + 7], 6);
 });
+
+/** Which file a descriptor is of; null if it is of none. */
+function inodeOf(fd: number): number | null {
+  try {
+    return Deno.statSync(`/proc/self/fd/${fd}`).ino;
+  } catch {
+    return null;
+  }
+}

@@ -79,7 +79,8 @@ export function transaction<T>(database: Database, change: () => T): T {
     database.exec("COMMIT");
     return result;
   } catch (error) {
-    database.exec("ROLLBACK");
+    // SQLite has done so by itself where a disk was full or did not write, and that is what to tell.
+    if (database.isTransaction) database.exec("ROLLBACK");
     throw error;
   }
 }
