@@ -8,6 +8,7 @@ import type {
 } from "../../hypervisor/supervisor/api/schemas.ts";
 import { ActionButton } from "../client/action_button.tsx";
 import { CrashList } from "../client/crash_list.tsx";
+import { useHydrated } from "../client/hydrated.ts";
 import { useLive } from "../client/live.ts";
 import { useLog } from "../client/live_log.ts";
 import { Icon } from "../components/icons.tsx";
@@ -61,6 +62,7 @@ export default function LogPage(props: { host: Host; log: Log | string; crashes:
 function Records({ log }: { log: Log }) {
   const [level, setLevel] = useState<LogLevel>("info");
   const [isFollowing, setFollowing] = useState(true);
+  const isHydrated = useHydrated();
   const { records, missed, isAll, showEarlier } = useLog(log, { level, isFollowing });
   return (
     <section aria-label="Records">
@@ -68,6 +70,7 @@ function Records({ log }: { log: Log }) {
         <label for="log-level">Show</label>
         <select
           id="log-level"
+          disabled={!isHydrated}
           onChange={({ currentTarget }) => setLevel(currentTarget.value as LogLevel)}
         >
           {LEVELS.map(([value, words]) => (
@@ -77,6 +80,7 @@ function Records({ log }: { log: Log }) {
         <label class="follow">
           <input
             type="checkbox"
+            disabled={!isHydrated}
             checked={isFollowing}
             onChange={({ currentTarget }) => setFollowing(currentTarget.checked)}
           />

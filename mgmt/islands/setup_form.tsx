@@ -82,6 +82,7 @@ export default function SetupForm() {
       <label class="check">
         <input
           type="checkbox"
+          disabled={!isHydrated}
           checked={isShown}
           onChange={(event) => setShown(event.currentTarget.checked)}
         />

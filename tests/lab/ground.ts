@@ -31,7 +31,8 @@ export class Ground implements AsyncDisposable {
 
   async [Symbol.asyncDispose]() {
     await run(["ip", "link", "del", BRIDGE]);
-    await run(["umount", this.path]);
+    // Lazily: the kernel ends a process's io_uring, and closes its files, after the process.
+    await run(["umount", "--lazy", this.path]);
     Deno.removeSync(this.#image);
   }
 }
