@@ -1,12 +1,13 @@
 /**
  * A guest that is to be saved, sent or forked: Linux with a shell, some of whose memory is in use, and
- * the monitor's own socket, ours or QEMU's.
+ * the monitor's own socket, ours or QEMU's. Where Linux does not boot, one of a few bytes.
  *
  * @module
  */
 import { ControlConnection } from "../../hypervisor/vmm/testing/control_connection.ts";
 import { BenchGuest, REACHED } from "./bench_guest.ts";
 import type { BenchJob } from "./job.ts";
+import { fillingFirmware, fillingKernel } from "./filling_guest.ts";
 import { commandOf, type Monitor } from "./monitors.ts";
 import { Qmp } from "./qmp.ts";
 import { ADDRESSES, SEGMENT_TAP, STREAM_PORT } from "./segment.ts";
@@ -48,12 +49,15 @@ export class CopiedGuest implements AsyncDisposable {
   }
 
   static async start(monitor: Monitor, shape: CopiedShape, job: BenchJob): Promise<CopiedGuest> {
-    if (job.noLinux) throw new Error(`Cannot measure a guest with Linux here: ${job.noLinux}`);
+    if (job.noLinux && shape.taps) {
+      throw new Error(`Cannot measure a guest with Linux here: ${job.noLinux}`);
+    }
     const folder = Deno.makeTempDirSync({ prefix: "copied-" });
     const guest = await BenchGuest.start({
       command: copiedCommand(monitor, { ...shape, socket: socketIn(folder) }, job),
-      until: REACHED.userSpace,
+      until: job.noLinux ? REACHED.instructions : REACHED.userSpace,
     });
+    if (job.noLinux) return new CopiedGuest(guest, monitor, folder);
     try {
       // Not zeros, which cost nobody anything.
       const fill = `openssl enc -aes-128-ctr -K 0 -iv 0 -in /dev/zero 2> /dev/null |`;
@@ -95,17 +99,26 @@ export async function carryOut(
   return last as Record<string, number>;
 }
 
-/** The command of a monitor that listens at `socket`. */
+/** The command of a monitor that listens at `socket`, beside which there is room for what it boots. */
 export function copiedCommand(
   monitor: Monitor,
-  shape: Omit<CopiedShape, "filledMiB"> & { socket: string },
+  shape: CopiedShape & { socket: string },
   job: BenchJob,
 ): string[] {
-  const boots = { kernel: job.files.kernel, initrd: job.files.tools.cpu };
+  const boots = job.noLinux
+    ? fillingFiles(shape)
+    : { kernel: job.files.kernel, initrd: job.files.tools.cpu };
   const { memoryMiB, load, socket } = shape;
   const taps = load === "network" ? [SEGMENT_TAP] : shape.taps;
   const command = commandOf(monitor, { cpus: 1, memoryMiB, boots, taps }, job);
   return [...command, ...monitor === "denovisor" ? ["--control", socket] : Qmp.options(socket)];
+}
+
+function fillingFiles(shape: CopiedShape & { socket: string }) {
+  const [tinyKernel, tinyFirmware] = [`${shape.socket}-kernel`, `${shape.socket}-firmware`];
+  Deno.writeFileSync(tinyKernel, fillingKernel(shape));
+  Deno.writeFileSync(tinyFirmware, fillingFirmware(shape));
+  return { tinyKernel, tinyFirmware };
 }
 
 function socketIn(folder: string): string {
