@@ -86,15 +86,15 @@ export function terminalTable(results: Results): string {
   return `${LEGEND}\n${lines.join("\n")}`;
 }
 
-/** The table in Markdown, with the machine and the command. */
-export function markdownTable(results: Results): string {
+/** The table in Markdown, with the machine and the command that measured. */
+export function markdownTable(results: Results, command = "./scripts/bench"): string {
   const measured = BENCHES.flatMap((name) => results[name] ? [results[name]] : []);
   const machines = [...new Set(measured.map((it) => it.machine))];
   const days = [...new Set(measured.map((it) => it.measuredAt.slice(0, 10)))].sort();
   const rounds = Math.min(...measured.map((it) => it.rounds));
   const line = (row: string[]) => `| ${row.join(" | ")} |`;
   return [
-    `Measured on ${days.join(", ")} by \`./scripts/bench\` on: ${machines.join("; ")}. ${LEGEND} ` +
+    `Measured on ${days.join(", ")} by \`${command}\` on: ${machines.join("; ")}. ${LEGEND} ` +
     `At least ${rounds} runs of each, one contender after the other, in one boot.`,
     "",
     line(HEADINGS),
@@ -104,14 +104,16 @@ export function markdownTable(results: Results): string {
 }
 
 const BEGIN = "<!-- bench: made by ./scripts/bench --readme -->";
+const BEGIN_NATIVE = "<!-- bench, native: made by ./scripts/bench --readme -->";
 const END = "<!-- /bench -->";
 
-/** A page with the table in the place that is marked for it. */
-export function withTable(page: string, table: string): string {
-  const from = page.indexOf(BEGIN);
-  const to = page.indexOf(END);
+/** A page with the table in the place that is marked for it; there is another for what was measured natively. */
+export function withTable(page: string, table: string, where?: "native"): string {
+  const begin = where === "native" ? BEGIN_NATIVE : BEGIN;
+  const from = page.indexOf(begin);
+  const to = page.indexOf(END, Math.max(0, from));
   if (from < 0 || to < from) {
-    throw new Error(`Cannot put the table in its place: the page has not "${BEGIN}" and "${END}"`);
+    throw new Error(`Cannot put the table in its place: the page has not "${begin}" and "${END}"`);
   }
-  return `${page.slice(0, from)}${BEGIN}\n\n${table}\n\n${page.slice(to)}`;
+  return `${page.slice(0, from)}${begin}\n\n${table}\n\n${page.slice(to)}`;
 }

@@ -64,3 +64,17 @@ Deno.test("the table replaces the one that is in the page, and only that", () =>
   assertEquals(once.includes("old"), false);
   assertThrows(() => withTable("nothing", "new"), Error, "Cannot put the table");
 });
+
+Deno.test("what was measured natively has a table of its own", () => {
+  const places = "<!-- bench: made by ./scripts/bench --readme -->\n<!-- /bench -->\n" +
+    "<!-- bench, native: made by ./scripts/bench --readme -->\n<!-- /bench -->\n";
+  const page = withTable(withTable(places, "lab"), "native", "native");
+  assertEquals([...page.matchAll(/^(lab|native|<!-- \/bench -->)$/gm)].map(([it]) => it), [
+    ...["lab", "<!-- /bench -->"],
+    ...["native", "<!-- /bench -->"],
+  ]);
+  assertStringIncludes(
+    markdownTable(RESULTS, "./scripts/bench --native"),
+    "by `./scripts/bench --native` on",
+  );
+});
