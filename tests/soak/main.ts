@@ -9,6 +9,7 @@ import { PcEnded } from "../../scripts/lab_pc/machine.ts";
 import { parseLabOptions } from "../../scripts/lab_pc/options.ts";
 import { CHECKOUT, OUT } from "../../scripts/setup/checkout.ts";
 import { vmmBundle } from "../../scripts/vmm_bundle.ts";
+import { soakByTime, soakFor } from "./by_time.ts";
 import type { SoakJob } from "./cycles.ts";
 import type { MovesJob } from "./moves.ts";
 import { cutPower, type PowerCutsOptions } from "./power_cuts/power_cuts.ts";
@@ -37,6 +38,9 @@ async function powerCuts(times: PowerCutsOptions): Promise<number> {
 }
 
 async function soak({ hosts, times }: SoakOptions): Promise<number> {
+  if (hosts === "all") {
+    return await soakByTime({ ...times, soak: soakFor, say: (line) => console.log(line) });
+  }
   if (hosts === "appliance") return await powerCuts(times);
   const { kernel, tools } = await guestFiles();
   const files = { vmm: await vmmBundle(), kernel, initrd: tools.block };

@@ -13,6 +13,7 @@ const ON_TWO = { moves: 50 };
 const OF_CUTS = { starts: 5, plugs: 5, seed: 1, idle: 0 };
 
 export type SoakOptions =
+  | { hosts: "all"; times: { minutes: number } }
   | { hosts: 1; times: typeof ON_ONE }
   | { hosts: 2; times: typeof ON_TWO }
   | { hosts: "appliance"; times: typeof OF_CUTS & { cuts: number; again: boolean; here: boolean } };
@@ -26,11 +27,13 @@ export const EXIT = {
   noVerdict: 3,
 } as const;
 
-export const USAGE = `Usage: deno task soak [--saves N] [--forks N] [--sends N] [--upgrades N]
+export const USAGE = `Usage: deno task soak --minutes N
+       deno task soak [--saves N] [--forks N] [--sends N] [--upgrades N]
        deno task soak --hosts 2 [--moves N]
        deno task soak --power-cuts N [--starts N] [--plugs N] [--seed N] [--idle N] [--again] [--here]
 
 Does so many times to one guest what must lose nothing, and looks each time whether it has.
+  --minutes N   all of what follows in turns, until so many minutes are over
   --saves N     saves it and goes on from that (${ON_ONE.saves})
   --forks N     forks it (${ON_ONE.forks})
   --sends N     sends it to another VMM of the host (${ON_ONE.sends})
@@ -52,11 +55,17 @@ itself or its CPU went astray in the guest: then run it again.`;
 export function parseSoakOptions(args: readonly string[]): SoakOptions {
   const unknown: string[] = [];
   const flags = parseArgs([...args], {
-    string: ["hosts", "power-cuts", ...[ON_ONE, ON_TWO, OF_CUTS].flatMap(Object.keys)],
+    string: ["minutes", "hosts", "power-cuts", ...[ON_ONE, ON_TWO, OF_CUTS].flatMap(Object.keys)],
     boolean: ["again", "here"],
     unknown: (arg) => void unknown.push(arg),
   }) as Record<string, unknown>;
   if (unknown.length > 0) throw new SyntaxError(`Cannot soak: there is no option "${unknown[0]}"`);
+  if (flags.minutes !== undefined) {
+    const others = [ON_ONE, ON_TWO, OF_CUTS].flatMap(Object.keys);
+    refuse(flags, ["hosts", "power-cuts", ...others], "--minutes");
+    refuseSwitches(flags);
+    return { hosts: "all", times: { minutes: number("minutes", flags.minutes) } };
+  }
   if (flags["power-cuts"] !== undefined) {
     refuse(flags, ["hosts", ...Object.keys(ON_ONE), ...Object.keys(ON_TWO)], "--power-cuts");
     const cuts = number("power-cuts", flags["power-cuts"]);
@@ -67,10 +76,7 @@ export function parseSoakOptions(args: readonly string[]): SoakOptions {
   if (hosts !== "1" && hosts !== "2") {
     throw new SyntaxError(`Cannot soak: "--hosts ${hosts}" is not 1 or 2`);
   }
-  for (const name of ["again", "here"]) {
-    if (flags[name] !== true) continue;
-    throw new SyntaxError(`Cannot soak: "--${name}" is for --power-cuts`);
-  }
+  refuseSwitches(flags);
   const [usual, others] = hosts === "1" ? [ON_ONE, ON_TWO] : [ON_TWO, ON_ONE];
   refuse(flags, [...Object.keys(others), ...Object.keys(OF_CUTS)], `--hosts ${hosts}`);
   return { hosts: Number(hosts), times: numbers(flags, usual) } as SoakOptions;
@@ -83,6 +89,13 @@ function refuse(flags: Flags, names: readonly string[], kind: string): void {
     if (flags[name] !== undefined) {
       throw new SyntaxError(`Cannot soak: "--${name}" is not for ${kind}`);
     }
+  }
+}
+
+function refuseSwitches(flags: Flags): void {
+  for (const name of ["again", "here"]) {
+    if (flags[name] !== true) continue;
+    throw new SyntaxError(`Cannot soak: "--${name}" is for --power-cuts`);
   }
 }
 

@@ -11,6 +11,7 @@ Deno.test("a soak is of one host, all of it, unless it is told otherwise", () =>
   });
   assertEquals(parseSoakOptions(["--hosts", "2"]), { hosts: 2, times: { moves: 50 } });
   assertEquals(parseSoakOptions(["--hosts", "2", "--moves", "7"]).times, { moves: 7 });
+  assertEquals(parseSoakOptions(["--minutes", "600"]), { hosts: "all", times: { minutes: 600 } });
   assertEquals(parseSoakOptions(["--power-cuts", "200", "--plugs=0"]), {
     hosts: "appliance",
     times: { cuts: 200, starts: 5, plugs: 0, seed: 1, idle: 0, again: false, here: false },
@@ -19,6 +20,8 @@ Deno.test("a soak is of one host, all of it, unless it is told otherwise", () =>
 
 Deno.test("a command line that cannot be meant is refused by what is wrong with it", () => {
   const refused = {
+    "--minutes 3 --saves 1": /"--saves" is not for --minutes/,
+    "--minutes 3 --again": /"--again" is for --power-cuts/,
     "--hosts 3": /"--hosts 3" is not 1 or 2/,
     "--moves 3": /"--moves" is not for --hosts 1/,
     "--again": /"--again" is for --power-cuts/,
