@@ -2,6 +2,7 @@
  * Moves a lock file's pins to the newest versions that the mirror serves, or adds pins to it.
  *
  * Usage: ./scripts/pins [LOCK-FILE [bookworm|trixie NAME...]]
+ * A pin never goes back: where the mirror has only older versions, it stays.
  *
  * Without a lock file: all that the checkout has.
  *
@@ -15,7 +16,13 @@ import { formatLock, type Lock } from "./setup/lock_file.ts";
 
 const LOCK_FOLDERS = ["bootimg", "scripts/setup"];
 
-/** Writes the lock file anew and returns a line for every pin that moved. */
+/** By Debian's own rules. */
+async function isOlder(version: string, than: string): Promise<boolean> {
+  const args = ["--compare-versions", version, "lt", than];
+  return (await new Deno.Command("dpkg", { args }).output()).success;
+}
+
+/** Writes the lock file anew and returns a line for every pin that moved, or cannot. */
 export async function movePins(
   lockFile: string,
   added: { [suite in keyof Lock]?: readonly string[] } = {},
@@ -30,9 +37,13 @@ export async function movePins(
     const pins = lock[suite] ??= {};
     for (const name of names) {
       const newest = await candidate(suite, name);
-      const before = pins[name]?.version ?? "new";
+      const before = pins[name]?.version;
+      if (before !== undefined && await isOlder(newest.version, before)) {
+        moved.push(`${suite} ${name}: stays at ${before}, as the mirror has ${newest.version}`);
+        continue;
+      }
       if (before !== newest.version) {
-        moved.push(`${suite} ${newest.package}: ${before} -> ${newest.version}`);
+        moved.push(`${suite} ${newest.package}: ${before ?? "new"} -> ${newest.version}`);
       }
       pins[name] = newest;
     }
@@ -55,7 +66,8 @@ export async function lockFiles(): Promise<string[]> {
 
 if (import.meta.main) {
   const [lockFile, suite, ...names] = Deno.args;
-  if (suite !== undefined && suite !== "bookworm" && suite !== "trixie") {
+  const isLock = lockFile === undefined || lockFile.endsWith(".lock");
+  if (!isLock || suite !== undefined && suite !== "bookworm" && suite !== "trixie") {
     console.error("Usage: ./scripts/pins [LOCK-FILE [bookworm|trixie NAME...]]");
     Deno.exit(2);
   }

@@ -53,10 +53,15 @@ export async function fetchSettings(): Promise<string[]> {
 export async function machineArchives(): Promise<Archive[]> {
   const list = async () => parseArchives((await run(LIST_ARCHIVES)).stdout);
   const archives = await list();
-  if (archives.length > 0) return archives;
-  // apt tells only of archives whose lists it has; a fresh machine has none yet.
+  // apt tells only of archives whose lists it has: a fresh machine has none, and others may lack some.
+  if (archives.some(({ suite }) => suite.endsWith("-security"))) return archives;
   progress("refreshing the package lists");
-  await run(["apt-get", "update", "-qq", "-o", "DPkg::Lock::Timeout=300"]);
+  try {
+    await run(["apt-get", "update", "-qq", "-o", "DPkg::Lock::Timeout=300"]);
+  } catch (error) {
+    // Who may not do that goes on with what there is.
+    if (archives.length === 0) throw error;
+  }
   return await list();
 }
 
