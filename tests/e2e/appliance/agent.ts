@@ -159,14 +159,17 @@ async function askJson(socket: string, argument: string, prefix = ""): Promise<u
     ...{ method, body: body || undefined },
     headers: body ? { "content-type": "application/json" } : {},
   });
-  return await response.json();
+  const text = await response.text();
+  return text === "" ? null : JSON.parse(text);
 }
 
 async function ask(socket: string, path: string, given: RequestInit): Promise<Response> {
   using client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
   const init: RequestInit & { client: Deno.HttpClient } = { ...given, client };
   const response = await fetch(`http://localhost${path}`, init);
-  return new Response(await response.text(), { status: response.status });
+  const text = await response.text();
+  // Nothing is an answer that may have no text, not even an empty one.
+  return new Response(text === "" ? null : text, { status: response.status });
 }
 
 /** Hands an update on to process 1. */
