@@ -90,7 +90,7 @@ export function GuestSettings({ guest, host }: { guest: Guest; host: Host }) {
         <Row term="Command line">
           <code>{guest.cmdline}</code>
         </Row>
-        <Row term="Starts with the host">{guest.autostart ? "yes" : "no"}</Row>
+        <Row term="Starts with the host">{startWords(guest)}</Row>
         <Row term="When the host ends">
           {guest.atShutdown === null
             ? "as the host has it"
@@ -106,4 +106,12 @@ export function GuestSettings({ guest, host }: { guest: Guest; host: Host }) {
       </Dialog>
     </section>
   );
+}
+
+function startWords({ autostart, startOrder }: Guest): string {
+  if (!autostart) return "no";
+  if (startOrder === null) return "yes, after those that have a place";
+  const { place, delaySeconds } = startOrder;
+  const then = delaySeconds === 0 ? "" : `, and the next place ${delaySeconds} s later`;
+  return `yes, in place ${place}${then}`;
 }

@@ -7,6 +7,7 @@ import { Field } from "./field.tsx";
 import { type Checked, checkForm } from "./forms.ts";
 import { putGuest } from "./live.ts";
 import { More } from "./more.tsx";
+import { StartOrderFields, startOrderOf } from "./start_order_fields.tsx";
 import { toast } from "./toasts.ts";
 import { numberOf, useForm } from "./use_form.ts";
 
@@ -125,6 +126,7 @@ export function SettingsForm({ guest, host, onDone }: SettingsFormProps) {
         )}
       </Field>
       <Check name="autostart" isOn={guest.autostart}>Start with the host</Check>
+      <StartOrderFields order={guest.startOrder} errors={errors} />
       <Field id="settings-at-shutdown" label="When the host restarts or powers off">
         {(attributes) => (
           <select {...attributes} name="atShutdown">
@@ -247,6 +249,7 @@ function readSettings(
     memoryMiB: numberOf(data, "memoryMiB"),
     cmdline: String(data.get("cmdline")),
     autostart: data.has("autostart"),
+    startOrder: startOrderOf(data),
     atShutdown: AT_SHUTDOWN.find(([value]) => value === data.get("atShutdown"))?.[0] || null,
     cpu: {
       ...cpu,

@@ -108,3 +108,8 @@ export function factorOf(
   const factor = sent.memoryBytes / sent.wireBytes;
   return factor < 1.05 ? null : factor;
 }
+
+/** Of the places in which guests start with the host. */
+export const LAST_PLACE = 999;
+/** For which a guest lets those wait that start after it. */
+export const MOST_DELAY_SECONDS = 3600;

@@ -6,7 +6,7 @@
  */
 import * as z from "zod";
 import { GUEST_STATES } from "./actions.ts";
-import { AtShutdown } from "./shutdown_schemas.ts";
+import { AtShutdown, StartOrder } from "./shutdown_schemas.ts";
 import { CloudInitCreate, CloudInitFacts, CloudInitUpdate } from "./cloud_init_schemas.ts";
 import { Crash } from "./crash_schemas.ts";
 import { Disk, DiskCreate, Net, NetCreate } from "./device_schemas.ts";
@@ -73,6 +73,8 @@ const guestFields = z.strictObject({
   autostart: z.boolean().default(false),
   /** What becomes of it when the host ends; null for what the host has for all. */
   atShutdown: AtShutdown.nullable().default(null),
+  /** When the host starts it, beside others; null for last, with all that have none. */
+  startOrder: StartOrder.nullable().default(null),
 });
 
 function hasOwn<T>(list: readonly T[], name: (it: T) => string | undefined): boolean {
@@ -113,6 +115,7 @@ export const GuestUpdate = z.strictObject({
   cloudInit: CloudInitUpdate.nullable(),
   autostart: z.boolean(),
   atShutdown: AtShutdown.nullable(),
+  startOrder: StartOrder.nullable(),
 }).partial();
 
 /** What the agent in a guest tells. */
@@ -150,6 +153,7 @@ export const Guest = z.strictObject({
   cloudInit: CloudInitFacts.nullable(),
   autostart: z.boolean(),
   atShutdown: AtShutdown.nullable(),
+  startOrder: StartOrder.nullable(),
   /** The release of the VMM that it runs in; null where it is not up, or its VMM does not say. */
   vmmVersion: z.string().nullable(),
   /** Whether that is another release than the one that is installed. */

@@ -1,13 +1,21 @@
 /**
- * What becomes of guests when the host restarts or powers off.
+ * What becomes of guests when the host restarts or powers off, and when it starts.
  *
  * @module
  */
 import * as z from "zod";
-import { AT_SHUTDOWN } from "./limits.ts";
+import { AT_SHUTDOWN, LAST_PLACE, MOST_DELAY_SECONDS } from "./limits.ts";
 
 /** `save`: to the disk, and the next start of the host goes on from there; `shutdown`: by the power button. */
 export const AtShutdown = z.enum(AT_SHUTDOWN);
+
+/** When one starts with the host, beside others; they end in the reverse order. */
+export const StartOrder = z.strictObject({
+  /** Smaller ones start first, equal ones together, and guests without a place after all others. */
+  place: z.int().min(1).max(LAST_PLACE),
+  /** How long the next place waits once this guest has been started. */
+  delaySeconds: z.int().min(0).max(MOST_DELAY_SECONDS),
+});
 
 /** What of the host the API changes. */
 export const HostChange = z.strictObject({
@@ -34,5 +42,6 @@ export const HostShutdownProgress = z.strictObject({
 });
 
 export type AtShutdown = z.output<typeof AtShutdown>;
+export type StartOrder = z.output<typeof StartOrder>;
 export type HostChange = z.output<typeof HostChange>;
 export type HostShutdownProgress = z.output<typeof HostShutdownProgress>;

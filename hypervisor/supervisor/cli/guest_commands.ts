@@ -49,6 +49,7 @@ const SETTINGS = [
     "agent",
     "autostart",
     "at-shutdown",
+    "start-order",
   ],
   ...CLOUD_INIT,
 ];
@@ -57,7 +58,7 @@ const SETTINGS_HELP = `[--cpus N] [--memory SIZE] [--initrd IMAGE] [--cmdline TE
          [--cpu MODEL] [--topology SxCxT] [--nested yes|no] [--hyperv yes|no] [--pin 0,2+3]
          [--huge-pages auto|transparent|2M|1G|none] [--mergeable yes|no] [--balloon SIZE]
          [--addable SIZE] [--added SIZE] [--ports N] [--agent yes|no] [--autostart yes|no]
-         [--at-shutdown save|shutdown|host]
+         [--at-shutdown save|shutdown|host] [--start-order PLACE[,SECONDS]|none]
          ${CLOUD_INIT_HELP}`;
 
 /** What options say, without what they do not say. */
@@ -68,6 +69,18 @@ function said<T extends object>(values: T): T | undefined {
 
 function text(value: Options[string]): string | undefined {
   return value === undefined ? undefined : String(value);
+}
+
+/** A place, with the seconds for which the next one waits. */
+function startOrder(value: Options[string]): GuestUpdate["startOrder"] {
+  if (value === undefined) return undefined;
+  if (value === "none") return null;
+  const [place, seconds, ...more] = String(value).split(",");
+  if (more.length > 0) throw new UsageError("--start-order must be PLACE, PLACE,SECONDS or none");
+  return {
+    place: wholeNumber(place, "start-order")!,
+    delaySeconds: wholeNumber(seconds, "start-order") ?? 0,
+  };
 }
 
 /** The schemas of the API check what is said. */
@@ -98,6 +111,7 @@ function settings(options: Options): GuestUpdate {
     atShutdown: options["at-shutdown"] === "host"
       ? null
       : text(options["at-shutdown"]) as "save" | undefined,
+    startOrder: startOrder(options["start-order"]),
   }) ?? {};
 }
 

@@ -44,6 +44,7 @@ Deno.test("a valid guest is read with its defaults", async () => {
     cloudInit: null,
     autostart: false,
     atShutdown: null,
+    startOrder: null,
   });
 });
 

@@ -8,6 +8,7 @@ import { delay } from "@std/async";
 import { type Log, messageOf } from "../log.ts";
 import { isSave } from "../store/saves.ts";
 import type { GuestLife } from "./guest_life.ts";
+import { pauseAfter, startGroups } from "./start_order.ts";
 import type { Tasks } from "./tasks.ts";
 
 export interface BackGround {
@@ -23,23 +24,45 @@ export interface BackGround {
 
 const LOOK_MS = 50;
 
-/** Resolves when all are up that are to be, or cannot be; each on its own. */
+export interface AllBackGround extends BackGround {
+  mayStart: (guest: string) => boolean;
+  /** Those are back whose turn has come; others wait for as long as somebody has said. */
+  pauses: () => void;
+}
+
+/** Resolves when all are up that are to be, or cannot be; each on its own, one place after the other. */
 export async function bringAllBack(
   lives: readonly GuestLife[],
-  ground: BackGround & { mayStart: (guest: string) => boolean },
+  ground: AllBackGround,
 ): Promise<void> {
-  await Promise.all(lives.map(async (life) => {
-    const { id, name: guest, autostart } = life.record;
-    try {
-      // An earlier supervisor may have begun to start it.
-      while (life.state === "starting" && !ground.released.aborted) await delay(LOOK_MS);
-      const wasSaved = life.resumesFrom !== null && isSave(life.resumesFrom);
-      if (life.isUp || !(autostart || wasSaved) || !ground.mayStart(id)) return;
-      await startAgain(life, ground);
-    } catch (error) {
-      ground.log("error", "cannot start a guest with the host", { guest, error: messageOf(error) });
+  const isOver = () => ground.released.aborted || ground.isShuttingDown();
+  const own = lives.filter(({ record, resumesFrom }) => record.autostart || resumesFrom !== null);
+  let wait = 0;
+  for (const group of startGroups(own)) {
+    if (wait > 0) ground.pauses();
+    for (const end = Date.now() + wait * 1000; Date.now() < end && !isOver();) {
+      await delay(Math.min(LOOK_MS, end - Date.now()));
     }
-  }));
+    if (isOver()) return;
+    const isStarted = await Promise.all(group.map((life) => bringBack(life, ground)));
+    wait = pauseAfter(group.filter((_, i) => isStarted[i]));
+  }
+}
+
+/** Whether it had to be started, and is up. */
+async function bringBack(life: GuestLife, ground: AllBackGround): Promise<boolean> {
+  const { id, name: guest, autostart } = life.record;
+  try {
+    // An earlier supervisor may have begun to start it.
+    while (life.state === "starting" && !ground.released.aborted) await delay(LOOK_MS);
+    const wasSaved = life.resumesFrom !== null && isSave(life.resumesFrom);
+    if (life.isUp || !(autostart || wasSaved) || !ground.mayStart(id)) return false;
+    await startAgain(life, ground);
+    return true;
+  } catch (error) {
+    ground.log("error", "cannot start a guest with the host", { guest, error: messageOf(error) });
+    return false;
+  }
 }
 
 /**

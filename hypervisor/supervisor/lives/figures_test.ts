@@ -34,6 +34,7 @@ const RECORD: GuestRecord = {
   cloudInit: null,
   autostart: false,
   atShutdown: null,
+  startOrder: null,
   createdAt: "",
   error: null,
 };

@@ -44,7 +44,8 @@ export function childOf(parent: Child, { network }: { network?: ForkNetwork } = 
   const record: GuestRecord = {
     ...structuredClone(parent.record),
     cloudInit: cloudInit.kept,
-    ...{ id: ulid(), nets, autostart: false, createdAt: new Date().toISOString(), error: null },
+    ...{ id: ulid(), nets, autostart: false, startOrder: null, error: null },
+    createdAt: new Date().toISOString(),
     disks: parent.record.disks.map((disk) => ({
       ...disk,
       ...{ id: idOf(disk.id), file: `${idOf(disk.id)}.img` },

@@ -30,6 +30,7 @@ const GUEST: GuestRecord = {
   cloudInit: null,
   autostart: true,
   atShutdown: null,
+  startOrder: null,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: "broke",
 };

@@ -25,6 +25,7 @@ const RECORD: GuestRecord = {
   cloudInit: null,
   autostart: false,
   atShutdown: null,
+  startOrder: null,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: null,
 };

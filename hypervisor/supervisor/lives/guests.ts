@@ -378,7 +378,8 @@ export class Guests {
   /** Starts those that are to start with the host, and those that were saved; each on its own. */
   async autostart(): Promise<void> {
     const mayStart = (id: string) => !this.#claims.keepsOff(id);
-    await bringAllBack([...this.#lives.values()], { ...this.#back, mayStart });
+    const pauses = () => this.areBack = true;
+    await bringAllBack([...this.#lives.values()], { ...this.#back, mayStart, pauses });
     this.areBack = true;
   }
 

@@ -61,7 +61,10 @@ export function refuseForeign(
 }
 
 /** What of a guest may change though its next start goes on from memory, which knows nothing of it. */
-const FREE = ["name", "autostart", "kernel", "initrd", "cmdline", "cloudInit", "atShutdown"];
+const FREE = [
+  ...["name", "autostart", "atShutdown", "startOrder"],
+  ...["kernel", "initrd", "cmdline", "cloudInit"],
+];
 
 /** Throws where `fields` of a guest are part of the machine whose memory its next start goes on from. */
 export function refuseResuming(

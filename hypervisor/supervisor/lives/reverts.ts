@@ -127,9 +127,9 @@ export class Reverts {
 
 /** What a guest is to be kept as that goes back to `then`, on disks in `files`; it stays who it is. */
 function goingBack(now: GuestRecord, then: GuestRecord, files?: string[]): GuestRecord {
-  const { id, name, autostart, atShutdown, createdAt } = now;
+  const { id, name, autostart, atShutdown, startOrder, createdAt } = now;
   return {
-    ...{ ...then, id, name, autostart, atShutdown, createdAt, error: null },
+    ...{ ...then, id, name, autostart, atShutdown, startOrder, createdAt, error: null },
     disks: then.disks.map((disk, i) => ({ ...disk, file: files?.[i] ?? disk.file })),
   };
 }

@@ -6,6 +6,7 @@
 import type { HostShutdownProgress, Task } from "../api/schemas.ts";
 import { type Log, messageOf } from "../log.ts";
 import type { GuestLife } from "./guest_life.ts";
+import { firstToEnd, startGroups } from "./start_order.ts";
 
 const POLL_MS = 200;
 /** Their disks are shared: more at a time make each later, and none sooner. */
@@ -34,13 +35,15 @@ interface Leaving {
   deadline: number;
 }
 
-/** Has all guests end; tells how it goes, `done` last. */
+/** Has all guests end, in the reverse order of their start; tells how it goes, `done` last. */
 export async function* stopAll(
   lives: () => GuestLife[],
   options: StopOptions,
 ): AsyncGenerator<HostShutdownProgress> {
   const { limitSeconds, saveSeconds, isSaved, save, mayGoOn, taskOf, log } = options;
-  const limitMs = limitSeconds * 1000;
+  // Each place has its share of the time, so that one which hangs takes none of the others'.
+  const places = startGroups(lives().filter((life) => life.isUp)).length;
+  const limitMs = limitSeconds * 1000 / Math.max(1, places);
   const tooLong = AbortSignal.timeout(saveSeconds * 1000);
   const maySave = limitSeconds > 0 && saveSeconds > 0;
   const all = new Map<GuestLife, Leaving>();
@@ -77,17 +80,17 @@ export async function* stopAll(
     else if (stage === "waits" && life.state !== "starting") stop(life, leaving, false);
   };
 
-  const deadline = Date.now() + limitMs;
   const forced = new Set<string>();
   for (let told = "";;) {
     const up = lives().filter((life) => life.isUp);
-    for (const life of up) {
+    for (const life of firstToEnd(up)) {
+      const deadline = Date.now() + limitMs;
       if (!all.has(life)) all.set(life, { stage: "waits", notSaved: false, deadline });
       const leaving = all.get(life)!;
       advance(life, leaving);
       if (leaving.stage === "was forced") forced.add(life.record.name);
     }
-    const saving = up.filter((life) => all.get(life)!.stage === "is saved");
+    const saving = up.filter((life) => all.get(life)?.stage === "is saved");
     const progress: HostShutdownProgress = {
       done: up.length === 0,
       running: up.map((life) => life.record.name).sort(),

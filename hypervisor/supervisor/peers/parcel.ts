@@ -17,6 +17,7 @@ import {
   MOST_NETS,
   MOST_PORTS,
   NetSettings,
+  StartOrder,
 } from "../api/schemas.ts";
 import { Cmdline, DiskName, GuestName, Id, ImageName, MacAddress } from "../api/names.ts";
 import type { PlugConfig } from "../../vmm/control.ts";
@@ -60,6 +61,7 @@ export const RecordParcel = z.strictObject({
   autostart: z.boolean(),
   /** Not there where it has no choice of its own, for the same reason. */
   atShutdown: AtShutdown.optional(),
+  startOrder: StartOrder.optional(),
   createdAt: z.iso.datetime(),
 });
 
@@ -137,7 +139,7 @@ export function packRecord(
   record: GuestRecord,
   tokenOf: TokenOf,
 ): z.input<typeof RecordParcel> {
-  const { error: _, cloudInit, atShutdown, ...kept } = record;
+  const { error: _, cloudInit, atShutdown, startOrder, ...kept } = record;
   const disks = kept.disks.map(({ store, ...disk }) => {
     const token = tokenOf({ store });
     return token === undefined ? disk : { ...disk, store: token };
@@ -147,6 +149,7 @@ export function packRecord(
     ...packed,
     ...(cloudInit !== null && { cloudInit }),
     ...(atShutdown !== null && { atShutdown }),
+    ...(startOrder !== null && { startOrder }),
   };
 }
 
@@ -165,8 +168,8 @@ function packNet<T extends { inPort: boolean }>({ inPort, ...net }: T) {
 
 /** What is kept of a guest that comes from another host, with its disks as this one has them. */
 export function unpackRecord(record: RecordParcel, disks: DiskRecord[]): GuestRecord {
-  const { cloudInit = null, atShutdown = null } = record;
-  return { ...record, disks, cloudInit, atShutdown, error: null };
+  const { cloudInit = null, atShutdown = null, startOrder = null } = record;
+  return { ...record, disks, cloudInit, atShutdown, startOrder, error: null };
 }
 
 /** The VMM's configuration of a guest that goes on in it, and what is in its ports. */

@@ -43,6 +43,7 @@ function snapshot(n: number, parent: number | null): SnapshotRecord {
         cloudInit: null,
         autostart: false,
         atShutdown: null,
+        startOrder: null,
         error: null,
       },
       createdAt: "2026-01-01T00:00:00.000Z",

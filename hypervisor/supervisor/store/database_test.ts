@@ -62,6 +62,7 @@ const GUEST: GuestRecord = {
   },
   autostart: false,
   atShutdown: null,
+  startOrder: null,
   createdAt: "2026-01-01T00:00:00.000Z",
   error: null,
 };
@@ -122,6 +123,7 @@ Deno.test("version 1 keeps its guests, a setting and a session", () => {
       cloudInit: null,
       autostart: true,
       atShutdown: null,
+      startOrder: null,
       createdAt,
       error: "broke",
     };
@@ -221,6 +223,7 @@ Deno.test("a guest is read back as it was put, and put again in its place", () =
     agent: false,
     autostart: true,
     atShutdown: null,
+    startOrder: null,
     error: "broke",
   };
   store.put(changed);

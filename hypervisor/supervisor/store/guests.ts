@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { type AtShutdown, CloudInit, CpuSettings, MemorySettings } from "../api/schemas.ts";
+import {
+  type AtShutdown,
+  CloudInit,
+  CpuSettings,
+  MemorySettings,
+  StartOrder,
+} from "../api/schemas.ts";
 import { problem } from "../problem.ts";
 import { type Database, transaction } from "./database.ts";
 import {
@@ -36,6 +42,8 @@ export interface GuestRecord {
   autostart: boolean;
   /** What becomes of it when the host ends; null for what the host has for all. */
   atShutdown: AtShutdown | null;
+  /** When the host starts it and ends it, beside others; null for last and first. */
+  startOrder: StartOrder | null;
   createdAt: string;
   /** Why the last start or run ended in an error. */
   error: string | null;
@@ -59,6 +67,7 @@ const COLUMNS: Record<keyof Own, string> = {
   cloudInit: "cloud_init",
   autostart: "autostart",
   atShutdown: "at_shutdown",
+  startOrder: "start_order",
   createdAt: "created_at",
   error: "error",
 };
@@ -69,6 +78,10 @@ type Cell = string | number | null;
 function toCell(value: Own[keyof Own]): Cell {
   if (typeof value === "boolean") return Number(value);
   return typeof value === "object" && value !== null ? JSON.stringify(value) : value;
+}
+
+function readStartOrder(cell: unknown): StartOrder | null {
+  return cell === null ? null : StartOrder.parse(JSON.parse(String(cell)));
 }
 
 function readCloudInit(cell: unknown): CloudInit | null {
@@ -84,6 +97,7 @@ function fromRow(row: Record<string, unknown>): Own {
     agent: record.agent === 1,
     cloudInit: readCloudInit(record.cloudInit),
     autostart: record.autostart === 1,
+    startOrder: readStartOrder(record.startOrder),
   } as Own;
 }
 

@@ -205,6 +205,10 @@ export const MIGRATIONS: readonly string[] = [
     is_next INTEGER NOT NULL CHECK (is_next IN (0, 1))
   ) STRICT, WITHOUT ROWID;
   `,
+  // In what order guests start with the host.
+  `
+  ALTER TABLE guests ADD COLUMN start_order TEXT;
+  `,
 ];
 
 /**

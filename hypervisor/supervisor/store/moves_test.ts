@@ -13,6 +13,7 @@ const GUEST: GuestRecord = {
   disks: [],
   nets: [{ ...NetSettings.parse({}), id: "N", mac: "52:00:00:00:00:01" }],
   ...{ hotplugPorts: 0, agent: true, cloudInit: null, autostart: true, atShutdown: null },
+  ...{ startOrder: null },
   ...{ createdAt: "now", error: null },
 };
 const ARRIVAL = { move: "M", guest: "G", name: "web", peer: "P" };

@@ -54,6 +54,7 @@ function readGuest(text: unknown): GuestRecord {
     memory: settings(MemorySettings, guest.memory),
     cloudInit: CloudInit.nullable().default(null).parse(guest.cloudInit),
     atShutdown: guest.atShutdown ?? null,
+    startOrder: guest.startOrder ?? null,
     disks: guest.disks.map((disk: GuestRecord["disks"][number]) => ({
       ...disk,
       store: disk.store ?? null,
