@@ -81,11 +81,16 @@ export async function isRunning(sealed: Sealed, ground: MoveGround): Promise<boo
   );
 }
 
-/** Whether the VMM has locked a disk: before it runs the guest, and not earlier. Null where it has none. */
+/**
+ * Whether the VMM has locked a disk: before it runs the guest, and not earlier. Null where it has none of its
+ * own: one on a store is locked by the other host's VMM, too.
+ */
 function holdsDisks({ process, record }: Sealed, { disks }: MoveGround): boolean | null {
-  const used = record.disks.filter(({ id }) => process!.run.find(id) !== undefined);
-  if (used.length === 0) return null;
-  return used.some((disk) => isLocked(disks.path(record.id, disk)));
+  const own = record.disks.filter(({ id, store }) =>
+    store === null && process!.run.find(id) !== undefined
+  );
+  if (own.length === 0) return null;
+  return own.some((disk) => isLocked(disks.path(record.id, disk)));
 }
 
 export function isUp(ground: MoveGround, guest: string): boolean {
