@@ -179,9 +179,17 @@ browserTest("settings are changed and a guest is deleted", async () => {
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText("Must be at most 8").waitFor();
   await page.getByRole("dialog").getByLabel("vCPUs").fill("3");
+  await page.getByLabel("Start with the host").check();
+  await page.getByLabel("Place among those that start").fill("1000");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Must be at most 999").waitFor();
+  await page.getByLabel("Place among those that start").fill("7");
+  await page.getByLabel("Seconds until the next place").fill("30");
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText("Changed web-2").waitFor();
   assertEquals(shared.site.api.guests.get(id)!.cpus, 3);
+  assertEquals(shared.site.api.guests.get(id)!.startOrder, { place: 7, delaySeconds: 30 });
+  await page.getByText("yes, in place 7, and the next place 30 s later").waitFor();
   await page.getByRole("button", { name: "Delete", exact: true }).click();
   const question = page.getByRole("dialog", { name: "Delete web-2?" });
   await question.waitFor();

@@ -34,13 +34,25 @@ Deno.test("a guest's whole life from the command line", async () => {
   const created = await cli(
     host,
     ...["create", "web", "--kernel", "kernel.img", "--memory", "1G", "--cpus", "2"],
-    ...["--disk", "1M", "--no-network"],
+    ...["--disk", "1M", "--no-network", "--start-order", "3,20"],
   );
   assertEquals(created.code, 0, created.text);
   assertStringIncludes(created.text, "web   stopped  2     1024 MiB  1 MiB");
   const { text } = await cli(host, "--json", "guests");
   const guest = JSON.parse(text);
   assertEquals([guest.name, guest.nets, guest.autostart], ["web", [], false]);
+  assertEquals(guest.startOrder, { place: 3, delaySeconds: 20 });
+  const ordered = async (order: string) => {
+    await cli(host, "change", "web", "--start-order", order);
+    return JSON.parse((await cli(host, "--json", "guests")).text).startOrder;
+  };
+  assertEquals(await ordered("7"), { place: 7, delaySeconds: 0 });
+  assertEquals(await ordered("none"), null);
+  assertStringIncludes(
+    (await cli(host, "change", "web", "--start-order", "1,2,3")).text,
+    "or none",
+  );
+  assertStringIncludes((await cli(host, "change", "web", "--start-order", "0")).text, "at least 1");
   assertStringIncludes((await cli(host, "start", "web")).text, "running");
   assertStringIncludes((await cli(host, "start", guest.id)).text, "Cannot start a guest that is");
   assertEquals((await cli(host, "start", "web")).code, 1);
