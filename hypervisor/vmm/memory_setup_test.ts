@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { threadCpus } from "../sys/affinity.ts";
 import { ConfigError } from "./config/fields.ts";
 import { parseConfig } from "./config/guest.ts";
 import type { GuestConfig } from "./control.ts";
@@ -60,7 +61,7 @@ Deno.test("memory for which this CPU has no addresses is refused", () => {
 
 Deno.test("a vCPU that is to run where this process cannot is refused", () => {
   checkAffinity(configured({}));
-  checkAffinity(configured({ cpuAffinity: [[0], []] }));
+  checkAffinity(configured({ cpuAffinity: [[threadCpus()[0]], []] }));
   assertThrows(
     () => checkAffinity(configured({ cpuAffinity: [[], [1023]] })),
     ConfigError,
@@ -75,7 +76,8 @@ test("the balloon's target and the memory to be added change while the guest run
   const socket = `${folder.path}/control.sock`;
   const vmm = startVmm([
     ...["--kernel", folder.file("kernel", tinyKernel("halt")), "--control", socket],
-    ...["--memory", "256M,hotplug=512M,requested=128M", "--balloon", "16M", "--pin", "0,0"],
+    ...["--memory", "256M,hotplug=512M,requested=128M", "--balloon", "16M"],
+    ...["--pin", `0,${threadCpus()[0]}`],
   ]);
   const ended = endOf(vmm);
   try {

@@ -9,7 +9,7 @@ export interface Acceleration {
   kind: "kvm" | "emulation";
   /** For a person: what is used, and why. */
   reason: string;
-  /** QEMU's. */
+  /** QEMU's, for the CPUs. */
   arguments: readonly string[];
 }
 
@@ -25,16 +25,20 @@ export async function chooseAcceleration(): Promise<Acceleration> {
   return {
     kind: "kvm",
     reason: `using this machine's own KVM: ${reason}, and it can be nested`,
-    arguments: ["-accel", "kvm", "-cpu", "host"],
+    arguments: ["-accel", "kvm", "-cpu", "host", "-smp", "2"],
   };
 }
 
-/** A PC with AMD-V whose every instruction is emulated: slow, and the same everywhere. */
+/**
+ * A PC with AMD-V whose every instruction is emulated: slow, and the same everywhere. It has one CPU, for
+ * QEMU's emulation of a second one breaks into the guests of the first: see the lab's
+ * `machineArguments` in ../lab_pc/machine.ts.
+ */
 export function emulation(why: string): Acceleration {
   return {
     kind: "emulation",
     reason: `emulating a PC with AMD-V, since ${why}`,
-    arguments: ["-accel", "tcg,thread=multi", "-cpu", "EPYC-v3,+svm,+npt"],
+    arguments: ["-accel", "tcg,thread=multi", "-cpu", "EPYC-v3,+svm,+npt", "-smp", "1"],
   };
 }
 

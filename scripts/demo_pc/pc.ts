@@ -42,7 +42,6 @@ export interface PcOptions {
   card?: string;
   acceleration: Acceleration;
   memoryMiB?: number;
-  cpus?: number;
   /** A port on this machine's loopback for each of the PC's. */
   forwards: readonly { from: number; to: number }[];
   /** The firmware's variables, for a PC that is to find them again; its own for this time without. */
@@ -181,7 +180,7 @@ export class Pc implements AsyncDisposable {
 
 /** QEMU's arguments; `folder` holds the firmware's variables and the monitor's socket. */
 export function pcArguments(options: PcOptions, folder: string): string[] {
-  const { acceleration, memoryMiB = 3072, cpus = 2, forwards, kernelWords } = options;
+  const { acceleration, memoryMiB = 3072, forwards, kernelWords } = options;
   const { variables = `${folder}/vars.fd` } = options;
   const ports = forwards.map(({ from, to }) => `hostfwd=tcp:127.0.0.1:${from}-:${to}`);
   const args = [
@@ -189,7 +188,7 @@ export function pcArguments(options: PcOptions, folder: string): string[] {
     ...(options.restarts ? [] : ["-no-reboot"]),
     ...["-machine", options.firmware === "secure-boot" ? "q35,smm=on" : "q35"],
     ...acceleration.arguments,
-    ...["-smp", String(cpus), "-m", String(memoryMiB)],
+    ...["-m", String(memoryMiB)],
     ...firmwareArguments(options.firmware ?? "uefi", variables),
     ...diskArguments(options),
     ...DISK_BUSES[options.diskBus ?? "nvme"],

@@ -13,6 +13,7 @@ import { lines, Qmp, writeAll } from "./qmp.ts";
 
 /** What the PC is made of; a warm start fits only the same. */
 export interface PcShape {
+  /** Those that jobs have: QEMU emulates one more, see {@linkcode machineArguments}. */
   cpus: number;
   memoryMiB: number;
   disks: number;
@@ -43,13 +44,24 @@ export interface Job {
 const PORTS = ["control", "output", "errors"] as const;
 const LAST_WORDS = 8 * 1024;
 
-/** The arguments that make the machine, as far as a saved state depends on them. */
+/**
+ * The arguments that make the machine, as far as a saved state depends on them.
+ *
+ * Its first CPU runs no job, and so no guest. Whichever CPU loads the state of a floating-point unit, QEMU's
+ * emulation also clears a flag (IGNNE) of the first CPU's, by a read and a write of a word that nothing guards
+ * (`cpu_clear_ignne` in target/i386/tcg). In the same word that CPU keeps whether its guest has nested paging and
+ * whether interrupts are held back: where it leaves a guest at that moment, the old word comes back, and the host's
+ * code runs behind the guest's page tables.
+ */
 export function machineArguments(shape: PcShape): string[] {
   const args = [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "EPYC-v3,+svm,+npt"],
-    ...["-smp", String(shape.cpus), "-m", String(shape.memoryMiB)],
-    ...["-append", "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off random.trust_cpu=on"],
+    ...["-smp", String(shape.cpus + 1), "-m", String(shape.memoryMiB)],
+    ...[
+      "-append",
+      "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off random.trust_cpu=on isolcpus=0",
+    ],
     ...["-device", "virtio-blk-pci,drive=root", "-device", "virtio-serial-pci"],
   ];
   for (const name of PORTS) args.push("-device", `virtserialport,chardev=${name},name=${name}`);

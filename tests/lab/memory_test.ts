@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { TestRam } from "../../hypervisor/devices/virtio/testing/ram.ts";
+import { threadCpus } from "../../hypervisor/sys/affinity.ts";
 import { EXIT_CODES } from "../../hypervisor/vmm/control.ts";
 import { ask } from "../../hypervisor/vmm/testing/control_connection.ts";
 import { tinyKernel } from "../../hypervisor/vmm/testing/tiny_kernel.ts";
@@ -112,7 +113,8 @@ Deno.test("a guest's memory shrinks and grows while it runs", async (t) => {
   await using guest = await RunningGuest.booted([
     ...["--kernel", system.kernel, "--initrd", system.initrd, "--disk", disk],
     ...["--cmdline", `${system.cmdline} memhp_default_state=online_movable`, "--control", socket],
-    ...["--memory", "384M,hotplug=1G", "--balloon", "0M", "--pin", "0,0+1"],
+    ...["--memory", "384M,hotplug=1G", "--balloon", "0M"],
+    ...["--pin", `0,${threadCpus().slice(0, 2).join("+")}`],
     ...["--numa", "256M,cpus=0,host=0,distances=10+25", "--numa", "128M,distances=25+10"],
   ]);
   const it = new MemoryGuest(guest, socket);

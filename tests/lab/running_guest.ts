@@ -9,9 +9,6 @@ import { CHECKOUT } from "../../scripts/setup/checkout.ts";
 /** Nested emulation is slow, and slower still when the machine is busy. */
 const PATIENCE_MS = 360_000;
 
-/** How a virtual CPU ends once in a while in the lab: see tests/README.md. */
-const WENT_ASTRAY = /shut down after a triple fault/;
-
 /** The VMM as the appliance runs it. */
 export const VMM = `${CHECKOUT}/out/vmm/vmm.js`;
 
@@ -45,21 +42,15 @@ export class RunningGuest {
     });
   }
 
-  /**
-   * Starts a guest and logs in at its prompt. One whose CPU went astray on the way is started once
-   * more, with a word about that.
-   */
+  /** Starts a guest and logs in at its prompt. */
   static async booted(args: readonly string[]): Promise<RunningGuest> {
-    for (let attempt = 1;; attempt++) {
-      const guest = new RunningGuest(args);
-      try {
-        await guest.logIn();
-        return guest;
-      } catch (error) {
-        await guest[Symbol.asyncDispose]();
-        if (attempt === 2 || !WENT_ASTRAY.test(guest.errors)) throw error;
-        console.error(`The guest is started once more: ${guest.errors.trim()}`);
-      }
+    const guest = new RunningGuest(args);
+    try {
+      await guest.logIn();
+      return guest;
+    } catch (error) {
+      await guest[Symbol.asyncDispose]();
+      throw error;
     }
   }
 

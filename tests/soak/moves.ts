@@ -7,7 +7,7 @@
 import { ADDRESSES, isOtherHost } from "../../scripts/bench_run/segment.ts";
 import { type Boots, MovingGuest } from "./moving_guest.ts";
 import { followTime, tellTime } from "./one_clock.ts";
-import { EXIT, isEmulators } from "./options.ts";
+import { EXIT } from "./options.ts";
 import { Pauses, Proof, teller } from "./proof.ts";
 import { SequenceServer } from "./sequence_server.ts";
 import { beHost, HostApi, pair } from "./soak_host.ts";
@@ -73,10 +73,6 @@ async function soak(job: MovesJob): Promise<number> {
     const failure = await guest?.failure(hosts) ?? null;
     const what = `${(error as Error).stack}\nThe guest: ${failure ?? "its VMM has not failed"}; ` +
       `it wrote at last:\n${guest?.lastWords}`;
-    if (isEmulators(failure)) {
-      tell(`NO VERDICT, the emulated CPU went astray in the guest: ${what}`);
-      return EXIT.noVerdict;
-    }
     tell(`FAILED: ${what}`);
     return EXIT.failed;
   } finally {

@@ -49,7 +49,7 @@ Does so many times to one guest what must lose nothing, and looks each time whet
   --here        has the supervisor alone work, on this machine: no PC, and none is started
 
 The exit code is 0 where nothing was lost, 1 where something was, and 3 where the emulated PC ended by
-itself or its CPU went astray in the guest: then run it again.`;
+itself: then run it again.`;
 
 /** Reads the arguments; throws a SyntaxError. */
 export function parseSoakOptions(args: readonly string[]): SoakOptions {
@@ -113,12 +113,4 @@ function number(name: string, given: unknown): number {
     throw new SyntaxError(`Cannot soak: "--${name} ${text}" is not a number of times`);
   }
   return Number(text);
-}
-
-/**
- * Whether a guest that ended so may have been ended by the emulation, which loses its way once in some fifty
- * starts. One whose kernel found its memory wrong says so instead, and is none of those.
- */
-export function isEmulators(failure: string | null): boolean {
-  return failure !== null && /shut down after a triple fault$/.test(failure);
 }
