@@ -29,7 +29,7 @@ export const ROOMS: Record<string, readonly string[]> = {
   ],
   "hypervisor/supervisor/": ["hypervisor/sys/", "hypervisor/vmm/control.ts", "bootimg/update/"],
   "mgmt/": ["hypervisor/supervisor/api/"],
-  "bootimg/update/": [],
+  "bootimg/update/": ["hypervisor/sys/"],
   "bootimg/": [
     "hypervisor/sys/",
     "hypervisor/supervisor/api/",

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { sha256Of } from "../../hypervisor/sys/digest.ts";
 import { readAt, readTable, writeAt } from "../disk/disk_table.ts";
 import { type PartitionTable, SECTOR_BYTES } from "../disk/gpt.ts";
 import { STATE_NAME } from "../disk/names.ts";
@@ -101,8 +102,7 @@ export async function writeSlot(
   await writeAt(out, start + before.length + copied, behind);
   await out.sync();
   // What lies on the disk must be what was signed, whatever became of the file meanwhile.
-  const written = await readAt(out, start + before.length, facts.bytes);
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", written)).toHex();
+  const digest = await sha256Of(out, { position: start + before.length, length: facts.bytes });
   if (copied !== facts.bytes || digest !== facts.sha256) {
     throw bad(`what was written is not what was signed; "${system.efi}" changed, or the disk lies`);
   }

@@ -1,8 +1,9 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { writeAt, writeTable } from "../disk/disk_table.ts";
 import { PARTITION_TYPES, SECTOR_BYTES } from "../disk/gpt.ts";
 import { BOOT_NAME } from "../disk/names.ts";
+import { largestRead } from "../../hypervisor/sys/testing/largest_read.ts";
 import { tinySystem } from "../testing/unified_kernel.ts";
 import type { SystemFacts } from "../update/statement.ts";
 import { FIRST_STATE, statePartition } from "./boot_state.ts";
@@ -121,6 +122,19 @@ Deno.test("a file that is not what was signed leaves the slot empty", () =>
     }
     await assertRejects(() => tryNext(disk, "a"), Error, "no system in it");
     await assertRejects(() => markGood(disk, "a"), Error, "no system in it");
+  }));
+
+Deno.test("a large system is copied to a slot and read back piece by piece", () =>
+  onDisk(async (rig) => {
+    const { disk, efi } = rig;
+    const bytes = new Uint8Array(3 * 1024 * 1024 + 5).fill(7);
+    bytes.set(new Uint8Array(tinySystem()));
+    await Deno.writeFile(efi, bytes);
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+    const facts = { version: "2.0.0", bytes: bytes.length, sha256: digest };
+    const largest = await largestRead(() => writeSlot(disk, "a", { efi, facts, running: "image" }));
+    assert(largest <= 1024 * 1024, `${largest} bytes at once`);
+    assertEquals((await readSystems(disk)).slots.a, facts);
   }));
 
 Deno.test("a system that is larger than a slot is refused before anything is written", () =>

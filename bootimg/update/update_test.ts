@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { largestRead } from "../../hypervisor/sys/testing/largest_read.ts";
 import {
   compareVersions,
   formatSigned,
@@ -85,6 +86,17 @@ Deno.test("a system that was truncated, grew or changed is refused", async () =>
   const other = SYSTEM.slice();
   other[3] ^= 1;
   await assertRejects(() => verify({ bytes: other }), Error, "not the file that was signed");
+});
+
+Deno.test("a large system is verified piece by piece", async () => {
+  const bytes = new Uint8Array(3 * 1024 * 1024 + 5).fill(7);
+  const facts = await factsOf(bytes, "1.2.0");
+  const text = await owner.sign(facts);
+  const largest = await largestRead(async () => assertEquals(await verify({ bytes, text }), facts));
+  assert(largest <= 1024 * 1024, `${largest} bytes at once`);
+  // Also its last byte counts.
+  bytes[bytes.length - 1] ^= 1;
+  await assertRejects(() => verify({ bytes, text }), Error, "not the file that was signed");
 });
 
 Deno.test("a system that is older than the running one is refused, whoever signed it", async () => {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { sha256Of } from "../../hypervisor/sys/digest.ts";
 import {
   compareVersions,
   MOST_SIGNATURE_BYTES,
@@ -44,8 +45,9 @@ export async function checkWhole(efi: string, facts: SystemFacts): Promise<void>
   if (size < facts.bytes) throw bad(`is truncated: ${size} of ${facts.bytes} bytes are there`);
   if (size > facts.bytes) throw bad(`has ${size} bytes, ${facts.bytes} were signed`);
   if (size > MOST_SYSTEM_BYTES) throw bad(`has ${size} bytes, more than a slot`);
-  const digest = await crypto.subtle.digest("SHA-256", await Deno.readFile(efi));
-  if (new Uint8Array(digest).toHex() !== facts.sha256) throw bad("is not the file that was signed");
+  using file = await Deno.open(efi);
+  const digest = await sha256Of(file, { position: 0, length: size });
+  if (digest !== facts.sha256) throw bad("is not the file that was signed");
 }
 
 /** What a signature's text says, once the owner of the key is known to have said it. */
